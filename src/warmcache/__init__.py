@@ -1,0 +1,82 @@
+"""warmcache keeps expensive objects warm in long-lived processes and lets them go.
+
+A map of the package, from the top down; imports point downwards only:
+
+=================  ==============================================================
+``_warm``          ``@warm`` and the types it returns
+``_decorate``      which cache and which wrapper a decoration means
+``_wrap``          what becomes of a function, a method, a class
+``_caller``        what the wrappers offer: calls, leases, eviction, looking
+``_loader``        one decorated callable: what it loads, under which keys
+``_hotpath``       generates the code of a hit
+``_named``         caches shared by name
+``policies``       policies by name, over ``_registry``
+``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
+``_cache``         the mapping: ``Cache(cachetools.Cache)``
+``_lease``         scoped holds
+``_process``       the janitor thread, and the end of the process
+``_drive``         carries plans out: threads and asyncio, teardown, reclaim
+``_planner``       the decisions: hit, join, evict, load, wait, refuse
+``_store``         entries and ledger under the lock
+``_order``         who goes first; who has ended
+``_entry``         the entry and its records
+=================  ==============================================================
+
+beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_sizes``, ``_clock``.
+"""
+
+from __future__ import annotations
+
+from . import keys, policies
+from ._cache import CacheOptions
+from ._entry import Entry, EntryInfo, Removal, RemovalCause
+from ._named import named as cache
+from ._registry import Registry
+from ._scopes import disabled, no_load
+from ._stats import CacheInfo, Stats
+from ._warm import AsyncWarm, Warm, warm
+from .caches import Cache, FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
+from .errors import (
+    CapacityError,
+    ClosedError,
+    KeyingError,
+    LoadCycleError,
+    WarmcacheError,
+    WarmMissError,
+)
+from .keys import drop_if_equal
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncWarm",
+    "Cache",
+    "CacheInfo",
+    "CacheOptions",
+    "CapacityError",
+    "ClosedError",
+    "Entry",
+    "EntryInfo",
+    "FIFOCache",
+    "KeyingError",
+    "LFUCache",
+    "LRUCache",
+    "LoadCycleError",
+    "RRCache",
+    "Registry",
+    "Removal",
+    "RemovalCause",
+    "Stats",
+    "TLRUCache",
+    "TTLCache",
+    "Warm",
+    "WarmMissError",
+    "WarmcacheError",
+    "cache",
+    "disabled",
+    "drop_if_equal",
+    "keys",
+    "no_load",
+    "policies",
+    "warm",
+]

@@ -1,0 +1,225 @@
+"""What a decorated callable can do besides being called: lease, evict, peek, ..."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from . import _planner, _scopes
+from ._cache import Cache
+from ._drive import run, run_async
+from ._entry import Entry, Hold, Removal, RemovalCause
+from ._lease import Acquired, AsyncLease, Lease, Unowned
+from ._loader import Loader, Site
+from ._planner import Request
+from ._stats import CacheInfo
+from .keys import CallKey
+
+# Teardowns of what generator loaders yielded inside disabled(): the caller owns the
+# value, but only the suspended generator knows how to end it.
+_unowned: list[Callable[[], object]] = []
+
+
+class Caller:
+    """The public face of a loader, at one site: a function, or a bound instance."""
+
+    _instance: Any = None
+
+    def __init__(self, loader: Loader, site: Site) -> None:
+        self._loader = loader
+        self._site = site
+
+    # -- calling -------------------------------------------------------------------
+
+    def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        """Do what the hit path could not: load, join, wait, or find under a lock."""
+        if _scopes.disabled_here():
+            return _disowned(*self._loader.produce_unowned(self._complete(args), kwargs))
+        hold = Hold(time.monotonic())
+        entry, store = self._acquire(self._request(raw, args, kwargs), hold)
+        value = entry.value
+        run(_planner.release(store, entry, hold), store)
+        return value
+
+    def _acquire(self, request: Request, hold: Hold) -> Acquired:
+        cache = self._loader.cache
+        entry = run(_planner.get(cache._context(), request, hold), cache._store)
+        cache._watch()
+        return entry, cache._store
+
+    def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        return self._loader.request(self._site, raw, self._complete(args), kwargs)
+
+    def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args if self._site.instance is None else (self._instance, *args)
+
+    def lease(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return a context manager that holds the value, loading it if need be."""
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        if _scopes.disabled_here():
+            return self._unowned_lease(args, kwargs)
+        request = self._request(raw, args, kwargs)
+        return Lease[Any](lambda hold: self._acquire(request, hold))
+
+    def _unowned_lease(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Unowned[Any]:
+        complete = self._complete(args)
+        return Unowned(
+            lambda: self._loader.produce_unowned(complete, kwargs), self._loader.origin.teardown
+        )
+
+    # -- letting go ----------------------------------------------------------------
+
+    def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:
+        """Tear down the value of this call, if it is warm; return what was removed.
+
+        When it is leased, it is torn down as the last lease ends.
+        """
+        return self._loader.cache._evict(self._found(args, kwargs))
+
+    def cache_clear(self) -> None:
+        """Tear down everything this loader has warm, and start its counts anew."""
+        self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
+        self._forget_counts()
+
+    def _forget_counts(self) -> None:
+        with self._loader.cache._store.lock:
+            self._loader.origin.past_hits = self._loader.origin.misses = 0
+
+    # -- looking -------------------------------------------------------------------
+
+    def _found(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Entry]:
+        cache, key = self._loader.cache, self.cache_key(*args, **kwargs)
+        with cache._store.lock:
+            entry = cache._live.get(key)
+            return [] if entry is None or cache._ended(entry) else [entry]
+
+    def peek(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return the warm value of this call, or None; loads nothing, counts nothing."""
+        for entry in self._found(args, kwargs):
+            return getattr(entry, "value", None)
+        return None
+
+    def contains(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Whether the value of this call is warm; loads nothing, counts nothing."""
+        return bool(self._found(args, kwargs))
+
+    def cache_key(self, /, *args: Any, **kwargs: Any) -> CallKey:
+        """Return the key of this call in :attr:`cache`."""
+        raw, _, _ = self._loader.bind(*args, **kwargs)
+        return self._loader.key(self._site, raw)[0]
+
+    @property
+    def cache(self) -> Cache[Any, Any]:
+        """The cache that this loader's values live in."""
+        return self._loader.cache
+
+    def cache_info(self) -> CacheInfo:
+        """Return this loader's hits and misses, and its share of the cache."""
+        cache, origin = self._loader.cache, self._loader.origin
+        own = self._loader.own_entries()
+        return CacheInfo(
+            hits=origin.past_hits + sum(entry.hits for entry in own),
+            misses=origin.misses,
+            maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
+            currsize=sum(entry.weight for entry in own),
+        )
+
+    def cache_parameters(self) -> dict[str, Any]:
+        """Return how this loader caches, as ``functools.lru_cache`` does and more."""
+        options, cache = self._loader.options, self._loader.cache
+        return {
+            "maxsize": None if cache.maxsize == float("inf") else cache.maxsize,
+            "typed": options.typed,
+            "cache": type(cache).__name__,
+            "size": options.size,
+            "tags": sorted(self._loader.origin.tags),
+            "version": options.version,
+        }
+
+    # -- warming up ----------------------------------------------------------------
+
+    def warm_up(self, calls: Iterable[Any]) -> None:
+        """Load several values, each once, in order, with a progress bar in a terminal.
+
+        A call is its one argument, a tuple of arguments or a mapping of keywords.
+        """
+        for args, kwargs in _progress(calls, self._loader.__name__):
+            with self.lease(*args, **kwargs):
+                pass
+
+
+class AsyncCaller(Caller):
+    """The same for a loader that is ``async``: what loads or tears down is awaited."""
+
+    async def slow_call(  # type: ignore[override]
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /
+    ) -> Any:
+        if _scopes.disabled_here():
+            return _disowned(*await self._loader.produce_unowned(self._complete(args), kwargs))
+        hold = Hold(time.monotonic(), asyncio.current_task())
+        entry, store = await self._acquire_async(self._request(raw, args, kwargs), hold)
+        value = entry.value
+        await run_async(_planner.release(store, entry, hold), store)
+        return value
+
+    async def _acquire_async(self, request: Request, hold: Hold) -> Acquired:
+        cache = self._loader.cache
+        entry = await run_async(_planner.get(cache._context(), request, hold), cache._store)
+        cache._watch()
+        return entry, cache._store
+
+    def lease(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return an async context manager that holds the value, loading it if need be."""
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        if _scopes.disabled_here():
+            return self._unowned_lease(args, kwargs)
+        request = self._request(raw, args, kwargs)
+        return AsyncLease[Any](lambda hold: self._acquire_async(request, hold))
+
+    async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
+        """Tear down the value of this call, if it is warm; return what was removed."""
+        return await self._evict_async(self._found(args, kwargs))
+
+    async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
+        store = self._loader.cache._store
+        plan = _planner.evict(store, entries, RemovalCause.EXPLICIT)
+        return await run_async(plan, store)
+
+    async def cache_clear(self) -> None:  # type: ignore[override]
+        """Tear down everything this loader has warm, and start its counts anew."""
+        await self._evict_async(reversed(self._loader.own_entries(self._site)))
+        self._forget_counts()
+
+    async def warm_up(self, calls: Iterable[Any]) -> None:  # type: ignore[override]
+        """Load several values, each once, in order, with a progress bar in a terminal."""
+        for args, kwargs in _progress(calls, self._loader.__name__):
+            async with self.lease(*args, **kwargs):
+                pass
+
+
+def _disowned(value: Any, finish: Callable[[], object] | None, loop: object) -> Any:
+    if finish is not None:
+        _unowned.append(finish)
+    return value
+
+
+@atexit.register
+def _finish_unowned() -> None:
+    from ._drive import finish_at_exit
+
+    while _unowned:
+        finish_at_exit(_unowned.pop())
+
+
+def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield ``(args, kwargs)`` of each distinct call, showing progress in a terminal."""
+    from ._progress import track
+
+    for call in track(list(calls), f"warming up {name}()"):
+        if isinstance(call, Mapping):
+            yield (), dict(call)
+        else:
+            yield call if isinstance(call, tuple) else (call,), {}

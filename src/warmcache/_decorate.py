@@ -1,0 +1,56 @@
+"""``@warm``: from a function, class or method to its warm counterpart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import policies
+from ._cache import Cache
+from ._loader import LoaderOptions
+from ._named import named
+from ._wrap import WarmMethod, warm_class, warm_function
+
+_LOADER_OPTIONS = tuple(LoaderOptions.__dataclass_fields__)
+_DEFAULT_POLICY = "lru"
+_DEFAULT_MAXSIZE = 128  # as functools.lru_cache
+
+
+def decorate(target: Any, policy: str | None, cache: Any, options: dict[str, Any]) -> Any:
+    """Return the warm counterpart of ``target``; see :func:`warmcache.warm`."""
+    own = {name: options.pop(name) for name in _LOADER_OPTIONS if name in options}
+    loader_options = LoaderOptions(**own)
+    home = _cache(policy, cache, options)
+    if isinstance(target, staticmethod):
+        return staticmethod(warm_function(target.__func__, loader_options, home))
+    if isinstance(target, classmethod):
+        return WarmMethod(target.__func__, loader_options, home, of_class=True)
+    if isinstance(target, type):
+        return warm_class(target, loader_options, home)
+    if not callable(target):
+        raise TypeError(f"@warm goes over a function, method or class, not {target!r}")
+    if _defined_in_class(target):
+        return WarmMethod(target, loader_options, home)
+    return warm_function(target, loader_options, home)
+
+
+def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> Cache[Any, Any]:
+    """Return the cache that the options of ``@warm`` mean."""
+    if cache is None:
+        if policy is None and "maxsize" not in options:
+            options["maxsize"] = _DEFAULT_MAXSIZE
+        return policies.create(policy or _DEFAULT_POLICY, **options)  # type: ignore[no-any-return]
+    if policy is not None or options:
+        extra = ", ".join([*(["policy"] if policy is not None else []), *options])
+        raise TypeError(f"cache= brings its own policy and options: {extra} cannot be given too")
+    if isinstance(cache, str):
+        return named(cache)
+    if not isinstance(cache, Cache):
+        raise TypeError(f"cache must be a warmcache.Cache or a name, got {cache!r}")
+    return cache
+
+
+def _defined_in_class(function: Any) -> bool:
+    scope, _, _ = getattr(function, "__qualname__", "").rpartition(".")
+    return bool(scope) and not scope.endswith("<locals>")
+
+

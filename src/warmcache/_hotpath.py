@@ -1,0 +1,280 @@
+"""Generates the code of a warm hit, with the loader's own signature.
+
+The interpreter itself then brings positional, keyword and default arguments into
+one form, and a hit costs one dictionary look-up and two stamps on the entry. For
+``def load(name, dtype="fp16")`` the generated function is::
+
+    def load(name, dtype=None):          # the defaults are the loader's own objects
+        nonlocal _warm_clock
+        try:
+            _warm_entry = _warm_get((name, dtype))
+            _warm_value = _warm_entry.value
+        except (AttributeError, TypeError):     # not warm, or not hashable
+            pass
+        else:
+            _warm_entry.used = _warm_clock = _warm_clock + 1
+            _warm_entry.hits += 1
+            return _warm_value
+        return _warm_slow((name, dtype), (name, dtype), {})
+
+No lock is taken. A thread can be switched out only between two of these lines where
+it does no harm: an entry torn down meanwhile has no ``value`` any more, and a stamp
+on an entry that has left counts towards nothing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import linecache
+import types
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from ._entry import USE_CLOCK
+from .keys import frozen_items
+
+_numbers = count(1)
+_Parameters = list[inspect.Parameter]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a loader's arguments become a raw key.
+
+    ``parts`` says per argument what stands for it (None: nothing does), ``key`` makes
+    the whole key from the call. ``single`` is set when one argument is the raw key.
+    """
+
+    parameters: _Parameters
+    parts: Mapping[str, Callable[[Any], Any] | None]
+    key: Callable[..., Any] | None
+    typed: bool
+
+    @property
+    def kept(self) -> _Parameters:
+        return [p for p in self.parameters if self.parts.get(p.name, p) is not None]
+
+    @property
+    def single(self) -> bool:
+        return self.key is not None or (len(self.kept) == 1 and not self.typed)
+
+
+def build(
+    loader: Callable[..., Any],
+    signature: inspect.Signature,
+    shape: Shape,
+    *,
+    first: str | None = None,
+    flavour: str = "function",
+    is_async: bool = False,
+    free: Mapping[str, Any],
+) -> tuple[types.FunctionType, types.FunctionType]:
+    """Return ``(hit, bind)`` for ``loader``.
+
+    ``hit`` is called in its place. ``bind`` takes the same arguments (but for
+    ``first``) and returns ``(raw key, args, kwargs)``.
+
+    Args:
+        loader: whose name and defaults to take on.
+        signature: what it is called with.
+        first: the name of a leading ``self`` or ``cls`` that is no part of the key.
+        flavour: ``"function"``, ``"method"`` or ``"class"``, see ``_LOOK_UP``.
+        is_async: whether the loader is ``async``, and so its hit.
+        free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
+    """
+    taken = set(signature.parameters)
+    prefix = "_warm_"
+    while any(name.startswith(prefix) for name in taken):
+        prefix = "_" + prefix
+    source = _source(signature, shape, prefix, first, flavour, is_async, bool(free.get("fresh")))
+    filename = f"<warm {loader.__module__}.{loader.__qualname__} #{next(_numbers)}>"
+    codes = {
+        code.co_name: code
+        for code in _nested(compile(source, filename, "exec"))
+        if code.co_name in ("hit", "bind")
+    }
+    cells = {f"{prefix}{name}": types.CellType(value) for name, value in free.items()}
+    cells |= {f"{prefix}clock": USE_CLOCK, f"{prefix}items": types.CellType(frozen_items)}
+    cells |= {f"{prefix}key": types.CellType(shape.key), f"{prefix}types": types.CellType(_types)}
+    for name, part in shape.parts.items():
+        cells[f"{prefix}part_{name}"] = types.CellType(part)
+    hit = _function(codes["hit"], loader, signature, cells)
+    bound = signature.replace(parameters=shape.parameters)
+    bind = _function(codes["bind"], loader, bound, cells)
+    linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
+    weakref.finalize(hit, linecache.cache.pop, filename, None).atexit = False
+    return hit, bind
+
+
+def _types(values: tuple[Any, ...]) -> tuple[type, ...]:
+    return tuple(map(type, values))
+
+
+def _nested(code: types.CodeType) -> list[types.CodeType]:
+    inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
+    return inner + [deeper for const in inner for deeper in _nested(const)]
+
+
+def _function(
+    code: types.CodeType,
+    loader: Callable[..., Any],
+    signature: inspect.Signature,
+    cells: Mapping[str, types.CellType],
+) -> types.FunctionType:
+    code = code.replace(co_name=loader.__name__, co_qualname=loader.__qualname__)
+    namespace = {"__builtins__": builtins, "__name__": loader.__module__}
+    closure = tuple(cells[name] for name in code.co_freevars)
+    parameters = signature.parameters.values()
+    keyword_only = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    function = types.FunctionType(code, namespace, loader.__name__, None, closure)
+    function.__defaults__ = tuple(p.default for p in positional if p.default is not p.empty)
+    function.__kwdefaults__ = {
+        name: default
+        for name, default in keyword_only.items()
+        if default is not inspect.Parameter.empty
+    }
+    return function
+
+
+# How each flavour finds its entry, and what it does when it finds none.
+_LOOK_UP = {
+    "function": "{_}get({key})",
+    "method": "{_}sites[{_}id({first})].get({key})",
+    "class": "{_}get({key})",
+}
+_OTHERWISE = {
+    "function": "{_}slow({key}, {args}, {kwargs})",
+    "method": "{_}slow({first}, {key}, {args}, {kwargs})",
+    "class": "{_}slow({key}, {args}, {kwargs})",
+}
+
+_SOURCE = """\
+def outer():
+    {free} = None
+
+    {define} hit({signature}):
+        nonlocal {_}clock
+{preamble}\
+        try:
+            {_}entry = {look_up}
+            {_}value = {_}entry.value
+        except (AttributeError, TypeError, KeyError):
+            pass
+        else:
+{stamp}
+        return {otherwise}
+
+    def bind({bound}):
+        return {key}, {args}, {kwargs}
+"""
+_STAMP = """\
+{_}entry.used = {_}clock = {_}clock + 1
+{_}entry.hits += 1
+return {_}value
+"""
+_FRESH = "if {_}fresh({_}entry):\n"
+
+
+def _source(
+    signature: inspect.Signature,
+    shape: Shape,
+    prefix: str,
+    first: str | None,
+    flavour: str,
+    is_async: bool,
+    fresh: bool,
+) -> str:
+    key = _key_expression(shape, prefix)
+    names = ["clock", "get", "slow", "items", "key", "types", "fresh"]
+    names += ["sites", "id", *(f"part_{name}" for name in shape.parts)]
+    words = dict(_=prefix, first=first, key=key)
+    words |= dict(args=_args(shape.parameters), kwargs=_kwargs(shape.parameters))
+    preamble = ""
+    if not key.isidentifier() and (shape.key is not None or any(shape.parts.values())):
+        # User code makes the key: once, and what it raises is the caller's to see.
+        preamble = f"        {prefix}raw = {key}\n"
+        words["key"] = f"{prefix}raw"
+    stamp = _STAMP.format_map(words)
+    if fresh:
+        stamp = _FRESH.format_map(words) + _indented(stamp, 4)
+    return _SOURCE.format(
+        _=prefix,
+        free=" = ".join(prefix + name for name in names),
+        define="async def" if is_async else "def",
+        signature=_rendered(list(signature.parameters.values())),
+        bound=_rendered(shape.parameters),
+        preamble=preamble,
+        look_up=_LOOK_UP[flavour].format_map(words),
+        otherwise=("await " if is_async else "") + _OTHERWISE[flavour].format_map(words),
+        stamp=_indented(stamp, 12).rstrip(),
+        key=key,
+        args=words["args"],
+        kwargs=words["kwargs"],
+    )
+
+
+def _indented(text: str, width: int) -> str:
+    return "".join(" " * width + line for line in text.splitlines(keepends=True))
+
+
+def _rendered(parameters: _Parameters) -> str:
+    """Return a parameter list; every default is None, for the function gets its own."""
+    texts: list[str] = []
+    last = None
+    for p in parameters:
+        if last is p.POSITIONAL_ONLY and p.kind is not p.POSITIONAL_ONLY:
+            texts.append("/")
+        if p.kind is p.KEYWORD_ONLY and last not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL):
+            texts.append("*")
+        stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        texts.append(stars + p.name + ("=None" if p.default is not p.empty else ""))
+        last = p.kind
+    if last is inspect.Parameter.POSITIONAL_ONLY:
+        texts.append("/")
+    return ", ".join(texts)
+
+
+def _args(parameters: _Parameters) -> str:
+    positional = [
+        f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name
+        for p in parameters
+        if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
+    return _tuple(positional)
+
+
+def _kwargs(parameters: _Parameters) -> str:
+    named = [
+        f"**{p.name}" if p.kind is p.VAR_KEYWORD else f"{p.name!r}: {p.name}"
+        for p in parameters
+        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
+    return "{" + ", ".join(named) + "}"
+
+
+def _key_expression(shape: Shape, prefix: str) -> str:
+    if shape.key is not None:
+        return f"{prefix}key(*{_args(shape.parameters)}, **{_kwargs(shape.parameters)})"
+    parts = [_part(p, shape, prefix) for p in shape.kept]
+    if shape.typed:
+        parts += [
+            f"{prefix}types({p.name})" if p.kind is p.VAR_POSITIONAL else f"{p.name}.__class__"
+            for p in shape.kept
+            if p.kind is not p.VAR_KEYWORD
+        ]
+    return parts[0] if shape.single else _tuple(parts)
+
+
+def _part(p: inspect.Parameter, shape: Shape, prefix: str) -> str:
+    if p.name in shape.parts:
+        return f"{prefix}part_{p.name}({p.name})"
+    return f"{prefix}items({p.name})" if p.kind is p.VAR_KEYWORD else p.name
+
+
+def _tuple(items: list[str]) -> str:
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"

@@ -1,0 +1,49 @@
+"""Caches by name, shared by a whole process."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from . import policies
+from ._cache import Cache
+
+_guard = threading.RLock()
+_caches: dict[str, tuple[Cache[Any, Any], dict[str, Any]]] = {}
+
+
+def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, Any]:
+    """Create or return the cache called ``name``.
+
+    Modules that know nothing of each other share it: each may define it, with the
+    same policy and options, or one defines it and the others name it. A cache that
+    was closed may be defined anew.
+
+    Raises:
+        ValueError: the name is defined otherwise already, or, when only a name was
+            given, not yet.
+        TypeError: the policy has no such option.
+    """
+    definition = {"policy": policy or "lru", **options}
+    with _guard:
+        if name in _caches and not _caches[name][0]._store.closed:
+            cache, known = _caches[name]
+            if (policy is not None or options) and definition != known:
+                raise ValueError(
+                    f"cache {name!r} is defined already, as {_shown(known)}; "
+                    f"it cannot be {_shown(definition)} too"
+                )
+            return cache
+        if policy is None and not options:
+            raise ValueError(
+                f"there is no cache {name!r} yet: define it with "
+                f"warmcache.cache({name!r}, policy=..., maxsize=...). "
+                f"There are: {', '.join(sorted(_caches)) or 'none'}"
+            )
+        cache = policies.create(definition["policy"], **options)
+        _caches[name] = cache, definition
+        return cache
+
+
+def _shown(definition: dict[str, Any]) -> str:
+    return "(" + ", ".join(f"{key}={value!r}" for key, value in definition.items()) + ")"

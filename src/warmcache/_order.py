@@ -1,0 +1,211 @@
+"""The order in which entries go: by rank, by chance, by deadline.
+
+Every method runs with the cache's lock held; a ``rank`` or a ``choice`` is the one
+piece of user code that does too, so it must be pure and must not call the cache.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
+
+from ._entry import Entry, State
+
+Rank = Callable[[Entry], Any]
+_SLACK = 64  # dead records a heap may carry before it is worth sweeping
+
+
+class RankOrder:
+    """Idle entries by rank, lowest first, as a lazy queue.
+
+    A rank only ever rises, and only when its entry is used. So a record may lag
+    behind its entry: when one comes up, it is compared with today's rank and, if
+    stale, put back. Hits therefore move nothing, and choosing a victim costs
+    O(log n) amortised. Records that come in rising order, as those of new entries
+    mostly do, are kept in a plain run; only the others need the heap.
+
+    Invariant: every idle live entry is ``queued``, and has exactly one record
+    (in ``_run`` or ``_heap``, or in ``_unranked`` until somebody needs a victim),
+    whose rank is at most the entry's own. Leased entries lose theirs when they come
+    up and get it back at the last release, so pins at the head never hold up the
+    rest.
+    """
+
+    def __init__(self) -> None:
+        self._unranked: deque[Entry] = deque()
+        self._run: deque[tuple[Any, Entry]] = deque()
+        self._heap: list[tuple[Any, Entry]] = []
+        self._dead = 0
+
+    def add(self, entry: Entry) -> None:
+        if not entry.queued:
+            entry.queued = True
+            self._unranked.append(entry)
+
+    def discard(self, entry: Entry, replaced: bool = False) -> None:
+        """Note that ``entry`` has left by another door than :meth:`take`."""
+        if entry.queued:
+            entry.queued = False
+            self._dead += 1
+            records = len(self._unranked) + len(self._run) + len(self._heap)
+            if self._dead > _SLACK + records // 2:
+                self._sweep()
+
+    def take(self, rank: Rank) -> Entry | None:
+        """Remove and return the idle entry of lowest rank; None when none is idle.
+
+        When ``rank`` raises, the order is unchanged.
+        """
+        unranked, run, heap = self._unranked, self._run, self._heap
+        while unranked:
+            entry = unranked[0]
+            if entry.queued:
+                self._push((rank(entry), entry))
+            else:
+                self._dead -= 1
+            unranked.popleft()
+        while run or heap:
+            from_run = not heap or (run and run[0] < heap[0])
+            recorded, entry = run[0] if from_run else heap[0]
+            today = recorded
+            if entry.queued and not entry.holds:
+                today = rank(entry)
+            if from_run:
+                run.popleft()
+            else:
+                heappop(heap)
+            if not entry.queued:
+                self._dead -= 1
+            elif recorded < today:
+                self._push((today, entry))
+            else:
+                entry.queued = False
+                if not entry.holds:
+                    return entry
+        return None
+
+    def _push(self, record: tuple[Any, Entry]) -> None:
+        run = self._run
+        if not run or not record < run[-1]:
+            run.append(record)
+        else:
+            heappush(self._heap, record)
+
+    def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
+        """Return ``entries`` in the order they would go, changing nothing."""
+        return sorted(entries, key=lambda entry: (rank(entry), entry))
+
+    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
+        """Return the entries in the sequence in which a copy has to store them."""
+        return list(live.values())
+
+    def _sweep(self) -> None:
+        self._unranked = deque(entry for entry in self._unranked if entry.queued)
+        self._run = deque(record for record in self._run if record[1].queued)
+        self._heap = [record for record in self._heap if record[1].queued]
+        heapify(self._heap)
+        self._dead = 0
+
+
+class ChoiceOrder:
+    """Entries in the order that a ``choice`` function gives, as cachetools' RRCache.
+
+    The keys are kept in the same sequence as cachetools 8 keeps them, so that the
+    same choices pick the same victims.
+    """
+
+    def __init__(self, choice: Callable[[Sequence[Any]], Any]) -> None:
+        self.choice = choice
+        self._keys: list[Hashable] = []
+        self._index: dict[Hashable, int] = {}
+        self._entries: dict[Hashable, Entry] = {}
+
+    def add(self, entry: Entry) -> None:
+        if entry.key not in self._index:
+            self._index[entry.key] = len(self._keys)
+            self._keys.append(entry.key)
+        self._entries[entry.key] = entry
+
+    def discard(self, entry: Entry, replaced: bool = False) -> None:
+        """Forget ``entry``; a ``replaced`` one leaves its place to its successor."""
+        if replaced or self._entries.get(entry.key) is not entry:
+            return
+        del self._entries[entry.key]
+        index, last = self._index.pop(entry.key), self._keys.pop()
+        if index < len(self._keys):
+            self._keys[index] = last
+            self._index[last] = index
+
+    def take(self, rank: Rank) -> Entry | None:
+        """Remove and return an idle entry of ``choice``'s choosing; None if none is."""
+        if not self._keys:
+            return None
+        entry = self._entries[self.choice(self._keys)]
+        if entry.holds:
+            idle = [key for key in self._keys if not self._entries[key].holds]
+            if not idle:
+                return None
+            entry = self._entries[self.choice(idle)]
+        self.discard(entry)
+        return entry
+
+    def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
+        """Return ``entries`` in one order that ``choice`` gives, changing nothing."""
+        left = {entry.key: entry for entry in entries}
+        order = []
+        while left:
+            order.append(left.pop(self.choice(list(left))))
+        return order
+
+    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
+        """Return the entries in the sequence in which a copy has to store them."""
+        return [live[key] for key in self._keys]
+
+
+class Deadlines:
+    """Entries by the time they end, as a lazy heap: a use may only push it back."""
+
+    def __init__(self, deadline: Callable[[Entry], Any]) -> None:
+        self._deadline = deadline
+        self._heap: list[tuple[Any, Entry]] = []
+        self._live = 0
+
+    def add(self, entry: Entry) -> None:
+        heappush(self._heap, (self._deadline(entry), entry))
+        self._live += 1
+        if len(self._heap) > _SLACK + 2 * self._live:
+            fresh = [record for record in self._heap if record[1].state is State.LIVE]
+            self._heap = fresh
+            heapify(self._heap)
+
+    def renew(self, entry: Entry) -> None:
+        """Note that the deadline of a known entry may have come forward."""
+        heappush(self._heap, (self._deadline(entry), entry))
+
+    def discard(self) -> None:
+        """Note that some entry has left by another door than :meth:`due`."""
+        self._live -= 1
+
+    def due(self, now: Any) -> list[Entry]:
+        """Return the live entries that have ended by ``now``, earliest first."""
+        heap, ended = self._heap, []
+        while heap and not now < heap[0][0]:
+            recorded, entry = heap[0]
+            if entry.state is not State.LIVE:
+                heappop(heap)
+                continue
+            today = self._deadline(entry)
+            if recorded < today:
+                heapreplace(heap, (today, entry))
+            else:
+                heappop(heap)
+                ended.append(entry)
+        return ended
+
+    def earliest(self) -> Any:
+        """Return a time before which nothing ends; None when nothing ever will."""
+        while self._heap and self._heap[0][1].state is not State.LIVE:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None

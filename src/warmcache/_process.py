@@ -1,0 +1,150 @@
+"""What a process has one of: the janitor thread, and its end.
+
+The janitor tears down what expires though nobody touches the cache, and what has
+to be torn down because an object died: a finalizer may run anywhere, inside any
+lock, so it only leaves a job here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+log = logging.getLogger("warmcache")
+
+
+class Expiring(Protocol):
+    """What the janitor looks after."""
+
+    def expire_now(self) -> float | None:
+        """Tear down what has ended; return seconds until more may, or None."""
+
+
+class Closing(Protocol):
+    """What is closed when the process ends."""
+
+    def close_at_exit(self) -> None:
+        """Tear everything down, last loaded first."""
+
+
+class Janitor:
+    """A daemon thread, started by the first job or the first cache that needs it."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._due: dict[int, tuple[float, weakref.ref[Expiring]]] = {}
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._next = math.inf  # when it will look again (time.monotonic)
+        self._look_at_all = False
+
+    def watch(self, cache: Expiring, seconds: float) -> None:
+        """Have ``cache`` expire what it must in ``seconds``, or sooner if that was said."""
+        due = time.monotonic() + seconds
+        known = self._due.get(id(cache))
+        if known is None or due < known[0] or known[1]() is not cache:
+            self._due[id(cache)] = due, weakref.ref(cache)
+            if self._thread is None:
+                self._start()
+            if due < self._next:
+                self._jobs.put(None)
+
+    def defer(self, job: Callable[[], object]) -> None:
+        """Have ``job`` run soon. Safe inside finalizers: it takes no lock."""
+        self._jobs.put(job)
+        if self._thread is None:
+            self._start()
+
+    def look_at_all(self) -> None:
+        """Have every watched cache looked at now: its clock may have jumped."""
+        self._look_at_all = True
+        self._jobs.put(None)
+
+    def drain(self) -> None:
+        """Run, in this thread, the jobs that are waiting."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is not None:
+                _run(job)
+
+    def _start(self) -> None:
+        # A finalizer may interrupt this very method: whoever holds the lock starts it.
+        if self._starting.acquire(blocking=False):
+            try:
+                if self._thread is None:
+                    thread = threading.Thread(
+                        target=self._work, name="warmcache-janitor", daemon=True
+                    )
+                    thread.start()
+                    self._thread = thread
+            finally:
+                self._starting.release()
+
+    def _work(self) -> None:
+        while True:
+            self._next = math.inf  # whoever comes during the sweep wakes us again
+            self._next = self._sweep()
+            pause = self._next - time.monotonic()
+            try:
+                job = self._jobs.get(timeout=max(pause, 0.0) if pause < threading.TIMEOUT_MAX else None)
+            except queue.Empty:
+                continue
+            if job is not None:
+                _run(job)
+            del job  # or it would hold its objects until the next one comes
+
+    def _sweep(self) -> float:
+        """Expire what is due in every watched cache; return when to look again."""
+        look_at_all, self._look_at_all = self._look_at_all, False
+        now = time.monotonic()
+        for number, (due, reference) in list(self._due.items()):
+            if due <= now or look_at_all:
+                del self._due[number]
+                cache = reference()
+                seconds = _expired(cache) if cache is not None else None
+                if cache is not None and seconds is not None:
+                    self.watch(cache, seconds)
+        return min((due for due, _ in list(self._due.values())), default=math.inf)
+
+
+def _expired(cache: Expiring) -> float | None:
+    try:
+        return cache.expire_now()
+    except Exception:
+        log.exception("expiry failed; it is tried again in a minute")
+        return 60.0
+
+
+def _run(job: Callable[[], object]) -> None:
+    try:
+        job()
+    except Exception:
+        log.exception("a deferred teardown failed")
+
+
+janitor = Janitor()
+_closing: weakref.WeakValueDictionary[int, Closing] = weakref.WeakValueDictionary()
+
+
+def close_at_exit(thing: Closing) -> None:
+    """Close ``thing``, if it still exists, when the process ends."""
+    _closing[id(thing)] = thing
+
+
+@atexit.register
+def _at_exit() -> None:
+    janitor.drain()
+    for reference in reversed(_closing.valuerefs()):
+        thing = reference()
+        if thing is not None:
+            thing.close_at_exit()

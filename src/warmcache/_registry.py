@@ -1,0 +1,159 @@
+"""A registry: names to factories."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import threading
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=Callable[..., Any])
+
+__all__ = ["Registry"]
+
+
+class Registry(Generic[F]):
+    """Names to factories: classes or functions that :meth:`create` calls.
+
+    Every registry is its own: nothing is shared between two of them. Use one for
+    your loaders too::
+
+        loaders = Registry("loader")
+
+        @loaders.register("llama")
+        def load_llama(size="8b"): ...
+
+        loaders.create("llama", size="70b")
+
+    Args:
+        kind: what is registered, for messages: ``"policy"``.
+        check: called with what is to be registered; raises TypeError to refuse it.
+        group: an entry point group whose entry points are registered too, loaded
+            when first asked for. A name registered here wins over an entry point.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        check: Callable[[Any], None] | None = None,
+        group: str | None = None,
+    ) -> None:
+        self._kind = kind
+        self._check = check
+        self._group = group
+        self._factories: dict[str, F] = {}
+        self._lock = threading.Lock()
+
+    def register(self, name: str, *, override: bool = False) -> Callable[[T], T]:
+        """Return a decorator that registers a factory under ``name``.
+
+        Raises:
+            ValueError: the name is taken, and not ``override``.
+            TypeError: the factory is of the wrong kind.
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a {self._kind}'s name must be a text, got {name!r}")
+
+        def add(factory: T) -> T:
+            if not callable(factory):
+                raise TypeError(f"a {self._kind} must be callable, got {factory!r}")
+            if self._check is not None:
+                self._check(factory)
+            with self._lock:
+                if name in self._factories and not override:
+                    taken = self._factories[name]
+                    raise ValueError(
+                        f"{self._kind} {name!r} is registered already, as {taken!r}; "
+                        f"pass override=True to replace it"
+                    )
+                self._factories[name] = factory  # type: ignore[assignment]
+            return factory
+
+        return add
+
+    def unregister(self, name: str) -> None:
+        """Forget ``name``. Raises ValueError when it is not registered."""
+        with self._lock:
+            if self._factories.pop(name, None) is None:
+                raise ValueError(self._unknown(name, self._factories))
+
+    def names(self) -> list[str]:
+        """Return all names, those of entry points included, sorted."""
+        return sorted({*self._factories, *self._entry_points()})
+
+    def get(self, name: str) -> F:
+        """Return the factory called ``name``. Raises ValueError when there is none."""
+        factory = self._factories.get(name)
+        if factory is not None:
+            return factory
+        point = self._entry_points().get(name)
+        if point is None:
+            raise ValueError(self._unknown(name, self.names()))
+        try:
+            self.register(name)(point.load())
+        except ValueError:
+            pass  # another thread was faster
+        return self._factories[name]
+
+    def create(self, name: str, /, **options: Any) -> Any:
+        """Call the factory called ``name`` with ``options``.
+
+        Raises:
+            ValueError: there is no such name.
+            TypeError: an option is unknown; nothing was called.
+        """
+        factory = self.get(name)
+        known = _options(factory)
+        if known is not None:
+            for option in options:
+                if option not in known:
+                    raise TypeError(
+                        f"{self._kind} {name!r} has no option {option!r}"
+                        + _hint(option, known)
+                    )
+        return factory(**options)
+
+    def _entry_points(self) -> dict[str, Any]:
+        if self._group is None:
+            return {}
+        return {point.name: point for point in entry_points(group=self._group)}
+
+    def _unknown(self, name: str, known: Iterable[str]) -> str:
+        return f"there is no {self._kind} {name!r}" + _hint(name, known)
+
+    def __repr__(self) -> str:
+        return f"Registry({self._kind!r}: {', '.join(self.names())})"
+
+
+def _hint(name: object, known: Iterable[str]) -> str:
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    text = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"{text} There are: {', '.join(known) or 'none'}"
+
+
+def _options(factory: Callable[..., Any]) -> set[str] | None:
+    """Return the options that ``factory`` takes; None when it takes any."""
+    known: set[str] = set()
+    initializers = (
+        [vars(base)["__init__"] for base in factory.__mro__ if "__init__" in vars(base)]
+        if isinstance(factory, type)
+        else [factory]
+    )
+    for initializer in initializers:
+        try:
+            parameters = inspect.signature(initializer, eval_str=False).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        known |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+        rest = [p for p in parameters if p.kind is p.VAR_KEYWORD]
+        if not rest:
+            return known - {"self"}
+        declared = getattr(factory, "__warm_options__", None)
+        if declared is not None:
+            return (known | set(declared)) - {"self"}
+    return None

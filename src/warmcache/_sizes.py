@@ -1,0 +1,41 @@
+"""Weights as people write them: ``"3GiB"`` and back."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGT", 1):
+    _UNITS[f"{_letter}B"] = 1000**_power
+    _UNITS[f"{_letter}IB"] = 1024**_power
+_TEXT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*")
+
+
+def parse_size(size: float | str) -> float:
+    """Return ``size`` as a number of bytes: ``"1.5GiB"`` is 1,610,612,736.
+
+    Units are ``B``, ``KB MB GB TB`` (powers of 1000) and ``KiB MiB GiB TiB`` (powers
+    of 1024); a number is returned as it is.
+
+    Raises:
+        ValueError: the text is not a size, or it is negative or not a number.
+    """
+    if isinstance(size, str):
+        match = _TEXT.fullmatch(size)
+        unit = _UNITS.get(match[2].upper()) if match else None
+        if match is None or unit is None:
+            raise ValueError(f"{size!r} is not a size; write it as 3000000, '3MB' or '2.5GiB'")
+        number = float(match[1]) * unit
+        return int(number) if number.is_integer() else number
+    if math.isnan(size) or size < 0:
+        raise ValueError(f"a size must not be negative, got {size!r}")
+    return size
+
+
+def format_weight(weight: float) -> str:
+    """Return a weight for people: as bytes from 1 MiB on, else as it is."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if scale <= weight < math.inf:
+            return f"{weight / scale:.1f} {unit}"
+    return f"{weight:g}"

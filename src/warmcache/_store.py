@@ -1,0 +1,436 @@
+"""The state of one cache: its entries, its ledger and the lock that guards both.
+
+Nothing here runs user code (but for ``rank``, ``choice`` and the equality of keys)
+and nothing here waits. What to do is decided in ``_planner.py``; this file only
+moves entries from one state to the next and keeps the sums right.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
+from ._order import ChoiceOrder, Deadlines, Rank, RankOrder
+from .errors import CapacityError, ClosedError
+
+
+_SIZE, _GONE = RemovalCause.SIZE, State.GONE
+
+
+class Flight:
+    """One load under way, and everybody who waits for it.
+
+    ``blocked_on`` holds the flights that its loader, directly or through a nested
+    load, is waiting for: the edges along which a cycle is found.
+    """
+
+    __slots__ = ("blocked_on", "done", "entry", "error", "hold", "joined", "key", "weight")
+
+    def __init__(self, key: Hashable, hold: Hold) -> None:
+        self.key = key
+        self.hold = hold
+        self.weight: float = 0  # reserved so far
+        self.joined: list[Hold] = [hold]
+        self.blocked_on: list[Flight] = []
+        self.done: Future[None] = Future()
+        self.entry: Entry | None = None
+        self.error: Exception | None = None
+
+    def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
+        """Whether this flight waits, in the end, for anything in ``chain``."""
+        seen: set[int] = set()
+        pending: list[Flight] = [self]
+        while pending:
+            flight = pending.pop()
+            if any(flight is link for link in chain):
+                return True
+            if id(flight) not in seen:
+                seen.add(id(flight))
+                pending.extend(flight.blocked_on)
+        return False
+
+
+# The loads and teardowns that this thread or task is inside of, outermost first.
+CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
+
+
+@contextmanager
+def inside(link: Flight | Entry) -> Iterator[None]:
+    """Run user code as part of ``link``, so that a request it makes can be traced."""
+    token = CHAIN.set((*CHAIN.get(), link))
+    try:
+        yield
+    finally:
+        CHAIN.reset(token)
+
+
+class Claim:
+    """A wish for room: ``owed`` once victims were condemned for it."""
+
+    __slots__ = ("carried", "key", "owed", "weight")
+
+    def __init__(self, key: Hashable, weight: float) -> None:
+        self.key = key
+        self.weight = weight
+        self.owed = False
+        self.carried = 0  # uses that the entry it replaces leaves to its successor
+
+
+class Store:
+    """Entries and ledger of one cache. Every method wants ``lock`` held.
+
+    The ledger: ``committed`` is the weight of everything that is alive or has a
+    promise of room: live entries, reserved loads, entries retired under a lease
+    and entries being torn down. Nothing starts to load unless it fits beside that.
+    """
+
+    def __init__(
+        self,
+        limit: float,
+        order: RankOrder | ChoiceOrder,
+        timer: Callable[[], Any],
+        idle_ttl: float | None,
+        timed: bool,
+        reclaim: Callable[[], object] | None,
+        listener: Callable[[Removal], object] | None,
+        tears_down: bool,
+    ) -> None:
+        # Re-entrant, for a finalizer that the garbage collector happens to run in
+        # here may well ask this very cache for something.
+        self.lock = threading.RLock()
+        self.limit = limit
+        # What the sums may be off by when weights are fractions.
+        self.slack = limit * 1e-12 if limit < math.inf else 0
+        self.order = order
+        self.timer = timer
+        self.idle_ttl = idle_ttl
+        self.reclaim = reclaim
+        self.listener = listener
+        self.deadlines = Deadlines(self._deadline) if timed or idle_ttl is not None else None
+        self.closed = False
+        # Whether anybody would notice entries that merely vanish.
+        self.tears_down = tears_down or reclaim is not None or listener is not None
+
+        self.live: dict[Hashable, Entry] = {}
+        self.flights: dict[Hashable, Flight] = {}
+        self.held: set[Entry] = set()  # leased entries, live or retired
+        self.dying: dict[Hashable, tuple[Entry, ...]] = {}
+        self.live_weight: float = 0
+        self.idle_weight: float = 0  # the part of it that no lease holds
+        self.committed: float = 0
+        self.retired_weight: float = 0
+        self.dying_weight: float = 0
+        self.owed: float = 0  # room that condemned entries are making for claims
+        self._waiting: list[Future[None]] = []
+
+        self.removals: Counter[RemovalCause] = Counter()
+        self.past_hits = 0
+        self.misses = 0
+        self.loads = 0
+        self.load_seconds = 0.0
+        self.past_saved = 0.0
+        self.teardown_failures = 0
+        self.waits = 0
+
+    # -- the ledger ---------------------------------------------------------------
+
+    @property
+    def reserved(self) -> float:
+        """What loads under way, and values about to be stored, were promised."""
+        return self.committed - self.live_weight - self.retired_weight - self.dying_weight
+
+    @property
+    def free(self) -> float:
+        return self.limit - self.committed
+
+    def reserve(self, claim: Claim, flight: Flight | None = None) -> None:
+        """Grant ``claim``: its weight is committed from now on."""
+        self.committed += claim.weight
+        if flight is not None:
+            flight.weight += claim.weight
+        self.settle(claim)
+
+    def settle(self, claim: Claim) -> None:
+        """Whatever became of ``claim``, nothing is owed to it any more."""
+        if claim.owed:
+            claim.owed = False
+            self.owed -= claim.weight
+
+    def unreserve(self, weight: float) -> None:
+        self.committed -= weight
+        self.wake()
+
+    # -- entries ------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise ClosedError("the cache is closed")
+
+    def publish(self, entry: Entry) -> None:
+        """Make ``entry`` visible; the room for it must have been reserved."""
+        self.live[entry.key] = entry
+        self.tears_down |= entry.origin.teardown is not None or entry.how.finish is not None
+        self.live_weight += entry.weight
+        if entry.holds:
+            self.held.add(entry)
+        else:
+            self.idle_weight += entry.weight
+            self.order.add(entry)
+        if self.deadlines is not None:
+            self.deadlines.add(entry)
+        if self._waiting:
+            self.wake()
+
+    def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
+        """Store ``entry`` where that takes no user code and no waiting.
+
+        That is: nothing has a teardown, nothing expires, the key is new and idle
+        entries can make the room. Returns what was evicted, still holding its values
+        (they may die only once the lock is released), or None when it takes a plan.
+        """
+        if self.tears_down or self.deadlines is not None or entry.key in self.live or self.closed:
+            return None
+        weight, slack, live = entry.weight, self.slack, self.live
+        short = self.committed + weight - self.limit
+        if short > slack and (short > self.idle_weight or weight > self.limit):
+            return None
+        evicted: list[Entry] = []
+        while short > slack and (victim := self.order.take(rank)) is not None:
+            gone = victim.weight
+            del live[victim.key]
+            self.live_weight -= gone
+            self.idle_weight -= gone
+            self.committed -= gone
+            if victim.how.hot is not None:
+                victim.how.hot.pop(victim.how.hot_key, None)
+            victim.cause, victim.state = _SIZE, _GONE
+            self.removals[_SIZE] += 1
+            if victim.hits:
+                self._account(victim)
+            short -= gone
+            evicted.append(victim)
+        live[entry.key] = entry
+        self.live_weight += weight
+        self.idle_weight += weight
+        self.committed += weight
+        self.order.add(entry)
+        return evicted
+
+    def condemn(self, entry: Entry, cause: RemovalCause) -> bool:
+        """Take a live entry out of sight; whether it must now be torn down.
+
+        When it is leased it is retired instead, and the last release tears it down.
+        """
+        del self.live[entry.key]
+        hot = entry.how.hot
+        if hot is not None and hot.get(entry.how.hot_key) is entry:
+            hot.pop(entry.how.hot_key, None)
+        entry.cause = cause
+        self.live_weight -= entry.weight
+        self.order.discard(entry, cause is RemovalCause.REPLACED)
+        if self.deadlines is not None:
+            self.deadlines.discard()
+        if entry.holds:
+            entry.state = State.RETIRED
+            self.retired_weight += entry.weight
+            return False
+        self.idle_weight -= entry.weight
+        self._start_dying(entry)
+        return True
+
+    def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
+        """Have a loaded entry that cannot be published torn down in its reservation."""
+        entry.cause = cause
+        self._start_dying(entry)
+
+    def restamp(self, entry: Entry, new: Entry) -> None:
+        """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
+        entry.expires, entry.loaded = new.expires, new.loaded
+        entry.base_uses += 1
+        if self.deadlines is not None:
+            self.deadlines.renew(entry)
+
+    def reweigh(self, entry: Entry, weight: float, reserved: float) -> None:
+        """Change the weight of a leased ``entry``, using up what was ``reserved`` for it."""
+        self.committed += weight - entry.weight - reserved
+        if entry.state is State.LIVE:
+            self.live_weight += weight - entry.weight
+        else:
+            self.retired_weight += weight - entry.weight
+        entry.weight = weight
+
+    def _start_dying(self, entry: Entry) -> None:
+        entry.state = State.DYING
+        self.dying_weight += entry.weight
+        self.dying[entry.key] = (*self.dying.get(entry.key, ()), entry)
+
+    def _stop_dying(self, entry: Entry) -> None:
+        entry.state = State.GONE
+        self.dying_weight -= entry.weight
+        self.committed -= entry.weight
+        others = tuple(other for other in self.dying.pop(entry.key) if other is not entry)
+        if others:
+            self.dying[entry.key] = others
+
+    def bury(self, entry: Entry, failed: bool) -> Removal:
+        """Note that ``entry`` is gone, its value dropped: its room is free."""
+        self._stop_dying(entry)
+        self._account(entry)
+        removal = self.removal(entry)
+        self.removals[removal.cause] += 1
+        self.teardown_failures += failed
+        if self._waiting:
+            self.wake()
+        return removal
+
+    def removal(self, entry: Entry) -> Removal:
+        """Return what a listener is told of ``entry``."""
+        return Removal(
+            key=entry.key,
+            cause=entry.cause,
+            weight=entry.weight,
+            age=seconds_between(entry.loaded_at, self.timer()),
+            uses=entry.uses,
+            load_seconds=entry.how.seconds,
+            tags=entry.origin.tags,
+        )
+
+    def _account(self, entry: Entry) -> None:
+        self.past_hits += entry.hits
+        entry.origin.past_hits += entry.hits
+        self.past_saved += entry.hits * entry.how.seconds
+
+    def release_alive(self, entry: Entry) -> None:
+        """Let a live entry go without a teardown; its value is the caller's now."""
+        self.condemn(entry, RemovalCause.EXPLICIT)
+        if entry.state is State.DYING:
+            self._stop_dying(entry)
+        else:
+            self.retired_weight -= entry.weight
+            self.committed -= entry.weight
+            self.held.discard(entry)
+            entry.holds = ()
+            entry.state = State.GONE
+        self._account(entry)
+        self.wake()
+
+    # -- leases -------------------------------------------------------------------
+
+    def hold(self, entry: Entry, hold: Hold) -> None:
+        if not entry.holds:
+            self.idle_weight -= entry.weight
+            self.held.add(entry)
+        entry.holds += (hold,)
+
+    def unhold(self, entry: Entry, hold: Hold, stamp: int | None = None) -> bool:
+        """End one lease; whether the entry must now be torn down."""
+        if hold not in entry.holds:
+            return False  # detached meanwhile
+        entry.holds = tuple(other for other in entry.holds if other is not hold)
+        if stamp is not None:
+            entry.used = entry.seen = stamp
+            entry.seen_at = self.timer()
+        if entry.holds:
+            return False
+        self.held.discard(entry)
+        if entry.state is State.RETIRED:
+            self.retired_weight -= entry.weight
+            self._start_dying(entry)
+            return True
+        self.idle_weight += entry.weight
+        self.order.add(entry)
+        self.wake()
+        return False
+
+    # -- time ---------------------------------------------------------------------
+
+    def _deadline(self, entry: Entry) -> Any:
+        ends = entry.expires
+        if self.idle_ttl is not None:
+            idle_since = self.timer() if entry.holds else entry.seen_at
+            idle_ends = idle_since + self.idle_ttl
+            ends = idle_ends if ends is None or idle_ends < ends else ends
+        return ends
+
+    def ended(self, entry: Entry, now: Any) -> bool:
+        """Whether ``entry`` has outlived its time."""
+        ends = self._deadline(entry)
+        return ends is not None and not now < ends
+
+    def expire(self, now: Any) -> list[Entry]:
+        """Condemn what has ended by ``now``; return what is to be torn down."""
+        if self.deadlines is None:
+            return []
+        ended = self.deadlines.due(now)
+        return [
+            entry
+            for entry in ended
+            if entry.state is State.LIVE and self.condemn(entry, RemovalCause.EXPIRED)
+        ]
+
+    # -- waiting ------------------------------------------------------------------
+
+    def waiter(self) -> Future[None]:
+        """Return a future that the next change of the ledger completes."""
+        future: Future[None] = Future()
+        self._waiting.append(future)
+        return future
+
+    def wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            try:
+                future.set_result(None)
+            except InvalidStateError:
+                pass  # its waiter gave up
+
+    # -- refusing -----------------------------------------------------------------
+
+    def mine(self, me: Hold) -> float:
+        """Weight that only the asking thread or task could give back."""
+        chain = CHAIN.get()
+        weight = sum(
+            entry.weight for entry in self.held if any(_same(hold, me) for hold in entry.holds)
+        )
+        for link in chain:
+            if isinstance(link, Entry):
+                owned = link in self.dying.get(link.key, ())
+            else:
+                owned = self.flights.get(link.key) is link
+            weight += link.weight if owned else 0
+        return weight
+
+    def refusal(self, claim: Claim) -> CapacityError:
+        """Return the error that says who is in the way of ``claim``."""
+        now = time.monotonic()
+        holders = [
+            f"{entry.key!r} leased by thread {hold.thread_name!r} (since {now - hold.since:.0f} s)"
+            for entry in self.held
+            for hold in entry.holds
+        ]
+        holders += [
+            f"{flight.key!r} being loaded by thread {flight.hold.thread_name!r}"
+            for flight in self.flights.values()
+            if flight.weight
+        ]
+        return CapacityError(
+            claim.key,
+            needed=claim.weight,
+            free=self.free,
+            leased=self.committed - self.idle_weight,
+            limit=self.limit,
+            holders=holders,
+        )
+
+
+def _same(hold: Hold, me: Hold) -> bool:
+    # A synchronous caller blocks its whole thread, any task of it included.
+    return hold.thread == me.thread and (me.task is None or hold.task is me.task)

@@ -1,0 +1,174 @@
+"""The ``warm`` decorator itself, and the types of what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from ._cache import Cache
+from ._decorate import decorate
+from ._entry import Removal
+from ._stats import CacheInfo
+from .keys import CallKey
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
+C = TypeVar("C", bound=type)
+
+_Key = Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None]
+_Size = float | str | Callable[[Any], float | str]
+
+
+class _Common(Protocol[P]):
+    """What a warm callable has, whatever it loads."""
+
+    __wrapped__: Callable[..., Any]
+    __name__: str
+    __qualname__: str
+
+    @property
+    def cache(self) -> Cache[Any, Any]: ...
+    def contains(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> CallKey: ...
+    def cache_info(self) -> CacheInfo: ...
+    def cache_parameters(self) -> dict[str, Any]: ...
+
+
+class Warm(_Common[P], Protocol[P, R_co]):
+    """A warm function, method or generator function, as type checkers see it."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[R_co]: ...
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None: ...
+    def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]: ...
+    def cache_clear(self) -> None: ...
+    def warm_up(self, calls: Iterable[Any]) -> None: ...
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Warm[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Warm[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None
+    ) -> Warm[Q, R_co]: ...
+
+
+class AsyncWarm(_Common[P], Protocol[P, R_co]):
+    """A warm ``async`` function, method or generator function, as type checkers see it."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+    def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[R_co]: ...
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None: ...
+    async def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]: ...
+    async def cache_clear(self) -> None: ...
+    async def warm_up(self, calls: Iterable[Any]) -> None: ...
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> AsyncWarm[P, R_co]: ...
+    @overload
+    def __get__(
+        self: AsyncWarm[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None
+    ) -> AsyncWarm[Q, R_co]: ...
+
+
+class _Decorator(Protocol):
+    """What ``warm(...)`` with options returns."""
+
+    @overload
+    def __call__(self, target: C) -> C: ...
+    @overload
+    def __call__(self, target: Callable[P, AsyncGenerator[R, Any]]) -> AsyncWarm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, Coroutine[Any, Any, R]]) -> AsyncWarm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, Generator[R, Any, Any]]) -> Warm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, Iterator[R]]) -> Warm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, R]) -> Warm[P, R]: ...
+
+
+@overload
+def warm(target: C, /) -> C: ...
+@overload
+def warm(target: Callable[P, AsyncGenerator[R, Any]], /) -> AsyncWarm[P, R]: ...
+@overload
+def warm(target: Callable[P, AsyncIterator[R]], /) -> AsyncWarm[P, R]: ...
+@overload
+def warm(target: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncWarm[P, R]: ...
+@overload
+def warm(target: Callable[P, Generator[R, Any, Any]], /) -> Warm[P, R]: ...
+@overload
+def warm(target: Callable[P, Iterator[R]], /) -> Warm[P, R]: ...
+@overload
+def warm(target: Callable[P, R], /) -> Warm[P, R]: ...
+@overload
+def warm(
+    *,
+    policy: str | None = None,
+    cache: Cache[Any, Any] | str | None = None,
+    teardown: Callable[[Any], object] | str | None = None,
+    key: _Key | None = None,
+    typed: bool = False,
+    size: _Size | None = None,
+    validate: Callable[[Any], object] | None = None,
+    tags: Iterable[str] = (),
+    version: Hashable = None,
+    **options: Any,
+) -> _Decorator: ...
+def warm(
+    target: Any = None, /, *, policy: str | None = None, cache: Any = None, **options: Any
+) -> Any:
+    """Keep what a loader returns warm, and let it go properly.
+
+    Over a function, ``async`` function, generator function (what follows the
+    ``yield`` is the teardown), method, class method, static method or class. Put it
+    on top of other decorators. Bare, it means ``policy="lru", maxsize=128``.
+
+    Args:
+        policy: the policy's name, see :mod:`warmcache.policies`; its options follow:
+            ``maxsize``, ``ttl``, ``idle_ttl``, ``on_removal``, ``reclaim``, ``wait``, ...
+        cache: instead of a policy, a cache to share, or the name of one that
+            :func:`warmcache.cache` defined.
+        teardown: destroys a value: a callable taking it, or its method's name. The
+            cache's own teardown is used when the loader has none.
+        key: what makes the key instead of all arguments: a callable taking the
+            call's arguments, or a mapping of arguments to callables that say what
+            stands for them (None: nothing does).
+        typed: whether arguments of different types are different though equal.
+        size: a value's weight: a number of bytes or a text such as ``"3GiB"``, which
+            is reserved before the load, or a callable asked with the value after it.
+        validate: asked with a warm value before each use; a false answer means that
+            it is torn down and loaded again.
+        tags: texts that the entries carry.
+        version: part of every key: raise it and nothing loaded before is found.
+
+    Returns:
+        The decorated callable, with ``lease``, ``evict``, ``peek``, ``contains``,
+        ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
+        ``cache_parameters``.
+
+    Raises:
+        TypeError: an unknown option, or one that does not go with another.
+        ValueError: an unknown policy or cache, or a bad value.
+    """
+    if target is None:
+        return lambda target: decorate(target, policy, cache, dict(options))
+    if policy is not None or cache is not None or options:
+        raise TypeError("warm() takes options by name, and then the loader: @warm(policy=...)")
+    return decorate(target, None, None, {})

@@ -1,0 +1,109 @@
+"""Every exception that warmcache raises on its own account.
+
+::
+
+    WarmcacheError
+    ├── CapacityError     (ValueError)    it cannot fit, or could not in time
+    ├── LoadCycleError    (RuntimeError)  a load waits, in the end, for itself
+    ├── WarmMissError     (LookupError)   not warm, and loading was forbidden
+    ├── ClosedError       (RuntimeError)  the cache is closed
+    └── KeyingError       (TypeError)     an argument cannot be part of a key
+
+A loader's own exception is never wrapped: it reaches the caller as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from ._sizes import format_weight
+
+__all__ = [
+    "CapacityError",
+    "ClosedError",
+    "KeyingError",
+    "LoadCycleError",
+    "WarmMissError",
+    "WarmcacheError",
+]
+
+
+class WarmcacheError(Exception):
+    """Base class of all exceptions that warmcache raises on its own account."""
+
+
+class CapacityError(WarmcacheError, ValueError):
+    """Something does not fit: not at all, or not while others hold leases.
+
+    It is a ``ValueError`` because that is what ``cachetools`` raises for a value
+    that is too large, and what ``cachetools.cached`` expects.
+
+    Attributes:
+        key: what was to be stored.
+        needed: its weight.
+        free: weight that was free.
+        leased: weight held by leases and by loads under way.
+        limit: the cache's ``maxsize``.
+        holders: who holds what, one text each.
+    """
+
+    def __init__(
+        self,
+        key: Hashable,
+        *,
+        needed: float,
+        free: float,
+        leased: float,
+        limit: float,
+        holders: Sequence[str] = (),
+    ) -> None:
+        self.key = key
+        self.needed = needed
+        self.free = free
+        self.leased = leased
+        self.limit = limit
+        self.holders = tuple(holders)
+        super().__init__(key)
+
+    def __str__(self) -> str:
+        size = format_weight
+        text = f"{self.key!r} needs {size(self.needed)} of {size(self.limit)}"
+        if self.needed > self.limit:
+            return f"{text}: more than the whole cache; raise its maxsize"
+        text += f"; {size(self.free)} free, {size(self.leased)} in use"
+        if self.holders:
+            text += ": " + ", ".join(self.holders)
+        return f"{text}; release a lease, raise maxsize, or pass a longer wait="
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields = dict(
+            needed=self.needed,
+            free=self.free,
+            leased=self.leased,
+            limit=self.limit,
+            holders=self.holders,
+        )
+        return _rebuild_capacity_error, (self.key, fields)
+
+
+def _rebuild_capacity_error(key: Hashable, fields: dict[str, object]) -> CapacityError:
+    return CapacityError(key, **fields)  # type: ignore[arg-type]
+
+
+class LoadCycleError(WarmcacheError, RuntimeError):
+    """A loader asked, directly or through other loaders, for what it is loading.
+
+    Also raised when a teardown asks for the entry that it is tearing down.
+    """
+
+
+class WarmMissError(WarmcacheError, LookupError):
+    """The value is not warm and :func:`warmcache.no_load` forbids loading it."""
+
+
+class ClosedError(WarmcacheError, RuntimeError):
+    """The cache was closed; nothing can be stored or loaded any more."""
+
+
+class KeyingError(WarmcacheError, TypeError):
+    """An argument cannot be part of a key: an array, or something unhashable."""

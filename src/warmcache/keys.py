@@ -1,0 +1,203 @@
+"""What makes two calls the same call.
+
+A key is made of a call's arguments as its signature binds them, defaults applied,
+and compared by equality: ``f(1)``, ``f(x=1)`` and ``f(1, y=<its default>)`` are one
+key. Hashable arguments are part of it as they are; lists, dicts, sets, dataclasses
+and pydantic models by what they contain at the time of the call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping, Set
+from typing import Any
+
+from .errors import KeyingError
+
+__all__ = ["CallKey", "drop_if_equal"]
+
+
+class _Dropped:
+    """Stands in a key for an argument that was dropped from it."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+DROPPED = _Dropped()
+
+
+def drop_if_equal(default: Any) -> Callable[[Any], Any]:
+    """Return a ``key=`` part that leaves an argument out when it equals ``default``.
+
+    So a new argument can be added to a loader without changing the keys of calls
+    that do not use it::
+
+        @warm(key={"temperature": drop_if_equal(0)})
+    """
+
+    def part(value: Any) -> Any:
+        return DROPPED if value == default else value
+
+    return part
+
+
+class CallKey(tuple[Any, ...]):
+    """The key, in its cache, of one call of one loader; it prints as that call."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        loader, *parts = self
+        return f"{loader.__name__}({', '.join(map(_shown, parts))})"
+
+
+def _shown(part: Any) -> str:
+    if isinstance(part, _Contents):
+        return repr(part)
+    if isinstance(part, tuple) and type(part) is tuple:
+        return f"({', '.join(map(_shown, part))})"
+    return repr(part)
+
+
+class _Contents:
+    """An unhashable value as a part of a key: its type and what was in it."""
+
+    __slots__ = ("_hash", "contents", "kind")
+
+    def __init__(self, kind: type, contents: Hashable) -> None:
+        self.kind = kind
+        self.contents = contents
+        self._hash = hash((kind, contents))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Contents):
+            return NotImplemented
+        return self.kind is other.kind and self.contents == other.contents
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"{self.kind.__name__}:{self.contents!r}"
+
+
+def frozen(value: Any) -> Hashable:
+    """Return what stands for ``value`` in a key; ``value`` itself where it can.
+
+    A class can say so itself: ``__warm_key__`` is a method that returns what stands
+    for the instance.
+
+    Raises:
+        KeyingError: ``value`` is an array or tensor, is or contains something else
+            unhashable, or contains itself.
+    """
+    try:
+        return _frozen(value)
+    except RecursionError:
+        raise KeyingError(f"a {_name(value)} that contains itself cannot be a key") from None
+
+
+def _frozen(value: Any) -> Hashable:
+    kind = type(value)
+    if kind in _ATOMS:
+        return value  # type: ignore[no-any-return]
+    if hasattr(kind, "__warm_key__") and not isinstance(value, type):
+        return _Contents(kind, _frozen(value.__warm_key__()))
+    if _is_array(value):
+        raise KeyingError(
+            f"a {_name(value)} cannot be part of a key: it is compared element by element, "
+            f"and may be changed. Pass what it was made from (a path, a name, a seed), or "
+            f"leave it out of the key with key={{'<argument>': None}}"
+        )
+    if isinstance(value, (tuple, frozenset)):
+        return _frozen_collection(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _frozen_dataclass(value)
+    try:
+        hash(value)
+    except TypeError:
+        return _frozen_unhashable(value)
+    return value  # type: ignore[no-any-return]
+
+
+_ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex})
+
+
+def _frozen_collection(value: Any) -> Hashable:
+    parts = [_frozen(part) for part in value]
+    if all(part is original for part, original in zip(parts, value, strict=True)):
+        return value  # type: ignore[no-any-return]
+    frozen_parts = type(value)(parts) if type(value) in (tuple, frozenset) else tuple(parts)
+    return frozen_parts if type(value) in (tuple, frozenset) else _Contents(type(value), frozen_parts)
+
+
+def _frozen_dataclass(value: Any) -> Hashable:
+    fields = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare]
+    contents = tuple((name, _frozen(content)) for name, content in fields)
+    hashable = type(value).__hash__ is not None
+    if hashable and all(part[1] is field[1] for part, field in zip(contents, fields, strict=True)):
+        return value  # type: ignore[no-any-return]
+    if type(value).__eq__ is object.__eq__:  # eq=False: compared by identity
+        return value  # type: ignore[no-any-return]
+    return _Contents(type(value), contents)
+
+
+def _frozen_unhashable(value: Any) -> Hashable:
+    kind = type(value)
+    if isinstance(value, Mapping):
+        return _Contents(dict, frozenset((_frozen(k), _frozen(v)) for k, v in value.items()))
+    if isinstance(value, Set):
+        return frozenset(_frozen(part) for part in value)
+    if isinstance(value, (list, bytearray)):
+        return _Contents(kind, tuple(_frozen(part) for part in value))
+    fields = getattr(kind, "model_fields", None)  # pydantic; a plain dict by contract
+    if isinstance(fields, dict) and hasattr(kind, "model_dump"):
+        extra = getattr(value, "__pydantic_extra__", None) or {}
+        contents = {**{name: getattr(value, name) for name in fields}, **extra}
+        return _Contents(kind, frozenset((name, _frozen(v)) for name, v in contents.items()))
+    raise KeyingError(
+        f"a {_name(value)} cannot be part of a key: it is not hashable. Give its class a "
+        f"__warm_key__ method, or say with key= what stands for it"
+    )
+
+
+def _is_array(value: Any) -> bool:
+    kind = type(value)
+    if hasattr(kind, "__dlpack__") or hasattr(kind, "__cuda_array_interface__"):
+        return True
+    return hasattr(kind, "__array__") and getattr(value, "ndim", 1) != 0
+
+
+def _name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+def frozen_items(kwargs: dict[str, Any]) -> Hashable:
+    """Return what stands for ``**kwargs`` in a key."""
+    try:
+        return frozenset(kwargs.items())
+    except TypeError:
+        return frozenset((name, _frozen(value)) for name, value in kwargs.items())
+
+
+def checked_parts(
+    key: Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None] | None,
+    parameters: Mapping[str, Any],
+) -> Mapping[str, Callable[[Any], Any] | None]:
+    """Return the per-argument part of ``key=``, empty if it is a callable or missing.
+
+    Raises:
+        TypeError: it names something that is no argument, or a part is not callable.
+    """
+    if key is None or callable(key):
+        return {}
+    if not isinstance(key, Mapping):
+        raise TypeError(f"key must be callable or a mapping of arguments, got {key!r}")
+    for name, part in key.items():
+        if name not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise TypeError(f"key= names {name!r}, which is no argument; there are: {known}")
+        if part is not None and not callable(part):
+            raise TypeError(f"key={{{name!r}: ...}} must be callable or None, got {part!r}")
+    return key
