@@ -12,12 +12,16 @@ A map of the package, from the top down; imports point downwards only:
 ``_named``         caches shared by name
 ``policies``       policies by name, over ``_registry``
 ``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
-``_cache``         the mapping: ``Cache(cachetools.Cache)``
+``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
+``_mapping``       the mapping: a ``cachetools.Cache``
 ``_process``       the janitor thread, and the end of the process
 ``_drive``         carries plans out: threads and asyncio, teardown, reclaim
-``_planner``       the decisions: hit, join, evict, load, wait, refuse
+``_planner``       plans that get a value: hit, join, load, refuse
+``_room``          plans that make room, store, release and remove
+``_steps``         what a plan is made of
 ``_store``         entries and ledger under the lock
+``_flight``        loads under way, and who is inside of what
 ``_order``         who goes first; who has ended
 ``_entry``         the entry and its records
 =================  ==============================================================
@@ -28,8 +32,8 @@ beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_sizes``, ``_clock
 from __future__ import annotations
 
 from . import keys, policies
-from ._cache import CacheOptions
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
+from ._mapping import CacheOptions
 from ._named import named as cache
 from ._registry import Registry
 from ._scopes import disabled, no_load

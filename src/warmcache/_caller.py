@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from . import _planner, _scopes
+from . import _planner, _room, _scopes
 from ._cache import Cache
 from ._drive import run, run_async
 from ._entry import Entry, Hold, Removal, RemovalCause
 from ._lease import Acquired, AsyncLease, Lease, Unowned
 from ._loader import Loader, Site
-from ._planner import Request
 from ._stats import CacheInfo
+from ._steps import Request
 from .keys import CallKey
 
 # Teardowns of what generator loaders yielded inside disabled(): the caller owns the
@@ -41,7 +41,7 @@ class Caller:
         hold = Hold(time.monotonic())
         entry, store = self._acquire(self._request(raw, args, kwargs), hold)
         value = entry.value
-        run(_planner.release(store, entry, hold), store)
+        run(_room.release(store, entry, hold), store)
         return value
 
     def _acquire(self, request: Request, hold: Hold) -> Acquired:
@@ -162,7 +162,7 @@ class AsyncCaller(Caller):
         hold = Hold(time.monotonic(), asyncio.current_task())
         entry, store = await self._acquire_async(self._request(raw, args, kwargs), hold)
         value = entry.value
-        await run_async(_planner.release(store, entry, hold), store)
+        await run_async(_room.release(store, entry, hold), store)
         return value
 
     async def _acquire_async(self, request: Request, hold: Hold) -> Acquired:
@@ -185,7 +185,7 @@ class AsyncCaller(Caller):
 
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
         store = self._loader.cache._store
-        plan = _planner.evict(store, entries, RemovalCause.EXPLICIT)
+        plan = _room.evict(store, entries, RemovalCause.EXPLICIT)
         return await run_async(plan, store)
 
     async def cache_clear(self) -> None:  # type: ignore[override]

@@ -52,5 +52,3 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> Cache[Any
 def _defined_in_class(function: Any) -> bool:
     scope, _, _ = getattr(function, "__qualname__", "").rpartition(".")
     return bool(scope) and not scope.endswith("<locals>")
-
-

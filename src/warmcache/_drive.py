@@ -19,8 +19,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
 from ._entry import Entry
-from ._planner import Call, Launch, Load, Plan, Step, TearDown, Wait
-from ._store import Store, inside
+from ._flight import inside
+from ._steps import Call, Launch, Load, Plan, Step, TearDown, Wait
+from ._store import Store
 
 T = TypeVar("T")
 

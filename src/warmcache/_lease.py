@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from . import _planner
+from . import _room
 from ._drive import run, run_async
 from ._entry import Entry, Hold
 
@@ -58,7 +58,7 @@ class EntryLease(_Once, Generic[V]):
         traceback: TracebackType | None,
     ) -> None:
         store = self._cache._store
-        run(_planner.release(store, self._entry, self._hold), store)
+        run(_room.release(store, self._entry, self._hold), store)
 
 
 class Lease(_Once, Generic[V]):
@@ -83,7 +83,7 @@ class Lease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        run(_planner.release(self._store, self._entry, self._hold), self._store)
+        run(_room.release(self._store, self._entry, self._hold), self._store)
 
 
 class AsyncLease(_Once, Generic[V]):
@@ -108,7 +108,7 @@ class AsyncLease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await run_async(_planner.release(self._store, self._entry, self._hold), self._store)
+        await run_async(_room.release(self._store, self._entry, self._hold), self._store)
 
 
 class Unowned(_Once, Generic[V]):

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _scopes
-from ._cache import Cache, Teardown, as_teardown
+from ._cache import Cache
 from ._entry import Entry, HotEntries, Origin, RemovalCause
 from ._hotpath import Shape
-from ._planner import Request
+from ._mapping import Teardown, as_teardown
 from ._process import janitor
 from ._sizes import parse_size
+from ._steps import Request
 from .errors import WarmMissError
 from .keys import CallKey, checked_parts, frozen
 

@@ -1,128 +1,32 @@
-"""The decisions: hit, join, evict, load, wait, refuse.
-
-Every way to get, store or remove a value is a *plan*: a generator that decides
-under the lock and yields what has to be done outside it, one :class:`Step` at a
-time. A plan does no I/O, waits for nothing and runs no user code; ``_drive.py``
-carries the steps out, once for threads and once for asyncio, so that the logic
-exists once.
-"""
+"""Plans that get a value: hit, join a load, make room, load, publish, refuse."""
 
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable, Generator, Hashable, Iterable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Hashable
 
-from ._entry import (
-    Entry,
-    Hold,
-    HotEntries,
-    Loaded,
-    Origin,
-    Removal,
-    RemovalCause,
-    State,
-    seconds_between,
-    tick,
-)
-from ._order import Rank
+from ._entry import Entry, Hold, Loaded, RemovalCause, State, seconds_between, tick
+from ._flight import CHAIN, Claim, Flight, inside
+from ._room import release, room
 from ._scopes import hot_paths_off
 from ._sizes import parse_size
-from ._store import CHAIN, Claim, Flight, Store, inside
-from .errors import CapacityError, ClosedError, LoadCycleError, WarmMissError
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Call:
-    """Run ``function`` here and now; the plan gets what it returns or raises."""
-
-    function: Callable[[], Any]
-
-
-@dataclass(slots=True)
-class Load:
-    """Run a loader; the plan gets ``(value, finish, loop)``, see :class:`Loaded`."""
-
-    request: Request
-
-
-@dataclass(slots=True)
-class Launch:
-    """Carry out the plan of a load: at once, or in a task of its own."""
-
-    flight: Flight
-    plan: Plan[None]
-
-
-@dataclass(slots=True)
-class TearDown:
-    """Tear these entries down; the plan gets the exceptions that it led to."""
-
-    entries: list[Entry]
-
-
-@dataclass(slots=True)
-class Wait:
-    """Wait for ``future``, ``timeout`` seconds at most; the plan gets whether it came."""
-
-    future: Future[None]
-    timeout: float | None = None
-
-
-Step: TypeAlias = Call | Load | Launch | TearDown | Wait
-Plan: TypeAlias = Generator[Step, Any, T]
-
-
-@dataclass(slots=True)
-class Request:
-    """What one call of a loader asks for.
-
-    ``weight`` is None when only the value can tell; then ``weigh`` is asked.
-    """
-
-    key: Hashable
-    origin: Origin
-    load: Callable[[], Any]
-    weight: float | None
-    weigh: Callable[[Any], Any]
-    expires: Callable[[Hashable, Any, Any], Any]
-    validate: Callable[[Any], object] | None
-    hot: HotEntries | None
-    hot_key: Any
-    may_load: bool
-
-
-class Context:
-    """What a plan needs of its cache beyond the store: the policy, and patience."""
-
-    __slots__ = ("rank", "store", "wait")
-
-    def __init__(self, store: Store, rank: Rank, wait: float) -> None:
-        self.store = store
-        self.rank = rank
-        self.wait = wait
-
-
-# -- getting -----------------------------------------------------------------------
+from ._steps import Call, Context, Launch, Load, Plan, Request, TearDown, Wait
+from ._store import Store
+from .errors import CapacityError, LoadCycleError, WarmMissError
 
 
 def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
     """Return a live entry for ``request``, leased to ``hold``; load it if need be."""
     store, counted = cache.store, False
     while True:
-        flight = None
+        flight: Flight | None = None
         with store.lock:
             store.check_open()
             doomed = store.expire(store.timer()) if store.deadlines is not None else []
-            entry = store.live.get(request.key)
+            entry = store.live.get(request.key) if not doomed else None
             if entry is not None:
                 store.hold(entry, hold)
-            else:
+            elif not doomed:
                 if not counted:
                     counted = True
                     store.misses += 1
@@ -130,12 +34,10 @@ def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
                 flight, mine = _join_or_begin(store, request, hold)
         if doomed:
             yield TearDown(doomed)
-        if flight is not None:
-            if mine:
-                yield Launch(flight, fly(cache, request, flight))
-            entry = yield from _arrival(store, flight, hold, mine)
-            if entry is not None:
-                return entry
+        elif flight is not None:
+            arrived = yield from _arrival(cache, request, flight, hold, mine)
+            if arrived is not None:
+                return arrived
         elif entry is not None and (yield from _still_valid(store, request, entry, hold)):
             with store.lock:
                 if not counted:
@@ -174,25 +76,31 @@ def _leave(flight: Flight, hold: Hold) -> None:
         flight.joined.remove(hold)
     if chain and isinstance(chain[-1], Flight) and flight in chain[-1].blocked_on:
         chain[-1].blocked_on.remove(flight)
+    if not flight.joined:
+        flight.error = None  # it owns frames, and they own us
 
 
-def _arrival(store: Store, flight: Flight, hold: Hold, mine: bool) -> Plan[Entry | None]:
-    """Wait for a load and share its outcome; None when it was abandoned."""
+def _arrival(
+    cache: Context, request: Request, flight: Flight, hold: Hold, mine: bool
+) -> Plan[Entry | None]:
+    """Load, or wait for who does, and share the outcome; None when it was abandoned."""
+    store = cache.store
     try:
+        if mine:
+            yield Launch(flight, fly(cache, request, flight))
         yield Wait(flight.done)
         if flight.error is not None:
             raise flight.error if mine else _own_copy(flight.error)
-        return flight.entry
     except BaseException:
-        entry = flight.entry
-        if entry is not None:  # cancelled between the load and here: give it back
-            yield from release(store, entry, hold)
-        raise
-    finally:
         with store.lock:
             _leave(flight, hold)
-            if not flight.joined:
-                flight.error = None  # it owns frames, and they own us
+            entry = flight.entry
+        if entry is not None:  # cancelled when the value was there already: give it back
+            yield from release(store, entry, hold)
+        raise
+    with store.lock:
+        _leave(flight, hold)
+    return flight.entry
 
 
 def _own_copy(error: Exception) -> Exception:
@@ -243,7 +151,7 @@ def fly(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     try:
         yield from _after_teardown_of(store, request.key)
         yield from room(cache, Claim(request.key, request.weight or 0), flight=flight)
-        flight.entry = yield from _load(cache, request, flight)
+        yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
     finally:
@@ -266,7 +174,7 @@ def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
         yield Wait(change)
 
 
-def _load(cache: Context, request: Request, flight: Flight) -> Plan[Entry]:
+def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     store = cache.store
     began = store.timer()
     with inside(flight):
@@ -289,7 +197,6 @@ def _load(cache: Context, request: Request, flight: Flight) -> Plan[Entry]:
             store.turn_away(entry, cause)
         yield TearDown([entry])
         raise
-    return entry
 
 
 def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
@@ -305,204 +212,8 @@ def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
                 store.load_seconds += entry.how.seconds
                 store.publish(entry)
                 _heat(entry)
-                flight.weight = 0
+                flight.entry, flight.weight = entry, 0
                 del store.flights[entry.key]
                 return
             doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
         yield TearDown(doomed)
-
-
-# -- making room -------------------------------------------------------------------
-
-
-def room(
-    cache: Context, claim: Claim, *, flight: Flight | None = None, replacing: bool = False
-) -> Plan[None]:
-    """Reserve room for ``claim``: by what is free, by eviction, or by waiting.
-
-    Nothing is evicted for what cannot fit. With ``replacing``, the live entry of the
-    same key goes first, and counts as room. Raises CapacityError or ClosedError.
-    """
-    store = cache.store
-    if claim.weight > store.limit:
-        with store.lock:
-            raise store.refusal(claim)
-    deadline: float | None = None
-    try:
-        while True:
-            with store.lock:
-                store.check_open()
-                granted, doomed, blocked = _make_room(cache, claim, flight, replacing)
-                if granted:
-                    return
-                if not doomed:
-                    if blocked:
-                        deadline = _patience(cache, claim, flight, deadline)
-                    store.waits += 1
-                    change = store.waiter()
-            if doomed:
-                yield TearDown(doomed)
-            else:
-                yield Wait(change, deadline - time.monotonic() if blocked and deadline else None)
-    finally:
-        with store.lock:
-            store.settle(claim)
-
-
-def _make_room(
-    cache: Context, claim: Claim, flight: Flight | None, replacing: bool
-) -> tuple[bool, list[Entry], bool]:
-    """Take one step towards room: whether it is granted, what must die, whether blocked."""
-    store = cache.store
-    doomed = store.expire(store.timer()) if store.deadlines is not None else []
-    if doomed:
-        return False, doomed, False
-    old = store.live.get(claim.key) if replacing else None
-    if old is None and claim.weight <= store.free + store.slack:
-        store.reserve(claim, flight)
-        return True, [], False
-    demand = store.owed + (0 if claim.owed else claim.weight)
-    short = demand - store.free - store.dying_weight - store.slack
-    if old is None and short <= 0:  # another thread is mid-teardown; its room is coming
-        return False, [], False
-    if short > store.idle_weight:
-        return False, [], True
-    victims = _victims(cache, claim, old, short)
-    if old is not None and store.condemn(old, RemovalCause.REPLACED):
-        doomed.append(old)
-    doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
-    if not claim.owed:
-        claim.owed = True
-        store.owed += claim.weight
-    return False, doomed, False
-
-
-def _victims(cache: Context, claim: Claim, old: Entry | None, short: float) -> list[Entry]:
-    """Take idle entries off the order, lowest rank first, until ``short`` is made up.
-
-    As in cachetools, an entry about to be replaced may come up itself; its successor
-    then starts its count of uses anew.
-    """
-    order = cache.store.order
-    gain = old.weight if old is not None and not old.holds else 0
-    claim.carried = old.uses if old is not None else 0
-    victims: list[Entry] = []
-    try:
-        while gain < short and (entry := order.take(cache.rank)) is not None:
-            if entry is old:
-                claim.carried = 0
-            else:
-                victims.append(entry)
-                gain += entry.weight
-    except BaseException:
-        for entry in victims:
-            order.add(entry)
-        if old is not None and not old.holds:
-            order.add(old)
-        raise
-    return victims
-
-
-def _patience(
-    cache: Context, claim: Claim, flight: Flight | None, deadline: float | None
-) -> float:
-    """Return until when to wait for a lease to end; refuse where that is pointless."""
-    store, now = cache.store, time.monotonic()
-    me = flight.hold if flight is not None else Hold(now)
-    if deadline is None:
-        deadline = now + cache.wait
-    if now >= deadline or claim.weight > store.limit - store.mine(me):
-        raise store.refusal(claim)
-    return deadline
-
-
-# -- storing and removing ----------------------------------------------------------
-
-
-def put(cache: Context, new: Entry, *, replace: bool = True) -> Plan[Any]:
-    """Store what was handed in through the mapping, replacing what was there.
-
-    Unless ``replace``: then what is there stays. Returns the value that is stored.
-    """
-    store = cache.store
-    claim = Claim(new.key, new.weight)
-    while True:
-        with store.lock:
-            store.check_open()
-            old = store.live.get(new.key)
-        if old is not None:
-            if not replace:
-                return old.value
-            if old.value is new.value:
-                yield from _touch(cache, old, new)
-                return new.value
-        yield from room(cache, claim, replacing=True)
-        with store.lock:
-            if not store.closed and new.key not in store.live:
-                if claim.carried:
-                    new.base_uses = claim.carried + 1
-                store.publish(new)
-                return new.value
-            store.unreserve(claim.weight)  # somebody was faster; once more
-
-
-def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[None]:
-    """Store the very object that is there: a use, and its weight and time anew."""
-    store, hold = cache.store, Hold(time.monotonic())
-    if new.weight > store.limit:
-        with store.lock:
-            raise store.refusal(Claim(entry.key, new.weight))
-    claim = Claim(entry.key, max(0, new.weight - entry.weight))
-    with store.lock:
-        if entry.state is not State.LIVE:
-            return
-        store.hold(entry, hold)
-        store.restamp(entry, new)
-    try:
-        if claim.weight:
-            yield from room(cache, claim)
-        with store.lock:
-            store.reweigh(entry, new.weight, claim.weight)
-    finally:
-        yield from release(store, entry, hold)
-
-
-def release(store: Store, entry: Entry, hold: Hold) -> Plan[None]:
-    """End a lease; the last one on a removed entry tears it down."""
-    with store.lock:
-        doomed = store.unhold(entry, hold, tick())
-    if doomed:
-        yield TearDown([entry])
-
-
-def remove(store: Store, entries: Iterable[Entry], cause: RemovalCause) -> Plan[list[Exception]]:
-    """Remove those of ``entries`` that are still live; return what their teardowns raised."""
-    with store.lock:
-        doomed = [
-            entry
-            for entry in entries
-            if entry.state is State.LIVE and store.condemn(entry, cause)
-        ]
-    errors: list[Exception] = yield TearDown(doomed)
-    return errors
-
-
-def close(store: Store) -> Plan[list[Exception]]:
-    """Remove everything, last loaded first, and refuse whatever comes after."""
-    with store.lock:
-        store.closed = True
-        entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
-        store.wake()
-    errors = yield from remove(store, entries, RemovalCause.CLOSED)
-    return errors
-
-
-def evict(store: Store, entries: Iterable[Entry], cause: RemovalCause) -> Plan[list[Removal]]:
-    """Remove those of ``entries`` that are still live; return what was removed."""
-    with store.lock:
-        removed = [entry for entry in entries if entry.state is State.LIVE]
-        doomed = [entry for entry in removed if store.condemn(entry, cause)]
-        removals = [store.removal(entry) for entry in removed]
-    if doomed:
-        yield TearDown(doomed)
-    return removals

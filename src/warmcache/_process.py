@@ -96,7 +96,9 @@ class Janitor:
             self._next = self._sweep()
             pause = self._next - time.monotonic()
             try:
-                job = self._jobs.get(timeout=max(pause, 0.0) if pause < threading.TIMEOUT_MAX else None)
+                job = self._jobs.get(
+                    timeout=max(pause, 0.0) if pause < threading.TIMEOUT_MAX else None
+                )
             except queue.Empty:
                 continue
             if job is not None:

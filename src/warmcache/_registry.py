@@ -112,8 +112,7 @@ class Registry(Generic[F]):
             for option in options:
                 if option not in known:
                     raise TypeError(
-                        f"{self._kind} {name!r} has no option {option!r}"
-                        + _hint(option, known)
+                        f"{self._kind} {name!r} has no option {option!r}" + _hint(option, known)
                     )
         return factory(**options)
 

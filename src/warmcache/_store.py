@@ -7,81 +7,21 @@ moves entries from one state to the next and keeps the sums right.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
+from ._flight import CHAIN, Claim, Flight
 from ._order import ChoiceOrder, Deadlines, Rank, RankOrder
 from .errors import CapacityError, ClosedError
 
-
 _SIZE, _GONE = RemovalCause.SIZE, State.GONE
-
-
-class Flight:
-    """One load under way, and everybody who waits for it.
-
-    ``blocked_on`` holds the flights that its loader, directly or through a nested
-    load, is waiting for: the edges along which a cycle is found.
-    """
-
-    __slots__ = ("blocked_on", "done", "entry", "error", "hold", "joined", "key", "weight")
-
-    def __init__(self, key: Hashable, hold: Hold) -> None:
-        self.key = key
-        self.hold = hold
-        self.weight: float = 0  # reserved so far
-        self.joined: list[Hold] = [hold]
-        self.blocked_on: list[Flight] = []
-        self.done: Future[None] = Future()
-        self.entry: Entry | None = None
-        self.error: Exception | None = None
-
-    def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
-        """Whether this flight waits, in the end, for anything in ``chain``."""
-        seen: set[int] = set()
-        pending: list[Flight] = [self]
-        while pending:
-            flight = pending.pop()
-            if any(flight is link for link in chain):
-                return True
-            if id(flight) not in seen:
-                seen.add(id(flight))
-                pending.extend(flight.blocked_on)
-        return False
-
-
-# The loads and teardowns that this thread or task is inside of, outermost first.
-CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
-
-
-@contextmanager
-def inside(link: Flight | Entry) -> Iterator[None]:
-    """Run user code as part of ``link``, so that a request it makes can be traced."""
-    token = CHAIN.set((*CHAIN.get(), link))
-    try:
-        yield
-    finally:
-        CHAIN.reset(token)
-
-
-class Claim:
-    """A wish for room: ``owed`` once victims were condemned for it."""
-
-    __slots__ = ("carried", "key", "owed", "weight")
-
-    def __init__(self, key: Hashable, weight: float) -> None:
-        self.key = key
-        self.weight = weight
-        self.owed = False
-        self.carried = 0  # uses that the entry it replaces leaves to its successor
 
 
 class Store:
@@ -222,6 +162,8 @@ class Store:
         self.idle_weight += weight
         self.committed += weight
         self.order.add(entry)
+        if self._waiting:
+            self.wake()
         return evicted
 
     def condemn(self, entry: Entry, cause: RemovalCause) -> bool:
@@ -406,7 +348,18 @@ class Store:
             else:
                 owned = self.flights.get(link.key) is link
             weight += link.weight if owned else 0
-        return weight
+        return weight + self._stuck_behind(me)
+
+    def _stuck_behind(self, me: Hold) -> float:
+        """Weight whose asynchronous teardown waits for the loop that ``me`` would block."""
+        if me.task is not None or not self.dying:
+            return 0
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return 0
+        dying = [entry for entries in self.dying.values() for entry in entries]
+        return sum(entry.weight for entry in dying if entry.how.loop is loop)
 
     def refusal(self, claim: Claim) -> CapacityError:
         """Return the error that says who is in the way of ``claim``."""

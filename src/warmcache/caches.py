@@ -12,9 +12,10 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from copy import copy
 from typing import Any, TypeVar, Unpack
 
-from ._cache import Cache, CacheOptions
+from ._cache import Cache
 from ._clock import Timer
 from ._entry import Entry, RemovalCause
+from ._mapping import CacheOptions
 from ._order import ChoiceOrder
 
 __all__ = [

@@ -129,11 +129,17 @@ def _frozen_collection(value: Any) -> Hashable:
     if all(part is original for part, original in zip(parts, value, strict=True)):
         return value  # type: ignore[no-any-return]
     frozen_parts = type(value)(parts) if type(value) in (tuple, frozenset) else tuple(parts)
-    return frozen_parts if type(value) in (tuple, frozenset) else _Contents(type(value), frozen_parts)
+    return (
+        frozen_parts if type(value) in (tuple, frozenset) else _Contents(type(value), frozen_parts)
+    )
 
 
 def _frozen_dataclass(value: Any) -> Hashable:
-    fields = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare]
+    fields = [
+        (field.name, getattr(value, field.name))
+        for field in dataclasses.fields(value)
+        if field.compare
+    ]
     contents = tuple((name, _frozen(content)) for name, content in fields)
     hashable = type(value).__hash__ is not None
     if hashable and all(part[1] is field[1] for part, field in zip(contents, fields, strict=True)):

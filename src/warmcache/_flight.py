@@ -1,0 +1,69 @@
+"""Loads under way, wishes for room, and the chain of both that a caller is inside of."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ._entry import Entry, Hold
+
+
+class Flight:
+    """One load under way, and everybody who waits for it.
+
+    ``blocked_on`` holds the flights that its loader, directly or through a nested
+    load, is waiting for: the edges along which a cycle is found.
+    """
+
+    __slots__ = ("blocked_on", "done", "entry", "error", "hold", "joined", "key", "weight")
+
+    def __init__(self, key: Hashable, hold: Hold) -> None:
+        self.key = key
+        self.hold = hold
+        self.weight: float = 0  # reserved so far
+        self.joined: list[Hold] = [hold]
+        self.blocked_on: list[Flight] = []
+        self.done: Future[None] = Future()
+        self.entry: Entry | None = None
+        self.error: Exception | None = None
+
+    def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
+        """Whether this flight waits, in the end, for anything in ``chain``."""
+        seen: set[int] = set()
+        pending: list[Flight] = [self]
+        while pending:
+            flight = pending.pop()
+            if any(flight is link for link in chain):
+                return True
+            if id(flight) not in seen:
+                seen.add(id(flight))
+                pending.extend(flight.blocked_on)
+        return False
+
+
+# The loads and teardowns that this thread or task is inside of, outermost first.
+CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
+
+
+@contextmanager
+def inside(link: Flight | Entry) -> Iterator[None]:
+    """Run user code as part of ``link``, so that a request it makes can be traced."""
+    token = CHAIN.set((*CHAIN.get(), link))
+    try:
+        yield
+    finally:
+        CHAIN.reset(token)
+
+
+class Claim:
+    """A wish for room: ``owed`` once victims were condemned for it."""
+
+    __slots__ = ("carried", "key", "owed", "weight")
+
+    def __init__(self, key: Hashable, weight: float) -> None:
+        self.key = key
+        self.weight = weight
+        self.owed = False
+        self.carried = 0  # uses that the entry it replaces leaves to its successor

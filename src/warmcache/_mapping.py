@@ -1,0 +1,404 @@
+"""The mapping that every cache is: cachetools', safe under threads, tearing down."""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from operator import methodcaller
+from typing import Any, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
+
+import cachetools
+
+from . import _room
+from ._drive import run, tear_down
+from ._entry import Entry, Origin, Removal, RemovalCause, State, seconds_between, tick
+from ._order import ChoiceOrder, RankOrder
+from ._process import close_at_exit, janitor
+from ._sizes import parse_size
+from ._steps import Context
+from ._store import Store
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+T = TypeVar("T")
+_MISSING: Any = object()
+
+Teardown: TypeAlias = Callable[[Any], object] | str
+
+
+class CacheOptions(TypedDict, total=False):
+    """The options that every cache takes besides its policy's own."""
+
+    teardown: Teardown | None
+    reclaim: Callable[[], object] | None
+    on_removal: Callable[[Removal], object] | None
+    idle_ttl: float | None
+    wait: float
+
+
+class CacheMapping(cachetools.Cache[K, V]):
+    """The mapping side of :class:`warmcache.Cache`, which documents the arguments."""
+
+    def __init__(
+        self,
+        maxsize: float | str | None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        timer: Callable[[], Any] = time.monotonic,
+        **options: Unpack[CacheOptions],
+    ) -> None:
+        self._setup(maxsize, getsizeof, timer, **options)
+
+    def _setup(
+        self,
+        maxsize: float | str | None,
+        getsizeof: Callable[[V], float] | None,
+        timer: Callable[[], Any],
+        *,
+        teardown: Teardown | None = None,
+        reclaim: Callable[[], object] | None = None,
+        on_removal: Callable[[Removal], object] | None = None,
+        idle_ttl: float | None = None,
+        wait: float = 60.0,
+    ) -> None:
+        super().__init__(_limit(maxsize), getsizeof)
+        if idle_ttl is not None and not idle_ttl > 0:
+            raise ValueError(f"idle_ttl must be positive, got {idle_ttl!r}")
+        if not wait >= 0:
+            raise ValueError(f"wait must not be negative, got {wait!r}")
+        self._timer = timer
+        self._idle_ttl = idle_ttl
+        self._reclaim = reclaim
+        self._on_removal = on_removal
+        self._teardown = as_teardown(teardown)
+        self._wait = wait
+        self._open()
+
+    def _open(self) -> None:
+        """Set up an empty store."""
+        self._unit_weight = self.getsizeof is cachetools.Cache.getsizeof
+        self._store = store = Store(
+            limit=self.maxsize,
+            order=self._new_order(),
+            timer=self._timer,
+            idle_ttl=self._idle_ttl,
+            timed=self._timed,
+            reclaim=self._reclaim,
+            listener=self._on_removal,
+            tears_down=self._teardown is not None,
+        )
+        self._live = store.live
+        self._origin = Origin(type(self).__name__, self._teardown)
+        close_at_exit(self)
+        weakref.finalize(self, _abandoned, store).atexit = False
+
+    __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
+    _timed = False  # whether entries have times to live
+
+    def _new_order(self) -> RankOrder | ChoiceOrder:
+        return RankOrder()
+
+    def rank(self, entry: Entry) -> Any:
+        """Return the rank of ``entry``: of the idle entries, the lowest goes first.
+
+        A policy overrides this with a pure function of the entry's record. It runs
+        with the lock held, so it must not call the cache; an entry's rank may rise
+        when the entry is used, and must not change otherwise.
+        """
+        return entry.loaded
+
+    # -- the mapping ---------------------------------------------------------------
+
+    def __getitem__(self, key: K) -> V:
+        value = self._use(key)
+        return self.__missing__(key) if value is _MISSING else value
+
+    def _use(self, key: K) -> V:
+        """Return the warm value and count a hit, or _MISSING and count a miss."""
+        entry = self._live.get(key)
+        if entry is not None and self._store.deadlines is not None:
+            if not self._still_fresh(entry):
+                entry = None
+                self._expire()
+        try:
+            value: V = entry.value  # type: ignore[union-attr]
+        except AttributeError:  # never there, or torn down this very moment
+            with self._store.lock:
+                self._store.misses += 1
+                self._origin.misses += 1
+            return _MISSING  # type: ignore[no-any-return]
+        entry.used = tick()  # type: ignore[union-attr]
+        entry.hits += 1  # type: ignore[union-attr]
+        return value
+
+    def __setitem__(self, key: K, value: V) -> None:
+        """Store ``value``; the one it replaces is torn down first.
+
+        Storing the very object that is there counts as a use and tears nothing down.
+
+        Raises:
+            CapacityError: it is too large, or leases left no room in time; it was
+                not stored, and the caller still owns it.
+            ClosedError: the cache is closed.
+        """
+        self._put(key, value)
+
+    def _put(self, key: K, value: V, *, replace: bool = True) -> V:
+        store, now = self._store, self._timer()
+        weight = 1 if self._unit_weight else self._weigh(value)
+        entry = Entry(key, value, weight, self._origin, now)
+        with store.lock:
+            evicted = store.put_at_once(entry, self.rank)
+        if evicted is not None:
+            return value
+        entry.expires = self._expires(key, value, now)
+        if self._stillborn(entry, now):
+            return value
+        stored: V = run(_room.put(self._context(), entry, replace=replace), store)
+        self._watch()
+        return stored
+
+    def __delitem__(self, key: K) -> None:
+        self._take(key)
+
+    def __contains__(self, key: object) -> bool:
+        entry = self._live.get(key)  # type: ignore[call-overload]
+        return entry is not None and not self._ended(entry)
+
+    def __len__(self) -> int:
+        self._expire()
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[K]:
+        for key, entry in list(self._live.items()):
+            if entry.state is State.LIVE and not self._ended(entry):
+                yield key  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        self._expire()
+        items = {key: entry.value for key, entry in list(self._live.items())}
+        return (
+            f"{type(self).__name__}({items!r}, maxsize={self.maxsize!r}, "
+            f"currsize={self.currsize!r})"
+        )
+
+    def __copy__(self) -> Self:
+        """Return a cache of its own with the same values, if nothing tears them down.
+
+        Raises:
+            TypeError: values here have a teardown: two caches would each run it.
+        """
+        twin = type(self).__new__(type(self))
+        twin.__setstate__(self.__getstate__())
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        store = self._store
+        with store.lock:
+            if store.tears_down:
+                raise TypeError(
+                    "this cache tears its values down and so must be their only owner: "
+                    "it can be neither copied nor pickled"
+                )
+            entries = [
+                (entry.key, entry.value, entry.weight, entry.uses, entry.expires, entry.used)
+                for entry in sorted(store.order.sequence(self._live), key=_loaded)
+            ]
+        state = self.__dict__.copy()
+        del state["_store"], state["_live"], state["_origin"]
+        state["_entries"] = entries
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        entries = state.pop("_entries")
+        self.__dict__.update(state)
+        self._open()
+        now, stamped = self._timer(), []
+        for key, value, weight, uses, expires, used in entries:
+            entry = Entry(key, value, weight, self._origin, now, expires)
+            entry.base_uses = uses
+            self._store.committed += weight
+            self._store.publish(entry)
+            stamped.append((used, entry))
+        for _, entry in sorted(stamped):
+            entry.used = entry.seen = tick()
+        self._watch()
+
+    @property
+    def currsize(self) -> float:
+        """The weight of the entries that are there."""
+        self._expire()
+        return self._store.live_weight
+
+    @overload
+    def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | T) -> V | T: ...
+    def get(self, key: K, default: Any = None) -> Any:
+        value = self._use(key)
+        return default if value is _MISSING else value
+
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: V | T) -> V | T: ...
+    def pop(self, key: K, default: Any = _MISSING) -> Any:
+        """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
+        try:
+            return self._take(key)
+        except KeyError:
+            if default is _MISSING:
+                raise
+            return default
+
+    def _take(self, key: K) -> V:
+        self._expire()
+        with self._store.lock:
+            entry = self._live[key]
+            value: V = entry.value
+            doomed = self._store.condemn(entry, RemovalCause.EXPLICIT)
+        if doomed:
+            tear_down(self._store, [entry])
+        return value
+
+    def popitem(self) -> tuple[K, V]:
+        """Remove the next victim, tear it down, and return its key and value.
+
+        Raises:
+            KeyError: there is no idle entry.
+        """
+        self._expire()
+        with self._store.lock:
+            entry = self._store.order.take(self.rank)
+            if entry is None:
+                raise KeyError(f"{type(self).__name__} has no idle entry") from None
+            key, value = entry.key, entry.value
+            self._store.condemn(entry, RemovalCause.EXPLICIT)
+        tear_down(self._store, [entry])
+        return key, value  # type: ignore[return-value]
+
+    def setdefault(self, key: K, default: V | None = None) -> Any:
+        value = self._use(key)
+        return self._put(key, default, replace=False) if value is _MISSING else value  # type: ignore[arg-type]
+
+    def clear(self) -> None:
+        """Remove and tear down everything; a load under way arrives afterwards."""
+        with self._store.lock:
+            entries = list(self._live.values())
+        self._evict(reversed(entries))
+
+    def _evict(
+        self, entries: Iterable[Entry], cause: RemovalCause = RemovalCause.EXPLICIT
+    ) -> list[Removal]:
+        return run(_room.evict(self._store, entries, cause), self._store)
+
+    def expire(self, time: Any = None) -> list[tuple[K, V]]:
+        """Tear down what has ended by ``time`` (now), and return the pairs removed."""
+        store = self._store
+        now = self._timer() if time is None else time
+        with store.lock:
+            doomed = store.expire(now)
+            pairs = [(entry.key, entry.value) for entry in doomed]
+        tear_down(store, doomed)
+        return pairs  # type: ignore[return-value]
+
+    # -- what loaders and the janitor need -----------------------------------------
+
+    def _context(self) -> Context:
+        return Context(self._store, self.rank, self._wait)
+
+    def _weigh(self, value: V) -> float:
+        weight = self.getsizeof(value)
+        if weight < 0:
+            raise ValueError(f"value size must be non-negative, got {weight!r}")
+        return weight
+
+    def _expires(self, key: K, value: V, now: Any) -> Any:
+        """Return when a value stored now ends; None for never."""
+        return None
+
+    def _stillborn(self, entry: Entry, now: Any) -> bool:
+        """Whether ``entry`` had ended before it was stored."""
+        return False
+
+    def _ended(self, entry: Entry) -> bool:
+        store = self._store
+        return store.deadlines is not None and store.ended(entry, self._timer())
+
+    def _still_fresh(self, entry: Entry) -> bool:
+        """Whether a hit may still have ``entry``; the use is dated if so."""
+        now = self._timer()
+        if self._store.ended(entry, now):
+            return False
+        entry.seen_at = now
+        return True
+
+    def _expire(self, now: Any = None) -> None:
+        if self._store.deadlines is not None:
+            self.expire(now)
+
+    def _watch(self) -> None:
+        """Have the janitor come when the next entry ends."""
+        if self._store.deadlines is not None:
+            seconds = self._seconds_left()
+            if seconds is not None:
+                janitor.watch(self, seconds)
+
+    def _seconds_left(self) -> float | None:
+        with self._store.lock:
+            deadlines = self._store.deadlines
+            earliest = deadlines.earliest() if deadlines is not None else None
+            if earliest is None or earliest == math.inf:
+                return None
+            return seconds_between(self._timer(), earliest)
+
+    def expire_now(self) -> float | None:
+        """Tear down what has ended; return the seconds until more may, or None."""
+        self._expire()
+        return self._seconds_left()
+
+    def close_at_exit(self) -> None:
+        """Close, and tear down even what is leased: nobody is left to release it."""
+        run(_room.close(self._store), self._store)
+        with self._store.lock:
+            stuck = [(entry, hold) for entry in self._store.held for hold in entry.holds]
+        for entry, hold in stuck:
+            run(_room.release(self._store, entry, hold), self._store)
+
+
+def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:
+    """Return ``teardown`` as a callable; a text names the value's method to call."""
+    if isinstance(teardown, str):
+        if not teardown.isidentifier():
+            raise ValueError(f"teardown must name a method, got {teardown!r}")
+        return methodcaller(teardown)
+    if teardown is not None and not callable(teardown):
+        raise TypeError(f"teardown must be callable or a method's name, got {teardown!r}")
+    return teardown
+
+
+def _loaded(entry: Entry) -> int:
+    return entry.loaded
+
+
+def _limit(maxsize: float | str | None) -> float:
+    if maxsize is None:
+        return math.inf
+    if not isinstance(maxsize, (int, float, str)):
+        raise TypeError(f"maxsize must be a number, a text such as '6GiB' or None, got {maxsize!r}")
+    try:
+        return parse_size(maxsize)
+    except ValueError as error:
+        raise ValueError(f"maxsize: {error}") from None
+
+
+def _abandoned(store: Store) -> None:
+    """Have the entries of a cache that was garbage-collected torn down.
+
+    A finalizer may run anywhere, even inside this store's own lock, so the janitor
+    does it.
+    """
+    if store.live and store.tears_down:
+        janitor.defer(lambda: run(_room.close(store), store))

@@ -1,0 +1,201 @@
+"""Plans that make room, and those that store, release and remove."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ._entry import Entry, Hold, Removal, RemovalCause, State, tick
+from ._flight import Claim, Flight
+from ._steps import Context, Plan, TearDown, Wait
+from ._store import Store
+
+# -- making room -------------------------------------------------------------------
+
+
+def room(
+    cache: Context, claim: Claim, *, flight: Flight | None = None, replacing: bool = False
+) -> Plan[None]:
+    """Reserve room for ``claim``: by what is free, by eviction, or by waiting.
+
+    Nothing is evicted for what cannot fit. With ``replacing``, the live entry of the
+    same key goes first, and counts as room. Raises CapacityError or ClosedError.
+    """
+    store = cache.store
+    if claim.weight > store.limit:
+        with store.lock:
+            raise store.refusal(claim)
+    deadline: float | None = None
+    try:
+        while True:
+            with store.lock:
+                store.check_open()
+                granted, doomed, blocked = _make_room(cache, claim, flight, replacing)
+                if granted:
+                    return
+                if not doomed:
+                    if deadline is None:
+                        deadline = time.monotonic() + cache.wait
+                        store.waits += 1
+                    timeout = _patience(cache, claim, flight, deadline, blocked)
+                    change = store.waiter()
+            if doomed:
+                yield TearDown(doomed)
+            else:
+                yield Wait(change, timeout)
+    finally:
+        with store.lock:
+            store.settle(claim)
+
+
+def _make_room(
+    cache: Context, claim: Claim, flight: Flight | None, replacing: bool
+) -> tuple[bool, list[Entry], bool]:
+    """Take one step towards room: whether it is granted, what must die, whether blocked."""
+    store = cache.store
+    doomed = store.expire(store.timer()) if store.deadlines is not None else []
+    if doomed:
+        return False, doomed, False
+    old = store.live.get(claim.key) if replacing else None
+    if old is None and claim.weight <= store.free + store.slack:
+        store.reserve(claim, flight)
+        return True, [], False
+    demand = store.owed + (0 if claim.owed else claim.weight)
+    short = demand - store.free - store.dying_weight - store.slack
+    if old is None and short <= 0:  # another thread is mid-teardown; its room is coming
+        return False, [], False
+    if short > store.idle_weight:
+        return False, [], True
+    victims = _victims(cache, claim, old, short)
+    if old is not None and store.condemn(old, RemovalCause.REPLACED):
+        doomed.append(old)
+    doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
+    if not claim.owed:
+        claim.owed = True
+        store.owed += claim.weight
+    return False, doomed, False
+
+
+def _victims(cache: Context, claim: Claim, old: Entry | None, short: float) -> list[Entry]:
+    """Take idle entries off the order, lowest rank first, until ``short`` is made up.
+
+    As in cachetools, an entry about to be replaced may come up itself; its successor
+    then starts its count of uses anew.
+    """
+    order = cache.store.order
+    gain = old.weight if old is not None and not old.holds else 0
+    claim.carried = old.uses if old is not None else 0
+    victims: list[Entry] = []
+    try:
+        while gain < short and (entry := order.take(cache.rank)) is not None:
+            if entry is old:
+                claim.carried = 0
+            else:
+                victims.append(entry)
+                gain += entry.weight
+    except BaseException:
+        for entry in victims:
+            order.add(entry)
+        if old is not None and not old.holds:
+            order.add(old)
+        raise
+    return victims
+
+
+def _patience(
+    cache: Context, claim: Claim, flight: Flight | None, deadline: float, blocked: bool
+) -> float | None:
+    """Return how long to wait for room; refuse where that is pointless.
+
+    A teardown under way ends by itself, a lease (``blocked``) may not.
+    """
+    store, now = cache.store, time.monotonic()
+    me = flight.hold if flight is not None else Hold(now)
+    if claim.weight > store.limit - store.mine(me) or (blocked and now >= deadline):
+        raise store.refusal(claim)
+    return deadline - now if blocked else None
+
+
+# -- storing and removing ----------------------------------------------------------
+
+
+def put(cache: Context, new: Entry, *, replace: bool = True) -> Plan[Any]:
+    """Store what was handed in through the mapping, replacing what was there.
+
+    Unless ``replace``: then what is there stays. Returns the value that is stored.
+    """
+    store = cache.store
+    claim = Claim(new.key, new.weight)
+    while True:
+        with store.lock:
+            store.check_open()
+            old = store.live.get(new.key)
+            if old is not None and not replace:
+                return old.value
+            touched = old is not None and old.value is new.value
+        if not touched:
+            yield from room(cache, claim, replacing=True)
+        elif old is not None and (yield from _touch(cache, old, new)):
+            return new.value
+        with store.lock:
+            if not touched and not store.closed and new.key not in store.live:
+                if claim.carried:
+                    new.base_uses = claim.carried + 1
+                store.publish(new)
+                return new.value
+            if not touched:
+                store.unreserve(claim.weight)  # somebody was faster; once more
+
+
+def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[bool]:
+    """Store the very object that is there: a use, and its weight and time anew.
+
+    Returns whether it was there still.
+    """
+    store, hold = cache.store, Hold(time.monotonic())
+    with store.lock:
+        if new.weight > store.limit:
+            raise store.refusal(Claim(entry.key, new.weight))
+        if entry.state is not State.LIVE:
+            return False
+        store.hold(entry, hold)
+        store.restamp(entry, new)
+    claim = Claim(entry.key, max(0, new.weight - entry.weight))
+    try:
+        if claim.weight:
+            yield from room(cache, claim)
+        with store.lock:
+            store.reweigh(entry, new.weight, claim.weight)
+    finally:
+        yield from release(store, entry, hold)
+    return True
+
+
+def release(store: Store, entry: Entry, hold: Hold) -> Plan[None]:
+    """End a lease; the last one on a removed entry tears it down."""
+    with store.lock:
+        doomed = store.unhold(entry, hold, tick())
+    if doomed:
+        yield TearDown([entry])
+
+
+def evict(store: Store, entries: Iterable[Entry], cause: RemovalCause) -> Plan[list[Removal]]:
+    """Remove those of ``entries`` that are still live; return what was removed."""
+    with store.lock:
+        removed = [entry for entry in entries if entry.state is State.LIVE]
+        doomed = [entry for entry in removed if store.condemn(entry, cause)]
+        removals = [store.removal(entry) for entry in removed]
+    yield TearDown(doomed)
+    return removals
+
+
+def close(store: Store) -> Plan[list[Exception]]:
+    """Remove everything, last loaded first, and refuse whatever comes after."""
+    with store.lock:
+        store.closed = True
+        entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
+        doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
+        store.wake()
+    errors: list[Exception] = yield TearDown(doomed)
+    return errors
