@@ -229,7 +229,7 @@ def _bury(
     """
     if error is not None:
         text = _defused(error)
-        log.error("teardown of %r (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
+        log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
         if isinstance(error, Exception):
             failures.append(error)
     watch = _weakly(entry.value) if store.reclaim is not None else None

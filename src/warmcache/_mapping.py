@@ -161,7 +161,12 @@ class CacheMapping(cachetools.Cache[K, V]):
         return stored
 
     def __delitem__(self, key: K) -> None:
-        self._take(key)
+        self._expire()
+        with self._store.lock:
+            entry = self._live[key]
+            doomed = self._store.condemn(entry, RemovalCause.EXPLICIT)
+        if doomed:
+            tear_down(self._store, [entry])
 
     def __contains__(self, key: object) -> bool:
         entry = self._live.get(key)  # type: ignore[call-overload]
@@ -246,18 +251,14 @@ class CacheMapping(cachetools.Cache[K, V]):
     def pop(self, key: K, default: V | T) -> V | T: ...
     def pop(self, key: K, default: Any = _MISSING) -> Any:
         """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
-        try:
-            return self._take(key)
-        except KeyError:
-            if default is _MISSING:
-                raise
-            return default
-
-    def _take(self, key: K) -> V:
         self._expire()
         with self._store.lock:
-            entry = self._live[key]
-            value: V = entry.value
+            entry = self._live.get(key)
+            if entry is None:
+                if default is _MISSING:
+                    raise KeyError(key)
+                return default
+            value = entry.value
             doomed = self._store.condemn(entry, RemovalCause.EXPLICIT)
         if doomed:
             tear_down(self._store, [entry])
@@ -335,9 +336,13 @@ class CacheMapping(cachetools.Cache[K, V]):
         entry.seen_at = now
         return True
 
-    def _expire(self, now: Any = None) -> None:
-        if self._store.deadlines is not None:
-            self.expire(now)
+    def _expire(self) -> None:
+        """Tear down what has ended, before an operation that must not see it."""
+        store = self._store
+        if store.deadlines is not None:
+            with store.lock:
+                doomed = store.expire(self._timer())
+            tear_down(store, doomed)
 
     def _watch(self) -> None:
         """Have the janitor come when the next entry ends."""

@@ -74,6 +74,8 @@ def _make_room(
     if not claim.owed:
         claim.owed = True
         store.owed += claim.weight
+    if not doomed:  # the old entry was leased and is only retired
+        return _make_room(cache, claim, flight, replacing)
     return False, doomed, False
 
 

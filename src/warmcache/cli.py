@@ -1,0 +1,131 @@
+"""The ``warmcache`` command.
+
+Exit codes: 0, all went well; 1, a check failed; 2, it was asked for something it
+cannot do; 130, it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from . import __version__
+from ._sizes import parse_size
+from .demo import DemoError, Options, run
+
+__all__ = ["main"]
+
+_DEMO = """\
+Serves real pretrained models (sentence embeddings in several forms, voice activity
+detection) from one process, under a memory budget that cannot hold them all. At the
+end it says what that cost, checks the answers, and writes a picture of what was in
+memory when. It downloads nothing: the weights are inside the packages of the demo
+extra."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.run
+    try:
+        return command(chosen)
+    except DemoError as error:
+        sys.stderr.write(f"warmcache demo: error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("warmcache: interrupted\n")
+        return 130
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="warmcache", description="Keeps expensive objects warm.")
+    parser.add_argument("--version", action="version", version=f"warmcache {__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    demo = commands.add_parser(
+        "demo", help="serve real models under a memory budget", description=_DEMO
+    )
+    demo.set_defaults(run=_demo)
+    default = Options()
+    demo.add_argument(
+        "--requests",
+        type=_positive,
+        default=default.requests,
+        metavar="N",
+        help="how many requests to serve (%(default)s)",
+    )
+    demo.add_argument(
+        "--budget",
+        type=_bytes,
+        default=default.budget,
+        metavar="SIZE",
+        help="memory for models, such as 120MiB (%(default)s bytes)",
+    )
+    demo.add_argument(
+        "--policy",
+        default=default.policy,
+        metavar="NAME",
+        help="what goes first: lru, lfu, fifo, rr, or another registered policy that "
+        "needs no more than a maxsize (%(default)s)",
+    )
+    demo.add_argument(
+        "--seed",
+        type=int,
+        default=default.seed,
+        metavar="N",
+        help="of the stream of requests (%(default)s)",
+    )
+    demo.add_argument(
+        "--threads",
+        type=_positive,
+        default=default.threads,
+        metavar="N",
+        help="how many serve at a time (%(default)s)",
+    )
+    demo.add_argument(
+        "--out",
+        type=Path,
+        default=default.out,
+        metavar="FOLDER",
+        help="where the picture goes (%(default)s)",
+    )
+    return parser
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    return run(
+        Options(
+            requests=chosen.requests,
+            budget=chosen.budget,
+            policy=chosen.policy,
+            seed=chosen.seed,
+            threads=chosen.threads,
+            out=chosen.out,
+        )
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return number
+
+
+def _bytes(text: str) -> int:
+    try:
+        return int(parse_size(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

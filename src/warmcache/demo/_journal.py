@@ -1,0 +1,116 @@
+"""What was in memory when: loads, removals, answers, and the ledger at each of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+from .._cache import Cache
+from .._entry import Removal
+from ._memory import resident
+from ._spec import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One load; times are seconds since the start, ``weight`` bytes found after it."""
+
+    name: str
+    began: float
+    ended: float
+    weight: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.began
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """One removal, once it was complete."""
+
+    name: str
+    at: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The bytes committed to each model at one time, and the process's own (RSS)."""
+
+    at: float
+    weights: Mapping[str, float]
+    resident: int | None
+
+
+@dataclass
+class Journal:
+    """Writes down what happens; any thread may call it, a loader and a listener too."""
+
+    loads: list[Load] = field(default_factory=list)
+    gone: list[Gone] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    answers: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._zero = time.perf_counter()
+
+    def follow(self, cache: Cache[Hashable, object], names: Mapping[Hashable, str]) -> None:
+        """Begin: from now on samples are of ``cache``, whose keys ``names`` translates."""
+        self._cache, self._names = cache, names
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything; the time is 0 again."""
+        self.loads.clear(), self.gone.clear(), self.samples.clear(), self.answers.clear()
+        self._zero = time.perf_counter()
+        self.sample()
+
+    def now(self) -> float:
+        """Return the seconds since the start."""
+        return time.perf_counter() - self._zero
+
+    def sample(self) -> None:
+        """Write down what is committed now."""
+        with self._lock:  # so that samples are in the order of their times
+            weights: dict[str, float] = defaultdict(float)
+            for entry in self._cache.entries():
+                weights[self._names[entry.key]] += entry.weight
+            self.samples.append(Sample(self.now(), dict(weights), resident()))
+
+    def loaded(self, name: str, began: float, weight: int) -> None:
+        """Write down a load that has just ended."""
+        self.loads.append(Load(name, began, self.now(), weight))
+
+    def removed(self, removal: Removal) -> None:
+        """Write down a removal: a listener for ``on_removal``."""
+        self.gone.append(Gone(self._names[removal.key], self.now(), removal.cause.value))
+        self.sample()
+
+    def answered(self, name: str, answer: Answer) -> None:
+        """Write down the outcome of a request."""
+        with self._lock:
+            self.answers[name].append(answer)
+
+    # -- reading it ----------------------------------------------------------------
+
+    def mean_seconds(self) -> dict[str, float]:
+        """Return what one load of each model took, on average."""
+        seconds: dict[str, list[float]] = defaultdict(list)
+        for load in self.loads:
+            seconds[load.name].append(load.seconds)
+        return {name: sum(of) / len(of) for name, of in seconds.items()}
+
+    def peak(self) -> float:
+        """Return the most bytes that were committed at any sample."""
+        return max(sum(sample.weights.values()) for sample in self.samples)
+
+    def resident_growth(self) -> tuple[int, int] | None:
+        """Return the process's bytes at the start, and the most seen; None if unknown."""
+        seen = [sample.resident for sample in self.samples if sample.resident is not None]
+        return (seen[0], max(seen)) if seen else None

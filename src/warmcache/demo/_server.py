@@ -1,0 +1,88 @@
+"""Serves requests from warm models: what a server built on warmcache looks like."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import warmcache
+from warmcache import Cache, Warm, policies, warm
+
+from ._journal import Journal
+from ._memory import trimmer
+from ._requests import Request
+from ._spec import Answer, Model, Spec, served
+
+
+class Server:
+    """Models by name in one cache of ``budget`` bytes; any thread may ask it.
+
+    A model is loaded when it is asked for and stays warm until another needs its
+    room. While a request is being answered, what it uses is leased.
+    """
+
+    def __init__(
+        self, specs: Sequence[Spec], *, policy: str, budget: int, journal: Journal
+    ) -> None:
+        self.specs = specs
+        self.journal = journal
+        self.cache: Cache[Hashable, Model] = policies.create(
+            policy,
+            maxsize=budget,
+            teardown="close",
+            reclaim=trimmer(),
+            on_removal=journal.removed,
+        )
+        self._loading = threading.Lock()
+        self._loaders = {spec.name: self._loader(spec) for spec in specs}
+        self._answers = {spec.name: spec.answer for spec in specs}
+        self.names: dict[Hashable, str] = {
+            loader.cache_key(name): name for name, loader in self._loaders.items()
+        }
+        journal.follow(self.cache, self.names)
+
+    def _loader(self, spec: Spec) -> Warm[[str], Model]:
+        # The weight is a number, so its room is made before the load begins.
+        @warm(cache=self.cache, size=spec.weight, tags=[spec.name])
+        def load(name: str) -> Model:
+            self.journal.sample()
+            # transformers builds a model under switches that are the whole process's.
+            with self._loading:
+                began = self.journal.now()
+                model = spec.load()
+                self.journal.loaded(name, began, model.weigh())
+            return model
+
+        return load
+
+    def lease(self, name: str) -> AbstractContextManager[Any]:
+        """Return a context manager that holds the model, loading it if need be."""
+        return self._loaders[name].lease(name)
+
+    def answer(self, request: Request) -> Answer:
+        """Serve one request."""
+        answer = self._answers[request.model]
+        assert answer is not None  # noqa: S101
+        outcome = answer(self.lease, random.Random(request.seed))  # noqa: S311
+        self.journal.answered(request.model, outcome)
+        return outcome
+
+    def rehearse(self, rounds: int = 3) -> dict[str, list[Answer]]:
+        """Have every model answer once from cold, and keep nothing.
+
+        Inside ``disabled()`` every lease loads afresh and tears down at its end. What
+        libraries do only once is done then, and no load of the stream is charged for
+        it.
+        """
+        answers = {}
+        with warmcache.disabled():
+            for spec in served(self.specs):
+                requests = [Request(spec.name, seed) for seed in range(rounds)]
+                answers[spec.name] = [self.answer(request) for request in requests]
+        give_back = trimmer()
+        if give_back is not None:
+            give_back()
+        return answers

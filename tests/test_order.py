@@ -1,0 +1,218 @@
+"""Which entry goes first: the same as in cachetools, for any history."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import cachetools
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import warmcache
+from warmcache.testing import assert_consistent
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def seeded_choice(seed: int) -> Any:
+    # From the sorted keys, so that it does not matter in which sequence they are kept.
+    generator = random.Random(seed)
+    return lambda keys: sorted(keys)[generator.randrange(len(keys))]
+
+
+OLD_LFU = tuple(map(int, cachetools.__version__.split(".")[:2])) < (7, 3)
+POLICIES = ["LRUCache", "FIFOCache", "RRCache", "TTLCache", "TLRUCache", "LFUCache"]
+if OLD_LFU:  # equals were given up in no particular order then
+    POLICIES.remove("LFUCache")
+
+
+def twins(policy: str, maxsize: int, weigh: bool) -> tuple[Any, Any, list[Clock]]:
+    clocks, caches = [], []
+    for library in (cachetools, warmcache):
+        clock = Clock()
+        options: dict[str, Any] = {"maxsize": maxsize}
+        if weigh:
+            options["getsizeof"] = lambda value: value % 4
+        if policy == "RRCache":
+            options["choice"] = seeded_choice(7)
+        if policy in ("TTLCache", "TLRUCache"):
+            options["timer"] = clock
+        if policy == "TTLCache":
+            options["ttl"] = 5
+        if policy == "TLRUCache":
+            options["ttu"] = lambda key, value, now: now + value - 3
+        caches.append(getattr(library, policy)(**options))
+        clocks.append(clock)
+    return caches[0], caches[1], clocks
+
+
+KEYS = st.integers(0, 7)
+STEPS = st.one_of(
+    st.tuples(st.just("set"), KEYS, st.integers(0, 12)),
+    st.tuples(st.sampled_from(["get", "index", "del", "pop", "in", "default"]), KEYS),
+    st.tuples(st.sampled_from(["popitem", "len", "clear"])),
+    st.tuples(st.just("time"), st.integers(1, 4)),
+)
+
+
+def outcome(cache: Any, step: tuple[Any, ...]) -> Any:
+    match step:
+        case ("set", key, value):
+            cache[key] = value
+        case ("get", key):
+            return cache.get(key)
+        case ("index", key):
+            return cache[key]
+        case ("del", key):
+            del cache[key]
+        case ("pop", key):
+            return cache.pop(key)
+        case ("in", key):
+            return key in cache
+        case ("default", key):
+            return cache.setdefault(key, 2)
+        case ("popitem",):
+            return cache.popitem()
+        case ("len",):
+            return len(cache), cache.currsize
+        case ("clear",):
+            cache.clear()
+    return None
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@settings(max_examples=300, deadline=None)
+@given(
+    steps=st.lists(STEPS, max_size=60), maxsize=st.integers(0, 9), weigh=st.booleans()
+)
+def test_the_same_history_leaves_the_same_entries_as_in_cachetools(
+    policy: str, steps: list[tuple[Any, ...]], maxsize: int, weigh: bool
+) -> None:
+    theirs, ours, clocks = twins(policy, maxsize, weigh)
+    for step in steps:
+        if step[0] == "time":
+            for clock in clocks:
+                clock.now += step[1]
+            continue
+        results = []
+        for cache in (theirs, ours):
+            try:
+                results.append(outcome(cache, step))
+            except (KeyError, ValueError) as error:
+                results.append(KeyError if isinstance(error, KeyError) else ValueError)
+        assert results[0] == results[1], step
+        assert set(theirs) == set(ours), step
+    assert_consistent(ours)
+    drained = [], []
+    for cache, out in zip((theirs, ours), drained, strict=True):
+        while len(cache):
+            out.append(cache.popitem())
+    assert drained[0] == drained[1]
+
+
+@pytest.mark.parametrize("policy", ["LRUCache", "FIFOCache", "TTLCache", "LFUCache"])
+@settings(deadline=None)
+@given(steps=st.lists(STEPS, max_size=40))
+def test_victims_tells_the_order_of_popitem_and_changes_nothing(
+    policy: str, steps: list[tuple[Any, ...]]
+) -> None:
+    _, cache, (_, clock) = twins(policy, 6, False)
+    for step in steps:
+        if step[0] == "time":
+            clock.now += step[1]
+        else:
+            try:
+                outcome(cache, step)
+            except (KeyError, ValueError):
+                pass
+    cache.expire() if hasattr(cache, "expire") else None
+    told = cache.victims()
+    assert told == cache.victims()
+    assert told == [cache.popitem()[0] for _ in range(len(cache))]
+
+
+def test_a_policy_is_one_line_and_expires_first_what_costs_least() -> None:
+    class CheapestFirst(warmcache.Cache[str, int]):
+        def rank(self, entry: warmcache.Entry) -> float:
+            return entry.load_seconds / entry.weight
+
+    clock = Clock()
+    cache = CheapestFirst(3, timer=clock)
+
+    @warmcache.warm(cache=cache)
+    def load(name: str, seconds: int) -> str:
+        clock.now += seconds
+        return name
+
+    for name, seconds in [("dear", 30), ("cheap", 1), ("middling", 9)]:
+        load(name, seconds)
+    assert [load.cache_key(n, s) for n, s in [("cheap", 1), ("middling", 9), ("dear", 30)]] == (
+        cache.victims()
+    )
+    load("new", 5)
+    assert not load.contains("cheap", 1)
+
+
+def test_a_failing_rank_reaches_the_caller_and_removes_nothing() -> None:
+    class Broken(warmcache.Cache[int, int]):
+        broken = False
+
+        def rank(self, entry: warmcache.Entry) -> int:
+            if self.broken and entry.key == 1:
+                raise ZeroDivisionError
+            return entry.used
+
+    cache = Broken(3, getsizeof=lambda value: value)
+    cache[0] = cache[1] = cache[2] = 1
+    cache.broken = True
+    with pytest.raises(ZeroDivisionError):
+        cache[3] = 3
+    assert [0, 1, 2] == list(cache)
+    assert_consistent(cache)
+    cache.broken = False
+    cache[3] = 3
+    assert [3] == list(cache)
+
+
+@pytest.mark.parametrize("policy", ["lru", "lfu", "fifo", "rr"])
+def test_pins_at_the_head_do_not_stop_eviction_of_the_rest(policy: str) -> None:
+    cache = warmcache.policies.create(policy, maxsize=10, wait=0)
+    for key in range(10):
+        cache[key] = key
+    leases = [cache.lease(key) for key in range(8)]
+    for lease in leases:
+        lease.__enter__()
+    for key in range(10, 30):
+        cache[key] = key
+    assert set(range(8)) <= set(cache)
+    for lease in leases:
+        lease.__exit__(None, None, None)
+    assert_consistent(cache)
+    for key in range(30, 40):
+        cache[key] = key
+    assert len(cache) == 10
+    if policy == "lru":
+        assert list(range(30, 40)) == sorted(cache)
+
+
+def test_the_queue_stays_small_however_often_entries_are_replaced_used_or_leased() -> None:
+    cache: warmcache.LRUCache[int, object] = warmcache.LRUCache(10)
+    for n in range(5_000):
+        cache[n % 10] = object()
+        cache[n * 7 % 10] if n * 7 % 10 in cache else None
+        with cache.lease(n % 10):
+            pass
+        if n % 50 == 0:
+            cache.evict(1)
+    order = cache._store.order
+    records = len(order._unranked) + len(order._run) + len(order._heap)  # type: ignore[union-attr]
+    assert records < 200
+    assert_consistent(cache)
