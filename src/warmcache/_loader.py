@@ -140,7 +140,7 @@ class Loader:
         parts = (canonical,) if self.shape.single else canonical
         where = () if site.instance is None else (site,)
         version = () if self.options.version is None else (self.options.version,)
-        return CallKey((self, *where, *version, *parts)), canonical
+        return CallKey((self.origin, *where, *version, *parts)), canonical
 
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load for a caller inside ``disabled()``; see :class:`Unowned`."""

@@ -48,8 +48,8 @@ class CallKey(tuple[Any, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        loader, *parts = self
-        return f"{loader.__name__}({', '.join(map(_shown, parts))})"
+        origin, *parts = self
+        return f"{origin.name}({', '.join(map(_shown, parts))})"
 
 
 def _shown(part: Any) -> str:
