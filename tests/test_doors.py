@@ -382,3 +382,30 @@ def test_evict_takes_one_kind_of_choice() -> None:
     with pytest.raises(ValueError):
         cache.evict(-1)
     assert [] == cache.evict(key=99)
+
+
+def test_counts_include_what_has_left() -> None:
+    clock = ManualClock()
+
+    @warmcache.warm(policy="lru", maxsize=1, timer=clock)
+    def load(name: str) -> str:
+        clock.advance(3)
+        return name
+
+    for name in ("a", "a", "a", "b", "b"):
+        load(name)
+    stats = load.cache.stats()
+    assert (3, 2, 2) == (stats.hits, stats.misses, stats.loads)
+    assert (6, 9) == (stats.load_seconds, stats.saved_seconds)
+    (entry,) = load.cache.entries()
+    assert (2, 3, "live") == (entry.uses, entry.load_seconds, entry.state)
+
+
+def test_storing_a_value_again_can_bring_its_end_forward() -> None:
+    clock = ManualClock()
+    ends = iter([50, 10])
+    watched = Watched(TLRUCache, ttu=lambda key, value, now: next(ends), timer=clock)
+    watched.cache["a"] = watched.cache["a"] = "A"
+    clock.advance(10)
+    watched.wait_for(1)
+    assert ["A"] == watched.torn_down

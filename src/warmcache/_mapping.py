@@ -143,20 +143,21 @@ class CacheMapping(cachetools.Cache[K, V]):
                 not stored, and the caller still owns it.
             ClosedError: the cache is closed.
         """
-        self._put(key, value)
-
-    def _put(self, key: K, value: V, *, replace: bool = True) -> V:
-        store, now = self._store, self._timer()
+        store = self._store
         weight = 1 if self._unit_weight else self._weigh(value)
-        entry = Entry(key, value, weight, self._origin, now)
+        entry = Entry(key, value, weight, self._origin, self._timer())
         with store.lock:
             evicted = store.put_at_once(entry, self.rank)
-        if evicted is not None:
-            return value
-        entry.expires = self._expires(key, value, now)
+        if evicted is None:
+            self._put(entry)
+
+    def _put(self, entry: Entry, *, replace: bool = True) -> Any:
+        """Store ``entry`` with all that it takes; return the value that is stored."""
+        now = entry.loaded_at
+        entry.expires = self._expires(entry.key, entry.value, now)  # type: ignore[arg-type]
         if self._stillborn(entry, now):
-            return value
-        stored: V = run(_room.put(self._context(), entry, replace=replace), store)
+            return entry.value
+        stored = run(_room.put(self._context(), entry, replace=replace), self._store)
         self._watch()
         return stored
 
@@ -169,7 +170,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             tear_down(self._store, [entry])
 
     def __contains__(self, key: object) -> bool:
-        entry = self._live.get(key)  # type: ignore[call-overload]
+        entry = self._live.get(key)
         return entry is not None and not self._ended(entry)
 
     def __len__(self) -> int:
@@ -282,7 +283,11 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     def setdefault(self, key: K, default: V | None = None) -> Any:
         value = self._use(key)
-        return self._put(key, default, replace=False) if value is _MISSING else value  # type: ignore[arg-type]
+        if value is not _MISSING:
+            return value
+        weight = self._weigh(default)  # type: ignore[arg-type]
+        entry = Entry(key, default, weight, self._origin, self._timer())
+        return self._put(entry, replace=False)
 
     def clear(self) -> None:
         """Remove and tear down everything; a load under way arrives afterwards."""

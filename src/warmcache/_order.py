@@ -67,23 +67,23 @@ class RankOrder:
                 self._dead -= 1
             unranked.popleft()
         while run or heap:
-            from_run = not heap or (run and run[0] < heap[0])
-            recorded, entry = run[0] if from_run else heap[0]
-            today = recorded
-            if entry.queued and not entry.holds:
-                today = rank(entry)
-            if from_run:
+            in_order = not heap or (run and run[0] < heap[0])
+            recorded, entry = run[0] if in_order else heap[0]
+            wanted = entry.queued and not entry.holds
+            today = rank(entry) if wanted else recorded
+            if in_order:
                 run.popleft()
             else:
                 heappop(heap)
-            if not entry.queued:
-                self._dead -= 1
-            elif recorded < today:
-                self._push((today, entry))
-            else:
-                entry.queued = False
-                if not entry.holds:
+            if wanted:
+                if not recorded < today:
+                    entry.queued = False
                     return entry
+                self._push((today, entry))
+            elif entry.queued:  # leased: back in the order at its release
+                entry.queued = False
+            else:
+                self._dead -= 1
         return None
 
     def _push(self, record: tuple[Any, Entry]) -> None:

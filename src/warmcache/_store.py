@@ -140,28 +140,28 @@ class Store:
             return None
         weight, slack, live = entry.weight, self.slack, self.live
         short = self.committed + weight - self.limit
-        if short > slack and (short > self.idle_weight or weight > self.limit):
-            return None
+        change = weight
         evicted: list[Entry] = []
-        while short > slack and (victim := self.order.take(rank)) is not None:
-            gone = victim.weight
-            del live[victim.key]
-            self.live_weight -= gone
-            self.idle_weight -= gone
-            self.committed -= gone
-            if victim.how.hot is not None:
-                victim.how.hot.pop(victim.how.hot_key, None)
-            victim.cause, victim.state = _SIZE, _GONE
-            self.removals[_SIZE] += 1
-            if victim.hits:
-                self._account(victim)
-            short -= gone
-            evicted.append(victim)
+        if short > slack:
+            if short > self.idle_weight or weight > self.limit:
+                return None
+            while short > slack and (victim := self.order.take(rank)) is not None:
+                short -= victim.weight
+                change -= victim.weight
+                victim.cause, victim.state = _SIZE, _GONE
+                del live[victim.key]
+                if victim.how.hot is not None:
+                    victim.how.hot.pop(victim.how.hot_key, None)
+                if victim.hits:
+                    self._account(victim)
+                evicted.append(victim)
+            self.removals[_SIZE] += len(evicted)
         live[entry.key] = entry
-        self.live_weight += weight
-        self.idle_weight += weight
-        self.committed += weight
         self.order.add(entry)
+        if change:
+            self.live_weight += change
+            self.idle_weight += change
+            self.committed += change
         if self._waiting:
             self.wake()
         return evicted
