@@ -523,3 +523,19 @@ def test_a_storm_of_threads_leaves_a_consistent_ledger(start: Any) -> None:
     assert_consistent(cache)
     cache.close()
     assert {} == alive
+
+
+def test_a_size_that_asks_for_what_is_being_weighed_gets_an_error_not_a_hang() -> None:
+    torn_down: list[str] = []
+
+    def weigh(value: str) -> int:
+        return len(load("a"))
+
+    @warm(policy="lru", maxsize=9, size=weigh, teardown=torn_down.append)
+    def load(name: str) -> str:
+        return name
+
+    with pytest.raises(LoadCycleError):
+        load("a")
+    assert ["a"] == torn_down
+    assert_consistent(load.cache)

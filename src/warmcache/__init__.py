@@ -26,7 +26,8 @@ A map of the package, from the top down; imports point downwards only:
 ``_entry``         the entry and its records
 =================  ==============================================================
 
-beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_sizes``, ``_clock``.
+beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
+``_clock``, ``_progress``; and on top of it all ``cli`` and ``demo``.
 """
 
 from __future__ import annotations

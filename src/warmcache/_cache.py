@@ -50,7 +50,7 @@ class Cache(CacheMapping[K, V]):
 
         Entering raises KeyError when it is not there: a bare cache cannot load.
         """
-        return EntryLease(self, key)  # type: ignore[arg-type]
+        return EntryLease(self, key)
 
     def _hold_live(self, key: Hashable, hold: Hold) -> Entry:
         self._expire()
@@ -123,7 +123,7 @@ class Cache(CacheMapping[K, V]):
         """
         failures = run(_room.close(self._store), self._store)
         if failures:
-            raise ExceptionGroup(f"{len(failures)} teardowns failed in close()", failures)
+            raise ExceptionGroup("teardown failed in close()", failures)
 
     def __enter__(self) -> Self:
         return self

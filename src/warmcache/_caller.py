@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
+import inspect
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from . import _planner, _room, _scopes
 from ._cache import Cache
-from ._drive import run, run_async
-from ._entry import Entry, Hold, Removal, RemovalCause
+from ._drive import defused, run
+from ._entry import Entry, Hold, Removal, RemovalCause, tick
 from ._lease import Acquired, AsyncLease, Lease, Unowned
 from ._loader import Loader, Site
 from ._stats import CacheInfo
 from ._steps import Request
 from .keys import CallKey
+
+log = logging.getLogger("warmcache")
 
 # Teardowns of what generator loaders yielded inside disabled(): the caller owns the
 # value, but only the suspended generator knows how to end it.
@@ -61,8 +64,31 @@ class Caller:
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
         if _scopes.disabled_here():
             return self._unowned_lease(args, kwargs)
+        if self._is_hot(raw):
+            return Lease(
+                lambda hold: self._hold_hot(raw, hold)
+                or self._acquire(self._request(raw, args, kwargs), hold)
+            )
         request = self._request(raw, args, kwargs)
-        return Lease[Any](lambda hold: self._acquire(request, hold))
+        return Lease(lambda hold: self._acquire(request, hold))
+
+    def _is_hot(self, raw: Any) -> bool:
+        try:
+            return raw in self._site.hot and self._loader.cache._store.deadlines is None
+        except TypeError:  # not hashable as it is
+            return False
+
+    def _hold_hot(self, raw: Any, hold: Hold) -> Acquired | None:
+        """Hold what a hit would find, the short way; None when it has left."""
+        store = self._loader.cache._store
+        with store.lock:
+            entry = self._site.hot.get(raw)
+            if entry is None:
+                return None
+            store.hold(entry, hold)
+            entry.hits += 1
+            entry.used = tick()
+        return entry, store
 
     def _unowned_lease(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Unowned[Any]:
         complete = self._complete(args)
@@ -85,8 +111,11 @@ class Caller:
         self._forget_counts()
 
     def _forget_counts(self) -> None:
-        with self._loader.cache._store.lock:
-            self._loader.origin.past_hits = self._loader.origin.misses = 0
+        loader = self._loader
+        with loader.cache._store.lock:
+            # What is still leased or being torn down adds its hits as it goes.
+            loader.origin.past_hits = -loader.uncounted_hits()
+            loader.origin.misses = 0
 
     # -- looking -------------------------------------------------------------------
 
@@ -119,13 +148,13 @@ class Caller:
     def cache_info(self) -> CacheInfo:
         """Return this loader's hits and misses, and its share of the cache."""
         cache, origin = self._loader.cache, self._loader.origin
-        own = self._loader.own_entries()
-        return CacheInfo(
-            hits=origin.past_hits + sum(entry.hits for entry in own),
-            misses=origin.misses,
-            maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
-            currsize=sum(entry.weight for entry in own),
-        )
+        with cache._store.lock:
+            return CacheInfo(
+                hits=origin.past_hits + self._loader.uncounted_hits(),
+                misses=origin.misses,
+                maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
+                currsize=sum(entry.weight for entry in self._loader.own_entries()),
+            )
 
     def cache_parameters(self) -> dict[str, Any]:
         """Return how this loader caches, as ``functools.lru_cache`` does and more."""
@@ -152,20 +181,26 @@ class Caller:
 
 
 class AsyncCaller(Caller):
-    """The same for a loader that is ``async``: what loads or tears down is awaited."""
+    """The same for a loader that is ``async``: what loads or tears down is awaited.
 
-    async def slow_call(  # type: ignore[override]
-        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /
-    ) -> Any:
+    ``_aio`` is imported where it is used, since it takes asyncio along, which nobody
+    needs whose loaders are all synchronous.
+    """
+
+    async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         if _scopes.disabled_here():
             return _disowned(*await self._loader.produce_unowned(self._complete(args), kwargs))
-        hold = Hold(time.monotonic(), asyncio.current_task())
+        from ._aio import hold_for_this_task, run_async
+
+        hold = hold_for_this_task()
         entry, store = await self._acquire_async(self._request(raw, args, kwargs), hold)
         value = entry.value
         await run_async(_room.release(store, entry, hold), store)
         return value
 
     async def _acquire_async(self, request: Request, hold: Hold) -> Acquired:
+        from ._aio import run_async
+
         cache = self._loader.cache
         entry = await run_async(_planner.get(cache._context(), request, hold), cache._store)
         cache._watch()
@@ -177,13 +212,15 @@ class AsyncCaller(Caller):
         if _scopes.disabled_here():
             return self._unowned_lease(args, kwargs)
         request = self._request(raw, args, kwargs)
-        return AsyncLease[Any](lambda hold: self._acquire_async(request, hold))
+        return AsyncLease(lambda hold: self._acquire_async(request, hold))
 
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""
         return await self._evict_async(self._found(args, kwargs))
 
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
+        from ._aio import run_async
+
         store = self._loader.cache._store
         plan = _room.evict(store, entries, RemovalCause.EXPLICIT)
         return await run_async(plan, store)
@@ -208,10 +245,15 @@ def _disowned(value: Any, finish: Callable[[], object] | None, loop: object) -> 
 
 @atexit.register
 def _finish_unowned() -> None:
-    from ._drive import finish_at_exit
-
     while _unowned:
-        finish_at_exit(_unowned.pop())
+        try:
+            pending = _unowned.pop()()
+            if inspect.isawaitable(pending):
+                from ._aio import run_to_end
+
+                run_to_end(pending)
+        except Exception as error:
+            log.error("teardown of an unowned value failed:\n%s", defused(error))
 
 
 def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

@@ -8,6 +8,7 @@ from . import policies
 from ._cache import Cache
 from ._loader import LoaderOptions
 from ._named import named
+from ._registry import nearest
 from ._wrap import WarmMethod, warm_class, warm_function
 
 _LOADER_OPTIONS = tuple(LoaderOptions.__dataclass_fields__)
@@ -38,10 +39,19 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> Cache[Any
     if cache is None:
         if policy is None and "maxsize" not in options:
             options["maxsize"] = _DEFAULT_MAXSIZE
-        return policies.create(policy or _DEFAULT_POLICY, **options)  # type: ignore[no-any-return]
+        policy = policy or _DEFAULT_POLICY
+        known = policies.registry.options(policy)
+        for option in options:
+            if known is not None and option not in known:
+                hint = nearest(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
+                raise TypeError(f"@warm with policy {policy!r} has no option {option!r}{hint}")
+        return policies.create(policy, **options)  # type: ignore[no-any-return]
     if policy is not None or options:
         extra = ", ".join([*(["policy"] if policy is not None else []), *options])
-        raise TypeError(f"cache= brings its own policy and options: {extra} cannot be given too")
+        hint = nearest(extra, {*_LOADER_OPTIONS, "cache"})
+        raise TypeError(
+            f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
+        )
     if isinstance(cache, str):
         return named(cache)
     if not isinstance(cache, Cache):

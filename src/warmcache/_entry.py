@@ -216,6 +216,7 @@ class Entry:
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
         clock = USE_CLOCK
+        stamp: int
         clock.cell_contents = stamp = clock.cell_contents + 1  # tick(), without a call
         self.loaded = self.used = self.seen = stamp
         self.hits = 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ._entry import Entry, Hold
+from ._signal import Signal
 
 
 class Flight:
@@ -25,7 +25,7 @@ class Flight:
         self.weight: float = 0  # reserved so far
         self.joined: list[Hold] = [hold]
         self.blocked_on: list[Flight] = []
-        self.done: Future[None] = Future()
+        self.done = Signal()
         self.entry: Entry | None = None
         self.error: Exception | None = None
 

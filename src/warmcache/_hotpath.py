@@ -35,7 +35,7 @@ from itertools import count
 from typing import Any
 
 from ._entry import USE_CLOCK
-from .keys import frozen_items
+from .keys import frozen_items, typed_items, typed_part
 
 _numbers = count(1)
 _Parameters = list[inspect.Parameter]
@@ -64,7 +64,7 @@ class Shape:
 
 
 def build(
-    loader: Callable[..., Any],
+    loader: Any,
     signature: inspect.Signature,
     shape: Shape,
     *,
@@ -79,10 +79,10 @@ def build(
     ``first``) and returns ``(raw key, args, kwargs)``.
 
     Args:
-        loader: whose name and defaults to take on.
+        loader: whose ``__name__``, ``__qualname__`` and ``__module__`` to take on.
         signature: what it is called with.
         first: the name of a leading ``self`` or ``cls`` that is no part of the key.
-        flavour: ``"function"``, ``"method"`` or ``"class"``, see ``_LOOK_UP``.
+        flavour: ``"function"`` or ``"method"``, see ``_LOOK_UP``.
         is_async: whether the loader is ``async``, and so its hit.
         free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
     """
@@ -98,8 +98,10 @@ def build(
         if code.co_name in ("hit", "bind")
     }
     cells = {f"{prefix}{name}": types.CellType(value) for name, value in free.items()}
-    cells |= {f"{prefix}clock": USE_CLOCK, f"{prefix}items": types.CellType(frozen_items)}
-    cells |= {f"{prefix}key": types.CellType(shape.key), f"{prefix}types": types.CellType(_types)}
+    helpers = dict(key=shape.key, types=_types, typed=typed_part)
+    helpers |= dict(items=typed_items if shape.typed else frozen_items)
+    cells |= {f"{prefix}{name}": types.CellType(value) for name, value in helpers.items()}
+    cells[f"{prefix}clock"] = USE_CLOCK
     for name, part in shape.parts.items():
         cells[f"{prefix}part_{name}"] = types.CellType(part)
     hit = _function(codes["hit"], loader, signature, cells)
@@ -121,7 +123,7 @@ def _nested(code: types.CodeType) -> list[types.CodeType]:
 
 def _function(
     code: types.CodeType,
-    loader: Callable[..., Any],
+    loader: Any,
     signature: inspect.Signature,
     cells: Mapping[str, types.CellType],
 ) -> types.FunctionType:
@@ -145,12 +147,10 @@ def _function(
 _LOOK_UP = {
     "function": "{_}get({key})",
     "method": "{_}sites[{_}id({first})].get({key})",
-    "class": "{_}get({key})",
 }
 _OTHERWISE = {
     "function": "{_}slow({key}, {args}, {kwargs})",
     "method": "{_}slow({first}, {key}, {args}, {kwargs})",
-    "class": "{_}slow({key}, {args}, {kwargs})",
 }
 
 _SOURCE = """\
@@ -190,7 +190,7 @@ def _source(
     fresh: bool,
 ) -> str:
     key = _key_expression(shape, prefix)
-    names = ["clock", "get", "slow", "items", "key", "types", "fresh"]
+    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh"]
     names += ["sites", "id", *(f"part_{name}" for name in shape.parts)]
     words = dict(_=prefix, first=first, key=key)
     words |= dict(args=_args(shape.parameters), kwargs=_kwargs(shape.parameters))
@@ -231,7 +231,7 @@ def _rendered(parameters: _Parameters) -> str:
             texts.append("/")
         if p.kind is p.KEYWORD_ONLY and last not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL):
             texts.append("*")
-        stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        stars = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         texts.append(stars + p.name + ("=None" if p.default is not p.empty else ""))
         last = p.kind
     if last is inspect.Parameter.POSITIONAL_ONLY:
@@ -259,20 +259,22 @@ def _kwargs(parameters: _Parameters) -> str:
 
 def _key_expression(shape: Shape, prefix: str) -> str:
     if shape.key is not None:
-        return f"{prefix}key(*{_args(shape.parameters)}, **{_kwargs(shape.parameters)})"
+        whole = f"{prefix}key(*{_args(shape.parameters)}, **{_kwargs(shape.parameters)})"
+        return f"{prefix}typed({whole})" if shape.typed else whole
     parts = [_part(p, shape, prefix) for p in shape.kept]
     if shape.typed:
         parts += [
             f"{prefix}types({p.name})" if p.kind is p.VAR_POSITIONAL else f"{p.name}.__class__"
             for p in shape.kept
-            if p.kind is not p.VAR_KEYWORD
+            if p.kind is not p.VAR_KEYWORD and p.name not in shape.parts
         ]
     return parts[0] if shape.single else _tuple(parts)
 
 
 def _part(p: inspect.Parameter, shape: Shape, prefix: str) -> str:
     if p.name in shape.parts:
-        return f"{prefix}part_{p.name}({p.name})"
+        part = f"{prefix}part_{p.name}({p.name})"
+        return f"{prefix}typed({part})" if shape.typed else part
     return f"{prefix}items({p.name})" if p.kind is p.VAR_KEYWORD else p.name
 
 

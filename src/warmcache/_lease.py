@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from collections.abc import Callable, Hashable
@@ -10,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _room
-from ._drive import run, run_async
-from ._entry import Entry, Hold
+from ._drive import tear_down
+from ._entry import Entry, Hold, tick
 
 if TYPE_CHECKING:
     from ._cache import Cache
@@ -33,6 +32,13 @@ class _Once:
         if self._entered:
             raise RuntimeError("a lease is entered once; take another one")
         self._entered = True
+
+
+def _let_go(store: Store, entry: Entry, hold: Hold) -> None:
+    with store.lock:
+        doomed = store.unhold(entry, hold, tick())
+    if doomed:
+        tear_down(store, [entry])
 
 
 class EntryLease(_Once, Generic[V]):
@@ -57,8 +63,7 @@ class EntryLease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        store = self._cache._store
-        run(_room.release(store, self._entry, self._hold), store)
+        _let_go(self._cache._store, self._entry, self._hold)
 
 
 class Lease(_Once, Generic[V]):
@@ -83,7 +88,7 @@ class Lease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        run(_room.release(self._store, self._entry, self._hold), self._store)
+        _let_go(self._store, self._entry, self._hold)
 
 
 class AsyncLease(_Once, Generic[V]):
@@ -97,7 +102,9 @@ class AsyncLease(_Once, Generic[V]):
 
     async def __aenter__(self) -> V:
         self._enter_once()
-        self._hold = Hold(time.monotonic(), asyncio.current_task())
+        from ._aio import hold_for_this_task
+
+        self._hold = hold_for_this_task()
         self._entry, self._store = await self._acquire(self._hold)
         del self._acquire
         return self._entry.value  # type: ignore[no-any-return]
@@ -108,6 +115,8 @@ class AsyncLease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        from ._aio import run_async
+
         await run_async(_room.release(self._store, self._entry, self._hold), self._store)
 
 

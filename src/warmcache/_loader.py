@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import sys
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _scopes
 from ._cache import Cache
-from ._entry import Entry, HotEntries, Origin, RemovalCause
+from ._entry import Entry, HotEntries, Origin, RemovalCause, State
 from ._hotpath import Shape
 from ._mapping import Teardown, as_teardown
 from ._process import janitor
@@ -21,6 +21,9 @@ from ._sizes import parse_size
 from ._steps import Request
 from .errors import WarmMissError
 from .keys import CallKey, checked_parts, frozen
+
+if TYPE_CHECKING:
+    import asyncio
 
 Produced = tuple[Any, "Callable[[], object] | None", "asyncio.AbstractEventLoop | None"]
 
@@ -75,10 +78,13 @@ class Loader:
 
     def __post_init__(self) -> None:
         options = self.options
-        self.__name__ = self.target.__name__
-        self.__qualname__ = self.target.__qualname__
+        self.__name__ = getattr(self.target, "__name__", type(self.target).__name__)
+        self.__qualname__ = _qualname(self.target)
+        self.__module__ = self.target.__module__
+        code = _code_of(self.target)
+        self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         self._produce = _producer(self.target)
-        yields = inspect.isgeneratorfunction(self.target) or inspect.isasyncgenfunction(self.target)
+        yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
         if yields and options.teardown is not None:
             raise TypeError(
                 f"{self.__name__}() is a generator: what follows its yield is the teardown; "
@@ -99,6 +105,7 @@ class Loader:
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
+        self._single = self.shape.single
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._origin.teardown
         self.origin = Origin(self.__name__, teardown, frozenset(options.tags))
@@ -137,7 +144,7 @@ class Loader:
     def key(self, site: Site, raw: Any) -> tuple[CallKey, Any]:
         """Return the cache's key for a raw one, and what stands in it for ``raw``."""
         canonical = frozen(raw)
-        parts = (canonical,) if self.shape.single else canonical
+        parts: Any = (canonical,) if self._single else canonical
         where = () if site.instance is None else (site,)
         version = () if self.options.version is None else (self.options.version,)
         return CallKey((self.origin, *where, *version, *parts)), canonical
@@ -155,8 +162,15 @@ class Loader:
                 entry
                 for entry in self.cache._live.values()
                 if entry.origin is self.origin
-                and (site is None or site.instance is None or entry.key[1] is site)
+                and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
             ]
+
+    def uncounted_hits(self) -> int:
+        """Return the hits of entries that still exist (wants the cache's lock held)."""
+        store = self.cache._store
+        retired = (entry for entry in store.held if entry.state is State.RETIRED)
+        alive = chain(store.live.values(), retired, *store.dying.values())
+        return sum(entry.hits for entry in alive if entry.origin is self.origin)
 
     def instance_died(self, site: Site) -> None:
         """Have what a dead instance loaded torn down; called by its finalizer."""
@@ -166,6 +180,12 @@ class Loader:
     def _clear(self, site: Site) -> None:
         self.cache._evict(self.own_entries(site), RemovalCause.CLOSED)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self.__qualname__}() cannot be pickled by value, for what it has warm belongs "
+            f"to this process; define it where the other process can import it"
+        )
+
     def __repr__(self) -> str:
         return f"<Loader {self.__qualname__}>"
 
@@ -173,13 +193,25 @@ class Loader:
 # -- the kinds of loaders ----------------------------------------------------------
 
 
+def _code_of(target: Callable[..., Any]) -> Any:
+    """Return what tells the kind of ``target``: itself, or an object's ``__call__``."""
+    if inspect.isroutine(target) or isinstance(target, functools.partial):
+        return target
+    return type(target).__call__
+
+
+def _qualname(target: Callable[..., Any]) -> str:
+    return getattr(target, "__qualname__", type(target).__qualname__)
+
+
 def _producer(target: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that calls ``target`` and gives ``(value, finish, loop)``."""
-    if inspect.isasyncgenfunction(target):
+    code = _code_of(target)
+    if inspect.isasyncgenfunction(code):
         return functools.partial(_from_async_generator, target)
-    if inspect.iscoroutinefunction(target):
+    if inspect.iscoroutinefunction(code):
         return functools.partial(_from_coroutine, target)
-    if inspect.isgeneratorfunction(target):
+    if inspect.isgeneratorfunction(code):
         return functools.partial(_from_generator, target)
     return functools.partial(_from_function, target)
 
@@ -189,6 +221,8 @@ def _from_function(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
 
 
 async def _from_coroutine(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
+    import asyncio  # it is running, or nobody would await this
+
     return await target(*args, **kwargs), None, asyncio.get_running_loop()
 
 
@@ -196,7 +230,7 @@ def _from_generator(target: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
     generator = target(*args, **kwargs)
     for value in generator:
         return value, functools.partial(_finish_generator, generator), None
-    raise RuntimeError(f"{target.__qualname__}() yielded nothing to keep warm")
+    raise RuntimeError(f"{_qualname(target)}() yielded nothing to keep warm")
 
 
 def _finish_generator(generator: Any) -> None:
@@ -208,6 +242,8 @@ def _finish_generator(generator: Any) -> None:
 async def _from_async_generator(
     target: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Produced:
+    import asyncio
+
     generator = target(*args, **kwargs)
     # Its teardown is ours to run: without hooks the loop does not close it at its end.
     hooks = sys.get_asyncgen_hooks()
@@ -219,7 +255,7 @@ async def _from_async_generator(
     try:
         value = await first
     except StopAsyncIteration:
-        message = f"{target.__qualname__}() yielded nothing to keep warm"
+        message = f"{_qualname(target)}() yielded nothing to keep warm"
         raise RuntimeError(message) from None
     loop = asyncio.get_running_loop()
     return value, functools.partial(_finish_async_generator, generator), loop

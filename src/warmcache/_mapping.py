@@ -118,10 +118,10 @@ class CacheMapping(cachetools.Cache[K, V]):
     def _use(self, key: K) -> V:
         """Return the warm value and count a hit, or _MISSING and count a miss."""
         entry = self._live.get(key)
-        if entry is not None and self._store.deadlines is not None:
-            if not self._still_fresh(entry):
-                entry = None
-                self._expire()
+        timed = self._store.deadlines is not None
+        if entry is not None and timed and not self._still_fresh(entry):
+            entry = None
+            self._expire()
         try:
             value: V = entry.value  # type: ignore[union-attr]
         except AttributeError:  # never there, or torn down this very moment

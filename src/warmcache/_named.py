@@ -40,9 +40,9 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
                 f"warmcache.cache({name!r}, policy=..., maxsize=...). "
                 f"There are: {', '.join(sorted(_caches)) or 'none'}"
             )
-        cache = policies.create(definition["policy"], **options)
-        _caches[name] = cache, definition
-        return cache
+        created: Cache[Any, Any] = policies.create(definition["policy"], **options)
+        _caches[name] = created, definition
+        return created
 
 
 def _shown(definition: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
     store, counted = cache.store, False
     while True:
         flight: Flight | None = None
+        mine = False
         with store.lock:
             store.check_open()
             doomed = store.expire(store.timer()) if store.deadlines is not None else []
@@ -161,7 +162,7 @@ def fly(cache: Context, request: Request, flight: Flight) -> Plan[None]:
             if flight.weight:
                 store.unreserve(flight.weight)
                 flight.weight = 0
-        flight.done.set_result(None)
+        flight.done.happen()
 
 
 def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
@@ -170,7 +171,7 @@ def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
         with store.lock:
             if key not in store.dying:
                 return
-            change = store.waiter()
+            change = store.change()
         yield Wait(change)
 
 
@@ -184,9 +185,13 @@ def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     entry = Entry(request.key, value, flight.weight, request.origin, ended, how=how)
     del value, finish
     try:
-        entry.expires = yield Call(lambda: request.expires(entry.key, entry.value, ended))
+        with inside(flight):
+            entry.expires = yield Call(lambda: request.expires(entry.key, entry.value, ended))
+            size = request.weight
+            if size is None:
+                size = yield Call(lambda: request.weigh(entry.value))
         if request.weight is None:
-            weight = parse_size((yield Call(lambda: request.weigh(entry.value))))
+            weight = parse_size(size)
             yield from room(cache, Claim(request.key, weight), flight=flight)
             entry.weight = weight
         yield from _publish(store, entry, flight)

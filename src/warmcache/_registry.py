@@ -6,7 +6,6 @@ import difflib
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,6 +45,7 @@ class Registry(Generic[F]):
         self._check = check
         self._group = group
         self._factories: dict[str, F] = {}
+        self._forgotten: set[str] = set()  # names of entry points
         self._lock = threading.Lock()
 
     def register(self, name: str, *, override: bool = False) -> Callable[[T], T]:
@@ -71,15 +71,18 @@ class Registry(Generic[F]):
                         f"pass override=True to replace it"
                     )
                 self._factories[name] = factory  # type: ignore[assignment]
+                self._forgotten.discard(name)
             return factory
 
         return add
 
     def unregister(self, name: str) -> None:
         """Forget ``name``. Raises ValueError when it is not registered."""
+        if name not in self.names():
+            raise ValueError(self._unknown(name))
         with self._lock:
-            if self._factories.pop(name, None) is None:
-                raise ValueError(self._unknown(name, self._factories))
+            self._factories.pop(name, None)
+            self._forgotten.add(name)
 
     def names(self) -> list[str]:
         """Return all names, those of entry points included, sorted."""
@@ -92,19 +95,23 @@ class Registry(Generic[F]):
             return factory
         point = self._entry_points().get(name)
         if point is None:
-            raise ValueError(self._unknown(name, self.names()))
-        try:
-            self.register(name)(point.load())
-        except ValueError:
-            pass  # another thread was faster
-        return self._factories[name]
+            raise ValueError(self._unknown(name))
+        factory = point.load()
+        if self._check is not None:
+            self._check(factory)
+        with self._lock:  # another thread may have been faster
+            return self._factories.setdefault(name, factory)
+
+    def options(self, name: str) -> set[str] | None:
+        """Return the names of the options of ``name``; None when it takes any."""
+        return _options(self.get(name))
 
     def create(self, name: str, /, **options: Any) -> Any:
         """Call the factory called ``name`` with ``options``.
 
         Raises:
             ValueError: there is no such name.
-            TypeError: an option is unknown; nothing was called.
+            TypeError: an option is unknown, or missing; nothing was called.
         """
         factory = self.get(name)
         known = _options(factory)
@@ -112,26 +119,34 @@ class Registry(Generic[F]):
             for option in options:
                 if option not in known:
                     raise TypeError(
-                        f"{self._kind} {name!r} has no option {option!r}" + _hint(option, known)
+                        f"{self._kind} {name!r} has no option {option!r}" + nearest(option, known)
                     )
+            try:
+                inspect.signature(factory).bind(**options)
+            except TypeError as error:
+                raise TypeError(f"{self._kind} {name!r}: {error}") from None
         return factory(**options)
 
     def _entry_points(self) -> dict[str, Any]:
         if self._group is None:
             return {}
-        return {point.name: point for point in entry_points(group=self._group)}
+        from importlib.metadata import entry_points  # takes longer to import than all of this
 
-    def _unknown(self, name: str, known: Iterable[str]) -> str:
-        return f"there is no {self._kind} {name!r}" + _hint(name, known)
+        points = entry_points(group=self._group)
+        return {point.name: point for point in points if point.name not in self._forgotten}
+
+    def _unknown(self, name: str) -> str:
+        return f"there is no {self._kind} {name!r}" + nearest(name, self.names())
 
     def __repr__(self) -> str:
         return f"Registry({self._kind!r}: {', '.join(self.names())})"
 
 
-def _hint(name: object, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return the end of a message about a wrong name: the one meant, and all there are."""
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1)
-    text = f"; did you mean {near[0]!r}?" if near else ";"
+    text = f"; did you mean {near[0]!r}?" if near else "."
     return f"{text} There are: {', '.join(known) or 'none'}"
 
 
@@ -152,7 +167,6 @@ def _options(factory: Callable[..., Any]) -> set[str] | None:
         rest = [p for p in parameters if p.kind is p.VAR_KEYWORD]
         if not rest:
             return known - {"self"}
-        declared = getattr(factory, "__warm_options__", None)
-        if declared is not None:
-            return (known | set(declared)) - {"self"}
+        if "Unpack" in str(rest[0].annotation):  # all of them are declared
+            return (known | set(getattr(factory, "__warm_options__", ()))) - {"self"}
     return None

@@ -39,11 +39,11 @@ def room(
                         deadline = time.monotonic() + cache.wait
                         store.waits += 1
                     timeout = _patience(cache, claim, flight, deadline, blocked)
-                    change = store.waiter()
+                    change = store.change()
             if doomed:
                 yield TearDown(doomed)
             else:
-                yield Wait(change, timeout)
+                yield Wait(change, timeout)  # pyright: ignore[reportPossiblyUnboundVariable]
     finally:
         with store.lock:
             store.settle(claim)

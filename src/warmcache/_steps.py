@@ -9,13 +9,13 @@ out, once for threads and once for asyncio, so that the logic exists once.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from ._entry import Entry, HotEntries, Origin
 from ._flight import Flight
 from ._order import Rank
+from ._signal import Signal
 from ._store import Store
 
 T = TypeVar("T")
@@ -52,9 +52,9 @@ class TearDown:
 
 @dataclass(slots=True)
 class Wait:
-    """Wait for ``future``, ``timeout`` seconds at most; the plan gets whether it came."""
+    """Wait for ``signal``, ``timeout`` seconds at most; the plan gets whether it came."""
 
-    future: Future[None]
+    signal: Signal
     timeout: float | None = None
 
 

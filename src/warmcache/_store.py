@@ -7,21 +7,21 @@ moves entries from one state to the next and keeps the sums right.
 
 from __future__ import annotations
 
-import asyncio
 import math
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
 from ._flight import CHAIN, Claim, Flight
 from ._order import ChoiceOrder, Deadlines, Rank, RankOrder
+from ._signal import Signal
 from .errors import CapacityError, ClosedError
 
-_SIZE, _GONE = RemovalCause.SIZE, State.GONE
+_SIZE, _REPLACED, _GONE = RemovalCause.SIZE, RemovalCause.REPLACED, State.GONE
 
 
 class Store:
@@ -69,7 +69,7 @@ class Store:
         self.retired_weight: float = 0
         self.dying_weight: float = 0
         self.owed: float = 0  # room that condemned entries are making for claims
-        self._waiting: list[Future[None]] = []
+        self._waiting: list[Signal] = []
 
         self.removals: Counter[RemovalCause] = Counter()
         self.past_hits = 0
@@ -132,30 +132,39 @@ class Store:
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
 
-        That is: nothing has a teardown, nothing expires, the key is new and idle
-        entries can make the room. Returns what was evicted, still holding its values
-        (they may die only once the lock is released), or None when it takes a plan.
+        That is: nothing has a teardown, nothing expires, and idle entries can make
+        the room. Returns what was removed, still holding its values (they may die
+        only once the lock is released), or None when it takes a plan.
         """
-        if self.tears_down or self.deadlines is not None or entry.key in self.live or self.closed:
+        if self.tears_down or self.deadlines is not None or self.closed:
             return None
         weight, slack, live = entry.weight, self.slack, self.live
-        short = self.committed + weight - self.limit
+        old = live.get(entry.key)
         change = weight
-        evicted: list[Entry] = []
+        if old is not None:
+            if old.holds or old.value is entry.value:
+                return None
+            change -= old.weight
+        short = self.committed + change - self.limit
+        removed: list[Entry] = []
         if short > slack:
-            if short > self.idle_weight or weight > self.limit:
+            others = self.idle_weight if old is None else self.idle_weight - old.weight
+            if short > others or weight > self.limit:
                 return None
             while short > slack and (victim := self.order.take(rank)) is not None:
+                if victim is old:
+                    entry.base_uses = 0  # it starts anew, see _room._victims
+                    continue
                 short -= victim.weight
                 change -= victim.weight
-                victim.cause, victim.state = _SIZE, _GONE
+                self._vanish(victim, _SIZE)
                 del live[victim.key]
-                if victim.how.hot is not None:
-                    victim.how.hot.pop(victim.how.hot_key, None)
-                if victim.hits:
-                    self._account(victim)
-                evicted.append(victim)
-            self.removals[_SIZE] += len(evicted)
+                removed.append(victim)
+        if old is not None:
+            entry.base_uses = old.uses + 1 if entry.base_uses else 1
+            self.order.discard(old, replaced=True)
+            self._vanish(old, _REPLACED)
+            removed.append(old)
         live[entry.key] = entry
         self.order.add(entry)
         if change:
@@ -164,7 +173,16 @@ class Store:
             self.committed += change
         if self._waiting:
             self.wake()
-        return evicted
+        return removed
+
+    def _vanish(self, entry: Entry, cause: RemovalCause) -> None:
+        """Note that an idle entry leaves for which there is nothing to tear down."""
+        entry.cause, entry.state = cause, _GONE
+        if entry.how.hot is not None:
+            entry.how.hot.pop(entry.how.hot_key, None)
+        if entry.hits:
+            self._account(entry)
+        self.removals[cause] += 1
 
     def condemn(self, entry: Entry, cause: RemovalCause) -> bool:
         """Take a live entry out of sight; whether it must now be torn down.
@@ -276,7 +294,8 @@ class Store:
         """End one lease; whether the entry must now be torn down."""
         if hold not in entry.holds:
             return False  # detached meanwhile
-        entry.holds = tuple(other for other in entry.holds if other is not hold)
+        others = len(entry.holds) > 1
+        entry.holds = tuple(h for h in entry.holds if h is not hold) if others else ()
         if stamp is not None:
             entry.used = entry.seen = stamp
             entry.seen_at = self.timer()
@@ -320,19 +339,16 @@ class Store:
 
     # -- waiting ------------------------------------------------------------------
 
-    def waiter(self) -> Future[None]:
-        """Return a future that the next change of the ledger completes."""
-        future: Future[None] = Future()
-        self._waiting.append(future)
-        return future
+    def change(self) -> Signal:
+        """Return a signal that happens at the next change of the ledger."""
+        signal = Signal()
+        self._waiting.append(signal)
+        return signal
 
     def wake(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            try:
-                future.set_result(None)
-            except InvalidStateError:
-                pass  # its waiter gave up
+        for signal in waiting:
+            signal.happen()
 
     # -- refusing -----------------------------------------------------------------
 
@@ -352,7 +368,8 @@ class Store:
 
     def _stuck_behind(self, me: Hold) -> float:
         """Weight whose asynchronous teardown waits for the loop that ``me`` would block."""
-        if me.task is not None or not self.dying:
+        asyncio = sys.modules.get("asyncio")  # who has not imported it runs no loop
+        if me.task is not None or not self.dying or asyncio is None:
             return 0
         try:
             loop = asyncio.get_running_loop()

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import IO, Any, ParamSpec, Protocol, TypeVar, overload
 
 from ._cache import Cache
 from ._decorate import decorate
@@ -27,6 +27,8 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
+F = TypeVar("F", bound=IO[Any])
 C = TypeVar("C", bound=type)
 
 _Key = Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None]
@@ -48,6 +50,20 @@ class _Common(Protocol[P]):
     def cache_parameters(self) -> dict[str, Any]: ...
 
 
+class _Call(Protocol[S_contra, Q, R_co]):
+    """What has a first parameter, which an instance or a class may be bound to."""
+
+    def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+
+class _AsyncCall(Protocol[S_contra, Q, R_co]):
+    """The same, to be awaited."""
+
+    def __call__(
+        self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Coroutine[Any, Any, R_co]: ...
+
+
 class Warm(_Common[P], Protocol[P, R_co]):
     """A warm function, method or generator function, as type checkers see it."""
 
@@ -58,12 +74,14 @@ class Warm(_Common[P], Protocol[P, R_co]):
     def cache_clear(self) -> None: ...
     def warm_up(self, calls: Iterable[Any]) -> None: ...
 
-    @overload
+    @overload  # a class method
+    def __get__(self: _Call[type[S], Q, R], instance: S | None, owner: type[S]) -> Warm[Q, R]: ...
+    @overload  # through the class
     def __get__(self, instance: None, owner: type) -> Warm[P, R_co]: ...
-    @overload
-    def __get__(
-        self: Warm[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None
-    ) -> Warm[Q, R_co]: ...
+    @overload  # a method
+    def __get__(self: _Call[S, Q, R], instance: S, owner: type | None = None) -> Warm[Q, R]: ...
+    @overload  # a static method
+    def __get__(self, instance: object, owner: type | None = None) -> Warm[P, R_co]: ...
 
 
 class AsyncWarm(_Common[P], Protocol[P, R_co]):
@@ -76,27 +94,35 @@ class AsyncWarm(_Common[P], Protocol[P, R_co]):
     async def cache_clear(self) -> None: ...
     async def warm_up(self, calls: Iterable[Any]) -> None: ...
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> AsyncWarm[P, R_co]: ...
-    @overload
+    @overload  # a class method
     def __get__(
-        self: AsyncWarm[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None
-    ) -> AsyncWarm[Q, R_co]: ...
+        self: _AsyncCall[type[S], Q, R], instance: S | None, owner: type[S]
+    ) -> AsyncWarm[Q, R]: ...
+    @overload  # through the class
+    def __get__(self, instance: None, owner: type) -> AsyncWarm[P, R_co]: ...
+    @overload  # a method
+    def __get__(
+        self: _AsyncCall[S, Q, R], instance: S, owner: type | None = None
+    ) -> AsyncWarm[Q, R]: ...
+    @overload  # a static method
+    def __get__(self, instance: object, owner: type | None = None) -> AsyncWarm[P, R_co]: ...
 
 
 class _Decorator(Protocol):
     """What ``warm(...)`` with options returns."""
 
     @overload
-    def __call__(self, target: C) -> C: ...
+    def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, target: Callable[P, AsyncGenerator[R, Any]]) -> AsyncWarm[P, R]: ...
+    def __call__(self, target: Callable[P, AsyncGenerator[R, Any]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...
+    def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, target: Callable[P, Coroutine[Any, Any, R]]) -> AsyncWarm[P, R]: ...
+    def __call__(self, target: Callable[P, Coroutine[Any, Any, R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, target: Callable[P, Generator[R, Any, Any]]) -> Warm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, F]) -> Warm[P, F]: ...  # a file is an iterator
     @overload
     def __call__(self, target: Callable[P, Iterator[R]]) -> Warm[P, R]: ...
     @overload
@@ -104,15 +130,17 @@ class _Decorator(Protocol):
 
 
 @overload
-def warm(target: C, /) -> C: ...
+def warm(target: C, /) -> C: ...  # type: ignore[overload-overlap]
 @overload
-def warm(target: Callable[P, AsyncGenerator[R, Any]], /) -> AsyncWarm[P, R]: ...
+def warm(target: Callable[P, AsyncGenerator[R, Any]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
 @overload
-def warm(target: Callable[P, AsyncIterator[R]], /) -> AsyncWarm[P, R]: ...
+def warm(target: Callable[P, AsyncIterator[R]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
 @overload
-def warm(target: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncWarm[P, R]: ...
+def warm(target: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
 @overload
 def warm(target: Callable[P, Generator[R, Any, Any]], /) -> Warm[P, R]: ...
+@overload
+def warm(target: Callable[P, F], /) -> Warm[P, F]: ...  # a file is an iterator
 @overload
 def warm(target: Callable[P, Iterator[R]], /) -> Warm[P, R]: ...
 @overload

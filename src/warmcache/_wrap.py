@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from ._cache import Cache
@@ -25,22 +27,25 @@ _API = (
 )
 
 
-def _is_async(target: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target)
+def _signature(target: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of ``target``; of some built in, nobody knows it."""
+    try:
+        return inspect.signature(target)
+    except ValueError:
+        return inspect.signature(lambda *args, **kwargs: None)
 
 
 def warm_function(target: Any, options: LoaderOptions, cache: Cache[Any, Any]) -> Any:
     """Return the warm counterpart of a function: a function with its signature."""
-    signature = inspect.signature(target)
+    signature = _signature(target)
     loader = Loader(target, signature, options, cache)
-    is_async = _is_async(target)
-    caller = AsyncCaller(loader, Site()) if is_async else Caller(loader, Site())
+    caller = AsyncCaller(loader, Site()) if loader.is_async else Caller(loader, Site())
     hit: Any
     hit, loader.bind = build(
-        target,
+        loader,
         signature,
         loader.shape,
-        is_async=is_async,
+        is_async=loader.is_async,
         free=dict(get=caller._site.hot.get, slow=caller.slow_call, fresh=loader.fresh),
     )
     functools.update_wrapper(hit, target)
@@ -52,8 +57,9 @@ def warm_function(target: Any, options: LoaderOptions, cache: Cache[Any, Any]) -
 class WarmMethod:
     """The warm counterpart of a method: a descriptor.
 
-    Each instance is a site of its own, referenced weakly. Where it was put into its
-    class through ``@staticmethod``, nobody tells it its name, and it is a function.
+    Each instance is a site of its own, referenced weakly. Where another decorator
+    (``@property``) wraps it, nobody tells it its class: it learns that from the first
+    instance it is called with. Under ``@staticmethod`` it is a function.
     """
 
     def __init__(
@@ -63,11 +69,13 @@ class WarmMethod:
         cache: Cache[Any, Any],
         of_class: bool = False,
     ) -> None:
-        signature = inspect.signature(target)
-        first, *rest = signature.parameters.values() or [None]
+        signature = _signature(target)
+        parameters = list(signature.parameters.values())
+        first = parameters[0] if parameters else None
         self._as_function = functools.partial(warm_function, target, options, cache)
         self._function: Any = None
         self._owner: type | None = None
+        self._name = target.__name__
         self._of_class = of_class
         self._sites: dict[int, Site] = {}
         self._hot_by_id: dict[int, Any] = {}
@@ -76,33 +84,45 @@ class WarmMethod:
             return  # can only be a static method
         if first.kind is first.VAR_POSITIONAL:
             raise TypeError(f"{target.__qualname__}() must name its first argument to be warm")
-        self._loader = Loader(target, signature.replace(parameters=rest), options, cache)
+        self._loader = Loader(target, signature.replace(parameters=parameters[1:]), options, cache)
         self._hit, self._loader.bind = build(
-            target,
+            self._loader,
             signature,
             self._loader.shape,
             first=first.name,
             flavour="method",
-            is_async=_is_async(target),
+            is_async=self._loader.is_async,
             free=dict(sites=self._hot_by_id, id=id, slow=self._slow_call, fresh=self._loader.fresh),
         )
-        if _is_async(target) and hasattr(inspect, "markcoroutinefunction"):
-            inspect.markcoroutinefunction(self)
+        self._bound: Any = AsyncBound if self._loader.is_async else Bound
+        if inspect.iscoroutinefunction(target) and hasattr(inspect, "markcoroutinefunction"):
+            inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._owner = owner
+        self._owner, self._name = owner, name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if self._of_class:
             instance = owner if owner is not None else type(instance)
         if instance is None:
             return self
-        return (AsyncBound if _is_async(self.__wrapped__) else Bound)(self, instance)  # type: ignore[attr-defined]
+        return self._bound(self, instance)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if self._owner is None:
+        if self._owner is None and not (args and self._is_method_of(args[0])):
             return self._plain()(*args, **kwargs)
         return self._hit(*args, **kwargs)
+
+    def _is_method_of(self, instance: Any) -> bool:
+        """Learn from ``instance``, if it is of the class this was defined in, its class."""
+        scope = self.__qualname__.rpartition(".")[0]
+        own = inspect.getmro(instance) if isinstance(instance, type) else ()
+        for cls in (*inspect.getmro(type(instance)), *own):
+            if (cls.__module__, cls.__qualname__) == (self.__module__, scope):
+                hidden = f"_{cls.__name__.lstrip('_')}{self._name}"
+                found = vars(cls).get(self._name, vars(cls).get(hidden))
+                self._owner = None if isinstance(found, staticmethod) else cls
+        return self._owner is not None
 
     def __getattr__(self, name: str) -> Any:
         if name in (*_API, "cache"):
@@ -110,7 +130,10 @@ class WarmMethod:
                 return self._loader.cache
             if self._owner is None:
                 return getattr(self._plain(), name)
-            raise AttributeError(f"{name}() of a warm method is reached through an instance")
+            raise AttributeError(
+                f"{name}() of a warm method is reached through an instance, and of a warm class "
+                f"method with @warm above @classmethod"
+            )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _plain(self) -> Any:
@@ -144,8 +167,8 @@ class WarmMethod:
 
     def __reduce__(self) -> Any:
         if self._owner is None:
-            return self.__qualname__  # type: ignore[attr-defined]
-        return getattr, (self._owner, self.__name__)  # type: ignore[attr-defined]
+            return self.__qualname__
+        return getattr, (self._owner, self._name)
 
     def __copy__(self) -> WarmMethod:
         return self
@@ -154,7 +177,18 @@ class WarmMethod:
         return self
 
     def __repr__(self) -> str:
-        return f"<warm {self.__wrapped__!r}>"  # type: ignore[attr-defined]
+        return f"<warm {self.__wrapped__!r}>"
+
+
+class _OfFunction:
+    """An attribute that a bound method has from its function."""
+
+    def __init__(self, name: str, otherwise: Any) -> None:
+        self._name = name
+        self._otherwise = otherwise
+
+    def __get__(self, bound: Any, owner: type) -> Any:
+        return self._otherwise if bound is None else getattr(bound._method, self._name)
 
 
 class _BoundMixin:
@@ -185,10 +219,11 @@ class _BoundMixin:
 
     @property
     def __wrapped__(self) -> Any:
-        return self._method.__wrapped__.__get__(self._instance)  # type: ignore[attr-defined]
+        return self._method.__wrapped__.__get__(self._instance)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._method.__wrapped__, name)  # type: ignore[attr-defined]
+        own = vars(self._method)
+        return own[name] if name in own else getattr(own["__wrapped__"], name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _BoundMixin):
@@ -199,97 +234,123 @@ class _BoundMixin:
         return hash((id(self._method), id(self._instance)))
 
     def __reduce__(self) -> Any:
-        return getattr, (self._instance, self._method.__name__)  # type: ignore[attr-defined]
+        return getattr, (self._instance, self._method._name)
 
     def __repr__(self) -> str:
         return f"<warm bound {self.__wrapped__!r}>"
 
 
-class Bound(_BoundMixin, Caller):  # type: ignore[misc]
+class Bound(_BoundMixin, Caller):  # type: ignore[override]
     """A warm method of one instance."""
 
 
-class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[misc]
+class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
     """An asynchronous warm method of one instance."""
 
 
+for _bound in (Bound, AsyncBound):
+    for _name in ("__doc__", "__module__", "__annotations__"):
+        setattr(_bound, _name, _OfFunction(_name, getattr(_bound, _name)))
+
+
 class _OfClass:
-    """An attribute of a warm class, but not of its subclasses or instances."""
+    """An attribute of a warm class, but not of its subclasses or instances.
 
-    def __init__(self, value: Any) -> None:
-        self.owner: type | None = None
-        self._value = value
+    It lives in the metaclass and is no data descriptor, so that an attribute of the
+    class's own with this name comes first.
+    """
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is not self.owner:
-            raise AttributeError(f"{instance!r} is not warm itself; decorate it too")
-        return self._value
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, cls: Any, meta: type | None = None) -> Any:
+        call = vars(cls).get("_warm_call") if isinstance(cls, _Warm) else None
+        if call is None:
+            raise AttributeError(f"{cls!r} is not warm itself; decorate it too")
+        if self._name == "__signature__":
+            return inspect.signature(call.__func__)
+        return getattr(call.__func__, self._name)
+
+
+class _Cold(type):
+    """The metaclass of a subclass of a warm class, which is called as ever."""
+
+    def __init__(cls, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(cls, _Warm):  # so far: it has this metaclass from its base
+            cold = next(meta for meta in inspect.getmro(type(cls)) if not issubclass(meta, _Warm))
+            type.__setattr__(cls, "__class__", cold)
+
+
+for _name in (*_API, "cache", "__signature__"):
+    setattr(_Cold, _name, _OfClass(_name))
+
+
+class _Warm(_Cold):
+    """The metaclass of a warm class: calling it runs the generated hit path."""
+
+    # All in C, so it costs little.
+    __call__ = property(attrgetter("_warm_call"))  # pyright: ignore[reportAssignmentType]
+
+
+@functools.cache
+def _metaclasses(meta: type) -> tuple[type, type]:
+    """Return the metaclasses of a cold and a warm class, for a class of ``meta``.
+
+    All warm classes of one metaclass share theirs, and so can have common subclasses.
+    """
+    if issubclass(meta, _Cold):
+        cold: Any = next(kind for kind in inspect.getmro(meta) if not issubclass(kind, _Warm))
+    else:
+        make: Any = type(meta)
+        cold = _Cold if meta is type else make(meta.__name__, (_Cold, meta), {})
+    return cold, _Warm if cold is _Cold else type(cold)(meta.__name__, (_Warm, cold), {})
 
 
 def warm_class(cls: type, options: LoaderOptions, cache: Cache[Any, Any]) -> type:
-    """Return ``cls`` made anew with a metaclass that has the hit path as ``__call__``.
+    """Return ``cls`` with a metaclass that has the hit path as ``__call__``.
 
-    Everything else about the class is as it was: it is rebuilt from its own
+    A class with a metaclass of its own is given the warm one; Python does not allow
+    that where the metaclass is plain ``type``. Such a class is rebuilt from its own
     namespace, as ``dataclass(slots=True)`` does, and ``super()`` is told.
     """
-    meta = type(cls)
-    signature = inspect.signature(cls)
+    cold, warm = _metaclasses(type(cls))
+    construct_cold: Any = cold.__call__
 
     def construct(*args: Any, **kwargs: Any) -> Any:
-        return meta.__call__(warm, *args, **kwargs)
+        return construct_cold(twin, *args, **kwargs)
 
-    construct.__name__, construct.__qualname__ = cls.__name__, cls.__qualname__
-    construct.__module__ = cls.__module__
-    loader = Loader(construct, signature, options, cache)
-    caller = Caller(loader, Site())
-    namespace: dict[str, Any] = {name: _OfClass(getattr(caller, name)) for name in (*_API, "cache")}
-    warm_meta: Any = type(meta)(meta.__name__, (meta,), namespace)
-    warm = _rebuilt(cls, warm_meta)
-    for attribute in namespace.values():
-        attribute.owner = warm
-    first = inspect.Parameter(_unused_name(signature), inspect.Parameter.POSITIONAL_ONLY)
-    with_first = signature.replace(parameters=[first, *signature.parameters.values()])
-    hit: Any
-    hit, loader.bind = build(
-        construct,
-        with_first,
-        loader.shape,
-        first=first.name,
-        flavour="class",
-        free=dict(get=caller._site.hot.get, slow=caller.slow_call, fresh=loader.fresh),
-    )
-    hit.__signature__ = with_first
-    warm_meta.__call__ = hit
-    warm_meta.__init__ = _cooling(meta, warm_meta)
-    return warm  # type: ignore[no-any-return]
-
-
-def _cooling(meta: Any, warm_meta: Any) -> Callable[..., None]:
-    """Return an ``__init__`` by which subclasses of a warm class are called as ever."""
-    cold_meta = type(meta)(meta.__name__, (warm_meta,), {"__call__": meta.__call__})
-
-    def initialize(cls: Any, *args: Any, **kwargs: Any) -> None:
-        meta.__init__(cls, *args, **kwargs)
-        if type(cls) is warm_meta:
-            cls.__class__ = cold_meta
-
-    return initialize
+    construct.__signature__ = _signature(cls)  # type: ignore[attr-defined]
+    for name in ("__module__", "__name__", "__qualname__"):
+        setattr(construct, name, getattr(cls, name))
+    call = warm_function(construct, options, cache)
+    twin = _rebuilt(cls, cold) if type(cls) is type else cls
+    type.__setattr__(twin, "_warm_call", staticmethod(call))
+    type.__setattr__(twin, "__class__", warm)
+    return twin  # type: ignore[no-any-return]
 
 
 def _rebuilt(cls: type, meta: type) -> Any:
     """Return a class like ``cls`` in every respect but its metaclass."""
-    slots = vars(cls).get("__slots__", ())
-    dropped = {"__dict__", "__weakref__", *((slots,) if isinstance(slots, str) else slots)}
-    namespace = {name: value for name, value in vars(cls).items() if name not in dropped}
+    made_by_type = (types.GetSetDescriptorType, types.MemberDescriptorType)
+    namespace = {
+        name: value
+        for name, value in vars(cls).items()
+        if not (isinstance(value, made_by_type) and value.__objclass__ is cls)
+    }
+    namespace["__qualname__"] = cls.__qualname__
     try:
+        if not cls.__flags__ & 1 << 9:  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+            raise TypeError("it is built in")
         twin = meta(cls.__name__, cls.__bases__, namespace)
     except TypeError as error:
         raise TypeError(
             f"{cls.__name__} cannot be rebuilt to be warm itself ({error}); "
             f"put @warm over a function that returns it"
         ) from None
+    seen: set[int] = set()
     for value in namespace.values():
-        _rebind_super(value, cls, twin, set())
+        _rebind_super(value, cls, twin, seen)
     return twin
 
 
@@ -302,6 +363,10 @@ def _rebind_super(value: Any, old: type, new: type, seen: set[int]) -> None:
         inner = inspect.getattr_static(value, name, None)
         if inner is not None:
             _rebind_super(getattr(value, name), old, new, seen)
+    if not isinstance(value, type):  # a descriptor that keeps its function as it likes
+        for inner in list(getattr(value, "__dict__", {}).values()):
+            if inspect.isroutine(inner):
+                _rebind_super(inner, old, new, seen)
     for cell in getattr(value, "__closure__", None) or ():
         try:
             contents = cell.cell_contents
@@ -312,9 +377,3 @@ def _rebind_super(value: Any, old: type, new: type, seen: set[int]) -> None:
         elif inspect.isfunction(contents):
             _rebind_super(contents, old, new, seen)
 
-
-def _unused_name(signature: inspect.Signature) -> str:
-    name = "cls"
-    while name in signature.parameters:
-        name = "_" + name
-    return name

@@ -10,12 +10,12 @@ import random
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from copy import copy
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
 from ._cache import Cache
 from ._clock import Timer
 from ._entry import Entry, RemovalCause
-from ._mapping import CacheOptions
+from ._mapping import _MISSING, CacheOptions
 from ._order import ChoiceOrder
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 class LRUCache(Cache[K, V]):
@@ -119,13 +120,21 @@ class _TimedCache(Cache[K, V]):
     def __iter__(self) -> Iterator[K]:
         return super().__iter__()
 
+    @overload
+    def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | T) -> V | T: ...
     def get(self, key: K, default: Any = None) -> Any:
         with self._frozen:
             return super().get(key, default)
 
-    def pop(self, key: K, *default: Any) -> Any:
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: V | T) -> V | T: ...
+    def pop(self, key: K, default: Any = _MISSING) -> Any:
         with self._frozen:
-            return super().pop(key, *default)
+            return super().pop(key, default)
 
     def popitem(self) -> tuple[K, V]:
         with self._frozen:

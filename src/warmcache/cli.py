@@ -68,7 +68,7 @@ def _parser() -> _Parser:
         type=_bytes,
         default=default.budget,
         metavar="SIZE",
-        help="memory for models, such as 120MiB (%(default)s bytes)",
+        help=f"memory for models, such as 120MiB or 0.2GB ({default.budget // 2**20}MiB)",
     )
     demo.add_argument(
         "--policy",

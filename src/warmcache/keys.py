@@ -9,6 +9,7 @@ and pydantic models by what they contain at the time of the call.
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Set
 from typing import Any
 
@@ -37,15 +38,32 @@ def drop_if_equal(default: Any) -> Callable[[Any], Any]:
     """
 
     def part(value: Any) -> Any:
+        if _is_array(value):
+            return value  # to be refused, with advice
         return DROPPED if value == default else value
 
     return part
 
 
 class CallKey(tuple[Any, ...]):
-    """The key, in its cache, of one call of one loader; it prints as that call."""
+    """The key, in its cache, of one call of one loader; it prints as that call.
 
-    __slots__ = ()
+    Its hash is taken once: an argument that changes its own afterwards must not
+    keep the cache from removing the entry. To another process, where it means
+    nothing, it travels as its text.
+    """
+
+    _hash: int
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            self._hash = number = super().__hash__()
+            return number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return str, (repr(self),)
 
     def __repr__(self) -> str:
         origin, *parts = self
@@ -114,6 +132,8 @@ def _frozen(value: Any) -> Hashable:
         return _frozen_collection(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _frozen_dataclass(value)
+    if isinstance(getattr(kind, "model_fields", None), dict) and hasattr(kind, "model_dump"):
+        return _frozen_model(value)
     try:
         hash(value)
     except TypeError:
@@ -135,6 +155,9 @@ def _frozen_collection(value: Any) -> Hashable:
 
 
 def _frozen_dataclass(value: Any) -> Hashable:
+    kind: Any = type(value)
+    if kind.__eq__ is object.__eq__:  # eq=False: compared by identity
+        return value  # type: ignore[no-any-return]
     fields = [
         (field.name, getattr(value, field.name))
         for field in dataclasses.fields(value)
@@ -144,24 +167,32 @@ def _frozen_dataclass(value: Any) -> Hashable:
     hashable = type(value).__hash__ is not None
     if hashable and all(part[1] is field[1] for part, field in zip(contents, fields, strict=True)):
         return value  # type: ignore[no-any-return]
-    if type(value).__eq__ is object.__eq__:  # eq=False: compared by identity
-        return value  # type: ignore[no-any-return]
     return _Contents(type(value), contents)
+
+
+def _frozen_model(value: Any) -> Hashable:
+    """Return what stands for a pydantic model: all that its ``==`` compares."""
+    kind = type(value)
+    contents = {name: getattr(value, name) for name in kind.model_fields}
+    contents |= getattr(value, "__pydantic_extra__", None) or {}
+    contents |= getattr(value, "__pydantic_private__", None) or {}
+    parts = {name: _frozen(content) for name, content in contents.items()}
+    if kind.__hash__ is not None and all(part is contents[name] for name, part in parts.items()):
+        return value  # type: ignore[no-any-return]
+    return _Contents(kind, frozenset(parts.items()))
 
 
 def _frozen_unhashable(value: Any) -> Hashable:
     kind = type(value)
     if isinstance(value, Mapping):
-        return _Contents(dict, frozenset((_frozen(k), _frozen(v)) for k, v in value.items()))
+        items = ((_frozen(k), _frozen(v)) for k, v in value.items())
+        if isinstance(value, OrderedDict):  # compared in order
+            return _Contents(OrderedDict, tuple(items))
+        return _Contents(dict, frozenset(items))
     if isinstance(value, Set):
         return frozenset(_frozen(part) for part in value)
     if isinstance(value, (list, bytearray)):
         return _Contents(kind, tuple(_frozen(part) for part in value))
-    fields = getattr(kind, "model_fields", None)  # pydantic; a plain dict by contract
-    if isinstance(fields, dict) and hasattr(kind, "model_dump"):
-        extra = getattr(value, "__pydantic_extra__", None) or {}
-        contents = {**{name: getattr(value, name) for name in fields}, **extra}
-        return _Contents(kind, frozenset((name, _frozen(v)) for name, v in contents.items()))
     raise KeyingError(
         f"a {_name(value)} cannot be part of a key: it is not hashable. Give its class a "
         f"__warm_key__ method, or say with key= what stands for it"
@@ -185,6 +216,16 @@ def frozen_items(kwargs: dict[str, Any]) -> Hashable:
         return frozenset(kwargs.items())
     except TypeError:
         return frozenset((name, _frozen(value)) for name, value in kwargs.items())
+
+
+def typed_part(value: Any) -> tuple[Any, type]:
+    """Return what stands for ``value`` where its type counts."""
+    return value, type(value)
+
+
+def typed_items(kwargs: dict[str, Any]) -> Hashable:
+    """Return what stands for ``**kwargs`` in a key where types count."""
+    return frozen_items({name: typed_part(value) for name, value in kwargs.items()})
 
 
 def checked_parts(

@@ -21,7 +21,7 @@ def _check(policy: Any) -> None:
     if not (isinstance(policy, type) and issubclass(policy, caches.Cache)):
         raise TypeError(f"a policy must be a subclass of warmcache.Cache, got {policy!r}")
     if inspect.isabstract(policy):
-        missing = ", ".join(sorted(policy.__abstractmethods__))
+        missing = ", ".join(sorted(policy.__abstractmethods__))  # pyright: ignore[reportAttributeAccessIssue]
         raise TypeError(f"policy {policy.__name__} is abstract: it lacks {missing}")
 
 

@@ -1,0 +1,136 @@
+"""The driver for asyncio, imported by the first loader or teardown that is ``async``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
+
+from ._drive import bury, destroy
+from ._entry import Entry, Hold
+from ._flight import inside
+from ._signal import Signal
+from ._steps import Call, Launch, Load, Plan, Step, TearDown
+from ._store import Store
+
+T = TypeVar("T")
+
+_tasks: set[asyncio.Task[Any]] = set()  # what asyncio itself references only weakly
+
+
+def hold_for_this_task() -> Hold:
+    """Return a lease's record for the running task."""
+    return Hold(time.monotonic(), asyncio.current_task())
+
+
+async def run_async(plan: Plan[T], store: Store) -> T:
+    """Carry out ``plan`` in this task and return its result; see :func:`_drive.run`."""
+    try:
+        step = next(plan)
+        while True:
+            try:
+                box = [await _perform(step, store)]
+            except BaseException as error:
+                step = plan.throw(error)
+            else:
+                step = plan.send(box.pop())
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def _perform(step: Step, store: Store) -> Any:
+    if isinstance(step, TearDown):
+        return await tear_down_async(store, step.entries)
+    if isinstance(step, Load):
+        return await step.request.load()
+    if isinstance(step, Call):
+        return step.function()
+    if isinstance(step, Launch):
+        # A task of its own: cancelling whoever asked first must not cancel the load.
+        _keep(asyncio.get_running_loop().create_task(run_async(step.plan, store)))
+        return None
+    return await _wait(step.signal, step.timeout)
+
+
+async def _wait(signal: Signal, seconds: float | None) -> bool:
+    if not signal.happened:
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def happened() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        def from_any_thread() -> None:
+            try:
+                loop.call_soon_threadsafe(happened)
+            except RuntimeError:
+                pass  # the loop has ended, and who waited with it
+
+        signal.call_back(from_any_thread)
+        await asyncio.wait([waiter], timeout=seconds)
+    return signal.happened
+
+
+def _keep(task: asyncio.Task[Any]) -> None:
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def tear_down_async(store: Store, entries: Iterable[Entry]) -> list[Exception]:
+    """Tear down condemned entries in this task; see :func:`_drive.tear_down`."""
+    failures: list[Exception] = []
+    interrupt: BaseException | None = None
+    for entry in entries:
+        interrupt = await _tear_down_one(store, entry, None, failures) or interrupt
+    if interrupt is not None:
+        raise interrupt
+    return failures
+
+
+async def _tear_down_one(
+    store: Store, entry: Entry, pending: Awaitable[object] | None, failures: list[Exception]
+) -> BaseException | None:
+    error: BaseException | None = None
+    try:
+        with inside(entry):
+            if pending is None:
+                pending = destroy(entry)
+            if pending is not None:
+                await pending
+    except BaseException as raised:
+        error = raised
+    del pending
+    return bury(store, entry, error, failures)
+
+
+def hand_over(
+    store: Store, entry: Entry, pending: Awaitable[object], failures: list[Exception]
+) -> None:
+    """Finish an asynchronous teardown that a synchronous act has begun.
+
+    It runs on the loop that loaded the value. On that loop's own thread it can only
+    be started here: the entry stays charged until the loop has got round to it.
+    """
+    loop = entry.how.loop
+    try:
+        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    rest = _tear_down_one(store, entry, pending, failures)
+    if loop is not None and loop is not running and loop.is_running():
+        asyncio.run_coroutine_threadsafe(rest, loop).result()
+    elif running is not None:
+        _keep(running.create_task(rest))
+    else:
+        asyncio.run(rest)  # its loop has ended
+
+
+def run_to_end(pending: Awaitable[object]) -> None:
+    """Await ``pending`` in a loop of its own: the process is ending."""
+
+    async def wait() -> None:
+        await pending
+
+    asyncio.run(wait())

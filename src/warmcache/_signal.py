@@ -1,0 +1,44 @@
+"""Something that happens once, for threads and event loops to wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Signal:
+    """Happens once. Cheaper than an Event or a Future, and open to event loops.
+
+    :meth:`happen` may be called under a cache's lock: it wakes, and runs nothing but
+    the callbacks, which must only hand over to an event loop.
+    """
+
+    __slots__ = ("_callbacks", "_latch", "happened")
+
+    def __init__(self) -> None:
+        self.happened = False
+        self._latch = threading.Lock()
+        self._latch.acquire()
+        self._callbacks: list[Callable[[], object]] = []
+
+    def happen(self) -> None:
+        """Wake everybody who waits, now or later."""
+        self.happened = True
+        self._latch.release()
+        for callback in self._callbacks:
+            callback()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait, ``timeout`` seconds at most; return whether it happened."""
+        if self.happened:
+            return True
+        limit = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+        if self._latch.acquire(timeout=limit):
+            self._latch.release()  # for the next one who waits
+        return self.happened
+
+    def call_back(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` when it happens; it may be called twice if that is now."""
+        self._callbacks.append(callback)
+        if self.happened:
+            callback()
