@@ -399,8 +399,9 @@ def test_who_could_release_it_only_himself_is_told_at_once() -> None:
     def load(name: str) -> str:
         return name
 
-    with load.lease("a"), pytest.raises(CapacityError):
+    with load.lease("a"), pytest.raises(CapacityError, match="only the caller itself") as caught:
         load("b")
+    assert caught.value.own
 
 
 def test_closing_while_a_load_is_under_way_tears_down_what_it_brings(start: Any) -> None:

@@ -16,12 +16,14 @@ A map of the package, from the top down; imports point downwards only:
 ``_lease``         scoped holds
 ``_mapping``       the mapping: a ``cachetools.Cache``
 ``_process``       the janitor thread, and the end of the process
-``_drive``         carries plans out: threads and asyncio, teardown, reclaim
+``_aio``           carries plans out for asyncio
+``_drive``         carries plans out for threads; teardown, reclaim
 ``_planner``       plans that get a value: hit, join, load, refuse
 ``_room``          plans that make room, store, release and remove
 ``_steps``         what a plan is made of
 ``_store``         entries and ledger under the lock
 ``_flight``        loads under way, and who is inside of what
+``_signal``        what one waits for
 ``_order``         who goes first; who has ended
 ``_entry``         the entry and its records
 =================  ==============================================================

@@ -114,8 +114,9 @@ def _patience(
     """
     store, now = cache.store, time.monotonic()
     me = flight.hold if flight is not None else Hold(now)
-    if claim.weight > store.limit - store.mine(me) or (blocked and now >= deadline):
-        raise store.refusal(claim)
+    own = claim.weight > store.limit - store.mine(me)
+    if own or (blocked and now >= deadline):
+        raise store.refusal(claim, own)
     return deadline - now if blocked else None
 
 

@@ -378,7 +378,7 @@ class Store:
         dying = [entry for entries in self.dying.values() for entry in entries]
         return sum(entry.weight for entry in dying if entry.how.loop is loop)
 
-    def refusal(self, claim: Claim) -> CapacityError:
+    def refusal(self, claim: Claim, own: bool = False) -> CapacityError:
         """Return the error that says who is in the way of ``claim``."""
         now = time.monotonic()
         holders = [
@@ -398,6 +398,7 @@ class Store:
             leased=self.committed - self.idle_weight,
             limit=self.limit,
             holders=holders,
+            own=own,
         )
 
 

@@ -45,6 +45,7 @@ class CapacityError(WarmcacheError, ValueError):
         leased: weight held by leases and by loads under way.
         limit: the cache's ``maxsize``.
         holders: who holds what, one text each.
+        own: whether only the asking thread or task could have given the room.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class CapacityError(WarmcacheError, ValueError):
         leased: float,
         limit: float,
         holders: Sequence[str] = (),
+        own: bool = False,
     ) -> None:
         self.key = key
         self.needed = needed
@@ -63,6 +65,7 @@ class CapacityError(WarmcacheError, ValueError):
         self.leased = leased
         self.limit = limit
         self.holders = tuple(holders)
+        self.own = own
         super().__init__(key)
 
     def __str__(self) -> str:
@@ -73,6 +76,8 @@ class CapacityError(WarmcacheError, ValueError):
         text += f"; {size(self.free)} free, {size(self.leased)} in use"
         if self.holders:
             text += ": " + ", ".join(self.holders)
+        if self.own:
+            return f"{text}; only the caller itself could release it, so waiting is pointless"
         return f"{text}; release a lease, raise maxsize, or pass a longer wait="
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -82,6 +87,7 @@ class CapacityError(WarmcacheError, ValueError):
             leased=self.leased,
             limit=self.limit,
             holders=self.holders,
+            own=self.own,
         )
         return _rebuild_capacity_error, (self.key, fields)
 

@@ -7,9 +7,10 @@ import time
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from .._cache import Cache
-from .._entry import Removal
+from warmcache import Cache, Removal, RemovalCause
+
 from ._memory import resident
 from ._spec import Answer
 
@@ -35,7 +36,12 @@ class Gone:
 
     name: str
     at: float
-    cause: str
+    cause: RemovalCause
+
+    @property
+    def evicted(self) -> bool:
+        """Whether the cache itself decided it."""
+        return self.cause.evicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +66,15 @@ class Journal:
         self._lock = threading.Lock()
         self._zero = time.perf_counter()
 
-    def follow(self, cache: Cache[Hashable, object], names: Mapping[Hashable, str]) -> None:
+    def follow(self, cache: Cache[Any, Any], names: Mapping[Hashable, str]) -> None:
         """Begin: from now on samples are of ``cache``, whose keys ``names`` translates."""
         self._cache, self._names = cache, names
         self.restart()
 
     def restart(self) -> None:
         """Forget everything; the time is 0 again."""
-        self.loads.clear(), self.gone.clear(), self.samples.clear(), self.answers.clear()
+        for notes in (self.loads, self.gone, self.samples, self.answers):
+            notes.clear()
         self._zero = time.perf_counter()
         self.sample()
 
@@ -89,7 +96,7 @@ class Journal:
 
     def removed(self, removal: Removal) -> None:
         """Write down a removal: a listener for ``on_removal``."""
-        self.gone.append(Gone(self._names[removal.key], self.now(), removal.cause.value))
+        self.gone.append(Gone(self._names[removal.key], self.now(), removal.cause))
         self.sample()
 
     def answered(self, name: str, answer: Answer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import Any
 
 from ._options import DemoError
@@ -41,11 +42,12 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise DemoError(
-            f"{error.name} is not installed; install the demo extra: "
-            f"pip install 'warmcache[demo]'"
+            f"{error.name} is not installed; install the demo extra: pip install 'warmcache[demo]'"
         ) from None
 
 
 def use_one_thread() -> None:
     """Have torch compute in the calling thread alone; the setting is each thread's own."""
-    library("torch").set_num_threads(1)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)

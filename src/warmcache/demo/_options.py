@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import policies
+from warmcache import policies
 
 
 class DemoError(Exception):
@@ -17,12 +17,17 @@ class DemoError(Exception):
 class Options:
     """What ``warmcache demo`` was told; ``budget`` in bytes."""
 
-    requests: int = 1200
+    requests: int = 250
     budget: int = 160 * 2**20
     policy: str = "lru"
     seed: int = 0
     threads: int = 4
     out: Path = Path("warmcache-demo")
+
+    @property
+    def crew(self) -> str:
+        """How many threads serve, in words."""
+        return f"{self.threads} thread" + ("s" if self.threads > 1 else "")
 
 
 def check_policy(name: str) -> None:

@@ -19,7 +19,7 @@ class Request:
 
 def stream(models: Sequence[str], count: int, seed: int) -> list[Request]:
     """Return ``count`` requests; which models are the popular ones is drawn too."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     ranked = chance.sample(models, len(models))
     shares = [rank**-EXPONENT for rank in range(1, len(ranked) + 1)]
     drawn = chance.choices(ranked, shares, k=count)

@@ -65,23 +65,22 @@ class Server:
     def answer(self, request: Request) -> Answer:
         """Serve one request."""
         answer = self._answers[request.model]
-        assert answer is not None  # noqa: S101
-        outcome = answer(self.lease, random.Random(request.seed))  # noqa: S311
+        assert answer is not None
+        outcome = answer(self.lease, random.Random(request.seed))
         self.journal.answered(request.model, outcome)
         return outcome
 
-    def rehearse(self, rounds: int = 3) -> dict[str, list[Answer]]:
+    def rehearse(self) -> dict[str, Answer]:
         """Have every model answer once from cold, and keep nothing.
 
         Inside ``disabled()`` every lease loads afresh and tears down at its end. What
         libraries do only once is done then, and no load of the stream is charged for
         it.
         """
-        answers = {}
         with warmcache.disabled():
-            for spec in served(self.specs):
-                requests = [Request(spec.name, seed) for seed in range(rounds)]
-                answers[spec.name] = [self.answer(request) for request in requests]
+            answers = {
+                spec.name: self.answer(Request(spec.name, seed=0)) for spec in served(self.specs)
+            }
         give_back = trimmer()
         if give_back is not None:
             give_back()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from ._libraries import library
 from ._sounds import RATE, Wave
@@ -12,13 +13,14 @@ from ._sounds import RATE, Wave
 torch = library("torch")
 silero_vad = library("silero_vad")
 _FILE = Path(silero_vad.__file__).parent / "data" / "silero_vad.jit"
+_WINDOW = 512  # samples that the model judges at a time
 
 
 class Detector:
     """Finds where somebody speaks."""
 
     def __init__(self) -> None:
-        self._model = silero_vad.load_silero_vad()
+        self._model: Any = silero_vad.load_silero_vad()
         self._lock = threading.Lock()  # the model remembers what it has just heard
 
     def weigh(self) -> int:
@@ -29,12 +31,17 @@ class Detector:
         self._model = None
 
     def find(self, wave: Wave) -> list[tuple[float, float]]:
-        """Return where speech begins and ends, in seconds."""
-        with self._lock:
-            found = silero_vad.get_speech_timestamps(
-                torch.from_numpy(wave), self._model, sampling_rate=RATE
-            )
-        return [(span["start"] / RATE, span["end"] / RATE) for span in found]
+        """Return the spans, in seconds, in which speech is the more likely."""
+        with self._lock, torch.inference_mode():
+            chances = self._model.audio_forward(torch.from_numpy(wave), RATE)[0].tolist()
+        spans: list[tuple[float, float]] = []
+        for index, chance in enumerate(chances):
+            if chance > 0.5:
+                start, end = index * _WINDOW / RATE, (index + 1) * _WINDOW / RATE
+                if spans and spans[-1][1] == start:
+                    start = spans.pop()[0]
+                spans.append((start, end))
+        return spans
 
 
 def detector_weight() -> int:

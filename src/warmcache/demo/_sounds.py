@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 16_000  # samples a second
-SECONDS = 4.5  # of every sound
-KINDS = ("speech", "speech", "silence", "noise", "hum")
+SECONDS = 2.0  # of every sound
+OTHERS = ("silence", "noise", "hum")
 
 Wave: TypeAlias = NDArray[np.floating[Any]]
 
@@ -41,23 +41,32 @@ class Sound:
     speech: tuple[float, float] | None
 
 
-def draw(chance: random.Random) -> Sound:
-    """Return a sound of a kind that ``chance`` chooses."""
-    kind = chance.choice(KINDS)
-    rng = np.random.default_rng(chance.getrandbits(32))
-    wave, speech = 0.003 * rng.standard_normal(_samples(SECONDS)), None
-    if kind == "speech":
-        start, length = chance.uniform(0.5, 2.0), chance.uniform(1.2, 2.0)
-        burst = 0.5 * _babble(rng, length)
-        wave[_samples(start) :][: len(burst)] += burst
-        speech = (start, start + length)
-    elif kind == "silence":
-        wave[:] = 0
-    elif kind == "noise":
-        wave *= chance.uniform(5, 20)
-    else:
+def draw_speech(chance: random.Random) -> Sound:
+    """Return a sound with a burst like speech, somewhere in it."""
+    rng = _rng(chance)
+    start, length = chance.uniform(0.3, 0.7), chance.uniform(0.8, 1.1)
+    wave, burst = _noise(rng, 0.003), _babble(rng, length)
+    wave[_samples(start) :][: len(burst)] += 0.5 * burst
+    return Sound("speech", wave.astype(np.float32), (start, start + length))
+
+
+def draw_other(chance: random.Random) -> Sound:
+    """Return silence, noise or a hum."""
+    kind = chance.choice(OTHERS)
+    wave: Wave = np.zeros(_samples(SECONDS))
+    if kind != "silence":
+        wave = _noise(_rng(chance), 0.003 if kind == "hum" else chance.uniform(0.015, 0.06))
+    if kind == "hum":
         wave += _hum(chance.uniform(300, 600))
-    return Sound(kind, wave.astype(np.float32), speech)
+    return Sound(kind, wave.astype(np.float32), None)
+
+
+def _rng(chance: random.Random) -> np.random.Generator:
+    return np.random.default_rng(chance.getrandbits(32))
+
+
+def _noise(rng: np.random.Generator, loudness: float) -> Wave:
+    return loudness * rng.standard_normal(_samples(SECONDS))
 
 
 def _samples(seconds: float) -> int:

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from .._sizes import format_weight
 from ._options import DemoError
 
 Lease: TypeAlias = Callable[[str], AbstractContextManager[Any]]
@@ -42,15 +41,23 @@ class Spec:
     """A model: its name, its weight in bytes, how to load it, how to serve with it.
 
     ``answer`` is asked with a function that leases any model by name, and with the
-    request's own source of chance; it is None for what no request names. ``needs``
-    are the others that an answer leases too.
+    request's own source of chance; it is None for what no request names. ``claim``
+    says what right answers show. ``needs`` are the others that an answer leases too.
     """
 
     name: str
     weight: int
     load: Callable[[], Model]
     answer: Callable[[Lease, random.Random], Answer] | None = None
+    claim: str = ""
     needs: tuple[str, ...] = ()
+
+
+def in_mib(weight: float) -> str:
+    """Return bytes for people, in MiB unless there are very few."""
+    if weight < 2**16:
+        return f"{weight:g} B"
+    return f"{weight / 2**20:.1f} MiB"
 
 
 def served(specs: Iterable[Spec]) -> list[Spec]:
@@ -69,6 +76,6 @@ def check_budget(budget: int, specs: Sequence[Spec]) -> None:
         needs = next(spec.needs for spec in specs if spec.name == largest)
         company = f" with its {' and '.join(needs)}" if needs else ""
         raise DemoError(
-            f"--budget: {format_weight(budget)} cannot hold {largest}, which weighs "
-            f"{format_weight(least)}{company}; give it {-(-least // 2**20)}MiB or more"
+            f"--budget: {in_mib(budget)} cannot hold {largest}, which weighs "
+            f"{in_mib(least)}{company}; give it {-(-least // 2**20)}MiB or more"
         )

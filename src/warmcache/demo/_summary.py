@@ -1,0 +1,132 @@
+"""What the demo says at the end; every number was measured in the run it is about."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from ._checks import Check, Outcome
+from ._compare import Paid, certain_entries, cold_start, lru_cache
+from ._spec import in_mib
+from ._status import evictions
+
+
+def show(outcome: Outcome, checks: list[Check], console: Console) -> None:
+    """Print the tables of a run and its checks."""
+    for table in (models(outcome), totals(outcome), checked(checks)):
+        console.print()
+        console.print(table)
+    console.print()
+    console.print(explained(outcome), style="dim", highlight=False)
+    console.print()
+
+
+def models(outcome: Outcome) -> Table:
+    """Return a row for each model: weight, requests, loads, removals."""
+    table = _table("model", "weight", "requests", "loads", "seconds a load", "evicted")
+    requests = Counter(request.model for request in outcome.requests)
+    loads = Counter(load.name for load in outcome.journal.loads)
+    evicted = Counter(gone.name for gone in outcome.journal.gone if gone.evicted)
+    seconds = outcome.journal.mean_seconds()
+    for spec in outcome.specs:
+        name = spec.name
+        table.add_row(
+            name,
+            in_mib(spec.weight),
+            str(requests[name]) if spec.answer is not None else "",
+            str(loads[name]),
+            f"{seconds[name]:.3f}" if name in seconds else "",
+            str(evicted[name]),
+        )
+    return table
+
+
+def totals(outcome: Outcome) -> Table:
+    """Return what the whole run came to, beside what other ways would have paid."""
+    options, stats, journal = outcome.options, outcome.stats, outcome.journal
+    paid, cold, counted = compared(outcome)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_row(
+        "served",
+        f"{len(outcome.requests)} requests in {outcome.seconds:.1f} s: "
+        f"{len(outcome.requests) / outcome.seconds:.1f} requests/s, "
+        f"{options.crew}, {options.policy}",
+    )
+    table.add_row(
+        "leases",
+        f"{stats.hits} hits, {stats.misses} misses, {stats.waits} waits; "
+        f"evicted: {evictions(stats)}",
+    )
+    table.add_row("load seconds paid", f"{paid.seconds:.2f} in {paid.loads} loads")
+    for label, other in (
+        ("  a cold start per request", cold),
+        (f"  lru_cache(maxsize={_maxsize(outcome)})", counted),
+    ):
+        ratio = other.seconds / paid.seconds
+        table.add_row(
+            label, f"{other.seconds:.2f} in {other.loads} loads: {ratio:.2f} times as much"
+        )
+    table.add_row(
+        "memory of models",
+        f"at most {in_mib(journal.peak())} of {in_mib(options.budget)}; "
+        f"all of them weigh {in_mib(sum(spec.weight for spec in outcome.specs))}",
+    )
+    growth = journal.resident_growth()
+    if growth is not None:
+        before, most = growth
+        table.add_row(
+            "memory of the process",
+            f"{in_mib(before)} before the first request, at most "
+            f"{in_mib(most)}: {in_mib(most - before)} more",
+        )
+    return table
+
+
+def checked(checks: list[Check]) -> Table:
+    """Return a row for each check."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for check in checks:
+        verdict = "[bold green]right[/]" if check.holds else "[bold red]WRONG[/]"
+        table.add_row(verdict, f"{check.claim}: {check.seen}")
+    return table
+
+
+def compared(outcome: Outcome) -> tuple[Paid, Paid, Paid]:
+    """Return what was paid, and what cold starts and ``lru_cache`` would have paid."""
+    loads, seconds = outcome.journal.loads, outcome.journal.mean_seconds()
+    paid = Paid(len(loads), sum(load.seconds for load in loads))
+    cold = cold_start(outcome.requests, outcome.specs, seconds)
+    counted = lru_cache(outcome.requests, outcome.specs, seconds, _maxsize(outcome))
+    return paid, cold, counted
+
+
+def explained(outcome: Outcome) -> str:
+    """Return what the compared figures are."""
+    count = _maxsize(outcome)
+    largest = "the largest model" if count == 1 else f"the {count} largest models"
+    return (
+        "A cold start per request loads everything that the request uses, each at the mean "
+        "of the seconds that its loads took in this run. lru_cache counts entries, not "
+        f"bytes: {count} is the most that surely fits {in_mib(outcome.options.budget)}, "
+        f"which {largest} would fill. A real functools.lru_cache replayed the same requests in "
+        "the same order, one at a time, each miss charged with that mean; what models need "
+        "beside them (the tokenizer) it loads once and keeps, and that takes no entry. "
+        "The memory of the process includes what libraries, loads and requests need for their "
+        "work: a load maps the whole fp32 file until it has made the form that it keeps."
+    )
+
+
+def _maxsize(outcome: Outcome) -> int:
+    return certain_entries(outcome.specs, outcome.options.budget)
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for title in others:
+        table.add_column(title, justify="right")
+    return table
