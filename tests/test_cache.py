@@ -92,12 +92,18 @@ def test_a_snapshot_tells_what_every_entry_is_doing() -> None:
         assert loading.wait(5)
         assert tearing.wait(5)
         entries = {entry.key: entry for entry in load.cache.entries()}
-        states = {name: entries[load.cache_key(name)].state for name in
-                  ("live", "retired", "dying", "loading")}
+        states = {
+            name: entries[load.cache_key(name)].state
+            for name in ("live", "retired", "dying", "loading")
+        }
         assert {name: name for name in states} == states
         live = entries[load.cache_key("live")]
         assert (2, 2, 1, 3, frozenset({"gpu"})) == (
-            live.weight, live.uses, live.leases, live.load_seconds, live.tags
+            live.weight,
+            live.uses,
+            live.leases,
+            live.load_seconds,
+            live.tags,
         )
         stats = load.cache.stats()
         assert (2, 2, 2, 2) == (stats.live, stats.retired, stats.dying, stats.loading)

@@ -27,9 +27,7 @@ class Watched:
         self.torn_down: list[Any] = []
         self.removals: list[warmcache.Removal] = []
         self.changed = threading.Condition()
-        self.cache = kind(
-            maxsize, **options, teardown=self.tear_down, on_removal=self.removed
-        )
+        self.cache = kind(maxsize, **options, teardown=self.tear_down, on_removal=self.removed)
 
     def tear_down(self, value: Any) -> None:
         self.torn_down.append(value)

@@ -90,9 +90,7 @@ def outcome(cache: Any, step: tuple[Any, ...]) -> Any:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @settings(max_examples=300, deadline=None)
-@given(
-    steps=st.lists(STEPS, max_size=60), maxsize=st.integers(0, 9), weigh=st.booleans()
-)
+@given(steps=st.lists(STEPS, max_size=60), maxsize=st.integers(0, 9), weigh=st.booleans())
 def test_the_same_history_leaves_the_same_entries_as_in_cachetools(
     policy: str, steps: list[tuple[Any, ...]], maxsize: int, weigh: bool
 ) -> None:

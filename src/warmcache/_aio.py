@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import threading
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from ._drive import bury, destroy
@@ -27,7 +30,13 @@ def hold_for_this_task() -> Hold:
 async def run_async(plan: Plan[T], store: Store) -> T:
     """Carry out ``plan`` in this task and return its result; see :func:`_drive.run`."""
     try:
-        step = next(plan)
+        return await _go_on(next(plan), plan, store)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def _go_on(step: Step, plan: Plan[T], store: Store) -> T:
+    try:
         while True:
             try:
                 box = [await _perform(step, store)]
@@ -48,7 +57,16 @@ async def _perform(step: Step, store: Store) -> Any:
         return step.function()
     if isinstance(step, Launch):
         # A task of its own: cancelling whoever asked first must not cancel the load.
-        _keep(asyncio.get_running_loop().create_task(run_async(step.plan, store)))
+        # Its plan begins here, for a loop that ends may cancel a task that never ran:
+        # what has begun can be closed, and then gives back what it had reserved.
+        plan, context = step.plan, contextvars.copy_context()
+        try:
+            rest = _go_on(context.run(next, plan), plan, store)
+        except StopIteration:
+            return None  # it is over, without a load: it was refused
+        task = asyncio.get_running_loop().create_task(rest, context=context)
+        task.add_done_callback(lambda _: plan.close(), context=context)
+        _keep(task)
         return None
     return await _wait(step.signal, step.timeout)
 
@@ -118,13 +136,57 @@ def hand_over(
         running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
         running = None
-    rest = _tear_down_one(store, entry, pending, failures)
-    if loop is not None and loop is not running and loop.is_running():
-        asyncio.run_coroutine_threadsafe(rest, loop).result()
-    elif running is not None:
-        _keep(running.create_task(rest))
+    rest = partial(_tear_down_one, store, entry, pending, failures)
+    if loop is not None and loop is not running and loop.is_running() and _run_on(loop, rest):
+        return
+    if running is not None:
+        _start(running, rest)
     else:
-        asyncio.run(rest)  # its loop has ended
+        asyncio.run(rest())  # its loop has ended
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> bool:
+    """Run ``rest()`` on another thread's loop; whether it began before the loop ended."""
+    begun, over = threading.Lock(), Signal()
+    outcome: list[bool] = []
+
+    async def body() -> None:
+        outcome.append(True)
+        await rest()
+
+    def start() -> None:
+        if begun.acquire(blocking=False):
+            task = loop.create_task(body())
+            task.add_done_callback(lambda _: over.happen())
+            _keep(task)
+
+    try:
+        loop.call_soon_threadsafe(start)
+    except RuntimeError:
+        return False
+    while not over.wait(0.1):
+        if not loop.is_running() and begun.acquire(blocking=False):
+            return False
+        if loop.is_closed():
+            break
+    return bool(outcome)
+
+
+def _start(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> None:
+    """Start ``rest()`` on this thread's loop; in a thread, should the loop end first."""
+    begun: list[bool] = []
+
+    async def body() -> None:
+        begun.append(True)
+        await rest()
+
+    def ended(_: object) -> None:
+        if not begun:
+            threading.Thread(target=lambda: asyncio.run(rest())).start()
+
+    task = loop.create_task(body())
+    task.add_done_callback(ended)
+    _keep(task)
 
 
 def run_to_end(pending: Awaitable[object]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from . import _room
 from ._drive import run
-from ._entry import Entry, EntryInfo, Hold, Removal, State, seconds_between, tick
+from ._entry import Entry, EntryInfo, Hold, Removal, seconds_between, tick
 from ._lease import EntryLease
 from ._mapping import CacheMapping
 from ._stats import Stats
@@ -150,9 +150,7 @@ class Cache(CacheMapping[K, V]):
         """Return a snapshot of every entry: live, retired under a lease, dying, loading."""
         store = self._store
         with store.lock:
-            alive = [*self._live.values(), *(e for e in store.held if e.state is State.RETIRED)]
-            alive += (entry for dying in store.dying.values() for entry in dying)
-            infos = [self._info(entry) for entry in alive]
+            infos = [self._info(entry) for entry in store.alive()]
             for flight in store.flights.values():
                 waiting = len(flight.joined)
                 infos.append(
@@ -180,14 +178,14 @@ class Cache(CacheMapping[K, V]):
         """Return the cache's counts and its ledger."""
         store = self._store
         with store.lock:
-            live = list(self._live.values())
+            alive = list(store.alive())
             return Stats(
-                hits=store.past_hits + sum(entry.hits for entry in live),
+                hits=store.past_hits + sum(entry.hits for entry in alive),
                 misses=store.misses,
                 loads=store.loads,
                 load_seconds=store.load_seconds,
                 saved_seconds=store.past_saved
-                + sum(entry.hits * entry.how.seconds for entry in live),
+                + sum(entry.hits * entry.how.seconds for entry in alive),
                 removals=dict(store.removals),
                 teardown_failures=store.teardown_failures,
                 waits=store.waits,

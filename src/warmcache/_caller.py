@@ -66,8 +66,10 @@ class Caller:
             return self._unowned_lease(args, kwargs)
         if self._is_hot(raw):
             return Lease(
-                lambda hold: self._hold_hot(raw, hold)
-                or self._acquire(self._request(raw, args, kwargs), hold)
+                lambda hold: (
+                    self._hold_hot(raw, hold)
+                    or self._acquire(self._request(raw, args, kwargs), hold)
+                )
             )
         request = self._request(raw, args, kwargs)
         return Lease(lambda hold: self._acquire(request, hold))

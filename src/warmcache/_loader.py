@@ -8,12 +8,11 @@ import sys
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _scopes
 from ._cache import Cache
-from ._entry import Entry, HotEntries, Origin, RemovalCause, State
+from ._entry import Entry, HotEntries, Origin, RemovalCause
 from ._hotpath import Shape
 from ._mapping import Teardown, as_teardown
 from ._process import janitor
@@ -109,6 +108,8 @@ class Loader:
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._origin.teardown
         self.origin = Origin(self.__name__, teardown, frozenset(options.tags))
+        if teardown is not None or yields:
+            self.cache._mind_the_end()
 
     @property
     def fresh(self) -> Callable[[Entry], bool] | None:
@@ -167,14 +168,11 @@ class Loader:
 
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
-        store = self.cache._store
-        retired = (entry for entry in store.held if entry.state is State.RETIRED)
-        alive = chain(store.live.values(), retired, *store.dying.values())
+        alive = self.cache._store.alive()
         return sum(entry.hits for entry in alive if entry.origin is self.origin)
 
     def instance_died(self, site: Site) -> None:
         """Have what a dead instance loaded torn down; called by its finalizer."""
-        site.hot.clear()
         janitor.defer(functools.partial(self._clear, site))
 
     def _clear(self, site: Site) -> None:

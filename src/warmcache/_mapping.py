@@ -91,8 +91,20 @@ class CacheMapping(cachetools.Cache[K, V]):
         )
         self._live = store.live
         self._origin = Origin(type(self).__name__, self._teardown)
-        close_at_exit(self)
-        weakref.finalize(self, _abandoned, store).atexit = False
+        self._has_an_end = False
+        if store.tears_down:
+            self._mind_the_end()
+
+    def _mind_the_end(self) -> None:
+        """Tear down what is left when the cache is collected or the process ends.
+
+        Only once something has a teardown: the finalizer keeps the entries alive, and
+        through them, maybe, the cache itself.
+        """
+        if not self._has_an_end:
+            self._has_an_end = True
+            close_at_exit(self)
+            weakref.finalize(self, _abandoned, self._store).atexit = False
 
     __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
     _timed = False  # whether entries have times to live

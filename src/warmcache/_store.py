@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
@@ -281,6 +281,13 @@ class Store:
             entry.state = State.GONE
         self._account(entry)
         self.wake()
+
+    def alive(self) -> Iterator[Entry]:
+        """Yield every entry whose value exists: live, retired and dying ones."""
+        yield from self.live.values()
+        yield from (entry for entry in self.held if entry.state is State.RETIRED)
+        for dying in self.dying.values():
+            yield from dying
 
     # -- leases -------------------------------------------------------------------
 

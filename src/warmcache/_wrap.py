@@ -327,7 +327,7 @@ def warm_class(cls: type, options: LoaderOptions, cache: Cache[Any, Any]) -> typ
     twin = _rebuilt(cls, cold) if type(cls) is type else cls
     type.__setattr__(twin, "_warm_call", staticmethod(call))
     type.__setattr__(twin, "__class__", warm)
-    return twin  # type: ignore[no-any-return]
+    return twin
 
 
 def _rebuilt(cls: type, meta: type) -> Any:
@@ -376,4 +376,3 @@ def _rebind_super(value: Any, old: type, new: type, seen: set[int]) -> None:
             cell.cell_contents = new
         elif inspect.isfunction(contents):
             _rebind_super(contents, old, new, seen)
-

@@ -1,0 +1,123 @@
+"""Hit latency: sync, async and leases; and what a miss costs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .contenders import OURS, Contender, Functools, installed
+from .timing import Line, Settings, enough, interleave, looped, no_collector
+
+FORMS = {
+    "all positional": "f('bge', 'cuda', 'fp16')",
+    "one by keyword": "f('bge', 'cuda', dtype='fp16')",
+    "two by keyword": "f('bge', device='cuda', dtype='fp16')",
+}
+
+
+def _one() -> Callable[..., Any]:
+    def load(name: str) -> object:
+        return object()
+
+    return load
+
+
+def _three() -> Callable[..., Any]:
+    def load(name: str, device: str = "cpu", dtype: str = "fp32") -> object:
+        return object()
+
+    return load
+
+
+def _one_async() -> Callable[..., Any]:
+    async def load(name: str) -> object:
+        return object()
+
+    return load
+
+
+def hit_one(settings: Settings) -> list[Line]:
+    """A hit with one positional argument."""
+    title = "hit, one argument"
+    return [_hits(settings, "hit-1", title, _one, "f('bge')")]
+
+
+def hit_three(settings: Settings) -> list[Line]:
+    """A hit with three arguments, in three forms of the call."""
+    return [
+        _hits(settings, f"hit-3-{number}", f"hit, three arguments, {form}", _three, call)
+        for number, (form, call) in enumerate(FORMS.items())
+    ]
+
+
+def _hits(settings: Settings, id: str, title: str, make: Callable[[], Any], call: str) -> Line:
+    cached = {c.name: c.cached(make()) for c in installed()}
+    timed = {name: looped(call, {"f": f}) for name, f in cached.items() if f is not None}
+    return Line.beside(id, title, Functools.name, _measured(settings, title, timed))
+
+
+def _measured(
+    settings: Settings, title: str, timed: dict[str, Callable[[int], float]]
+) -> dict[str, list[float]]:
+    with no_collector():
+        measures = {
+            name: partial(one, enough(one, settings.seconds)) for name, one in timed.items()
+        }
+        return interleave(measures, settings.rounds, tick=partial(settings.tick, title))
+
+
+def hit_async(settings: Settings) -> list[Line]:
+    """An awaited hit, all in one running loop."""
+    title = "async hit, one argument"
+    cached = {c.name: c.cached_async(_one_async()) for c in installed()}
+    with asyncio.Runner() as runner:
+        timed = {
+            name: _on(runner, looped("await f('bge')", {"f": f}))
+            for name, f in cached.items()
+            if f is not None
+        }
+        samples = _measured(settings, title, timed)
+    against = "async-lru" if "async-lru" in samples else OURS
+    return [Line.beside("hit-async", title, against, samples)]
+
+
+def _on(runner: asyncio.Runner, timed: Callable[[int], Any]) -> Callable[[int], float]:
+    return lambda n: runner.run(timed(n))
+
+
+def lease(settings: Settings) -> list[Line]:
+    """A warm lease, entered and left: only warmcache has any; beside it, a bare hit."""
+    contenders: dict[str, Contender] = {c.name: c for c in installed()}
+    hit: Any = contenders[Functools.name].cached(_one())
+    load: Any = contenders[OURS].cached(_one())
+    load_async: Any = contenders[OURS].cached_async(_one_async())
+    bare = {Functools.name: looped("f('bge')", {"f": hit})}
+    with asyncio.Runner() as runner:
+        held = looped("async with lease('bge'): pass", {"lease": load_async.lease})
+        timed = {OURS: looped("with lease('bge'): pass", {"lease": load.lease}), **bare}
+        timed_async = {OURS: _on(runner, held), **bare}
+        title, title_async = "lease, entered and left", "async lease, entered and left"
+        return [
+            Line.beside("lease", title, Functools.name, _measured(settings, title, timed)),
+            Line.beside(
+                "lease-async",
+                title_async,
+                Functools.name,
+                _measured(settings, title_async, timed_async),
+            ),
+        ]
+
+
+def miss(settings: Settings) -> list[Line]:
+    """A call that loads (at once) and evicts: what the library itself costs."""
+    title = "miss with eviction, nothing to tear down"
+    cached = {c.name: c.cached(_one()) for c in installed()}
+    timed = {
+        name: looped("f(next(keys))", {"f": f, "keys": itertools.count()})
+        for name, f in cached.items()
+        if f is not None
+    }
+    return [Line.beside("miss", title, Functools.name, _measured(settings, title, timed))]

@@ -1,0 +1,130 @@
+"""The tables, in a terminal and in Markdown, and where the Markdown goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .contenders import NAMES
+from .targets import Verdict
+from .timing import Line
+
+BEGIN = "<!-- results: begin -->"
+END = "<!-- results: end -->"
+Facts = Sequence[tuple[str, str]]
+Table = list[list[str]]
+
+
+def ratios(lines: Sequence[Line]) -> Table:
+    """Return the table of ratios, its head first."""
+    return _table(lines, lambda line, name: _ratio(line, name), ("1.00 is", lambda x: x.against))
+
+
+def times(lines: Sequence[Line]) -> Table:
+    """Return the table of median times per operation, its head first."""
+    return _table(lines, lambda line, name: duration(line.seconds(name)))
+
+
+def _table(
+    lines: Sequence[Line],
+    cell: Callable[[Line, str], str],
+    *more: tuple[str, Callable[[Line], str]],
+) -> Table:
+    names = [name for name in NAMES if any(name in line.samples for line in lines)]
+    head = ["row", *(title for title, _ in more), *names]
+    body = [
+        [
+            line.title,
+            *(text(line) for _, text in more),
+            *(cell(line, name) if name in line.samples else "-" for name in names),
+        ]
+        for line in lines
+    ]
+    return [head, *body]
+
+
+def _ratio(line: Line, name: str) -> str:
+    detail = line.details.get(name)
+    return f"{significant(line.ratio(name))}{f' ({detail})' if detail else ''}"
+
+
+def significant(ratio: float) -> str:
+    """Return a ratio with two decimals, or none where it has three digits before them."""
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time per operation in the unit that suits it."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.0f} ns"
+
+
+def as_text(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts) -> str:
+    """Return the whole report for a terminal."""
+    parts = [
+        "Ratios (median of the ratios of all rounds; lower is better)",
+        _aligned(ratios(lines)),
+        "Time per operation (median)",
+        _aligned(times(lines)),
+        "Targets",
+        _judged(verdicts),
+        "\n".join(f"{name}: {text}" for name, text in facts),
+    ]
+    return "\n\n".join(parts)
+
+
+def _judged(verdicts: Sequence[Verdict]) -> str:
+    known = [v for v in verdicts if v.reached is not None]
+    texts = [f"{v.word:<7}  {v.target}: {v.found}" for v in known]
+    if len(known) < len(verdicts):
+        texts.append(f"{len(verdicts) - len(known)} targets need rows that were not run in full")
+    return "\n".join(texts)
+
+
+def _aligned(table: Table) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if number == 0 else text.rjust(width)
+            for number, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    )
+
+
+def as_markdown(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts) -> str:
+    """Return what stands between the markers of the page."""
+    judged = [["target", "found", ""], *([v.target, v.found, v.word] for v in verdicts)]
+    parts = [
+        "## Targets",
+        _piped(judged),
+        "## Ratios",
+        _piped(ratios(lines)),
+        "## Time per operation",
+        _piped(times(lines)),
+        "## Where",
+        "\n".join(f"- {name}: {text}" for name, text in facts),
+    ]
+    return "\n\n".join(parts)
+
+
+def _piped(table: Table) -> str:
+    head, *body = (["".join(text.replace("|", r"\|")) for text in row] for row in table)
+    rule = [":--", *("--:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body])
+
+
+def write_between(path: Path, text: str) -> None:
+    """Replace what stands between the markers in ``path`` by ``text``, and nothing else.
+
+    Raises:
+        ValueError: the markers are not there, once each and in their order.
+    """
+    page = path.read_text(encoding="utf-8")
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in before or END in after:
+        raise ValueError(f"{path.name} must contain {BEGIN} and then {END}, once each")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,154 @@
+"""What is to be reached, judged from the figures of the run."""
+
+from __future__ import annotations
+
+import functools
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import warmcache
+
+from .contenders import MAXSIZE, OURS, THREAD_SAFE_PEERS
+from .hits import FORMS
+from .threads import WORKERS
+from .timing import Line
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target: what was found, and whether that reaches it; None: not measured."""
+
+    target: str
+    found: str
+    reached: bool | None
+
+    @property
+    def word(self) -> str:
+        return {True: "reached", False: "missed", None: "not measured"}[self.reached]
+
+
+def judge(lines: Mapping[str, Line]) -> list[Verdict]:
+    """Return the verdict on every target, from the rows by id."""
+    return [
+        _at_most(lines, "hit-1", 2.0, "hit, one argument: at most 2.0 x functools.lru_cache"),
+        *(
+            _at_most(
+                lines,
+                f"hit-3-{number}",
+                1.0,
+                f"hit, three arguments, {form}: at most 1.0 x functools.lru_cache",
+            )
+            for number, form in enumerate(FORMS)
+        ),
+        _exact(lines),
+        *(
+            _far_ahead(lines, id, f"{title}: at least 4 times faster than any thread-safe peer")
+            for id, title in [
+                ("hit-1", "hit, one argument"),
+                ("hit-3-1", "hit, three arguments, one by keyword"),
+            ]
+        ),
+        _fastest(lines, "hit-async", "async hit: below every peer"),
+        *(
+            _at_most(lines, f"loading-{how}", 1.2, f"{title}: at most 1.2 x its idle median")
+            for how, title in [
+                ("event", "hits on other keys during a load (Event)"),
+                ("pipe", "hits on other keys during a load (pipe)"),
+            ]
+        ),
+        *(
+            _at_most(lines, f"{id}-1000000", 3.0, f"{title}: at most 3.0 x cachetools' LRU")
+            for id, title in [
+                ("insert", "insert with eviction at 1,000,000"),
+                ("insert-alone", "the same alone, garbage collection included"),
+            ]
+        ),
+    ]
+
+
+def _at_most(lines: Mapping[str, Line], id: str, limit: float, target: str) -> Verdict:
+    line = lines.get(id)
+    if line is None or OURS not in line.samples:
+        return Verdict(target, "", None)
+    low, high = line.spread(OURS)
+    found = f"{line.ratio(OURS):.2f} (quartiles {low:.2f} to {high:.2f})"
+    return Verdict(target, found, line.ratio(OURS) <= limit)
+
+
+def _far_ahead(lines: Mapping[str, Line], id: str, target: str) -> Verdict:
+    line = lines.get(id)
+    return _beside_peers(line, THREAD_SAFE_PEERS, 4.0, target)
+
+
+def _fastest(lines: Mapping[str, Line], id: str, target: str) -> Verdict:
+    line = lines.get(id)
+    return _beside_peers(line, [n for n in line.samples if n != OURS] if line else [], 1.0, target)
+
+
+def _beside_peers(line: Line | None, peers: list[str], factor: float, target: str) -> Verdict:
+    if line is None or not (present := [name for name in peers if name in line.samples]):
+        return Verdict(target, "", None)
+    times, name = min((line.times_slower(name, OURS), name) for name in present)
+    reached = times > factor if factor == 1.0 else times >= factor
+    return Verdict(target, f"the next, {name}, takes {times:.2f} times as long", reached)
+
+
+# -- exactness ----------------------------------------------------------------------
+
+
+def _exact(lines: Mapping[str, Line]) -> Verdict:
+    target = "exact LRU order and exact hit counts"
+    if "hit-1" not in lines:
+        return Verdict(target, "", None)
+    ours, theirs = (
+        _history(warmcache.warm(policy="lru", maxsize=MAXSIZE)),
+        _history(functools.lru_cache(maxsize=MAXSIZE)),
+    )
+    calls = 20_000 * WORKERS
+    counted = _counted(calls // WORKERS)
+    found = (
+        f"{len(ours[0]):,} loads in {'the same' if ours == theirs else 'ANOTHER'} order and "
+        f"{ours[1]:,} hits against functools' {theirs[1]:,} in 50,000 random calls; "
+        f"{counted:,} of {calls:,} hits counted from {WORKERS} threads"
+    )
+    return Verdict(target, found, ours == theirs and counted == calls)
+
+
+def _history(cached: Callable[..., Callable[..., object]]) -> tuple[list[int], int]:
+    """Return what a cache of 128 loads, in order, and its hits, in 50,000 skewed calls."""
+    loaded: list[int] = []
+
+    def load(key: int) -> None:
+        loaded.append(key)
+
+    f = cached(load)
+    for key in _skewed(50_000):
+        f(key)
+    return loaded, f.cache_info().hits  # type: ignore[attr-defined]
+
+
+def _skewed(count: int) -> Iterator[int]:
+    draw = random.Random(0)
+    return (int(draw.paretovariate(0.7)) % 1_000 for _ in range(count))
+
+
+def _counted(each: int) -> int:
+    """Return the hits counted when eight threads make ``each`` calls of a warm key."""
+
+    @warmcache.warm(policy="lru", maxsize=1)
+    def load(key: str) -> object:
+        return object()
+
+    def call() -> None:
+        for _ in range(each):
+            load("bge")
+
+    load("bge")
+    threads = [threading.Thread(target=call) for _ in range(WORKERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return load.cache_info().hits

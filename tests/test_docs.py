@@ -1,0 +1,114 @@
+"""What the README, the docs and the examples say is run, and has to be true."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warmcache
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture
+def policies_as_before() -> Iterator[None]:
+    before = set(warmcache.policies.names())
+    yield
+    for name in set(warmcache.policies.names()) - before:
+        warmcache.policies.unregister(name)
+
+
+def _close_caches(namespace: dict[str, Any]) -> None:
+    """Close what the page made, so that nothing is left to print when the tests end."""
+    for thing in namespace.values():
+        cache = thing if isinstance(thing, warmcache.Cache) else getattr(thing, "cache", None)
+        if isinstance(cache, warmcache.Cache):
+            cache.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_examples_on_the_page_do_what_it_says(page: Path, policies_as_before: None) -> None:
+    pytest.importorskip("sybil")
+    from sybil.document import Document
+    from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
+
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    parsers = PythonCodeBlockParser(doctest_optionflags=flags), SkipParser()
+    document = Document.parse(str(page), *parsers)
+    document.namespace["__name__"] = "page"
+    for example in document.examples():
+        example.evaluate()
+    _close_caches(document.namespace)
+
+
+def test_the_pages_have_examples() -> None:
+    assert ROOT / "README.md" in PAGES
+    assert 10 < sum("```python" in page.read_text(encoding="utf-8") for page in PAGES)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=_name)
+def test_the_example_prints_what_its_docstring_says(example: Path) -> None:
+    source = example.read_text(encoding="utf-8")
+    block = re.search(r'It prints::\n\n(.*?)\n(?="""|\S)', source, re.DOTALL)
+    assert block is not None, "the docstring does not say what it prints"
+    ran = subprocess.run(
+        [sys.executable, str(example)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ("", 0) == (ran.stderr, ran.returncode)
+    assert textwrap.dedent(block[1]).strip() == ran.stdout.strip()
+
+
+def test_a_policy_shipped_as_the_page_shows_is_found_by_name(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/policies.md").read_text(encoding="utf-8")
+    [module] = re.findall(r"```python\n(# cheapest/__init__\.py\n.*?)```", page, re.DOTALL)
+    [project] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    [(group, points)] = tomllib.loads(project)["project"]["entry-points"].items()
+    (tmp_path / "cheapest").mkdir()
+    (tmp_path / "cheapest/__init__.py").write_text(module, encoding="utf-8")
+    installed = tmp_path / "cheapest-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: cheapest\nVersion: 1.0\n")
+    lines = [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]
+    (installed / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    [name] = points
+    program = f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        from warmcache import warm
+        @warm(policy={name!r}, maxsize=1)
+        def load(): ...
+        print(type(load.cache).__module__)
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ("cheapest\n", "") == (ran.stdout, ran.stderr)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = []
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{_name(page)}: {target}")
+    assert [] == broken

@@ -1,0 +1,132 @@
+"""Caches by name, shared by modules that know nothing of each other."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import types
+import uuid
+from typing import Any
+
+import pytest
+
+import warmcache
+from warmcache import LFUCache, LRUCache, warm
+
+CAP = 5.0
+
+
+@pytest.fixture
+def name() -> str:
+    return f"gpu-{uuid.uuid4()}"
+
+
+def test_a_name_is_one_cache_for_the_whole_process(name: str) -> None:
+    cache = warmcache.cache(name, policy="lfu", maxsize=3)
+
+    assert isinstance(cache, LFUCache) and 3 == cache.maxsize
+    assert warmcache.cache(name) is cache is warmcache.cache(name, policy="lfu", maxsize=3)
+
+
+MODULE = """
+from warmcache import cache, warm
+{define}
+@warm(cache={name!r})
+def load(x):
+    return {value!r}
+"""
+
+
+def test_modules_that_know_nothing_of_each_other_share_it(name: str) -> None:
+    modules = []
+    for value in ("first", "second"):
+        module = types.ModuleType(value)
+        define = f"cache({name!r}, policy='lru', maxsize=2)"
+        exec(MODULE.format(define=define, name=name, value=value), vars(module))
+        modules.append(module)
+    first, second = modules
+
+    assert ("first", "second") == (first.load(1), second.load(1))
+    assert first.load.cache is second.load.cache is warmcache.cache(name)
+    first.load(2)
+    assert not first.load.contains(1) and 2 == first.load.cache.currsize, "one limit for both"
+
+
+def test_lru_is_what_options_alone_mean(name: str) -> None:
+    cache = warmcache.cache(name, maxsize=3)
+    assert isinstance(cache, LRUCache) and warmcache.cache(name, "lru", maxsize=3) is cache
+
+
+@pytest.mark.parametrize(
+    ("policy", "options"),
+    [
+        ("lfu", {"maxsize": 3}),
+        ("lru", {"maxsize": 4}),
+        (None, {"maxsize": 4}),
+        ("lru", {"maxsize": 3, "idle_ttl": 5}),
+        ("lru", {}),
+    ],
+)
+def test_a_second_definition_that_differs_is_an_error_that_shows_both(
+    name: str, policy: str | None, options: dict[str, Any]
+) -> None:
+    cache = warmcache.cache(name, policy="lru", maxsize=3)
+    with pytest.raises(ValueError) as caught:
+        warmcache.cache(name, policy=policy, **options)
+
+    text = str(caught.value)
+    assert f"cache {name!r} is defined already, as (policy='lru', maxsize=3)" in text
+    shown = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    assert f"it cannot be (policy={policy or 'lru'!r}{', ' if shown else ''}{shown}) too" in text
+    assert warmcache.cache(name) is cache
+
+
+def test_a_name_that_is_not_defined_is_an_error_that_tells_how(name: str) -> None:
+    warmcache.cache(f"{name}-other", maxsize=1)
+    with pytest.raises(ValueError, match=rf"no cache '{name}' yet: define it.*{name}-other"):
+        warmcache.cache(name)
+    with pytest.raises(ValueError, match=rf"no cache '{name}' yet"):
+        warm(cache=name)(lambda x: x)
+
+
+def test_a_bad_definition_defines_nothing(name: str) -> None:
+    with pytest.raises(TypeError, match=r"no option 'maxsise'; did you mean 'maxsize'\?"):
+        warmcache.cache(name, maxsise=1)
+    with pytest.raises(ValueError, match="there is no policy 'lur'; did you mean 'lru'"):
+        warmcache.cache(name, policy="lur", maxsize=1)
+    with pytest.raises(TypeError, match="missing a required argument: 'maxsize'"):
+        warmcache.cache(name, policy="lru")
+
+    assert 1 == warmcache.cache(name, maxsize=1).maxsize
+
+
+def test_a_closed_cache_may_be_defined_anew(name: str) -> None:
+    with warmcache.cache(name, maxsize=1) as first:
+        pass
+    with pytest.raises(ValueError, match="no cache"):
+        warmcache.cache(name)
+    second = warmcache.cache(name, policy="lfu", maxsize=2)
+
+    assert second is not first and 2 == second.maxsize
+
+
+def test_a_named_cache_lives_though_nobody_holds_it(name: str) -> None:
+    number = id(warmcache.cache(name, maxsize=1))
+    gc.collect()
+    assert number == id(warmcache.cache(name))
+
+
+def test_threads_that_define_it_at_once_get_one_cache(name: str) -> None:
+    start, found = threading.Barrier(4), []
+
+    def define() -> None:
+        start.wait(CAP)
+        found.append(warmcache.cache(name, policy="lru", maxsize=3))
+
+    threads = [threading.Thread(target=define) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(CAP)
+
+    assert 4 == len(found) and 1 == len(set(map(id, found)))

@@ -1,0 +1,167 @@
+"""The package as a whole: what it exports, what it imports, which file may import which."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import warmcache
+from warmcache import caches, errors, keys, policies, testing
+
+PACKAGE = Path(warmcache.__file__).parent
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+LAYERS: list[str] = next(
+    contract["layers"]
+    for contract in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
+    if contract["containers"] == ["warmcache"]
+)
+WITH_EXTRAS = {"demo"}  # these may import what an extra brings
+
+
+# -- what it exports -------------------------------------------------------------------
+
+
+def test_all_is_what_is_public() -> None:
+    public = {
+        name
+        for name, value in vars(warmcache).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public - {"annotations"} == {*warmcache.__all__} - {"keys", "policies"}
+
+
+@pytest.mark.parametrize("module", [warmcache, caches, errors, keys, policies, testing])
+def test_all_is_sorted_and_names_what_is_there(module: ModuleType) -> None:
+    assert sorted({*module.__all__}) == module.__all__
+    assert [] == [name for name in module.__all__ if not hasattr(module, name)]
+
+
+@pytest.mark.parametrize("module", [caches, errors])
+def test_caches_and_errors_are_exported_whole(module: ModuleType) -> None:
+    assert {*module.__all__} <= {*warmcache.__all__}
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    assert [] == [name for name in warmcache.__all__ if not getattr(warmcache, name).__doc__]
+
+
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    assert importlib.metadata.version("warmcache") == warmcache.__version__
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+
+
+# -- what it imports -------------------------------------------------------------------
+
+
+def test_importing_it_imports_the_standard_library_and_cachetools_alone() -> None:
+    code = "import json, sys; before = {*sys.modules}; import warmcache, warmcache.testing; "
+    code += "print(json.dumps(sorted({*sys.modules} - before)))"
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=50)
+    imported = {name.partition(".")[0] for name in json.loads(printed)}
+    assert {"cachetools", "warmcache"} == imported - sys.stdlib_module_names
+
+
+def test_no_file_of_the_core_imports_more_than_that_as_it_is_imported() -> None:
+    allowed = {*sys.stdlib_module_names, "cachetools"}
+    core = [file for file in _files() if file.relative_to(PACKAGE).parts[0] not in WITH_EXTRAS]
+    assert len(core) > 20
+    assert [] == [(file.name, name) for file in core for name in _imported(file) - allowed]
+
+
+def _files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _imported(file: Path) -> set[str]:
+    """Return the top-level packages that ``file`` imports at its own top level."""
+    found = set()
+    for node in _at_import(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            assert node.module is not None
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def _at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs when a file is imported: everything outside of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from _at_import(child)
+
+
+# -- which file may import which -------------------------------------------------------
+
+
+def _lint_imports(where: Path) -> subprocess.CompletedProcess[str]:
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; "
+    code += f"sys.exit(lint_imports(config_filename={str(PYPROJECT)!r}, no_cache=True))"
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=where, capture_output=True, text=True, timeout=50
+    )
+
+
+@pytest.fixture
+def copy_of_the_package(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PACKAGE, tmp_path / "warmcache"))
+
+
+def test_imports_point_downwards(copy_of_the_package: Path) -> None:
+    result = _lint_imports(copy_of_the_package.parent)
+    assert 0 == result.returncode, result.stdout
+
+
+def test_a_file_without_a_place_in_the_layers_breaks_the_contract(
+    copy_of_the_package: Path,
+) -> None:
+    (copy_of_the_package / "_newcomer.py").touch()
+    result = _lint_imports(copy_of_the_package.parent)
+    assert 1 == result.returncode
+    assert "_newcomer" in result.stdout
+
+
+def test_an_import_that_points_upwards_breaks_the_contract(copy_of_the_package: Path) -> None:
+    with (copy_of_the_package / "_entry.py").open("a") as file:
+        file.write("\nfrom . import _warm\n")
+    result = _lint_imports(copy_of_the_package.parent)
+    assert 1 == result.returncode
+    assert "warmcache._entry -> warmcache._warm" in result.stdout
+
+
+def test_a_heavy_import_in_the_core_breaks_the_contract(copy_of_the_package: Path) -> None:
+    with (copy_of_the_package / "_entry.py").open("a") as file:
+        file.write("\ndef _later() -> None:\n    import torch\n")
+    result = _lint_imports(copy_of_the_package.parent)
+    assert 1 == result.returncode
+    assert "warmcache._entry -> torch" in result.stdout
+
+
+def test_the_map_lists_the_layers_in_their_order() -> None:
+    assert warmcache.__doc__ is not None
+    table = warmcache.__doc__.split("====\n")[1]
+    mapped = re.findall(r"^``(\w+)``", table, flags=re.M)
+    layers = [name.strip() for layer in LAYERS for name in re.split(r"[|:]", layer)]
+    assert mapped == [name for name in layers if name in mapped]
+
+
+def test_the_map_mentions_every_file() -> None:
+    assert warmcache.__doc__ is not None
+    mentioned = set(re.findall(r"``(\w+)``", warmcache.__doc__))
+    modules = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in _files()}
+    assert modules - {"__init__", "__main__"} == mentioned & modules
