@@ -28,7 +28,9 @@ def seeded_choice(seed: int) -> Any:
     return lambda keys: sorted(keys)[generator.randrange(len(keys))]
 
 
-OLD_LFU = tuple(map(int, cachetools.__version__.split(".")[:2])) < (7, 3)
+VERSION = tuple(map(int, cachetools.__version__.split(".")[:3]))
+OLD_LFU = VERSION < (7, 3)
+GREEDY = VERSION < (7, 1, 1)  # evicted more than needed when a replaced value grew
 POLICIES = ["LRUCache", "FIFOCache", "RRCache", "TTLCache", "TLRUCache", "LFUCache"]
 if OLD_LFU:  # equals were given up in no particular order then
     POLICIES.remove("LFUCache")
@@ -94,7 +96,7 @@ def outcome(cache: Any, step: tuple[Any, ...]) -> Any:
 def test_the_same_history_leaves_the_same_entries_as_in_cachetools(
     policy: str, steps: list[tuple[Any, ...]], maxsize: int, weigh: bool
 ) -> None:
-    theirs, ours, clocks = twins(policy, maxsize, weigh)
+    theirs, ours, clocks = twins(policy, maxsize, weigh and not GREEDY)
     for step in steps:
         if step[0] == "time":
             for clock in clocks:
@@ -105,7 +107,9 @@ def test_the_same_history_leaves_the_same_entries_as_in_cachetools(
             try:
                 results.append(outcome(cache, step))
             except (KeyError, ValueError) as error:
-                results.append(KeyError if isinstance(error, KeyError) else ValueError)
+                # An empty RRCache was once refused by its choice, with a ValueError.
+                is_key_error = isinstance(error, KeyError) or step == ("popitem",)
+                results.append(KeyError if is_key_error else ValueError)
         assert results[0] == results[1], step
         assert set(theirs) == set(ours), step
     assert_consistent(ours)

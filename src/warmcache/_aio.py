@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from ._drive import bury, destroy
+from ._drive import bury, destroy, tear_down
 from ._entry import Entry, Hold
 from ._flight import inside
 from ._signal import Signal
@@ -56,19 +56,35 @@ async def _perform(step: Step, store: Store) -> Any:
     if isinstance(step, Call):
         return step.function()
     if isinstance(step, Launch):
-        # A task of its own: cancelling whoever asked first must not cancel the load.
-        # Its plan begins here, for a loop that ends may cancel a task that never ran:
-        # what has begun can be closed, and then gives back what it had reserved.
-        plan, context = step.plan, contextvars.copy_context()
-        try:
-            rest = _go_on(context.run(next, plan), plan, store)
-        except StopIteration:
-            return None  # it is over, without a load: it was refused
-        task = asyncio.get_running_loop().create_task(rest, context=context)
-        task.add_done_callback(lambda _: plan.close(), context=context)
-        _keep(task)
+        _launch(step.plan, store)
         return None
     return await _wait(step.signal, step.timeout)
+
+
+def _launch(plan: Plan[None], store: Store) -> None:
+    """Carry ``plan`` out in a task of its own: who asked for it may be cancelled.
+
+    It begins here, for a loop that ends may cancel a task that never ran: what has
+    begun can be closed, and then gives back what it had reserved.
+    """
+    context, begun = contextvars.copy_context(), []
+    try:
+        first = context.run(next, plan)
+    except StopIteration:
+        return  # it is over, without a load: it was refused
+
+    async def rest() -> None:
+        begun.append(True)
+        await _go_on(first, plan, store)
+
+    def over(_: object) -> None:
+        if not begun and isinstance(first, TearDown):
+            tear_down(store, first.entries)
+        plan.close()
+
+    task = asyncio.get_running_loop().create_task(rest(), context=context)
+    task.add_done_callback(over, context=context)
+    _keep(task)
 
 
 async def _wait(signal: Signal, seconds: float | None) -> bool:
@@ -189,10 +205,13 @@ def _start(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> None:
     _keep(task)
 
 
-def run_to_end(pending: Awaitable[object]) -> None:
-    """Await ``pending`` in a loop of its own: the process is ending."""
+def finish(pending: Awaitable[object]) -> None:
+    """Have ``pending`` awaited: by the running loop when it can, else here and now."""
 
     async def wait() -> None:
         await pending
 
-    asyncio.run(wait())
+    try:
+        _keep(asyncio.get_running_loop().create_task(wait()))
+    except RuntimeError:
+        asyncio.run(wait())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar
 
@@ -104,14 +104,13 @@ class Cache(CacheMapping[K, V]):
         if where is not None:
             with store.lock:
                 seen = [(entry, self._info(entry)) for entry in self._live.values()]
-            chosen = [entry for entry, info in seen if where(info)]
-        else:
+            return self._evict([entry for entry, info in seen if where(info)])
+        if key is not _MISSING:
             with store.lock:
-                if key is not _MISSING:
-                    chosen = [self._live[key]] if key in self._live else []
-                else:
-                    chosen = list(_taken(self, 1 if count is None else count))
-        return self._evict(chosen)
+                chosen = [self._live[key]] if key in self._live else []
+            return self._evict(chosen)
+        plan = _room.evict_victims(self._context(), 1 if count is None else count)
+        return run(plan, store)
 
     def close(self) -> None:
         """Tear everything down, last loaded first, and refuse whatever comes after.
@@ -194,10 +193,3 @@ class Cache(CacheMapping[K, V]):
                 retired=store.retired_weight,
                 dying=store.dying_weight,
             )
-
-
-def _taken(cache: Cache[Any, Any], count: int) -> Iterator[Entry]:
-    """Take up to ``count`` victims off the order (with the lock held)."""
-    while count > 0 and (entry := cache._store.order.take(cache.rank)) is not None:
-        count -= 1
-        yield entry

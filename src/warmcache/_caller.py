@@ -251,9 +251,9 @@ def _finish_unowned() -> None:
         try:
             pending = _unowned.pop()()
             if inspect.isawaitable(pending):
-                from ._aio import run_to_end
+                from ._aio import finish
 
-                run_to_end(pending)
+                finish(pending)
         except Exception as error:
             log.error("teardown of an unowned value failed:\n%s", defused(error))
 

@@ -101,43 +101,40 @@ def bury(
 ) -> BaseException | None:
     """Drop the value, give its memory back, free its room, tell the listener.
 
-    Returns ``error`` when it is one that must reach the caller.
+    Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
+    raised = [] if error is None else [error]
     if error is not None:
         text = defused(error)
         log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
-        if isinstance(error, Exception):
-            failures.append(error)
-    failed = error is not None
     watch = _weakly(entry.value) if store.reclaim is not None else None
     del entry.value
     if entry.how.finish is not None:
         entry.how.finish = None
     if store.reclaim is not None:
-        failed |= not _reclaim(store.reclaim, watch, failures)
+        raised += _reclaim(store.reclaim, watch)
     with store.lock:
-        removal = store.bury(entry, failed)
+        removal = store.bury(entry, failed=bool(raised))
+    failures += [each for each in raised if isinstance(each, Exception)]
     if store.listener is not None:
         try:
             store.listener(removal)
-        except Exception as raised:
-            log.error("listener failed on %r:\n%s", removal, defused(raised))
-    return error if not isinstance(error, Exception) else None
+        except BaseException as trouble:
+            log.error("listener failed on %r:\n%s", removal, defused(trouble))
+            raised.append(trouble)
+    return next((each for each in raised if not isinstance(each, Exception)), None)
 
 
-def _reclaim(
-    reclaim: Callable[[], object], watch: weakref.ref[Any] | None, failures: list[Exception]
-) -> bool:
-    """Give memory back; collect first if somebody still holds the value. Whether it went well."""
+def _reclaim(reclaim: Callable[[], object], watch: weakref.ref[Any] | None) -> list[BaseException]:
+    """Give memory back; collect first if somebody still holds the value. What it raised."""
     try:
         if watch is not None and watch() is not None:
             gc.collect()
         reclaim()
-    except Exception as raised:
-        log.error("reclaim failed:\n%s", defused(raised))
-        failures.append(raised)
-        return False
-    return True
+    except BaseException as trouble:
+        log.error("reclaim failed:\n%s", defused(trouble))
+        return [trouble]
+    return []
 
 
 def _weakly(value: Any) -> weakref.ref[Any] | None:

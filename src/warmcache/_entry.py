@@ -25,7 +25,7 @@ def tick() -> int:
 
 
 class State(enum.Enum):
-    """Where an entry is in its life; LOADING is a :class:`~._store.Flight`."""
+    """Where an entry is in its life; LOADING is a :class:`~._flight.Flight`."""
 
     LIVE = "live"
     RETIRED = "retired"  # removed while leased: torn down by the last release
@@ -177,9 +177,12 @@ class Entry:
     """
 
     cause: RemovalCause
+    recorded: Any  # its rank as of its place in the policy's order
+    blocked_on: list[Any]  # the loads that its teardown waits for, see _flight.py
 
     __slots__ = (
         "base_uses",
+        "blocked_on",
         "cause",
         "expires",
         "hits",
@@ -190,6 +193,7 @@ class Entry:
         "loaded_at",
         "origin",
         "queued",
+        "recorded",
         "seen",
         "seen_at",
         "state",

@@ -13,8 +13,8 @@ from ._signal import Signal
 class Flight:
     """One load under way, and everybody who waits for it.
 
-    ``blocked_on`` holds the flights that its loader, directly or through a nested
-    load, is waiting for: the edges along which a cycle is found.
+    ``blocked_on`` holds what it is waiting for: the flights that its loader has asked
+    for, and a teardown of its own key. Along these edges a cycle is found.
     """
 
     __slots__ = ("blocked_on", "done", "entry", "error", "hold", "joined", "key", "weight")
@@ -24,7 +24,7 @@ class Flight:
         self.hold = hold
         self.weight: float = 0  # reserved so far
         self.joined: list[Hold] = [hold]
-        self.blocked_on: list[Flight] = []
+        self.blocked_on: list[Flight | Entry] = []
         self.done = Signal()
         self.entry: Entry | None = None
         self.error: Exception | None = None
@@ -32,14 +32,14 @@ class Flight:
     def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
         """Whether this flight waits, in the end, for anything in ``chain``."""
         seen: set[int] = set()
-        pending: list[Flight] = [self]
+        pending: list[Flight | Entry] = [self]
         while pending:
-            flight = pending.pop()
-            if any(flight is link for link in chain):
+            link = pending.pop()
+            if any(link is other for other in chain):
                 return True
-            if id(flight) not in seen:
-                seen.add(id(flight))
-                pending.extend(flight.blocked_on)
+            if id(link) not in seen:
+                seen.add(id(link))
+                pending.extend(getattr(link, "blocked_on", ()))
         return False
 
 
@@ -50,6 +50,8 @@ CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", de
 @contextmanager
 def inside(link: Flight | Entry) -> Iterator[None]:
     """Run user code as part of ``link``, so that a request it makes can be traced."""
+    if isinstance(link, Entry):
+        link.blocked_on = []
     token = CHAIN.set((*CHAIN.get(), link))
     try:
         yield

@@ -9,7 +9,7 @@ one form, and a hit costs one dictionary look-up and two stamps on the entry. Fo
         try:
             _warm_entry = _warm_get((name, dtype))
             _warm_value = _warm_entry.value
-        except (AttributeError, TypeError):     # not warm, or not hashable
+        except (AttributeError, TypeError, KeyError):  # not warm, or not hashable
             pass
         else:
             _warm_entry.used = _warm_clock = _warm_clock + 1

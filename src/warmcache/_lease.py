@@ -136,7 +136,11 @@ class Unowned(_Once, Generic[V]):
         return self._value  # type: ignore[no-any-return]
 
     def __exit__(self, *exc: object) -> None:
-        self._let_go()
+        pending = self._let_go()
+        if inspect.isawaitable(pending):
+            from ._aio import finish
+
+            finish(pending)
 
     async def __aenter__(self) -> V:
         self._enter_once()

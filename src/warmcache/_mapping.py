@@ -329,7 +329,7 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     def _weigh(self, value: V) -> float:
         weight = self.getsizeof(value)
-        if weight < 0:
+        if not weight >= 0:
             raise ValueError(f"value size must be non-negative, got {weight!r}")
         return weight
 

@@ -1,7 +1,7 @@
 """The order in which entries go: by rank, by chance, by deadline.
 
-Every method runs with the cache's lock held; a ``rank`` or a ``choice`` is the one
-piece of user code that does too, so it must be pure and must not call the cache.
+Every method runs with the cache's lock held, and with it a ``rank`` or a ``choice``,
+which must be pure and must not call the cache.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class RankOrder:
     O(log n) amortised. Records that come in rising order, as those of new entries
     mostly do, are kept in a plain run; only the others need the heap.
 
-    Invariant: every idle live entry is ``queued``, and has exactly one record
-    (in ``_run`` or ``_heap``, or in ``_unranked`` until somebody needs a victim),
-    whose rank is at most the entry's own. Leased entries lose theirs when they come
-    up and get it back at the last release, so pins at the head never hold up the
-    rest.
+    Invariant: every idle live entry is ``queued``, and is exactly once in ``_run``
+    (under ``entry.recorded``), in ``_heap`` (under the rank beside it) or, until
+    somebody needs a victim, in ``_unranked``; what is recorded is at most its rank.
+    Leased entries lose their place when they come up and get it back at the last
+    release, so pins at the head never hold up the rest.
     """
 
     def __init__(self) -> None:
         self._unranked: deque[Entry] = deque()
-        self._run: deque[tuple[Any, Entry]] = deque()
+        self._run: deque[Entry] = deque()
         self._heap: list[tuple[Any, Entry]] = []
         self._dead = 0
 
@@ -62,13 +62,14 @@ class RankOrder:
         while unranked:
             entry = unranked[0]
             if entry.queued:
-                self._push((rank(entry), entry))
+                self._push(rank(entry), entry)
             else:
                 self._dead -= 1
             unranked.popleft()
         while run or heap:
-            in_order = not heap or (run and run[0] < heap[0])
-            recorded, entry = run[0] if in_order else heap[0]
+            in_order = not heap or (run and (run[0].recorded, run[0]) < heap[0])
+            entry = run[0] if in_order else heap[0][1]
+            recorded = entry.recorded if in_order else heap[0][0]
             wanted = entry.queued and not entry.holds
             today = rank(entry) if wanted else recorded
             if in_order:
@@ -79,19 +80,25 @@ class RankOrder:
                 if not recorded < today:
                     entry.queued = False
                     return entry
-                self._push((today, entry))
+                self._push(today, entry)
             elif entry.queued:  # leased: back in the order at its release
                 entry.queued = False
             else:
                 self._dead -= 1
         return None
 
-    def _push(self, record: tuple[Any, Entry]) -> None:
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Return to the order what :meth:`take` took."""
+        for entry in entries:
+            self.add(entry)
+
+    def _push(self, today: Any, entry: Entry) -> None:
         run = self._run
-        if not run or not record < run[-1]:
-            run.append(record)
+        if not run or run[-1].recorded < today:
+            entry.recorded = today
+            run.append(entry)
         else:
-            heappush(self._heap, record)
+            heappush(self._heap, (today, entry))
 
     def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
         """Return ``entries`` in the order they would go, changing nothing."""
@@ -103,7 +110,7 @@ class RankOrder:
 
     def _sweep(self) -> None:
         self._unranked = deque(entry for entry in self._unranked if entry.queued)
-        self._run = deque(record for record in self._run if record[1].queued)
+        self._run = deque(entry for entry in self._run if entry.queued)
         self._heap = [record for record in self._heap if record[1].queued]
         heapify(self._heap)
         self._dead = 0
@@ -151,6 +158,11 @@ class ChoiceOrder:
         self.discard(entry)
         return entry
 
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Return to the order what :meth:`take` took."""
+        for entry in entries:
+            self.add(entry)
+
     def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
         """Return ``entries`` in one order that ``choice`` gives, changing nothing."""
         left = {entry.key: entry for entry in entries}
@@ -185,7 +197,7 @@ class Deadlines:
         heappush(self._heap, (self._deadline(entry), entry))
 
     def discard(self) -> None:
-        """Note that some entry has left by another door than :meth:`due`."""
+        """Note that some entry has left."""
         self._live -= 1
 
     def due(self, now: Any) -> list[Entry]:

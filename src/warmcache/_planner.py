@@ -55,18 +55,19 @@ def _join_or_begin(store: Store, request: Request, hold: Hold) -> tuple[Flight, 
     if flight is None:
         if not request.may_load:
             raise WarmMissError(f"{request.key!r} is not warm, and loading is forbidden here")
-        if any(entry in chain for entry in store.dying.get(request.key, ())):
-            raise LoadCycleError(f"{request.key!r} was asked for by its own teardown")
         flight = store.flights[request.key] = Flight(request.key, hold)
+        flight.blocked_on.extend(store.dying.get(request.key, ()))
     else:
         flight.joined.append(hold)
         store.waits += 1
     # The edge first, the search second: of two threads that close a cycle at the
     # same moment, at least one then sees it.
-    if chain and isinstance(chain[-1], Flight):
+    if chain:
         chain[-1].blocked_on.append(flight)
     if flight.reaches(chain):
         _leave(flight, hold)
+        if mine:
+            del store.flights[request.key]
         raise LoadCycleError(f"loading {request.key!r} waits for itself")
     return flight, mine
 
@@ -75,7 +76,7 @@ def _leave(flight: Flight, hold: Hold) -> None:
     chain = CHAIN.get()
     if hold in flight.joined:
         flight.joined.remove(hold)
-    if chain and isinstance(chain[-1], Flight) and flight in chain[-1].blocked_on:
+    if chain and flight in chain[-1].blocked_on:
         chain[-1].blocked_on.remove(flight)
     if not flight.joined:
         flight.error = None  # it owns frames, and they own us

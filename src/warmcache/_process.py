@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import math
+import os
 import queue
 import threading
 import time
@@ -67,8 +68,16 @@ class Janitor:
         self._look_at_all = True
         self._jobs.put(None)
 
-    def drain(self) -> None:
-        """Run, in this thread, the jobs that are waiting."""
+    def drain(self, patience: float = 10.0) -> None:
+        """Have everything done that is under way or waiting, for the process ends.
+
+        A teardown in the janitor's own thread gets ``patience`` seconds to finish.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            done = threading.Event()
+            self._jobs.put(done.set)
+            if not done.wait(patience):
+                log.error("a teardown is still running after %g s; it is left", patience)
         while True:
             try:
                 job = self._jobs.get_nowait()
@@ -76,6 +85,10 @@ class Janitor:
                 return
             if job is not None:
                 _run(job)
+
+    def begin_anew(self) -> None:
+        """Forget the thread and the queue of the process that this one was forked from."""
+        self.__init__()  # type: ignore[misc]
 
     def _start(self) -> None:
         # A finalizer may interrupt this very method: whoever holds the lock starts it.
@@ -87,6 +100,8 @@ class Janitor:
                     )
                     thread.start()
                     self._thread = thread
+            except RuntimeError as error:  # no thread can be started any more
+                log.error("the janitor cannot start: %s", error)
             finally:
                 self._starting.release()
 
@@ -135,6 +150,8 @@ def _run(job: Callable[[], object]) -> None:
 
 
 janitor = Janitor()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=janitor.begin_anew)
 _closing: weakref.WeakValueDictionary[int, Closing] = weakref.WeakValueDictionary()
 
 
@@ -149,4 +166,5 @@ def _at_exit() -> None:
     for reference in reversed(_closing.valuerefs()):
         thing = reference()
         if thing is not None:
-            thing.close_at_exit()
+            _run(thing.close_at_exit)
+    janitor.drain()

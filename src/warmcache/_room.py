@@ -62,47 +62,23 @@ def _make_room(
         store.reserve(claim, flight)
         return True, [], False
     demand = store.owed + (0 if claim.owed else claim.weight)
-    short = demand - store.free - store.dying_weight - store.slack
-    if old is None and short <= 0:  # another thread is mid-teardown; its room is coming
+    short = demand - store.free - store.dying_weight
+    if old is None and short <= store.slack:  # another thread is mid-teardown; its room is coming
         return False, [], False
-    if short > store.idle_weight:
+    if short > store.idle_weight + store.slack:
         return False, [], True
-    victims = _victims(cache, claim, old, short)
+    gain = old.weight if old is not None and not old.holds else 0
+    victims, passed = store.victims(short - gain, cache.rank, old)
+    claim.carried = 0 if old is None or passed else old.uses
     if old is not None and store.condemn(old, RemovalCause.REPLACED):
         doomed.append(old)
     doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
     if not claim.owed:
         claim.owed = True
         store.owed += claim.weight
-    if not doomed:  # the old entry was leased and is only retired
+    if old is not None and not doomed:  # it was leased and is only retired
         return _make_room(cache, claim, flight, replacing)
     return False, doomed, False
-
-
-def _victims(cache: Context, claim: Claim, old: Entry | None, short: float) -> list[Entry]:
-    """Take idle entries off the order, lowest rank first, until ``short`` is made up.
-
-    As in cachetools, an entry about to be replaced may come up itself; its successor
-    then starts its count of uses anew.
-    """
-    order = cache.store.order
-    gain = old.weight if old is not None and not old.holds else 0
-    claim.carried = old.uses if old is not None else 0
-    victims: list[Entry] = []
-    try:
-        while gain < short and (entry := order.take(cache.rank)) is not None:
-            if entry is old:
-                claim.carried = 0
-            else:
-                victims.append(entry)
-                gain += entry.weight
-    except BaseException:
-        for entry in victims:
-            order.add(entry)
-        if old is not None and not old.holds:
-            order.add(old)
-        raise
-    return victims
 
 
 def _patience(
@@ -190,6 +166,22 @@ def evict(store: Store, entries: Iterable[Entry], cause: RemovalCause) -> Plan[l
         doomed = [entry for entry in removed if store.condemn(entry, cause)]
         removals = [store.removal(entry) for entry in removed]
     yield TearDown(doomed)
+    return removals
+
+
+def evict_victims(cache: Context, count: int) -> Plan[list[Removal]]:
+    """Remove the next ``count`` victims; return what was removed."""
+    store = cache.store
+    doomed: list[Entry] = []
+    removals: list[Removal] = []
+    try:
+        with store.lock:
+            while len(doomed) < count and (entry := store.order.take(cache.rank)) is not None:
+                store.condemn(entry, RemovalCause.EXPLICIT)
+                doomed.append(entry)
+                removals.append(store.removal(entry))
+    finally:
+        yield TearDown(doomed)
     return removals
 
 

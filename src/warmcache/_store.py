@@ -1,8 +1,8 @@
 """The state of one cache: its entries, its ledger and the lock that guards both.
 
-Nothing here runs user code (but for ``rank``, ``choice`` and the equality of keys)
-and nothing here waits. What to do is decided in ``_planner.py``; this file only
-moves entries from one state to the next and keeps the sums right.
+Nothing here runs user code (but for ``rank``, ``choice``, a ``timer`` and the hash
+and equality of keys) and nothing here waits. What to do is decided in ``_planner.py``
+and ``_room.py``; this file only moves entries from one state to the next and keeps the sums right.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class Store:
         if claim.owed:
             claim.owed = False
             self.owed -= claim.weight
+            self.wake()
 
     def unreserve(self, weight: float) -> None:
         self.committed -= weight
@@ -151,19 +152,18 @@ class Store:
             others = self.idle_weight if old is None else self.idle_weight - old.weight
             if short > others or weight > self.limit:
                 return None
-            while short > slack and (victim := self.order.take(rank)) is not None:
-                if victim is old:
-                    entry.base_uses = 0  # it starts anew, see _room._victims
-                    continue
-                short -= victim.weight
+            removed, passed = self.victims(short, rank, old)
+            for victim in removed:
                 change -= victim.weight
-                self._vanish(victim, _SIZE)
                 del live[victim.key]
-                removed.append(victim)
+                self._vanish(victim, _SIZE)
+            if passed:
+                entry.base_uses = 0  # it starts anew
         if old is not None:
             entry.base_uses = old.uses + 1 if entry.base_uses else 1
             self.order.discard(old, replaced=True)
             self._vanish(old, _REPLACED)
+            del live[entry.key]  # its successor comes last
             removed.append(old)
         live[entry.key] = entry
         self.order.add(entry)
@@ -174,6 +174,30 @@ class Store:
         if self._waiting:
             self.wake()
         return removed
+
+    def victims(
+        self, short: float, rank: Rank, old: Entry | None = None
+    ) -> tuple[list[Entry], bool]:
+        """Take idle entries off the order, lowest rank first, until ``short`` is made up.
+
+        As in cachetools, an entry about to be replaced may come up itself, which
+        makes up nothing; its successor then starts its count of uses anew. Returns
+        the others, and whether ``old`` came up. When ``rank`` raises, nothing was taken.
+        """
+        order, slack = self.order, self.slack
+        taken: list[Entry] = []
+        passed = False
+        try:
+            while short > slack and (entry := order.take(rank)) is not None:
+                if entry is old:
+                    passed = True
+                else:
+                    taken.append(entry)
+                    short -= entry.weight
+        except BaseException:
+            order.give_back([*taken, old] if passed and old is not None else taken)
+            raise
+        return taken, passed
 
     def _vanish(self, entry: Entry, cause: RemovalCause) -> None:
         """Note that an idle entry leaves for which there is nothing to tear down."""
@@ -220,12 +244,16 @@ class Store:
 
     def reweigh(self, entry: Entry, weight: float, reserved: float) -> None:
         """Change the weight of a leased ``entry``, using up what was ``reserved`` for it."""
+        if entry.state is State.GONE:  # detached meanwhile
+            self.unreserve(reserved)
+            return
         self.committed += weight - entry.weight - reserved
         if entry.state is State.LIVE:
             self.live_weight += weight - entry.weight
         else:
             self.retired_weight += weight - entry.weight
         entry.weight = weight
+        self.wake()
 
     def _start_dying(self, entry: Entry) -> None:
         entry.state = State.DYING

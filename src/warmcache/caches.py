@@ -198,7 +198,9 @@ class TLRUCache(_TimedCache[K, V]):
         return self._ttu
 
     def _expires(self, key: K, value: V, now: Any) -> Any:
-        return self._ttu(key, value, now)
+        expires = self._ttu(key, value, now)
+        now < expires  # noqa: B015  # what is no time is refused before anything is stored
+        return expires
 
     def _stillborn(self, entry: Entry, now: Any) -> bool:
         if now < entry.expires:
