@@ -61,10 +61,13 @@ class RankOrder:
         unranked, run, heap = self._unranked, self._run, self._heap
         while unranked:
             entry = unranked[0]
-            if entry.queued:
-                self._push(rank(entry), entry)
-            else:
+            if not entry.queued:
                 self._dead -= 1
+            elif run and run[-1].recorded < (today := rank(entry)):  # as _push, without a call
+                entry.recorded = today
+                run.append(entry)
+            else:
+                self._push(rank(entry), entry)
             unranked.popleft()
         while run or heap:
             in_order = not heap or (run and (run[0].recorded, run[0]) < heap[0])
