@@ -36,7 +36,7 @@ def _get_and_set(settings: Settings, size: int) -> list[Line]:
             measures[contender.name, what] = partial(_next_chunk, timed, _chunks(keys, count, what))
         del names
     with frozen_collector():
-        samples = interleave(measures, settings.rounds, tick=partial(settings.tick, title))
+        samples = interleave(measures, settings.mapping_rounds, tick=partial(settings.tick, title))
     titles = {"get": f"get, {size:,} entries", "set": f"set over an old value, {size:,} entries"}
     return [
         Line.beside(
@@ -62,7 +62,7 @@ def _count(each: float, settings: Settings) -> int:
     All measurements take about the same time: on a busy machine the longer ones would be
     interrupted more often.
     """
-    return max(50, math.ceil(settings.seconds / each))
+    return max(50, math.ceil(settings.mapping_seconds / each))
 
 
 def _chunks(keys: list[int], count: int, seed: str) -> Iterator[tuple[list[int], list[object]]]:
@@ -86,7 +86,7 @@ def insert(settings: Settings) -> list[Line]:
         for contender, names in _mappings(limit):
             measures[contender.name, limit] = _inserting(contender, names, limit, settings)
     with frozen_collector():
-        samples = interleave(measures, settings.rounds, tick=partial(settings.tick, title))
+        samples = interleave(measures, settings.mapping_rounds, tick=partial(settings.tick, title))
     by_limit = {
         limit: {name: samples[name, which] for name, which in samples if which == limit}
         for limit in settings.limits
@@ -165,7 +165,7 @@ def insert_telling(settings: Settings) -> list[Line]:
         if names is not None:
             measures[contender.name] = _inserting(contender, names, limit, settings)
     with frozen_collector():
-        samples = interleave(measures, settings.rounds, tick=partial(settings.tick, title))
+        samples = interleave(measures, settings.mapping_rounds, tick=partial(settings.tick, title))
     return [Line.beside(f"insert-telling-{limit}", title, Cachetools.name, samples)]
 
 

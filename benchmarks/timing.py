@@ -21,14 +21,17 @@ _UNROLLED = 8  # operations per turn of a timed loop: the loop itself costs 1 ns
 class Settings:
     """How long to measure, and how large.
 
-    ``rounds`` is for cheap rows, ``slow_rounds`` for those where a round takes long;
-    ``seconds`` is what one measurement of a cheap row takes: so short that on a busy
-    machine most are over before another process gets the processor.
+    ``seconds`` is what one measurement of a hit takes: so short that on a busy machine
+    most are over before another process gets the processor. Mappings are measured for
+    ``mapping_seconds``: a large one first has to come back into the processor's caches,
+    which the others have used meanwhile. ``slow_rounds`` are for what takes longer still.
     """
 
     rounds: int = 501
+    mapping_rounds: int = 151
     slow_rounds: int = 31
     seconds: float = 0.0005
+    mapping_seconds: float = 0.004
     thread_seconds: float = 0.05
     sizes: tuple[int, ...] = (100, 10_000, 1_000_000)
     limits: tuple[int, int] = (1_000, 1_000_000)
@@ -37,7 +40,7 @@ class Settings:
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for a check that everything runs: the figures mean little."""
-        return cls(7, 3, 0.0002, 0.005, (100, 1_000), (100, 2_000))
+        return cls(7, 5, 3, 0.0002, 0.0005, 0.005, (100, 1_000), (100, 2_000))
 
 
 @dataclass(frozen=True)

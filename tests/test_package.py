@@ -24,7 +24,7 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 LAYERS: list[str] = next(
     contract["layers"]
     for contract in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
-    if contract["containers"] == ["warmcache"]
+    if contract.get("containers") == ["warmcache"]
 )
 WITH_EXTRAS = {"demo"}  # these may import what an extra brings
 
