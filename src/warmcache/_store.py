@@ -152,13 +152,8 @@ class Store:
             others = self.idle_weight if old is None else self.idle_weight - old.weight
             if short > others or weight > self.limit:
                 return None
-            victim = self.order.take(rank)  # one is mostly enough
-            if victim is not None and victim is not old and short - victim.weight <= slack:
-                removed.append(victim)
-            else:
-                self.order.give_back([victim] if victim is not None else [])
-                removed, passed = self.victims(short, rank, old)
-                entry.base_uses = 0 if passed else 1  # one that came up itself starts anew
+            removed, passed = self.victims(short, rank, old)
+            entry.base_uses = 0 if passed else 1  # one that came up itself starts anew
             for victim in removed:
                 change -= victim.weight
                 del live[victim.key]
