@@ -16,6 +16,7 @@ from .contenders import OURS, Cachetools, Contender, installed
 from .timing import Line, Settings, frozen_collector, interleave, over_keys
 
 _TRIAL = 1_000  # operations, to see how many fill a measurement
+_TRIALS = 3  # of which the fastest counts: the first may fall on the resizing of a dict
 _Timed = Callable[[Any, Any], float]
 
 
@@ -32,8 +33,9 @@ def _get_and_set(settings: Settings, size: int) -> list[Line]:
         over_keys(contender.set, names)(keys, [object()])
         for what in ("get", "set"):
             timed = over_keys(getattr(contender, what), names)
-            count = _count(timed(*next(_chunks(keys, _TRIAL, what))), settings)
-            measures[contender.name, what] = partial(_next_chunk, timed, _chunks(keys, count, what))
+            trial = partial(_next_chunk, timed, _chunks(keys, _TRIAL, what))
+            chunks = _chunks(keys, _count(trial, settings), what)
+            measures[contender.name, what] = partial(_next_chunk, timed, chunks)
         del names
     with frozen_collector():
         samples = interleave(measures, settings.mapping_rounds, tick=partial(settings.tick, title))
@@ -56,12 +58,13 @@ def _mappings(maxsize: int) -> Iterator[tuple[Contender, dict[str, Any]]]:
             yield contender, names
 
 
-def _count(each: float, settings: Settings) -> int:
-    """Return how many operations fill a measurement.
+def _count(trial: Callable[[], float], settings: Settings) -> int:
+    """Return how many operations fill a measurement; ``trial`` times some of them.
 
     All measurements take about the same time: on a busy machine the longer ones would be
     interrupted more often.
     """
+    each = min(trial() for _ in range(_TRIALS))
     return max(50, math.ceil(settings.mapping_seconds / each))
 
 
@@ -114,9 +117,12 @@ def _inserting(
     """Fill a mapping; return a function that stores some more keys, all of them new."""
     timed = over_keys(contender.set, names)
     timed(range(limit), [object()])
-    count = _count(timed(range(limit, limit + _TRIAL), [object()]), settings)
-    starts = itertools.count(limit + _TRIAL, count)
-    return lambda: timed(range(start := next(starts), start + count), [object()])
+    new = itertools.count(limit)
+
+    def store(count: int) -> float:
+        return timed(list(itertools.islice(new, count)), [object()])
+
+    return partial(store, _count(partial(store, _TRIAL), settings))
 
 
 _ALONE = """

@@ -170,7 +170,7 @@ class Cache(CacheMapping[K, V]):
             load_seconds=entry.how.seconds,
             leases=len(entry.holds),
             state=entry.state.value,
-            tags=entry.origin.tags,
+            tags=entry.tags,
         )
 
     def stats(self) -> Stats:

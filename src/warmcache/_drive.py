@@ -67,7 +67,7 @@ def tear_down(store: Store, entries: Iterable[Entry]) -> list[Exception]:
     for entry in entries:
         error: BaseException | None = None
         pending: Awaitable[object] | None = None
-        if entry.how.finish is not None or entry.origin.teardown is not None:
+        if entry.how.finish is not None or entry.how.origin.teardown is not None:
             try:
                 with inside(entry):
                     pending = destroy(entry)
@@ -89,8 +89,8 @@ def destroy(entry: Entry) -> Awaitable[object] | None:
     """Run the user's teardown; return what is still to be awaited, if anything."""
     if entry.how.finish is not None:
         pending = entry.how.finish()
-    elif entry.origin.teardown is not None:
-        pending = entry.origin.teardown(entry.value)
+    elif entry.how.origin.teardown is not None:
+        pending = entry.how.origin.teardown(entry.value)
     else:
         return None
     return pending if inspect.isawaitable(pending) else None

@@ -140,26 +140,25 @@ class HotEntries(dict[Any, "Entry"]):
 
 
 class Loaded:
-    """How a value came to be: load time, and what only loaded entries have."""
+    """How a value came to be: from where, in which time, and what only loaded ones have."""
 
-    __slots__ = ("finish", "hot", "hot_key", "loop", "seconds")
+    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "seconds")
 
     def __init__(
         self,
+        origin: Origin,
         seconds: float = 0.0,
         finish: Callable[[], object] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         hot: HotEntries | None = None,
         hot_key: Any = None,
     ) -> None:
+        self.origin = origin
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
         self.loop = loop  # where an asynchronous teardown has to run
         self.hot = hot
         self.hot_key = hot_key
-
-
-_HANDED_IN = Loaded()
 
 
 class Entry:
@@ -191,7 +190,6 @@ class Entry:
         "key",
         "loaded",
         "loaded_at",
-        "origin",
         "queued",
         "recorded",
         "seen",
@@ -207,15 +205,13 @@ class Entry:
         key: Hashable,
         value: Any,
         weight: float,
-        origin: Origin,
+        how: Loaded,
         now: Any,
         expires: Any = None,
-        how: Loaded = _HANDED_IN,
     ) -> None:
         self.key = key
         self.value = value
         self.weight = weight
-        self.origin = origin
         self.how = how
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
@@ -246,7 +242,7 @@ class Entry:
     @property
     def tags(self) -> frozenset[str]:
         """The tags of its loader."""
-        return self.origin.tags
+        return self.how.origin.tags
 
     def __repr__(self) -> str:
         return f"<Entry {self.key!r} {self.state.value} weight={self.weight}>"

@@ -162,14 +162,14 @@ class Loader:
             return [
                 entry
                 for entry in self.cache._live.values()
-                if entry.origin is self.origin
+                if entry.how.origin is self.origin
                 and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
             ]
 
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
         alive = self.cache._store.alive()
-        return sum(entry.hits for entry in alive if entry.origin is self.origin)
+        return sum(entry.hits for entry in alive if entry.how.origin is self.origin)
 
     def instance_died(self, site: Site) -> None:
         """Have what a dead instance loaded torn down; called by its finalizer."""

@@ -13,7 +13,7 @@ import cachetools
 
 from . import _room
 from ._drive import run, tear_down
-from ._entry import Entry, Origin, Removal, RemovalCause, State, seconds_between, tick
+from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
 from ._order import ChoiceOrder, RankOrder
 from ._process import close_at_exit, janitor
 from ._sizes import parse_size
@@ -91,6 +91,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         )
         self._live = store.live
         self._origin = Origin(type(self).__name__, self._teardown)
+        self._handed_in = Loaded(self._origin)
         self._has_an_end = False
         if store.tears_down:
             self._mind_the_end()
@@ -157,7 +158,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         """
         store = self._store
         weight = 1 if self._unit_weight else self._weigh(value)
-        entry = Entry(key, value, weight, self._origin, self._timer())
+        entry = Entry(key, value, weight, self._handed_in, self._timer())
         with store.lock:
             evicted = store.put_at_once(entry, self.rank)
         if evicted is None:
@@ -225,7 +226,7 @@ class CacheMapping(cachetools.Cache[K, V]):
                 for entry in sorted(store.order.sequence(self._live), key=_loaded)
             ]
         state = self.__dict__.copy()
-        del state["_store"], state["_live"], state["_origin"]
+        del state["_store"], state["_live"], state["_origin"], state["_handed_in"]
         state["_entries"] = entries
         return state
 
@@ -235,7 +236,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._open()
         now, stamped = self._timer(), []
         for key, value, weight, uses, expires, used in entries:
-            entry = Entry(key, value, weight, self._origin, now, expires)
+            entry = Entry(key, value, weight, self._handed_in, now, expires)
             entry.base_uses = uses
             self._store.committed += weight
             self._store.publish(entry)
@@ -298,7 +299,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         if value is not _MISSING:
             return value
         weight = self._weigh(default)  # type: ignore[arg-type]
-        entry = Entry(key, default, weight, self._origin, self._timer())
+        entry = Entry(key, default, weight, self._handed_in, self._timer())
         return self._put(entry, replace=False)
 
     def clear(self) -> None:

@@ -69,6 +69,11 @@ class RankOrder:
             else:
                 self._push(rank(entry), entry)
             unranked.popleft()
+        if run and not heap:  # the loop below, for what is most common
+            entry = run[0]
+            if entry.queued and not entry.holds and not entry.recorded < rank(entry):
+                entry.queued = False
+                return run.popleft()
         while run or heap:
             in_order = not heap or (run and (run[0].recorded, run[0]) < heap[0])
             entry = run[0] if in_order else heap[0][1]

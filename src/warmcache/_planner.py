@@ -182,8 +182,9 @@ def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     with inside(flight):
         value, finish, loop = yield Load(request)
     ended = store.timer()
-    how = Loaded(seconds_between(began, ended), finish, loop, request.hot, request.hot_key)
-    entry = Entry(request.key, value, flight.weight, request.origin, ended, how=how)
+    seconds = seconds_between(began, ended)
+    how = Loaded(request.origin, seconds, finish, loop, request.hot, request.hot_key)
+    entry = Entry(request.key, value, flight.weight, how, ended)
     del value, finish
     try:
         with inside(flight):

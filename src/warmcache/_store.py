@@ -11,7 +11,7 @@ import math
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
@@ -71,7 +71,7 @@ class Store:
         self.owed: float = 0  # room that condemned entries are making for claims
         self._waiting: list[Signal] = []
 
-        self.removals: Counter[RemovalCause] = Counter()
+        self.removals: defaultdict[RemovalCause, int] = defaultdict(int)
         self.past_hits = 0
         self.misses = 0
         self.loads = 0
@@ -118,7 +118,7 @@ class Store:
     def publish(self, entry: Entry) -> None:
         """Make ``entry`` visible; the room for it must have been reserved."""
         self.live[entry.key] = entry
-        self.tears_down |= entry.origin.teardown is not None or entry.how.finish is not None
+        self.tears_down |= entry.how.origin.teardown is not None or entry.how.finish is not None
         self.live_weight += entry.weight
         if entry.holds:
             self.held.add(entry)
@@ -141,29 +141,38 @@ class Store:
             return None
         weight, slack, live = entry.weight, self.slack, self.live
         old = live.get(entry.key)
-        change = weight
+        gain: float = 0
         if old is not None:
             if old.holds or old.value is entry.value:
                 return None
-            change -= old.weight
-        short = self.committed + change - self.limit
+            gain = old.weight
+        short = self.committed + weight - gain - self.limit
         removed: list[Entry] = []
+        passed = False
         if short > slack:
-            others = self.idle_weight if old is None else self.idle_weight - old.weight
-            if short > others or weight > self.limit:
+            if short > self.idle_weight - gain or weight > self.limit:
                 return None
-            removed, passed = self.victims(short, rank, old)
-            entry.base_uses = 0 if passed else 1  # one that came up itself starts anew
-            for victim in removed:
-                change -= victim.weight
-                del live[victim.key]
-                self._vanish(victim, _SIZE)
+            first = self.order.take(rank)  # most often it is enough
+            if first is not None and first is not old and first.weight >= short - slack:
+                removed = [first]
+            else:
+                removed, passed = self.victims(short, rank, old, first)
+            self.removals[_SIZE] += len(removed)
         if old is not None:
-            entry.base_uses = old.uses + 1 if entry.base_uses else 1
+            if not passed:  # one that came up itself starts anew
+                entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
-            self._vanish(old, _REPLACED)
-            del live[entry.key]  # its successor comes last
+            self.removals[_REPLACED] += 1
             removed.append(old)
+        change = weight
+        for gone in removed:
+            change -= gone.weight
+            del live[gone.key]  # the successor of ``old`` comes last
+            gone.state = _GONE
+            if gone.how.hot is not None:
+                gone.how.hot.pop(gone.how.hot_key, None)
+            if gone.hits:
+                self._account(gone)
         live[entry.key] = entry
         self.order.add(entry)
         if change:
@@ -175,19 +184,21 @@ class Store:
         return removed
 
     def victims(
-        self, short: float, rank: Rank, old: Entry | None = None
+        self, short: float, rank: Rank, old: Entry | None = None, first: Entry | None = None
     ) -> tuple[list[Entry], bool]:
         """Take idle entries off the order, lowest rank first, until ``short`` is made up.
 
         As in cachetools, an entry about to be replaced may come up itself, which
         makes up nothing; its successor then starts its count of uses anew. Returns
-        the others, and whether ``old`` came up. When ``rank`` raises, nothing was taken.
+        the others, and whether ``old`` came up. ``first`` was taken already, and is
+        given back too when ``rank`` raises: then nothing was taken.
         """
         order, slack = self.order, self.slack
         taken: list[Entry] = []
         passed = False
         try:
-            while short > slack and (entry := order.take(rank)) is not None:
+            while short > slack and (entry := first or order.take(rank)) is not None:
+                first = None
                 if entry is old:
                     passed = True
                 else:
@@ -197,15 +208,6 @@ class Store:
             order.give_back([*taken, old] if passed and old is not None else taken)
             raise
         return taken, passed
-
-    def _vanish(self, entry: Entry, cause: RemovalCause) -> None:
-        """Note that an idle entry leaves for which there is nothing to tear down."""
-        entry.cause, entry.state = cause, _GONE
-        if entry.how.hot is not None:
-            entry.how.hot.pop(entry.how.hot_key, None)
-        if entry.hits:
-            self._account(entry)
-        self.removals[cause] += 1
 
     def condemn(self, entry: Entry, cause: RemovalCause) -> bool:
         """Take a live entry out of sight; whether it must now be torn down.
@@ -287,12 +289,12 @@ class Store:
             age=seconds_between(entry.loaded_at, self.timer()),
             uses=entry.uses,
             load_seconds=entry.how.seconds,
-            tags=entry.origin.tags,
+            tags=entry.tags,
         )
 
     def _account(self, entry: Entry) -> None:
         self.past_hits += entry.hits
-        entry.origin.past_hits += entry.hits
+        entry.how.origin.past_hits += entry.hits
         self.past_saved += entry.hits * entry.how.seconds
 
     def release_alive(self, entry: Entry) -> None:
