@@ -13,7 +13,8 @@ import pytest
 
 import warmcache
 from warmcache import LRUCache, warm
-from warmcache.testing import assert_consistent
+from warmcache._process import Janitor
+from warmcache.testing import ManualClock, assert_consistent
 
 CAP = 5.0
 
@@ -180,6 +181,31 @@ def test_the_process_waits_for_a_teardown_that_the_janitor_has_begun() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, env=os.environ
     )
     assert ["down 2", "down 1"] == done.stdout.splitlines(), done.stderr
+
+
+def test_where_no_thread_can_be_started_everything_else_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("warmcache._mapping.janitor", Janitor())
+    clock, torn_down = ManualClock(), []
+
+    @warm(policy="ttl", maxsize=2, ttl=10, timer=clock, teardown=torn_down.append)
+    def load(name: str) -> str:
+        return name
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with load.lease("a") as value:
+            assert "a" == value
+        load("b")
+    assert "the janitor cannot start: can't start new thread" in caplog.text
+    clock.advance(11)
+    assert ([], False) == (list(load.cache), load.contains("a"))
+    assert 0 == len(load.cache) and ["a", "b"] == sorted(torn_down)
+    assert_consistent(load.cache)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -123,6 +123,30 @@ def test_scopes_nest_and_end_one_by_one() -> None:
         assert load("a") is model
 
 
+def test_a_lease_awaits_an_async_teardown_in_a_loop_of_its_own() -> None:
+    torn_down: list[str] = []
+
+    async def close(model: Model) -> None:
+        await asyncio.sleep(0)
+        torn_down.append(model.name)
+
+    load = loader(teardown=close)
+    with disabled(), load.lease("a") as model:
+        assert ("a", []) == (model.name, torn_down)
+    assert ["a"] == torn_down
+
+
+async def test_a_lease_inside_a_running_loop_leaves_an_async_teardown_to_it() -> None:
+    closed = asyncio.Event()
+
+    async def close(model: Model) -> None:
+        closed.set()
+
+    with disabled(), loader(teardown=close).lease("a"):
+        pass
+    await asyncio.wait_for(closed.wait(), CAP)
+
+
 def test_a_loader_made_in_there_is_disabled_too_and_warm_afterwards() -> None:
     with disabled():
         load = loader()

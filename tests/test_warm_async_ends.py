@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from warmcache import warm
+from warmcache import LRUCache, warm
 from warmcache.testing import assert_consistent
 
 CAP = 5.0
@@ -164,6 +164,30 @@ def test_a_loop_that_ends_before_its_load_has_begun_gives_everything_back() -> N
     asyncio.run(start_and_leave())
     assert not load.cache.entries()
     assert "a" == in_loop(lambda: load("a")).name
+
+
+def test_a_load_cancelled_before_it_has_made_room_still_tears_its_victim_down() -> None:
+    torn_down: list[str] = []
+    cache: Any = LRUCache(1, teardown=torn_down.append)
+    cache["old"] = "victim"
+
+    @warm(cache=cache, size=1, teardown=lambda model: torn_down.append(model.name))
+    async def load(name: str) -> Model:
+        return Model(name)
+
+    async def start_and_cancel() -> None:
+        task = asyncio.create_task(load("a"))
+        await asyncio.sleep(0)  # it has chosen the victim; who tears it down has not begun
+        assert ["dying"] == [entry.state for entry in cache.entries() if "old" == entry.key]
+        for other in asyncio.all_tasks() - {asyncio.current_task()}:
+            other.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(start_and_cancel())
+    assert (["victim"], []) == (torn_down, cache.entries())
+    assert "a" == in_loop(lambda: load("a")).name
+    assert_consistent(cache)
 
 
 def test_who_waits_in_another_loop_takes_over_when_the_loading_loop_ends(
