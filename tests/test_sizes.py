@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmcache import LRUCache, warm
+from warmcache import CapacityError, LRUCache, warm
 from warmcache._sizes import format_weight, parse_size
 
 GiB = 2**30
@@ -82,3 +82,9 @@ def test_maxsize_and_size_are_written_alike() -> None:
     load(1), load(2), load(3)
 
     assert (0, 3, GiB, GiB) == load.cache_info()
+
+
+def test_a_size_in_bytes_is_not_shown_in_other_units_than_the_limit_it_breaks() -> None:
+    load = warm(policy="lru", maxsize=100, size="3GiB")(lambda x: object())
+    with pytest.raises(CapacityError, match=r"needs 3,221,225,472 of 100: more than"):
+        load(1)

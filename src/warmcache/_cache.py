@@ -36,7 +36,7 @@ class Cache(CacheMapping[K, V]):
             first. It gives memory back, as ``torch.cuda.empty_cache`` does.
         on_removal: called with a :class:`Removal` once an entry is gone.
         idle_ttl: seconds after which an unused, unleased entry is torn down.
-        wait: seconds to wait for a lease to end where only that can give room.
+        wait: seconds (60) to wait for a lease to end where only that can give room.
         timer: the clock of ages and times to live.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+MIB = 2**20
 _UNITS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGT", 1):
     _UNITS[f"{_letter}B"] = 1000**_power
@@ -35,7 +36,12 @@ def parse_size(size: float | str) -> float:
 
 def format_weight(weight: float) -> str:
     """Return a weight for people: as bytes from 1 MiB on, else as it is."""
-    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+    for unit, scale in (("GiB", 2**30), ("MiB", MIB)):
         if scale <= weight < math.inf:
             return f"{weight / scale:.1f} {unit}"
-    return f"{weight:g}"
+    return format_number(weight)
+
+
+def format_number(weight: float) -> str:
+    """Return a weight that is no number of bytes."""
+    return f"{weight:,.12g}"

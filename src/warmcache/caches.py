@@ -74,7 +74,7 @@ class RRCache(Cache[K, V]):
 
     @property
     def choice(self) -> Callable[[Sequence[K]], K]:
-        """The function that chooses: from a sequence of keys, one of them."""
+        """The function that picks one of a sequence of keys."""
         return self._choice
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from ._sizes import format_weight
+from ._sizes import MIB, format_number, format_weight
 
 __all__ = [
     "CapacityError",
@@ -69,7 +69,8 @@ class CapacityError(WarmcacheError, ValueError):
         super().__init__(key)
 
     def __str__(self) -> str:
-        size = format_weight
+        # Bytes beside a count of entries would be compared wrongly.
+        size = format_weight if self.limit >= MIB else format_number
         text = f"{self.key!r} needs {size(self.needed)} of {size(self.limit)}"
         if self.needed > self.limit:
             return f"{text}: more than the whole cache; raise its maxsize"
