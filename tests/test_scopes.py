@@ -144,7 +144,7 @@ async def test_a_lease_inside_a_running_loop_leaves_an_async_teardown_to_it() ->
 
     with disabled(), loader(teardown=close).lease("a"):
         pass
-    await asyncio.wait_for(closed.wait(), CAP)
+    assert await asyncio.wait_for(closed.wait(), CAP)
 
 
 def test_a_loader_made_in_there_is_disabled_too_and_warm_afterwards() -> None:
