@@ -22,6 +22,8 @@ A map of the package, from the top down; imports point downwards only:
 ``_room``          plans that make room, store, release and remove
 ``_steps``         what a plan is made of
 ``_store``         entries and ledger under the lock
+``_meter``         what a cache of real memory asks; what is left of a value
+``_referrers``     who holds an object, in words
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
 ``_order``         who goes first; who has ended

@@ -14,6 +14,7 @@ import cachetools
 from . import _room
 from ._drive import run, tear_down
 from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
+from ._meter import Meter
 from ._order import ChoiceOrder, RankOrder
 from ._process import close_at_exit, janitor
 from ._sizes import parse_size
@@ -88,6 +89,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             reclaim=self._reclaim,
             listener=self._on_removal,
             tears_down=self._teardown is not None,
+            meter=self._new_meter(),
         )
         self._live = store.live
         self._origin = Origin(type(self).__name__, self._teardown)
@@ -112,6 +114,10 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     def _new_order(self) -> RankOrder | ChoiceOrder:
         return RankOrder()
+
+    def _new_meter(self) -> Meter | None:
+        """Return what measures the memory behind the weights; None: they are just numbers."""
+        return None
 
     def rank(self, entry: Entry) -> Any:
         """Return the rank of ``entry``: of the idle entries, the lowest goes first.

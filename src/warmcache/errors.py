@@ -14,6 +14,7 @@ A loader's own exception is never wrapped: it reaches the caller as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 from ._sizes import MIB, format_number, format_weight
@@ -44,6 +45,8 @@ class CapacityError(WarmcacheError, ValueError):
         free: weight that was free.
         leased: weight held by leases and by loads under way.
         limit: the cache's ``maxsize``.
+        available: what the device has left beside the headroom; infinity where the
+            cache does not look.
         holders: who holds what, one text each.
         own: whether only the asking thread or task could have given the room.
     """
@@ -56,6 +59,7 @@ class CapacityError(WarmcacheError, ValueError):
         free: float,
         leased: float,
         limit: float,
+        available: float = math.inf,
         holders: Sequence[str] = (),
         own: bool = False,
     ) -> None:
@@ -64,6 +68,7 @@ class CapacityError(WarmcacheError, ValueError):
         self.free = free
         self.leased = leased
         self.limit = limit
+        self.available = available
         self.holders = tuple(holders)
         self.own = own
         super().__init__(key)
@@ -74,7 +79,9 @@ class CapacityError(WarmcacheError, ValueError):
         text = f"{self.key!r} needs {size(self.needed)} of {size(self.limit)}"
         if self.needed > self.limit:
             return f"{text}: more than the whole cache; raise its maxsize"
-        text += f"; {size(self.free)} free, {size(self.leased)} in use"
+        text += f"; {size(max(self.free, 0))} free, {size(self.leased)} in use"
+        if self.available < self.limit:
+            text += f", {size(max(self.available, 0))} available on the device"
         if self.holders:
             text += ": " + ", ".join(self.holders)
         if self.own:
@@ -87,6 +94,7 @@ class CapacityError(WarmcacheError, ValueError):
             free=self.free,
             leased=self.leased,
             limit=self.limit,
+            available=self.available,
             holders=self.holders,
             own=self.own,
         )

@@ -53,8 +53,10 @@ def assert_consistent(cache: Cache[Any, Any]) -> None:
         same(sum(entry.weight for entry in retired), store.retired_weight, "retired")
         same(sum(entry.weight for entry in dying), store.dying_weight, "dying")
         same(flights, store.reserved, "loading")
+        same(sum(zombie.charged for zombie in store.zombies), store.zombie_weight, "zombies")
         assert all(entry.state is State.LIVE for entry in live), "a removed entry can be found"
         assert store.held == {entry for entry in [*live, *retired] if entry.holds}, "leases"
-        assert store.committed <= store.limit + store.slack, (
+        # A load that is measured afterwards may have taken more than was reserved.
+        assert store.meter is not None or store.committed <= store.limit + store.slack, (
             f"{store.committed} committed of {store.limit}"
         )
