@@ -31,7 +31,8 @@ A map of the package, from the top down; imports point downwards only:
 =================  ==============================================================
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
-``_clock``, ``_progress``; and on top of it all ``cli`` and ``demo``.
+``_clock``, ``_progress``; for memory ``probes`` (over ``_nvml``, ``_host``, ``_visible``,
+``_sample``); and on top of it all ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from .errors import (
     ClosedError,
     KeyingError,
     LoadCycleError,
+    ProbeUnavailable,
     WarmcacheError,
     WarmMissError,
 )
@@ -71,6 +73,7 @@ __all__ = [
     "LFUCache",
     "LRUCache",
     "LoadCycleError",
+    "ProbeUnavailable",
     "RRCache",
     "Registry",
     "Removal",

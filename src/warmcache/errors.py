@@ -7,7 +7,8 @@
     ├── LoadCycleError    (RuntimeError)  a load waits, in the end, for itself
     ├── WarmMissError     (LookupError)   not warm, and loading was forbidden
     ├── ClosedError       (RuntimeError)  the cache is closed
-    └── KeyingError       (TypeError)     an argument cannot be part of a key
+    ├── KeyingError       (TypeError)     an argument cannot be part of a key
+    └── ProbeUnavailable  (RuntimeError)  a device's memory cannot be read
 
 A loader's own exception is never wrapped: it reaches the caller as it is.
 """
@@ -24,6 +25,7 @@ __all__ = [
     "ClosedError",
     "KeyingError",
     "LoadCycleError",
+    "ProbeUnavailable",
     "WarmMissError",
     "WarmcacheError",
 ]
@@ -122,3 +124,20 @@ class ClosedError(WarmcacheError, RuntimeError):
 
 class KeyingError(WarmcacheError, TypeError):
     """An argument cannot be part of a key: an array, or something unhashable."""
+
+
+class ProbeUnavailable(WarmcacheError, RuntimeError):  # noqa: N818 - it names a state
+    """The memory of a device cannot be read.
+
+    Attributes:
+        reason: why not.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(reason, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}"
