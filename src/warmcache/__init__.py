@@ -11,6 +11,9 @@ A map of the package, from the top down; imports point downwards only:
 ``_hotpath``       generates the code of a hit
 ``_named``         caches shared by name
 ``policies``       policies by name, over ``_registry``
+``memory``         caches whose limit is a device's memory
+``_measure``       what loads take of it, and whether it came back
+``_reclaim``       has free memory go back
 ``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
 ``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
@@ -24,6 +27,10 @@ A map of the package, from the top down; imports point downwards only:
 ``_store``         entries and ledger under the lock
 ``_meter``         what a cache of real memory asks; what is left of a value
 ``_referrers``     who holds an object, in words
+``_footprint``     what a value holds on a device
+``_learned``       what loads took before
+``_pressure``      what to do about a device that runs full
+``_oom``           how running out of memory looks
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
 ``_order``         who goes first; who has ended
@@ -36,6 +43,8 @@ beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from . import keys, policies
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
@@ -57,10 +66,14 @@ from .errors import (
 )
 from .keys import drop_if_equal
 
+if TYPE_CHECKING:
+    from .memory import AutoMemoryCache, GPUMemoryCache, HostMemoryCache, MemoryCache, retry_on_oom
+
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncWarm",
+    "AutoMemoryCache",
     "Cache",
     "CacheInfo",
     "CacheOptions",
@@ -69,10 +82,13 @@ __all__ = [
     "Entry",
     "EntryInfo",
     "FIFOCache",
+    "GPUMemoryCache",
+    "HostMemoryCache",
     "KeyingError",
     "LFUCache",
     "LRUCache",
     "LoadCycleError",
+    "MemoryCache",
     "ProbeUnavailable",
     "RRCache",
     "Registry",
@@ -90,5 +106,17 @@ __all__ = [
     "keys",
     "no_load",
     "policies",
+    "retry_on_oom",
     "warm",
 ]
+
+# Imported when first asked for: whoever caches no memory need not wait for it.
+_LAZY = ("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache", "retry_on_oom")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from . import memory
+
+        return getattr(memory, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -114,7 +114,7 @@ def bury(
     if error is not None:
         text = defused(error)
         log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
-    watch = _weakly(entry.value) if store.reclaim is not None else None
+    watch = weakly(entry.value) if store.reclaim is not None else None
     remains, entry.how.remains = entry.how.remains, None
     del entry.value
     if entry.how.finish is not None:
@@ -180,7 +180,7 @@ def _complain(remains: Remains, left: float) -> None:
         log.warning(
             "%s was torn down, but %s of its %s are still held, by %s; they stay charged "
             "until that lets go",
-            *(key, format_weight(left), weight, referrers(remains.suspect())),
+            *(key, format_weight(left), weight, referrers(remains.held())),
         )
     else:
         log.warning("%s was torn down, but the device does not show its %s back", key, weight)
@@ -200,7 +200,7 @@ def _reclaim(
     return []
 
 
-def _weakly(value: Any) -> weakref.ref[Any] | None:
+def weakly(value: Any) -> weakref.ref[Any] | None:
     try:
         return weakref.ref(value)
     except TypeError:

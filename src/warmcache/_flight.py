@@ -19,13 +19,16 @@ class Flight:
 
     __slots__ = (
         "blocked_on",
+        "disturbed",
         "done",
         "elastic",
         "entry",
         "error",
         "hold",
+        "inside",
         "joined",
         "key",
+        "loading",
         "weight",
     )
 
@@ -34,6 +37,10 @@ class Flight:
         self.hold = hold
         self.weight: float = 0  # reserved so far
         self.elastic = False  # whether that was a guess, of which loads inside may take
+        # For a meter: whether it has begun to load, whether another load allocates
+        # meanwhile, and what the loads that it asked for itself weigh.
+        self.loading = self.disturbed = False
+        self.inside: float = 0
         self.joined: list[Hold] = [hold]
         self.blocked_on: list[Flight | Entry] = []
         self.done = Signal()

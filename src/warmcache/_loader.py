@@ -138,6 +138,7 @@ class Loader:
             weight=weight,
             hint=self._hint(args, kwargs) if self.options.size_hint is not None else None,
             weigh=size if callable(size) else cache._weigh,
+            sized=callable(size) or cache._sized,
             expires=cache._expires,
             validate=self.options.validate,
             # A value to validate must be held meanwhile: its hits take the slow path.

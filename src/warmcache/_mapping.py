@@ -79,7 +79,8 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     def _open(self) -> None:
         """Set up an empty store."""
-        self._unit_weight = self.getsizeof is cachetools.Cache.getsizeof
+        self._sized = self.getsizeof is not cachetools.Cache.getsizeof
+        self._unit_weight = not self._sized
         self._store = store = Store(
             limit=self.maxsize,
             order=self._new_order(),

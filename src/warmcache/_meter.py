@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ._entry import Entry
-    from ._flight import Claim
+    from ._flight import Claim, Flight
     from ._steps import Request
     from ._store import Store
+
+_Ref = Callable[[], object]
 
 ENOUGH = 0.75  # of a weight: drivers round, and others allocate meanwhile (ollama's figure)
 _NOISE = 2**20  # bytes too few to be looked for on a device
@@ -23,7 +24,8 @@ class Remains:
     Args:
         key: whose value it was.
         weight: what it was charged with.
-        parts: weak references to the objects that own its memory, and their bytes.
+        parts: weak references to what owns its memory, and the bytes of each.
+        faces: weak references to the tensors or arrays over that memory.
         whole: a weak reference to the value itself, where it allows one.
         used: reads the bytes in use on the device; None where unknown.
         patience: seconds after which it is given up.
@@ -35,8 +37,9 @@ class Remains:
         key: Hashable,
         weight: float,
         *,
-        parts: Sequence[tuple[weakref.ref[Any], int]],
-        whole: weakref.ref[Any] | None,
+        parts: Sequence[tuple[_Ref, int]],
+        faces: Sequence[_Ref],
+        whole: _Ref | None,
         used: Callable[[], int | None],
         patience: float,
         on_device: bool,
@@ -44,6 +47,7 @@ class Remains:
         self.key = key
         self.weight = self.charged = weight
         self._parts = parts
+        self._faces = faces
         self._whole = whole
         self._used = used
         # Before the teardown, or what comes back could not be seen.
@@ -51,17 +55,19 @@ class Remains:
         self._baseline = used() if ask else None
         self._deadline = time.monotonic() + patience
 
-    def living(self) -> list[Any]:
-        """Return the objects that somebody still holds."""
+    def living(self) -> list[object]:
+        """Return the owners that somebody still holds."""
         references = [part for part, _ in self._parts]
         if not references and self._whole is not None:
             references = [self._whole]
         return [alive for ref in references if (alive := ref()) is not None]
 
-    def suspect(self) -> list[Any]:
-        """Return the value, if somebody still holds that, else the parts that are held."""
+    def held(self) -> list[object]:
+        """Return the value, if somebody still holds that, else what of it is held."""
         value = self._whole() if self._whole is not None else None
-        return self.living() if value is None else [value]
+        if value is not None:
+            return [value]
+        return [face for ref in self._faces if (face := ref()) is not None] or self.living()
 
     def left(self) -> float:
         """Return the weight of what somebody still holds."""
@@ -104,10 +110,12 @@ class Meter(Protocol):
     def claim(self, store: Store, request: Request) -> Claim:
         """Return the room that a load should have before it starts."""
 
-    def begin(self, store: Store) -> Any:
+    def begin(self, store: Store, flight: Flight) -> Any:
         """Return what :meth:`weigh` has to know of the time before a load."""
 
-    def weigh(self, store: Store, request: Request, entry: Entry, before: Any) -> float:
+    def weigh(
+        self, store: Store, request: Request, flight: Flight, entry: Entry, before: Any
+    ) -> float:
         """Return what a loaded value weighs."""
 
     def lacked(self, error: BaseException) -> float | None:

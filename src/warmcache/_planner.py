@@ -185,7 +185,7 @@ def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
 
 def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     store = cache.store
-    before = store.meter.begin(store) if store.meter is not None else None
+    before = store.meter.begin(store, flight) if store.meter is not None else None
     entry = yield from _loaded(cache, request, flight)
     try:
         with inside(flight):
@@ -260,7 +260,7 @@ def _measure(
     store, meter = cache.store, cache.store.meter
     assert meter is not None
     with inside(flight):
-        weight = yield Call(lambda: meter.weigh(store, request, entry, before))
+        weight = yield Call(lambda: meter.weigh(store, request, flight, entry, before))
     with store.lock:
         if weight > store.limit:
             raise store.refusal(Claim(request.key, weight))

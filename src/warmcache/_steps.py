@@ -67,7 +67,8 @@ class Request:
     """What one call of a loader asks for.
 
     ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
-    load, for which ``hint`` was reserved if there is one.
+    load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
+    said how to weigh.
     """
 
     key: Hashable
@@ -76,6 +77,7 @@ class Request:
     weight: float | None
     hint: float | None
     weigh: Callable[[Any], Any]
+    sized: bool
     expires: Callable[[Hashable, Any, Any], Any]
     validate: Callable[[Any], object] | None
     hot: HotEntries | None
