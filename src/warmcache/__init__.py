@@ -3,6 +3,7 @@
 A map of the package, from the top down; imports point downwards only:
 
 =================  ==============================================================
+``_replay``        a recorded trace, served by a cache on a manual clock
 ``_warm``          ``@warm`` and the types it returns
 ``_decorate``      which cache and which wrapper a decoration means
 ``_wrap``          what becomes of a function, a method, a class
@@ -29,7 +30,7 @@ A map of the package, from the top down; imports point downwards only:
 =================  ==============================================================
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
-``_clock``, ``_progress``; and on top of it all ``cli`` and ``demo``.
+``_clock``, ``_progress``, ``_traces``; and on top of it all ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
