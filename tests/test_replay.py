@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import gzip
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from replays import paid
 
 import warmcache
 from warmcache._replay import ReplayError, replay
 from warmcache._traces import Trace, TraceError, read_trace
 
-TRACES = Path(__file__).parent / "traces"
-NAMES = ["azfunc2019_100apps", "synth_hub60", "semi_azpop300"]
 SHARES = [0.05, 0.1, 0.2, 0.4]
 
 # What libcachesim 0.3.5 misses with as many bytes; test_oracle.py asks it again.
@@ -31,16 +29,6 @@ SECONDS = {
     "azfunc2019_100apps": ([80365, 76068, 54734, 12821], [1.00, 0.99, 0.98, 1.34]),
     "synth_hub60": ([151862, 124079, 88440, 54129], [1.02, 1.04, 1.09, 1.14]),
 }
-
-
-@cache
-def trace(name: str) -> Trace:
-    return read_trace(TRACES / f"{name}.csv.gz")
-
-
-@cache
-def paid(name: str, policy: str, share: float) -> Any:
-    return replay(trace(name), policy, int(trace(name).footprint * share))
 
 
 @pytest.mark.parametrize(("name", "policy"), MISSES)

@@ -12,6 +12,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_hotpath``       generates the code of a hit
 ``_named``         caches shared by name
 ``policies``       policies by name, over ``_registry``
+``costs``          the policies that weigh load seconds: cost, GDSF
 ``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
 ``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
@@ -25,6 +26,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_store``         entries and ledger under the lock
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
+``_history``       how often keys were used of late
 ``_order``         who goes first; who has ended
 ``_entry``         the entry and its records
 =================  ==============================================================
@@ -44,6 +46,7 @@ from ._scopes import disabled, no_load
 from ._stats import CacheInfo, Stats
 from ._warm import AsyncWarm, Warm, warm
 from .caches import Cache, FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
+from .costs import CostCache, GDSFCache
 from .errors import (
     CapacityError,
     ClosedError,
@@ -63,9 +66,11 @@ __all__ = [
     "CacheOptions",
     "CapacityError",
     "ClosedError",
+    "CostCache",
     "Entry",
     "EntryInfo",
     "FIFOCache",
+    "GDSFCache",
     "KeyingError",
     "LFUCache",
     "LRUCache",
