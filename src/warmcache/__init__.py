@@ -3,6 +3,7 @@
 A map of the package, from the top down; imports point downwards only:
 
 =================  ==============================================================
+``_simulate``      ``warmcache simulate``: the table, the curve, what to take
 ``_replay``        a recorded trace, served by a cache on a manual clock
 ``_warm``          ``@warm`` and the types it returns
 ``_decorate``      which cache and which wrapper a decoration means

@@ -87,6 +87,11 @@ def replay(
     )
 
 
+def check(policy: str) -> None:
+    """Raise ReplayError if ``policy`` cannot be replayed."""
+    _made(policy, 1, ManualClock()).close()
+
+
 def _made(policy: str, budget: float, clock: ManualClock) -> Cache[Any, Any]:
     options: dict[str, Any] = {"maxsize": budget}
     try:
