@@ -3,6 +3,8 @@
 A map of the package, from the top down; imports point downwards only:
 
 =================  ==============================================================
+``_simulate``      ``warmcache simulate``: the table, the curve, what to take
+``_replay``        a recorded trace, served by a cache on a manual clock
 ``_warm``          ``@warm`` and the types it returns
 ``_decorate``      which cache and which wrapper a decoration means
 ``_wrap``          what becomes of a function, a method, a class
@@ -14,6 +16,7 @@ A map of the package, from the top down; imports point downwards only:
 ``memory``         caches whose limit is a device's memory
 ``_measure``       what loads take of it, and whether it came back
 ``_reclaim``       has free memory go back
+``costs``          the policies that weigh load seconds: cost, GDSF
 ``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
 ``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
@@ -33,13 +36,14 @@ A map of the package, from the top down; imports point downwards only:
 ``_oom``           how running out of memory looks
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
+``_history``       how often keys were used of late
 ``_order``         who goes first; who has ended
 ``_entry``         the entry and its records
 =================  ==============================================================
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
-``_clock``, ``_progress``; for memory ``probes`` (over ``_nvml``, ``_host``, ``_visible``,
-``_sample``); and on top of it all ``cli`` and ``demo``.
+``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
+``_visible``, ``_sample``); and on top of it all ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
@@ -55,6 +59,7 @@ from ._scopes import disabled, no_load
 from ._stats import CacheInfo, Stats
 from ._warm import AsyncWarm, Warm, warm
 from .caches import Cache, FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
+from .costs import CostCache, GDSFCache
 from .errors import (
     CapacityError,
     ClosedError,
@@ -79,9 +84,11 @@ __all__ = [
     "CacheOptions",
     "CapacityError",
     "ClosedError",
+    "CostCache",
     "Entry",
     "EntryInfo",
     "FIFOCache",
+    "GDSFCache",
     "GPUMemoryCache",
     "HostMemoryCache",
     "KeyingError",

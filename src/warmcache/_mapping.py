@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from operator import methodcaller
-from typing import Any, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import Any, ClassVar, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 import cachetools
 
@@ -15,7 +15,7 @@ from . import _room
 from ._drive import run, tear_down
 from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
 from ._meter import Meter
-from ._order import ChoiceOrder, RankOrder
+from ._order import Order, RankOrder, ScanOrder
 from ._process import close_at_exit, janitor
 from ._sizes import parse_size
 from ._steps import Context
@@ -113,8 +113,10 @@ class CacheMapping(cachetools.Cache[K, V]):
     __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
     _timed = False  # whether entries have times to live
 
-    def _new_order(self) -> RankOrder | ChoiceOrder:
-        return RankOrder()
+    drifts: ClassVar[bool] = False  # whether a rank may change though its entry is not used
+
+    def _new_order(self) -> Order:
+        return ScanOrder() if self.drifts else RankOrder()
 
     def _new_meter(self) -> Meter | None:
         """Return what measures the memory behind the weights; None: they are just numbers."""
@@ -124,8 +126,9 @@ class CacheMapping(cachetools.Cache[K, V]):
         """Return the rank of ``entry``: of the idle entries, the lowest goes first.
 
         A policy overrides this with a pure function of the entry's record. It runs
-        with the lock held, so it must not call the cache; an entry's rank may rise
-        when the entry is used, and must not change otherwise.
+        with the lock held, so it must not call the cache. An entry's rank may rise
+        when the entry is used, and must not change otherwise; a class whose ranks
+        also fall, or change with time, says so: ``drifts = True``.
         """
         return entry.loaded
 
@@ -229,7 +232,10 @@ class CacheMapping(cachetools.Cache[K, V]):
                     "it can be neither copied nor pickled"
                 )
             entries = [
-                (entry.key, entry.value, entry.weight, entry.uses, entry.expires, entry.used)
+                (
+                    *(entry.key, entry.value, entry.weight, entry.uses, entry.expires),
+                    *(entry.used, entry.load_seconds),
+                )
                 for entry in sorted(store.order.sequence(self._live), key=_loaded)
             ]
         state = self.__dict__.copy()
@@ -242,8 +248,9 @@ class CacheMapping(cachetools.Cache[K, V]):
         self.__dict__.update(state)
         self._open()
         now, stamped = self._timer(), []
-        for key, value, weight, uses, expires, used in entries:
-            entry = Entry(key, value, weight, self._handed_in, now, expires)
+        for key, value, weight, uses, expires, used, seconds in entries:
+            how = Loaded(self._origin, seconds) if seconds else self._handed_in
+            entry = Entry(key, value, weight, how, now, expires)
             entry.base_uses = uses
             self._store.committed += weight
             self._store.publish(entry)

@@ -6,15 +6,18 @@ which must be pure and must not call the cache.
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._entry import Entry, State
 
 Rank = Callable[[Entry], Any]
 _SLACK = 64  # dead records a heap may carry before it is worth sweeping
+_EXACT = 2000  # entries up to which a scan looks at all of them,
+_SAMPLE = 64  # and how many it looks at above
 
 
 class RankOrder:
@@ -124,6 +127,93 @@ class RankOrder:
         self._dead = 0
 
 
+class ScanOrder:
+    """Entries by a rank that drifts: it may fall, though nobody uses the entry.
+
+    So nothing is recorded. Who needs a victim looks at all idle entries, or, where
+    there are more than 2,000, at a sample of 64: the lowest rank of these belongs to
+    one of the lowest 5 % of all, nearly always (0.95 ** 64 is 4 %). Leased entries
+    keep their place and are passed over.
+
+    What a policy must know beyond the rank, it learns by overriding :meth:`arrived`,
+    :meth:`left`, :meth:`returned` and :meth:`look`.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._places: dict[Entry, int] = {}
+        self._random = random.Random(0)  # its own, so that a replay gives the same twice
+
+    def arrived(self, entry: Entry) -> None:
+        """Note that ``entry`` can be a victim from now on."""
+
+    def left(self, entry: Entry, replaced: bool) -> None:
+        """Note that ``entry`` has left, for a successor if ``replaced``."""
+
+    def returned(self, entry: Entry) -> None:
+        """Note that ``entry`` never left: its eviction was called off."""
+
+    def look(self, entries: Sequence[Entry]) -> None:
+        """Prepare for ``entries`` to be ranked."""
+
+    def add(self, entry: Entry) -> None:
+        if not entry.queued:
+            self._place(entry)
+            self.arrived(entry)
+
+    def discard(self, entry: Entry, replaced: bool = False) -> None:
+        """Note that ``entry`` has left by another door than :meth:`take`."""
+        if entry.queued:
+            self._remove(entry)
+            self.left(entry, replaced)
+
+    def take(self, rank: Rank) -> Entry | None:
+        """Remove and return an idle entry of lowest rank; None when none is idle."""
+        entries = self._entries
+        if len(entries) > _EXACT:
+            entries = self._random.sample(entries, _SAMPLE)
+            if all(entry.holds for entry in entries):  # pins must not stop the rest
+                entries = self._entries
+        self.look(entries)
+        lowest, first = None, None
+        for entry in entries:
+            if not entry.holds:
+                today = rank(entry)
+                if first is None or today < lowest or (today == lowest and entry < first):
+                    lowest, first = today, entry
+        if first is not None:
+            self._remove(first)
+            self.left(first, replaced=False)
+        return first
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Return to the order what :meth:`take` took."""
+        for entry in entries:
+            self._place(entry)
+            self.returned(entry)
+
+    def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
+        """Return ``entries`` in the order they would go, changing nothing."""
+        self.look(self._entries)
+        return sorted(entries, key=lambda entry: (rank(entry), entry))
+
+    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
+        """Return the entries in the sequence in which a copy has to store them."""
+        return list(live.values())
+
+    def _place(self, entry: Entry) -> None:
+        entry.queued = True
+        self._places[entry] = len(self._entries)
+        self._entries.append(entry)
+
+    def _remove(self, entry: Entry) -> None:
+        entry.queued = False
+        place, last = self._places.pop(entry), self._entries.pop()
+        if last is not entry:
+            self._entries[place] = last
+            self._places[last] = place
+
+
 class ChoiceOrder:
     """Entries in the order that a ``choice`` function gives, as cachetools' RRCache.
 
@@ -182,6 +272,9 @@ class ChoiceOrder:
     def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
         """Return the entries in the sequence in which a copy has to store them."""
         return [live[key] for key in self._keys]
+
+
+Order: TypeAlias = RankOrder | ScanOrder | ChoiceOrder
 
 
 class Deadlines:

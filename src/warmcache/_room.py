@@ -213,14 +213,17 @@ def evict_victims(cache: Context, count: int) -> Plan[list[Removal]]:
 
 
 def relieve(cache: Context, weight: float, cause: RemovalCause) -> Plan[float]:
-    """Remove idle entries, lowest rank first, until they make up ``weight``; one at least.
+    """Remove idle entries, lowest rank first, until they make up ``weight``.
 
-    Returns what they weighed; less than that when too little is idle.
+    One goes if that is 0, for nobody knows. Returns what they weighed, which is less
+    when too little is idle.
     """
     store = cache.store
     with store.lock:
-        weight = max(weight, 2 * store.slack or 1e-9)
-        victims, _ = store.victims(weight, cache.rank)
+        first = store.order.take(cache.rank)
+        victims = [] if first is None else [first]
+        if first is not None and weight > first.weight:
+            victims, _ = store.victims(weight, cache.rank, first=first)
         doomed = [entry for entry in victims if store.condemn(entry, cause)]
     yield TearDown(doomed)
     return sum(entry.weight for entry in doomed)

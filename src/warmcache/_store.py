@@ -19,7 +19,7 @@ from typing import Any
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
 from ._flight import CHAIN, Claim, Flight
 from ._meter import Meter, Remains
-from ._order import ChoiceOrder, Deadlines, Rank, RankOrder
+from ._order import Deadlines, Order, Rank
 from ._signal import Signal
 from ._sizes import MIB, format_number, format_weight
 from .errors import CapacityError, ClosedError
@@ -40,7 +40,7 @@ class Store:
     def __init__(
         self,
         limit: float,
-        order: RankOrder | ChoiceOrder,
+        order: Order,
         timer: Callable[[], Any],
         idle_ttl: float | None,
         timed: bool,

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
+from ._simulate import Budget, simulate
 from ._sizes import parse_size
 from .demo import DemoError, Options, run
+from .errors import WarmcacheError
 
 __all__ = ["main"]
 
@@ -24,6 +26,14 @@ detection) from one process, under a memory budget that cannot hold them all. At
 end it says what that cost, checks the answers, and writes a picture of what was in
 memory when. It downloads nothing: the weights are inside the packages of the demo
 extra."""
+
+
+_SIMULATE = """\
+Replays a recorded trace through the cache classes themselves, under several policies and
+budgets, and prints what each would have paid in load seconds, and what to take. TRACE is
+CSV, or CSV in .gz, with t_s and key for each request, in columns of these names, and
+size_bytes and load_s, in the same file or by key in NAME_objects.csv beside it, as
+@warm(record=...) and cache.record(...) write it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DemoError as error:
         sys.stderr.write(f"warmcache demo: error: {error}\n")
         return 2
+    except WarmcacheError as error:
+        sys.stderr.write(f"warmcache {chosen.command}: error: {error}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("warmcache: interrupted\n")
         return 130
@@ -50,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> _Parser:
     parser = _Parser(prog="warmcache", description="Keeps expensive objects warm.")
     parser.add_argument("--version", action="version", version=f"warmcache {__version__}")
-    commands = parser.add_subparsers(metavar="command", required=True)
+    commands = parser.add_subparsers(metavar="command", dest="command", required=True)
+    _add_simulate(commands)
     demo = commands.add_parser(
         "demo", help="serve real models under a memory budget", description=_DEMO
     )
@@ -112,6 +126,49 @@ def _demo(chosen: argparse.Namespace) -> int:
             out=chosen.out,
         )
     )
+
+
+def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    simulate = commands.add_parser(
+        "simulate", help="replay a trace under several policies", description=_SIMULATE
+    )
+    simulate.set_defaults(run=_simulate)
+    simulate.add_argument("trace", type=Path, metavar="TRACE", help="a recorded trace")
+    simulate.add_argument(
+        "--budget",
+        type=_budgets,
+        default="5%,10%,20%,40%",
+        metavar="LIST",
+        help="bytes, such as 8GiB, or shares of all that is asked for (%(default)s)",
+    )
+    simulate.add_argument(
+        "--policy",
+        type=_names,
+        default="lru,gdsf,cost",
+        metavar="LIST",
+        help="registered policies that need no more than a maxsize (%(default)s)",
+    )
+    simulate.add_argument(
+        "--plot", type=Path, metavar="FILE", help="where a picture of the curves goes (.png, .svg)"
+    )
+
+
+def _simulate(chosen: argparse.Namespace) -> int:
+    return simulate(chosen.trace, chosen.budget, chosen.policy, chosen.plot)
+
+
+def _budgets(text: str) -> list[Budget]:
+    try:
+        return [Budget.parse(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty name")
+    return list(dict.fromkeys(names))
 
 
 def _positive(text: str) -> int:

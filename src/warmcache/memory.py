@@ -24,7 +24,7 @@ from ._pressure import Act, Pressure
 from ._process import janitor
 from ._reclaim import empty_gpu_cache, trim_heap
 from ._sizes import parse_size
-from .caches import LRUCache
+from .costs import CostCache
 from .probes import HostProbe, Probe, ProbeUnavailable, TorchProbe
 
 __all__ = [
@@ -83,7 +83,7 @@ class Device:
     exact: bool = False
 
 
-class MemoryCache(LRUCache[K, V]):
+class MemoryCache(CostCache[K, V]):
     """A cache of values that share one device's memory; the base of the two below.
 
     Nothing starts to load before there is room for it: by the ledger of what this cache

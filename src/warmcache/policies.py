@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from . import caches
+from . import caches, costs
 from ._registry import Registry
 
 __all__ = ["create", "get", "names", "register", "registry", "unregister"]
@@ -47,3 +47,5 @@ register("fifo")(caches.FIFOCache)
 register("rr")(caches.RRCache)
 register("ttl")(caches.TTLCache)
 register("tlru")(caches.TLRUCache)
+register("gdsf")(costs.GDSFCache)
+register("cost")(costs.CostCache)

@@ -1,0 +1,22 @@
+"""The traces that lie beside the tests, and what policies pay on them, each asked once."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from warmcache._replay import Outcome, replay
+from warmcache._traces import Trace, read_trace
+
+TRACES = Path(__file__).parent / "traces"
+
+
+@cache
+def trace(name: str) -> Trace:
+    return read_trace(TRACES / f"{name}.csv.gz")
+
+
+@cache
+def paid(name: str, policy: str, share: float) -> Outcome:
+    """Return what ``policy`` makes of a trace with that share of its footprint."""
+    return replay(trace(name), policy, int(trace(name).footprint * share))
