@@ -172,6 +172,8 @@ def test_no_limit_is_none(machine: Machine, limit: object) -> None:
     machine.v2("sys/fs/cgroup/app", limit, used=63 * GIB)
     machine.v1("sys/fs/cgroup/memory/app", limit, used=63 * GIB)
     assert told(64 * GIB, 40 * GIB) == machine.sample()
+    machine.write("proc/meminfo", "")
+    assert Sample() == machine.sample()
 
 
 def test_a_limit_whose_use_is_not_told_bounds_the_total_alone(machine: Machine) -> None:
@@ -203,6 +205,7 @@ def test_a_container_sees_its_limit_at_the_mount_itself(
     machine.mount(V2, root=root)
     machine.belongs(f"0::{path}")
     machine.v2("sys/fs/cgroup", 8 * GIB, used=3 * GIB)
+    machine.v2("sys/outside", GIB, used=GIB)
     assert told(8 * GIB, 5 * GIB) == machine.sample()
 
 
