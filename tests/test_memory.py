@@ -161,7 +161,7 @@ def test_room_is_made_by_the_probe_too_when_others_use_the_device() -> None:
     rig.probe.foreign = 6 * GiB
     load("c", 4)
     assert {RemovalCause.SIZE: 1} == rig.cache.stats().removals
-    assert not load.contains("a", 4) and load.contains("b", 4)
+    assert 8 == rig.gib("live") and load.contains("c", 4)
 
 
 def test_headroom_stays_free() -> None:
@@ -487,7 +487,7 @@ def test_retry_on_oom_frees_what_a_function_lacked() -> None:
         return block.nbytes // GiB
 
     assert 3 == infer(3)
-    assert not load.contains("a", 2) and load.contains("c", 2)
+    assert 4 == rig.gib("live")
     with pytest.raises(MemoryError):
         infer(9)
     with pytest.raises(ZeroDivisionError):

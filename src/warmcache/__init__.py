@@ -30,10 +30,9 @@ A map of the package, from the top down; imports point downwards only:
 ``_store``         entries and ledger under the lock
 ``_meter``         what a cache of real memory asks; what is left of a value
 ``_referrers``     who holds an object, in words
-``_footprint``     what a value holds on a device
 ``_learned``       what loads took before
-``_pressure``      what to do about a device that runs full
 ``_oom``           how running out of memory looks
+``_pressure``      what to do about a device that runs full
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
 ``_history``       how often keys were used of late
@@ -43,7 +42,7 @@ A map of the package, from the top down; imports point downwards only:
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
 ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
-``_visible``, ``_sample``); and on top of it all ``cli`` and ``demo``.
+``_visible``, ``_sample``) and ``_footprint``; and on top of it all ``cli`` and ``demo``.
 """
 
 from __future__ import annotations

@@ -381,7 +381,7 @@ def _is_entered(kind: type) -> bool:
         return False
     package = kind.__module__.partition(".")[0]
     if package in sys.stdlib_module_names:
-        return True
+        return package in _WALKED_STDLIB or package == "__main__"
     return not kind.__module__.startswith(_SHARED)
 
 

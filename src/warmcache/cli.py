@@ -88,8 +88,9 @@ def _parser() -> _Parser:
         "--policy",
         default=default.policy,
         metavar="NAME",
-        help="what goes first: lru, lfu, fifo, rr, or another registered policy that "
-        "needs no more than a maxsize (%(default)s)",
+        help="what goes first: auto (on the GPU if there is one), cost, gdsf, lru, lfu, "
+        "fifo, rr, or another registered policy that needs no more than a maxsize "
+        "(%(default)s)",
     )
     demo.add_argument(
         "--seed",

@@ -74,10 +74,11 @@ class Device:
 
     ``footprint`` returns what a value holds there, or None where that cannot be seen;
     ``give_back`` has free memory go back to it; ``exact`` says whether the growth of the
-    probe's allocator is that of loads alone.
+    probe's allocator is that of loads alone; ``name`` is what torch calls it.
     """
 
     probe: Probe
+    name: str | None = None
     footprint: Callable[[Any], Footprint | None] = _unseen
     give_back: Callable[[], object] = _nothing
     exact: bool = False
@@ -135,7 +136,7 @@ class MemoryCache(CostCache[K, V]):
         give_back: Callable[[], object] = _nothing,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(Device(probe, footprint, give_back), budget, getsizeof, **options)
+        self._begin(Device(probe, None, footprint, give_back), budget, getsizeof, **options)
 
     def _begin(
         self,
@@ -189,6 +190,11 @@ class MemoryCache(CostCache[K, V]):
             # Nothing the store holds may hold the cache, or its end would go unnoticed.
             linger=partial(_look_soon, weakref.ref(self)),
         )
+
+    @property
+    def device(self) -> str | None:
+        """What torch calls the device, ``"cuda:0"`` or ``"cpu"``; None where it has no name."""
+        return self._device.name
 
     @property
     def probe(self) -> Probe:
@@ -363,18 +369,22 @@ class AutoMemoryCache(MemoryCache[K, V]):
 
 
 def _gpu(device: int | str, probe: Probe | None) -> Device:
-    return Device(
-        TorchProbe(device) if probe is None else probe,
-        partial(footprint, device=f"cuda:{device}"),
-        empty_gpu_cache,
-        exact=True,
-    )
+    found = TorchProbe(device) if probe is None else probe
+    index = device if isinstance(device, int) else None
+
+    def seen(value: Any) -> Footprint | None:
+        return footprint(value, _name(getattr(found, "index", index)))
+
+    return Device(found, _name(index), seen, empty_gpu_cache, exact=True)
+
+
+def _name(index: int | None) -> str:
+    return "cuda" if index is None else f"cuda:{index}"
 
 
 def _host(probe: Probe | None) -> Device:
-    return Device(
-        HostProbe() if probe is None else probe, partial(footprint, device="cpu"), trim_heap
-    )
+    found = HostProbe() if probe is None else probe
+    return Device(found, "cpu", partial(footprint, device="cpu"), trim_heap)
 
 
 def _circumstances(probe: Probe) -> str:

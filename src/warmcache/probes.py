@@ -64,6 +64,12 @@ class TorchProbe:
         """The card, for people."""
         return f"GPU {self._wanted}" if self.base is None else self.base.name
 
+    @property
+    def index(self) -> int | None:
+        """What torch calls the card; of a UUID it is known once CUDA is initialised."""
+        self._torch()
+        return self._index
+
     def __repr__(self) -> str:
         return f"<TorchProbe of {self.name}>"
 
