@@ -11,7 +11,7 @@ import pytest
 
 from warmcache import CapacityError, RemovalCause, warm
 from warmcache._footprint import Footprint
-from warmcache.memory import MemoryCache, retry_on_oom
+from warmcache.memory import HostMemoryCache, MemoryCache, retry_on_oom
 from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
 CAP = 5.0
@@ -355,6 +355,21 @@ def test_what_the_device_never_shows_is_written_off_in_time(
         caplog.text
     )
     assert_consistent(rig.cache)
+
+
+def test_a_machine_is_not_waited_for_to_show_what_is_dead() -> None:
+    probe = FakeProbe(16 * GiB, lag=float("inf"))
+    cache: HostMemoryCache[Any, Any] = HostMemoryCache(
+        4 * GiB, probe=probe, headroom=0, poll=0, confirm=CAP
+    )
+
+    @warm(cache=cache, size="3GiB")
+    def load(name: str) -> Model:
+        return Model(probe, 3 * GiB)
+
+    load("a")
+    load("b")
+    assert {RemovalCause.SIZE: 1} == cache.stats().removals
 
 
 def test_a_value_that_somebody_holds_is_a_zombie_until_it_dies(

@@ -38,7 +38,10 @@ _LEAVES = frozenset(
         *(weakref.ref, weakref.ProxyType, types.GeneratorType, types.CoroutineType),
     ]
 )
-_SHARED = ("warmcache", "torch._", "torch.fx", "torch.distributed", "importlib", "numpy")
+_SHARED = (
+    *("warmcache._", "warmcache.caches", "warmcache.costs", "warmcache.memory"),
+    *("torch._", "torch.fx", "torch.distributed", "importlib", "numpy"),
+)
 _WALKED_STDLIB = {"collections", "dataclasses", "functools", "types"}
 
 

@@ -44,7 +44,7 @@ class MemoryMeter:
         low: the fraction of the budget at which room for an unknown load is enough.
         patience: seconds to wait for memory to come back.
         learned: what earlier loads took.
-        exact: whether the probe's allocator tells of loads alone, as a GPU's does.
+        exact: whether the device's figures show single loads and teardowns.
         linger: has the device looked at again soon.
     """
 
@@ -177,7 +177,7 @@ class MemoryMeter:
             whole=weakly(entry.value),
             used=self._used,
             patience=self._patience,
-            on_device=self._binding,
+            ask=self._exact and (self._binding or footprint is None),
         )
 
 

@@ -29,7 +29,7 @@ class Remains:
         whole: a weak reference to the value itself, where it allows one.
         used: reads the bytes in use on the device; None where unknown.
         patience: seconds after which it is given up.
-        on_device: whether to ask the device, too, when the owners have died.
+        ask: whether the device has to show the memory, too, when its owners have died.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Remains:
         whole: _Ref | None,
         used: Callable[[], int | None],
         patience: float,
-        on_device: bool,
+        ask: bool,
     ) -> None:
         self.key = key
         self.weight = self.charged = weight
@@ -51,8 +51,7 @@ class Remains:
         self._whole = whole
         self._used = used
         # Before the teardown, or what comes back could not be seen.
-        ask = (on_device or not parts) and weight >= _NOISE
-        self._baseline = used() if ask else None
+        self._baseline = used() if ask and weight >= _NOISE else None
         self._deadline = time.monotonic() + patience
 
     def living(self) -> list[object]:

@@ -73,15 +73,16 @@ class Device:
     """A memory, and what can be done with it besides reading.
 
     ``footprint`` returns what a value holds there, or None where that cannot be seen;
-    ``give_back`` has free memory go back to it; ``exact`` says whether the growth of the
-    probe's allocator is that of loads alone; ``name`` is what torch calls it.
+    ``give_back`` has free memory go back to it; ``exact`` says whether its figures show
+    single loads and teardowns, as those of a machine that does a thousand things beside
+    them do not; ``name`` is what torch calls it.
     """
 
     probe: Probe
     name: str | None = None
     footprint: Callable[[Any], Footprint | None] = _unseen
     give_back: Callable[[], object] = _nothing
-    exact: bool = False
+    exact: bool = True
 
 
 class MemoryCache(CostCache[K, V]):
@@ -375,7 +376,7 @@ def _gpu(device: int | str, probe: Probe | None) -> Device:
     def seen(value: Any) -> Footprint | None:
         return footprint(value, _name(getattr(found, "index", index)))
 
-    return Device(found, _name(index), seen, empty_gpu_cache, exact=True)
+    return Device(found, _name(index), seen, empty_gpu_cache)
 
 
 def _name(index: int | None) -> str:
@@ -384,7 +385,7 @@ def _name(index: int | None) -> str:
 
 def _host(probe: Probe | None) -> Device:
     found = HostProbe() if probe is None else probe
-    return Device(found, "cpu", partial(footprint, device="cpu"), trim_heap)
+    return Device(found, "cpu", partial(footprint, device="cpu"), trim_heap, exact=False)
 
 
 def _circumstances(probe: Probe) -> str:
