@@ -30,7 +30,7 @@ A map of the package, from the top down; imports point downwards only:
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
 ``_clock``, ``_progress``; for memory ``probes`` (over ``_nvml``, ``_host``, ``_visible``,
-``_sample``) and ``_footprint``; and on top of it all ``cli`` and ``demo``.
+``_sample``), ``_footprint`` and ``_devices``; and on top of it all ``cli`` and ``demo``.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class TorchProbe:
         sample = self.base.sample() if self.base is not None else Sample()
         shares = getattr(self.base, "shares", False)
         if self.base is None or shares:
-            sample = self._by_cuda() or (self._host.sample() if shares else Sample())
+            sample = self.by_cuda() or (self._host.sample() if shares else Sample())
         figures = self._figures()
         held, used = figures.get(_RESERVED), figures.get(_ALLOCATED)
         reserved = None if held is None or used is None else max(held - used, 0)
@@ -84,7 +84,7 @@ class TorchProbe:
         """
         return 0 if _visible.cuda() is None else self._figures().get(_ALLOCATED)
 
-    def _by_cuda(self) -> Sample | None:
+    def by_cuda(self) -> Sample | None:
         """Return what CUDA says; None while it is not initialised, for asking would do that."""
         found = self._torch()
         if found is None:
