@@ -74,13 +74,14 @@ def survey(caches: Iterable[Reporting] = ()) -> Survey:
     notes = [f"{name}={os.environ[name]}" for name in _VARIABLES if name in os.environ]
     problem = None
     try:
-        with explained():
-            with session.calls() as nvml:
-                found = cards(nvml)
-                notes.insert(0, f"driver {nvml.nvmlSystemGetDriverVersion()}")
-            if not found:
-                raise ProbeUnavailable("the driver shows no GPU", "`nvidia-smi` should list it")
-        lines += _gpus(found, notes)
+        with explained(), session.calls() as nvml:
+            unreadable: dict[int, Exception] = {}
+            found = cards(nvml, unreadable)
+            notes.insert(0, f"driver {nvml.nvmlSystemGetDriverVersion()}")
+        if not found and not unreadable:
+            raise ProbeUnavailable("the driver shows no GPU", "`nvidia-smi` should list it")
+        notes += [f"the driver's GPU {number}: {error}" for number, error in unreadable.items()]
+        lines += _gpus(found, _numbers(found, notes) if not unreadable else {})
     except ProbeUnavailable as error:
         problem = error
     host = HostProbe()
@@ -90,9 +91,8 @@ def survey(caches: Iterable[Reporting] = ()) -> Survey:
     return Survey(f"{text}\n\n{_holdings(reports)}" if reports else text, problem)
 
 
-def _gpus(found: Sequence[Card], notes: list[str]) -> list[Sequence[str]]:
-    """Return the lines of all cards and their MIG instances; append to the notes."""
-    numbers = _numbers(found, notes)
+def _gpus(found: Sequence[Card], numbers: Mapping[str, int]) -> list[Sequence[str]]:
+    """Return the lines of all cards and their MIG instances."""
     lines: list[Sequence[str]] = []
     for uuid in [uuid for card in found for uuid in (card.uuid, *(card.instances or ()))]:
         number = str(numbers.get(uuid, "-"))

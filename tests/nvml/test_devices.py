@@ -88,6 +88,14 @@ def test_a_card_that_cannot_be_read_is_listed_with_the_reason(fake: FakeNvml) ->
     assert "NVML says: Insufficient Permissions (code 4)" == card[6]
 
 
+def test_a_card_that_is_lost_does_not_hide_the_others(fake: FakeNvml) -> None:
+    fake.add(UUID).error = pynvml.NVML_ERROR_GPU_IS_LOST
+    fake.add(OTHER)
+    _, card, *_, note = rows(devices_table())
+    assert ["-", OTHER] == [card[0], card[2]]  # whether CUDA counts the lost one is not known
+    assert ["(the driver's GPU 0: GPU is lost)"] == note
+
+
 def test_torchs_own_figures_are_there_once_it_has_initialised_cuda(
     fake: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
