@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import warmcache
 from warmcache import CapacityError, RemovalCause, warm
 from warmcache._footprint import Footprint
 from warmcache.memory import HostMemoryCache, MemoryCache, retry_on_oom
@@ -554,3 +555,17 @@ def test_ages_go_by_the_timer() -> None:
     rig.loader()("a")
     clock.advance(7)
     assert 7 == rig.cache.entries()[0].age
+
+
+# -- the table -----------------------------------------------------------------------
+
+
+def test_the_table_of_devices_tells_what_each_cache_of_the_process_holds() -> None:
+    rig = Rig()
+    rig.loader()("a", 3)
+    (line,) = [line for line in warmcache.devices_table().splitlines() if "a fake device" in line][
+        :1
+    ]
+    assert ["MemoryCache", "1", "3.0", "GiB"] == [
+        word for word in line.split() if word in ("MemoryCache", "1", "3.0", "GiB")
+    ][:4]

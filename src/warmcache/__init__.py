@@ -42,7 +42,7 @@ A map of the package, from the top down; imports point downwards only:
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
 ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
-``_visible``, ``_sample``) and ``_footprint``; and on top of it all ``cli`` and ``demo``.
+``_visible``, ``_sample``), ``_footprint`` and ``_devices``; and on top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,14 @@ from .errors import (
 from .keys import drop_if_equal
 
 if TYPE_CHECKING:
-    from .memory import AutoMemoryCache, GPUMemoryCache, HostMemoryCache, MemoryCache, retry_on_oom
+    from .memory import (
+        AutoMemoryCache,
+        GPUMemoryCache,
+        HostMemoryCache,
+        MemoryCache,
+        devices_table,
+        retry_on_oom,
+    )
 
 __version__ = "0.1.0"
 
@@ -107,6 +114,7 @@ __all__ = [
     "WarmMissError",
     "WarmcacheError",
     "cache",
+    "devices_table",
     "disabled",
     "drop_if_equal",
     "keys",
@@ -117,7 +125,10 @@ __all__ = [
 ]
 
 # Imported when first asked for: whoever caches no memory need not wait for it.
-_LAZY = ("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache", "retry_on_oom")
+_LAZY = (
+    *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
+    *("devices_table", "retry_on_oom"),
+)
 
 
 def __getattr__(name: str) -> Any:

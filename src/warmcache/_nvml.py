@@ -267,9 +267,21 @@ def explained() -> Iterator[None]:
         raise ProbeUnavailable(f"NVML says: {error} (code {number})", remedy) from error
 
 
-def cards(nvml: Any) -> list[Card]:
-    """Return all cards that the driver shows."""
-    return [_card(nvml, number) for number in range(nvml.nvmlDeviceGetCount())]
+def cards(nvml: Any, unreadable: dict[int, Exception] | None = None) -> list[Card]:
+    """Return all cards that the driver shows.
+
+    One that cannot be read is an error, for without it CUDA's numbers are not known;
+    or it is left out and put into ``unreadable``, under the driver's own number.
+    """
+    found = []
+    for number in range(nvml.nvmlDeviceGetCount()):
+        try:
+            found.append(_card(nvml, number))
+        except nvml.NVMLError as error:
+            if unreadable is None:
+                raise
+            unreadable[number] = error
+    return found
 
 
 def code(error: Exception) -> int | None:
@@ -296,17 +308,22 @@ def _pynvml() -> Any:
 def _uuid(nvml: Any, wanted: int | str) -> str:
     """Return the whole UUID of the card that is meant."""
     if isinstance(wanted, str):
-        return _visible.by_uuid(cards(nvml), wanted)
+        return wanted if _exists(nvml, wanted) else _visible.by_uuid(cards(nvml), wanted)
     number = _visible.torch_uuid(wanted)
     for uuid in (f"GPU-{number}", f"MIG-{number}") if number else ():
-        try:
-            nvml.nvmlDeviceGetHandleByUUID(uuid)
-        except nvml.NVMLError as error:
-            if code(error) not in (_NOT_FOUND, _INVALID):
-                raise
-        else:
+        if _exists(nvml, uuid):
             return uuid
     return _visible.by_index(cards(nvml), wanted, os.environ)
+
+
+def _exists(nvml: Any, uuid: str) -> bool:
+    try:
+        nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except nvml.NVMLError as error:
+        if code(error) not in (_NOT_FOUND, _INVALID):
+            raise
+        return False
+    return True
 
 
 def _card(nvml: Any, number: int) -> Card:

@@ -94,6 +94,11 @@ def by_uuid(cards: Sequence[Card], text: str) -> str:
     raise ProbeUnavailable(f"{number} a UUID that begins with {text}", _LIST)
 
 
+def count(cards: Sequence[Card], environ: Mapping[str, str]) -> int:
+    """Return how many cards CUDA would show, were it initialised now."""
+    return len(_visible(cards, environ))
+
+
 def by_index(cards: Sequence[Card], index: int, environ: Mapping[str, str]) -> str:
     """Return the UUID of what CUDA would call device ``index``, were it initialised now."""
     visible = _visible(cards, environ)

@@ -12,7 +12,8 @@ from functools import partial, wraps
 from os import PathLike
 from typing import Any, ParamSpec, TypeVar, Unpack
 
-from . import _room
+from . import _devices, _room
+from ._devices import DeviceReport
 from ._drive import run, tear_down
 from ._entry import Entry, RemovalCause, seconds_between
 from ._footprint import Footprint, footprint
@@ -32,6 +33,7 @@ __all__ = [
     "GPUMemoryCache",
     "HostMemoryCache",
     "MemoryCache",
+    "devices_table",
     "retry_on_oom",
 ]
 
@@ -171,6 +173,7 @@ class MemoryCache(CostCache[K, V]):
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
         budget = _share("budget", high if budget is None else budget, total)
         self._setup(budget, getsizeof, timer, **options)
+        _caches[id(self)] = self
         self._watch()
 
     __warm_options__ = (*MemoryOptions.__annotations__, *CacheOptions.__annotations__)
@@ -217,6 +220,12 @@ class MemoryCache(CostCache[K, V]):
             return super()._weigh(value)
         seen = self._device.footprint(value)
         return seen.nbytes if seen is not None else 0
+
+    def device_report(self) -> DeviceReport:
+        """Return what is warm here, for :func:`devices_table`."""
+        with self._store.lock:
+            entries, held = len(self._live), self._store.live_weight
+        return DeviceReport(type(self).__name__, self.probe.name, entries, held, self.budget)
 
     # -- making room ---------------------------------------------------------------
 
@@ -364,6 +373,17 @@ class AutoMemoryCache(MemoryCache[K, V]):
             _say_once(f"no GPU ({error.reason}): policy 'auto' goes by the machine's memory")
             found = _host(None)
         self._begin(found, budget, getsizeof, **options)
+
+
+_caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+def devices_table() -> str:
+    """Return a table of this machine's GPUs and memory, as ``warmcache devices`` prints it.
+
+    It has, too, what each memory cache of this process holds.
+    """
+    return _devices.devices_table(list(_caches.values()))
 
 
 # -- devices -----------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Probes: what reads how much memory a device has left. They decide nothing.
 
-=============  ==================================================================
+==============  =================================================================
 ``NvmlProbe``   a GPU, by the driver's own count
 ``TorchProbe``  the same, with what torch's allocator holds in reserve
 ``HostProbe``   this machine's memory, within the limits of its containers
-=============  ==================================================================
+==============  =================================================================
 
 A probe of one's own is anything with the methods of :class:`Probe`.
 """
@@ -77,7 +77,7 @@ class TorchProbe:
         sample = self.base.sample() if self.base is not None else Sample()
         shares = getattr(self.base, "shares", False)
         if self.base is None or shares:
-            sample = self._by_cuda() or (self._host.sample() if shares else Sample())
+            sample = self.by_cuda() or (self._host.sample() if shares else Sample())
         figures = self._figures()
         held, used = figures.get(_RESERVED), figures.get(_ALLOCATED)
         reserved = None if held is None or used is None else max(held - used, 0)
@@ -90,7 +90,7 @@ class TorchProbe:
         """
         return 0 if _visible.cuda() is None else self._figures().get(_ALLOCATED)
 
-    def _by_cuda(self) -> Sample | None:
+    def by_cuda(self) -> Sample | None:
         """Return what CUDA says; None while it is not initialised, for asking would do that."""
         found = self._torch()
         if found is None:

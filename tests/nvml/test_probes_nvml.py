@@ -138,6 +138,14 @@ def test_a_uuid_may_be_cut_short_but_must_mean_one_card(fake: FakeNvml) -> None:
         NvmlProbe("GPU-3")
 
 
+def test_a_card_with_a_name_can_be_had_though_another_is_lost(fake: FakeNvml) -> None:
+    fake.add(UUID).error = LOST
+    fake.add(OTHER)
+    assert NvmlProbe(OTHER).sample().total
+    with pytest.raises(ProbeUnavailable, match="GPU is lost .code 15.; reset the GPU"):
+        NvmlProbe(1)
+
+
 def test_once_torch_has_initialised_cuda_torch_says_which_card_it_is(
     fake: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from fakenvml import FakeNvml
 
+from warmcache import ProbeUnavailable
 from warmcache._nvml import session
 from warmcache.probes import NvmlProbe, Sample
 from warmcache.testing import ManualClock
@@ -75,6 +76,8 @@ def test_a_call_that_hangs_makes_the_others_figures_unknown_and_nobody_else_hang
     fake.state.gate = 1
     hanging = Sampler(probe)
     until(lambda: fake.state.waiting)
+    with pytest.raises(ProbeUnavailable, match="another thread's call .* does not return; `nv"):
+        NvmlProbe(0)
     other = NvmlProbe.__new__(NvmlProbe)
     other.__dict__.update(probe.__dict__)
     assert UNKNOWN == other.sample()
