@@ -18,13 +18,14 @@ A map of the package, from the top down; imports point downwards only:
 ``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
 ``_mapping``       the mapping: a ``cachetools.Cache``
-``_process``       the janitor thread, and the end of the process
 ``_aio``           carries plans out for asyncio
 ``_drive``         carries plans out for threads; teardown, reclaim
 ``_planner``       plans that get a value: hit, join, load, refuse
 ``_room``          plans that make room, store, release and remove
 ``_steps``         what a plan is made of
 ``_store``         entries and ledger under the lock
+``_record``        writes down what is asked for, to be replayed
+``_process``       the janitor thread, and the end of the process
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
 ``_history``       how often keys were used of late
@@ -42,6 +43,7 @@ from . import keys, policies
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
 from ._mapping import CacheOptions
 from ._named import named as cache
+from ._record import Recording
 from ._registry import Registry
 from ._scopes import disabled, no_load
 from ._stats import CacheInfo, Stats
@@ -77,6 +79,7 @@ __all__ = [
     "LRUCache",
     "LoadCycleError",
     "RRCache",
+    "Recording",
     "Registry",
     "Removal",
     "RemovalCause",

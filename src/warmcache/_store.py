@@ -11,6 +11,7 @@ import math
 import sys
 import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
 from ._flight import CHAIN, Claim, Flight
 from ._order import Deadlines, Order, Rank
+from ._record import Recording
 from ._signal import Signal
 from .errors import CapacityError, ClosedError
 
@@ -80,6 +82,9 @@ class Store:
         self.teardown_failures = 0
         self.waits = 0
 
+        self.recording: Recording | None = None
+        self.switches: weakref.WeakSet[Any] = weakref.WeakSet()  # of the hit paths, for it
+
     # -- the ledger ---------------------------------------------------------------
 
     @property
@@ -127,6 +132,8 @@ class Store:
             self.order.add(entry)
         if self.deadlines is not None:
             self.deadlines.add(entry)
+        if self.recording is not None:
+            self.recording.stored(entry)
         if self._waiting:
             self.wake()
 
@@ -179,6 +186,8 @@ class Store:
             self.live_weight += change
             self.idle_weight += change
             self.committed += change
+        if self.recording is not None:
+            self.recording.stored(entry)
         if self._waiting:
             self.wake()
         return removed
@@ -240,6 +249,8 @@ class Store:
         """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
         entry.expires, entry.loaded = new.expires, new.loaded
         entry.base_uses += 1
+        if self.recording is not None:
+            self.recording.used(entry)
         if self.deadlines is not None:
             self.deadlines.renew(entry)
 
