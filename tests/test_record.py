@@ -363,6 +363,7 @@ PROGRAM = """
         return object()
     load(1), load(1)
     if sys.argv[2] == "fork":
+        load.cache._store.recording.flush()
         child = os.fork()
         if not child:
             load(1), load(2)
