@@ -197,3 +197,18 @@ def test_what_a_contender_cannot_do_is_a_dash(timing: ModuleType, report: Module
     assert [head, *rows] == report.ratios(lines)
     assert ["X", "200 ns", "100 ns", "-"] == report.times(lines)[1]
     assert "| Y | 2 µs | - | 1 µs |" in report.as_markdown(lines, [], [])
+
+
+# -- policies -----------------------------------------------------------------------
+
+
+def test_the_page_of_policies_is_what_the_command_writes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.policies", "--out", str(tmp_path)]
+    command += ["--traces", "azfunc2019_100apps"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert (0, "") == (done.returncode, done.stderr)
+    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+    written = (tmp_path / "policies.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if "semi_" not in line and "synth_" not in line]
+    assert written.splitlines() == rows
+    assert (tmp_path / "policies.png").read_bytes().startswith(b"\x89PNG")

@@ -15,6 +15,7 @@ from warmcache._replay import Outcome
 from warmcache._simulate import Budget, in_bytes, recommend, table
 from warmcache._traces import Trace
 
+HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "simulate.md"
 SMALL = "t_s,key,size_bytes,load_s\n" + "".join(
     f"{n},{key},{size},{seconds}\n"
     for n, (key, size, seconds) in enumerate([("a", 10, 1), ("b", 10, 9), ("c", 20, 2)] * 5)
@@ -61,6 +62,12 @@ def test_figures_are_those_of_the_replay(capsys: Any) -> None:
         outcome = paid("synth_hub60", policy, share)
         assert [policy, f"{outcome.load_seconds:,.0f}"] == row[2:4]
         assert f"{outcome.evictions:,}" == row[-1]
+
+
+def test_the_how_to_shows_what_it_prints(capsys: Any) -> None:
+    path = TRACES / "azfunc2019_100apps.csv.gz"
+    assert 0 == simulate(path, "--budget", "10%,20%,30%,40%", "--policy", "lru,gdsf,cost")
+    assert f"```text\n{capsys.readouterr().out}```" in HOWTO.read_text(encoding="utf-8")
 
 
 def test_it_draws_the_curve(small: Path, tmp_path: Path, capsys: Any) -> None:

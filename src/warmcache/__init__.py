@@ -21,7 +21,6 @@ A map of the package, from the top down; imports point downwards only:
 ``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
 ``_mapping``       the mapping: a ``cachetools.Cache``
-``_process``       the janitor thread, and the end of the process
 ``_aio``           carries plans out for asyncio
 ``_drive``         carries plans out for threads; teardown, reclaim
 ``_planner``       plans that get a value: hit, join, load, refuse
@@ -33,6 +32,8 @@ A map of the package, from the top down; imports point downwards only:
 ``_learned``       what loads took before
 ``_oom``           how running out of memory looks
 ``_pressure``      what to do about a device that runs full
+``_record``        writes down what is asked for, to be replayed
+``_process``       the janitor thread, and the end of the process
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
 ``_history``       how often keys were used of late
@@ -53,6 +54,7 @@ from . import keys, policies
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
 from ._mapping import CacheOptions
 from ._named import named as cache
+from ._record import Recording
 from ._registry import Registry
 from ._scopes import disabled, no_load
 from ._stats import CacheInfo, Stats
@@ -104,6 +106,7 @@ __all__ = [
     "MemoryCache",
     "ProbeUnavailable",
     "RRCache",
+    "Recording",
     "Registry",
     "Removal",
     "RemovalCause",

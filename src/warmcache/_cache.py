@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar
@@ -11,6 +12,7 @@ from ._drive import run
 from ._entry import Entry, EntryInfo, Hold, Removal, seconds_between, tick
 from ._lease import EntryLease
 from ._mapping import CacheMapping
+from ._record import Recording
 from ._stats import Stats
 
 K = TypeVar("K", bound=Hashable)
@@ -37,6 +39,8 @@ class Cache(CacheMapping[K, V]):
         on_removal: called with a :class:`Removal` once an entry is gone.
         idle_ttl: seconds after which an unused, unleased entry is torn down.
         wait: seconds (60) to wait for a lease to end where only that can give room.
+        record: a file that everything asked for is written to, see :meth:`record`;
+            nothing is written before there is something to write.
         timer: the clock of ages and times to live.
 
     Raises:
@@ -61,6 +65,8 @@ class Cache(CacheMapping[K, V]):
             self._store.hold(entry, hold)
             entry.hits += 1
             entry.used = tick()
+            if self._store.recording is not None:
+                self._store.recording.used(entry)
             return entry
 
     def detach(self, key: K) -> V:
@@ -121,6 +127,8 @@ class Cache(CacheMapping[K, V]):
             ExceptionGroup: of what failing teardowns raised, once all have run.
         """
         failures = run(_room.close(self._store), self._store)
+        if self._store.recording is not None:
+            self._store.recording.stop()
         if failures:
             raise ExceptionGroup("teardown failed in close()", failures)
 
@@ -129,6 +137,24 @@ class Cache(CacheMapping[K, V]):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    # -- recording -----------------------------------------------------------------
+
+    def record(self, path: str | os.PathLike[str]) -> Recording:
+        """Begin to write what is asked for to ``path``, for ``warmcache simulate``.
+
+        A CSV file, gzipped where its name ends in ``.gz``, with a line for each use:
+        when (seconds since now), the key as text, the weight, the seconds of its load.
+        A ``{pid}`` in the name becomes the number of the process. It replaces what was
+        there. Stop it with ``stop()``, or use it in a ``with`` statement; closing the
+        cache and the end of the process stop it too. While recording, a hit takes up
+        to twice as long.
+
+        Raises:
+            OSError: the file cannot be written.
+            RuntimeError: the cache is being recorded already.
+        """
+        return Recording(self._store, path)
 
     # -- looking -------------------------------------------------------------------
 

@@ -90,6 +90,8 @@ class Caller:
             store.hold(entry, hold)
             entry.hits += 1
             entry.used = tick()
+            if store.recording is not None:
+                store.recording.used(entry)
         return entry, store
 
     def _unowned_lease(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Unowned[Any]:

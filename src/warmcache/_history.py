@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from operator import mul
 from typing import Any
 
 from ._entry import USE_CLOCK, Entry, RemovalCause
@@ -64,20 +63,16 @@ class HistoryOrder(ScanOrder):
 
     # -- what a rank asks ----------------------------------------------------------
 
-    def rate(self, entry: Entry) -> float:
-        """Return how often ``entry`` is used, as of the last look: uses per use."""
+    def saved(self, entry: Entry) -> float:
+        """Return the load seconds that ``entry`` saves with each use of the cache."""
         record = self._records.get(entry)
         if record is None:  # leased since it was loaded
-            return 1.0
-        rate: float = sum(map(mul, self._weights, record.counts))
-        return rate
+            return entry.load_seconds or self._mean()
+        a, b, c, d = record.counts
+        w, x, y, z = self._weights
+        return (record.seconds or self._mean()) * (w * a + x * b + y * c + z * d)
 
-    def seconds(self, entry: Entry) -> float:
-        """Return what a load of ``entry`` takes, or the mean of all if nobody knows."""
-        record = self._records.get(entry)
-        known = record.seconds if record is not None else entry.load_seconds
-        if known > 0:
-            return known
+    def _mean(self) -> float:
         total, count = self._measured
         return total / count if count else 1.0
 
@@ -128,8 +123,9 @@ class HistoryOrder(ScanOrder):
             self._until_recount = len(self._entries) // max(1, len(entries))
         now = self._now()
         self._renew(now)
+        records = self._records
         for entry in entries:
-            record = self._records[entry]
+            record = records[entry]
             if entry.hits + entry.base_uses > record.folded:
                 self._fold(entry, record)
         self._weights = [

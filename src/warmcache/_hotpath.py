@@ -17,6 +17,9 @@ one form, and a hit costs one dictionary look-up and two stamps on the entry. Fo
             return _warm_value
         return _warm_slow((name, dtype), (name, dtype), {})
 
+While somebody records what is asked for, the function has another code, which also
+puts the key into the recording's buffer; it is generated when first wanted.
+
 No lock is taken. A thread can be switched out only between two of these lines where
 it does no harm: an entry torn down meanwhile has no ``value`` any more, and a stamp
 on an entry that has left counts towards nothing.
@@ -32,13 +35,15 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._entry import USE_CLOCK
 from .keys import frozen_items, typed_items, typed_part
 
 _numbers = count(1)
 _Parameters = list[inspect.Parameter]
+# Has hits recorded by what it is given, or, given None, no longer recorded.
+Switch: TypeAlias = Callable[[Callable[[Any], object] | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,11 @@ def build(
     flavour: str = "function",
     is_async: bool = False,
     free: Mapping[str, Any],
-) -> tuple[types.FunctionType, types.FunctionType]:
-    """Return ``(hit, bind)`` for ``loader``.
+) -> tuple[types.FunctionType, types.FunctionType, Switch]:
+    """Return ``(hit, bind, switch)`` for ``loader``.
 
     ``hit`` is called in its place. ``bind`` takes the same arguments (but for
-    ``first``) and returns ``(raw key, args, kwargs)``.
+    ``first``) and returns ``(raw key, args, kwargs)``. ``switch`` has hits recorded.
 
     Args:
         loader: whose ``__name__``, ``__qualname__`` and ``__module__`` to take on.
@@ -90,7 +95,8 @@ def build(
     prefix = "_warm_"
     while any(name.startswith(prefix) for name in taken):
         prefix = "_" + prefix
-    source = _source(signature, shape, prefix, first, flavour, is_async, bool(free.get("fresh")))
+    fresh = bool(free.get("fresh"))
+    source = _source(signature, shape, prefix, first, flavour, is_async, fresh)
     filename = f"<warm {loader.__module__}.{loader.__qualname__} #{next(_numbers)}>"
     codes = {
         code.co_name: code
@@ -102,6 +108,7 @@ def build(
     helpers |= dict(items=typed_items if shape.typed else frozen_items)
     cells |= {f"{prefix}{name}": types.CellType(value) for name, value in helpers.items()}
     cells[f"{prefix}clock"] = USE_CLOCK
+    cells[f"{prefix}record"] = record_cell = types.CellType(None)
     for name, part in shape.parts.items():
         cells[f"{prefix}part_{name}"] = types.CellType(part)
     hit = _function(codes["hit"], loader, signature, cells)
@@ -109,7 +116,23 @@ def build(
     bind = _function(codes["bind"], loader, bound, cells)
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
     weakref.finalize(hit, linecache.cache.pop, filename, None).atexit = False
-    return hit, bind
+    codes_by_name = {"hit": hit.__code__}
+
+    def switch(record: Callable[[Any], object] | None) -> None:
+        if record is not None and "recorded" not in codes_by_name:
+            recorded = _source(signature, shape, prefix, first, flavour, is_async, fresh, True)
+            [code] = [
+                code
+                for code in _nested(compile(recorded, filename, "exec"))
+                if code.co_name == "hit"
+            ]
+            codes_by_name["recorded"] = code.replace(
+                co_name=loader.__name__, co_qualname=loader.__qualname__
+            )
+        record_cell.cell_contents = record or record_cell.cell_contents
+        hit.__code__ = codes_by_name["hit" if record is None else "recorded"]
+
+    return hit, bind, switch
 
 
 def _types(values: tuple[Any, ...]) -> tuple[type, ...]:
@@ -159,6 +182,7 @@ def outer():
 
     {define} hit({signature}):
         nonlocal {_}clock
+        if 0: {_}record  # both codes must have the same free variables
 {preamble}\
         try:
             {_}entry = {look_up}
@@ -174,9 +198,10 @@ def outer():
 """
 _STAMP = """\
 {_}entry.used = {_}clock = {_}clock + 1
-{_}entry.hits += 1
+{_}entry.hits += 1{recording}
 return {_}value
 """
+_RECORDING = "; {_}record({_}entry.key)"
 _FRESH = "if {_}fresh({_}entry):\n"
 
 
@@ -188,9 +213,10 @@ def _source(
     flavour: str,
     is_async: bool,
     fresh: bool,
+    recorded: bool = False,
 ) -> str:
     key = _key_expression(shape, prefix)
-    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh"]
+    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh", "record"]
     names += ["sites", "id", *(f"part_{name}" for name in shape.parts)]
     words = dict(_=prefix, first=first, key=key)
     words |= dict(args=_args(shape.parameters), kwargs=_kwargs(shape.parameters))
@@ -199,6 +225,7 @@ def _source(
         # User code makes the key: once, and what it raises is the caller's to see.
         preamble = f"        {prefix}raw = {key}\n"
         words["key"] = f"{prefix}raw"
+    words["recording"] = _RECORDING.format_map(words) if recorded else ""
     stamp = _STAMP.format_map(words)
     if fresh:
         stamp = _FRESH.format_map(words) + _indented(stamp, 4)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import _scopes
 from ._cache import Cache
 from ._entry import Entry, HotEntries, Origin, RemovalCause
-from ._hotpath import Shape
+from ._hotpath import Shape, Switch
 from ._mapping import Teardown, as_teardown
 from ._process import janitor
 from ._sizes import SizeHint, file_size, parse_size
@@ -118,6 +118,15 @@ class Loader:
     def fresh(self) -> Callable[[Entry], bool] | None:
         """What a hit has to ask first, of a cache whose entries end; else None."""
         return self.cache._still_fresh if self.cache._store.deadlines is not None else None
+
+    def record_by(self, switch: Switch) -> None:
+        """Have hits recorded whenever the cache is."""
+        self._switch = switch  # which the store knows weakly
+        store = self.cache._store
+        with store.lock:
+            store.switches.add(switch)
+            if store.recording is not None:
+                switch(store.recording.hit)
 
     def request(
         self, site: Site, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

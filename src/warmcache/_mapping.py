@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -17,6 +18,7 @@ from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds
 from ._meter import Meter
 from ._order import Order, RankOrder, ScanOrder
 from ._process import close_at_exit, janitor
+from ._record import Recording
 from ._sizes import parse_size
 from ._steps import Context
 from ._store import Store
@@ -37,6 +39,7 @@ class CacheOptions(TypedDict, total=False):
     on_removal: Callable[[Removal], object] | None
     idle_ttl: float | None
     wait: float
+    record: str | os.PathLike[str] | None
 
 
 class CacheMapping(cachetools.Cache[K, V]):
@@ -63,6 +66,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         on_removal: Callable[[Removal], object] | None = None,
         idle_ttl: float | None = None,
         wait: float = 60.0,
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(_limit(maxsize), getsizeof)
         if idle_ttl is not None and not idle_ttl > 0:
@@ -76,6 +80,8 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._teardown = as_teardown(teardown)
         self._wait = wait
         self._open()
+        if record is not None:
+            Recording(self._store, record, lazily=True)
 
     def _open(self) -> None:
         """Set up an empty store."""
@@ -154,6 +160,8 @@ class CacheMapping(cachetools.Cache[K, V]):
             return _MISSING  # type: ignore[no-any-return]
         entry.used = tick()  # type: ignore[union-attr]
         entry.hits += 1  # type: ignore[union-attr]
+        if self._store.recording is not None:
+            self._store.recording.used(entry)  # type: ignore[arg-type]
         return value
 
     def __setitem__(self, key: K, value: V) -> None:

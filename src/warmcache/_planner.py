@@ -46,6 +46,8 @@ def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
             with store.lock:
                 if not counted:
                     entry.hits += 1
+                    if store.recording is not None:
+                        store.recording.used(entry)
                 entry.used = tick()
                 _heat(entry)
             return entry

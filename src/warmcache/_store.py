@@ -12,6 +12,7 @@ import math
 import sys
 import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
 from ._flight import CHAIN, Claim, Flight
 from ._meter import Meter, Remains
 from ._order import Deadlines, Order, Rank
+from ._record import Recording
 from ._signal import Signal
 from ._sizes import MIB, format_number, format_weight
 from .errors import CapacityError, ClosedError
@@ -92,6 +94,9 @@ class Store:
         self.teardown_failures = 0
         self.waits = 0
 
+        self.recording: Recording | None = None
+        self.switches: weakref.WeakSet[Any] = weakref.WeakSet()  # of the hit paths, for it
+
     # -- the ledger ---------------------------------------------------------------
 
     @property
@@ -161,6 +166,8 @@ class Store:
             self.order.add(entry)
         if self.deadlines is not None:
             self.deadlines.add(entry)
+        if self.recording is not None:
+            self.recording.stored(entry)
         if self._waiting:
             self.wake()
 
@@ -213,6 +220,8 @@ class Store:
             self.live_weight += change
             self.idle_weight += change
             self.committed += change
+        if self.recording is not None:
+            self.recording.stored(entry)
         if self._waiting:
             self.wake()
         return removed
@@ -274,6 +283,8 @@ class Store:
         """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
         entry.expires, entry.loaded = new.expires, new.loaded
         entry.base_uses += 1
+        if self.recording is not None:
+            self.recording.used(entry)
         if self.deadlines is not None:
             self.deadlines.renew(entry)
 

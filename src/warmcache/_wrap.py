@@ -41,13 +41,14 @@ def warm_function(target: Any, options: LoaderOptions, cache: Cache[Any, Any]) -
     loader = Loader(target, signature, options, cache)
     caller = AsyncCaller(loader, Site()) if loader.is_async else Caller(loader, Site())
     hit: Any
-    hit, loader.bind = build(
+    hit, loader.bind, switch = build(
         loader,
         signature,
         loader.shape,
         is_async=loader.is_async,
         free=dict(get=caller._site.hot.get, slow=caller.slow_call, fresh=loader.fresh),
     )
+    loader.record_by(switch)
     functools.update_wrapper(hit, target)
     for name in (*_API, "cache"):
         setattr(hit, name, getattr(caller, name))
@@ -85,7 +86,7 @@ class WarmMethod:
         if first.kind is first.VAR_POSITIONAL:
             raise TypeError(f"{target.__qualname__}() must name its first argument to be warm")
         self._loader = Loader(target, signature.replace(parameters=parameters[1:]), options, cache)
-        self._hit, self._loader.bind = build(
+        self._hit, self._loader.bind, switch = build(
             self._loader,
             signature,
             self._loader.shape,
@@ -94,6 +95,7 @@ class WarmMethod:
             is_async=self._loader.is_async,
             free=dict(sites=self._hot_by_id, id=id, slow=self._slow_call, fresh=self._loader.fresh),
         )
+        self._loader.record_by(switch)
         self._bound: Any = AsyncBound if self._loader.is_async else Bound
         if inspect.iscoroutinefunction(target) and hasattr(inspect, "markcoroutinefunction"):
             inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]

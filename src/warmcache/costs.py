@@ -86,7 +86,7 @@ class CostCache(_RememberingCache[K, V]):
         if not entry.weight:
             return math.inf
         history: HistoryOrder = self._store.order  # type: ignore[assignment]
-        return history.seconds(entry) / entry.weight * history.rate(entry)
+        return history.saved(entry) / entry.weight
 
 
 class AgingOrder(RankOrder):
@@ -150,8 +150,9 @@ class AgingOrder(RankOrder):
 
     def give_back(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self._kept[entry.key] = max(0, self._kept.get(entry.key, 0) - entry.uses)
-            self.add(entry)
+            before = max(0, self._kept.pop(entry.key, 0) - entry.uses)
+            self._residents[entry] = self._cost(entry), before
+            super().add(entry)
 
     def discard(self, entry: Entry, replaced: bool = False) -> None:
         super().discard(entry, replaced)
