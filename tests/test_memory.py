@@ -79,6 +79,35 @@ def test_a_value_weighs_what_the_allocator_grew_by_when_nothing_else_is_known() 
     assert_consistent(rig.cache)
 
 
+def test_a_value_of_which_nothing_is_known_goes_alone_the_next_time_too() -> None:
+    rig = Rig(budget=10 * GiB)
+    reserved: list[float] = []
+
+    @warm(cache=rig.cache)
+    def load() -> object:
+        reserved.append(rig.gib("loading"))
+        return object()
+
+    load()
+    load.evict()
+    load()
+    assert [10, 10] == reserved
+    assert [(0, None)] == [(entry.weight, entry.weighed_by) for entry in rig.cache.entries()]
+
+
+def test_what_a_machine_grew_by_is_not_taken_for_a_values_weight() -> None:
+    probe = FakeProbe(16 * GiB)
+    cache: HostMemoryCache[Any, Any] = HostMemoryCache(8 * GiB, probe=probe, poll=0)
+
+    @warm(cache=cache)
+    def load() -> object:
+        probe.foreign += GiB
+        return object()
+
+    load()
+    assert 0 == cache.currsize
+
+
 def test_what_is_seen_of_a_value_goes_before_growth_and_size_before_both() -> None:
     seen = dict(footprint=lambda model: Footprint(2 * GiB, (), ()))
     for options, size, weight, way in [

@@ -123,7 +123,8 @@ class MemoryMeter:
         name, weight = next(iter(ways.items()), (None, 0.0))
         entry.how.weighed_by = name
         self._compare(request, ways)
-        self._learned.note(request.key, weight, entry.how.seconds)
+        if name is not None:
+            self._learned.note(request.key, weight, entry.how.seconds)
         for outer in CHAIN.get():
             if isinstance(outer, Flight) and outer is not flight:
                 outer.inside += weight
@@ -142,7 +143,8 @@ class MemoryMeter:
         if not flight.disturbed:
             own = flight.inside
             ways.append(("allocator", _growth(before.allocated, self.probe.allocated(), own)))
-            ways.append(("device", _growth(before.used, self._used(), own)))
+            if self._exact:
+                ways.append(("device", _growth(before.used, self._used(), own)))
         return ways
 
     def _compare(self, request: Request, ways: dict[str, float]) -> None:
