@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 import warmcache
-from warmcache import caches, costs, errors, keys, policies, testing
+from warmcache import caches, costs, errors, keys, memory, policies, testing
 
 PACKAGE = Path(warmcache.__file__).parent
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
@@ -38,16 +38,19 @@ def test_all_is_what_is_public() -> None:
         for name, value in vars(warmcache).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert public - {"annotations"} == {*warmcache.__all__} - {"keys", "policies"}
+    public = (public | {*warmcache._LAZY}) - {"annotations", "TYPE_CHECKING", "Any"}
+    assert public == {*warmcache.__all__} - {"keys", "policies"}
 
 
-@pytest.mark.parametrize("module", [warmcache, caches, costs, errors, keys, policies, testing])
+@pytest.mark.parametrize(
+    "module", [warmcache, caches, costs, errors, keys, memory, policies, testing]
+)
 def test_all_is_sorted_and_names_what_is_there(module: ModuleType) -> None:
     assert sorted({*module.__all__}) == module.__all__
     assert [] == [name for name in module.__all__ if not hasattr(module, name)]
 
 
-@pytest.mark.parametrize("module", [caches, costs, errors])
+@pytest.mark.parametrize("module", [caches, costs, errors, memory])
 def test_caches_and_errors_are_exported_whole(module: ModuleType) -> None:
     assert {*module.__all__} <= {*warmcache.__all__}
 

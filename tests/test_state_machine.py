@@ -208,6 +208,7 @@ class Model(RuleBasedStateMachine):
             row = self.settle(weight, key, False)
             assert row is not None
         else:
+            self.expire()  # a lease looks at the clock, and so at all that has ended
             row.uses, row.used = row.uses + 1, self.tick()
         assert thing is row.thing
         row.leases.append(lease)

@@ -13,6 +13,9 @@ A map of the package, from the top down; imports point downwards only:
 ``_hotpath``       generates the code of a hit
 ``_named``         caches shared by name
 ``policies``       policies by name, over ``_registry``
+``memory``         caches whose limit is a device's memory
+``_measure``       what loads take of it, and whether it came back
+``_reclaim``       has free memory go back
 ``costs``          the policies that weigh load seconds: cost, GDSF
 ``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
 ``_cache``         ``Cache``: leases, eviction, looking
@@ -26,6 +29,11 @@ A map of the package, from the top down; imports point downwards only:
 ``_store``         entries and ledger under the lock
 ``_record``        writes down what is asked for, to be replayed
 ``_process``       the janitor thread, and the end of the process
+``_meter``         what a cache of real memory asks; what is left of a value
+``_referrers``     who holds an object, in words
+``_learned``       what loads took before
+``_oom``           how running out of memory looks
+``_pressure``      what to do about a device that runs full
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
 ``_history``       how often keys were used of late
@@ -34,10 +42,13 @@ A map of the package, from the top down; imports point downwards only:
 =================  ==============================================================
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
-``_clock``, ``_progress``, ``_traces``; and on top of it all ``cli`` and ``demo``.
+``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
+``_visible``, ``_sample``), ``_footprint`` and ``_devices``; and on top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from . import keys, policies
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
@@ -55,15 +66,27 @@ from .errors import (
     ClosedError,
     KeyingError,
     LoadCycleError,
+    ProbeUnavailable,
     WarmcacheError,
     WarmMissError,
 )
 from .keys import drop_if_equal
 
+if TYPE_CHECKING:
+    from .memory import (
+        AutoMemoryCache,
+        GPUMemoryCache,
+        HostMemoryCache,
+        MemoryCache,
+        devices_table,
+        retry_on_oom,
+    )
+
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncWarm",
+    "AutoMemoryCache",
     "Cache",
     "CacheInfo",
     "CacheOptions",
@@ -74,10 +97,14 @@ __all__ = [
     "EntryInfo",
     "FIFOCache",
     "GDSFCache",
+    "GPUMemoryCache",
+    "HostMemoryCache",
     "KeyingError",
     "LFUCache",
     "LRUCache",
     "LoadCycleError",
+    "MemoryCache",
+    "ProbeUnavailable",
     "RRCache",
     "Recording",
     "Registry",
@@ -90,10 +117,26 @@ __all__ = [
     "WarmMissError",
     "WarmcacheError",
     "cache",
+    "devices_table",
     "disabled",
     "drop_if_equal",
     "keys",
     "no_load",
     "policies",
+    "retry_on_oom",
     "warm",
 ]
+
+# Imported when first asked for: whoever caches no memory need not wait for it.
+_LAZY = (
+    *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
+    *("devices_table", "retry_on_oom"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from . import memory
+
+        return getattr(memory, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

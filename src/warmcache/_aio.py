@@ -130,7 +130,7 @@ async def _tear_down_one(
     try:
         with inside(entry):
             if pending is None:
-                pending = destroy(entry)
+                pending = destroy(store, entry)
             if pending is not None:
                 await pending
     except BaseException as raised:

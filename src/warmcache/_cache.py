@@ -197,6 +197,7 @@ class Cache(CacheMapping[K, V]):
             leases=len(entry.holds),
             state=entry.state.value,
             tags=entry.tags,
+            weighed_by=entry.how.weighed_by,
         )
 
     def stats(self) -> Stats:
@@ -218,4 +219,5 @@ class Cache(CacheMapping[K, V]):
                 loading=store.reserved,
                 retired=store.retired_weight,
                 dying=store.dying_weight,
+                zombies=store.zombie_weight,
             )

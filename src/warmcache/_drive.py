@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 from ._entry import Entry
 from ._flight import inside
+from ._meter import Remains
+from ._referrers import referrers
+from ._sizes import format_weight
 from ._steps import Call, Launch, Load, Plan, Step, TearDown
 from ._store import Store
 
@@ -67,10 +70,11 @@ def tear_down(store: Store, entries: Iterable[Entry]) -> list[Exception]:
     for entry in entries:
         error: BaseException | None = None
         pending: Awaitable[object] | None = None
-        if entry.how.finish is not None or entry.how.origin.teardown is not None:
+        how = entry.how
+        if store.meter is not None or how.finish is not None or how.origin.teardown is not None:
             try:
                 with inside(entry):
-                    pending = destroy(entry)
+                    pending = destroy(store, entry)
             except BaseException as raised:
                 error = raised
         if pending is not None:
@@ -85,8 +89,10 @@ def tear_down(store: Store, entries: Iterable[Entry]) -> list[Exception]:
     return failures
 
 
-def destroy(entry: Entry) -> Awaitable[object] | None:
+def destroy(store: Store, entry: Entry) -> Awaitable[object] | None:
     """Run the user's teardown; return what is still to be awaited, if anything."""
+    if store.meter is not None:
+        entry.how.remains = store.meter.remains(entry)
     if entry.how.finish is not None:
         pending = entry.how.finish()
     elif entry.how.origin.teardown is not None:
@@ -101,34 +107,91 @@ def bury(
 ) -> BaseException | None:
     """Drop the value, give its memory back, free its room, tell the listener.
 
+    Where memory is metered and not back yet, the room stays taken; see settle().
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
     raised = [] if error is None else [error]
     if error is not None:
         text = defused(error)
         log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
-    watch = _weakly(entry.value) if store.reclaim is not None else None
+    watch = weakly(entry.value) if store.reclaim is not None else None
+    remains, entry.how.remains = entry.how.remains, None
     del entry.value
     if entry.how.finish is not None:
         entry.how.finish = None
     if store.reclaim is not None:
-        raised += _reclaim(store.reclaim, watch)
-    with store.lock:
-        removal = store.bury(entry, failed=bool(raised))
+        alive = remains.living if remains is not None else watch
+        raised += _reclaim(store.reclaim, alive)
     failures += [each for each in raised if isinstance(each, Exception)]
+    if store.meter is None or remains is None or remains.confirmed():
+        raised += _record(store, entry, failed=bool(raised))
+    else:
+        with store.lock:
+            store.lingering[entry] = remains, bool(raised)
+        store.meter.linger()
+    return next((each for each in raised if not isinstance(each, Exception)), None)
+
+
+def _record(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
+    """Free the room of ``entry`` and tell the listener; return what that raised."""
+    with store.lock:
+        removal = store.bury(entry, failed)
     if store.listener is not None:
         try:
             store.listener(removal)
         except BaseException as trouble:
             log.error("listener failed on %r:\n%s", removal, defused(trouble))
-            raised.append(trouble)
-    return next((each for each in raised if not isinstance(each, Exception)), None)
+            return [trouble]
+    return []
 
 
-def _reclaim(reclaim: Callable[[], object], watch: weakref.ref[Any] | None) -> list[BaseException]:
+def settle(store: Store) -> None:
+    """Free the room of what has come back since its teardown; give up what does not.
+
+    What somebody still holds then is a zombie: it stays charged until it dies.
+    """
+    with store.lock:
+        lingering, zombies = list(store.lingering.items()), list(store.zombies)
+    for remains in zombies:
+        left = remains.left()
+        with store.lock:
+            if remains in store.zombies:
+                store.charge_zombie(remains, left)
+    for entry, (remains, failed) in lingering:
+        confirmed = remains.confirmed()
+        if not confirmed and not remains.overdue():
+            continue
+        left = 0 if confirmed else remains.left()
+        with store.lock:
+            if store.lingering.pop(entry, None) is None:
+                continue  # another thread was faster
+            for other, _ in store.lingering.values():
+                other.another_came_back(remains.weight if confirmed else 0)
+            if left:
+                store.charge_zombie(remains, left)
+        if not confirmed:
+            _complain(remains, left)
+        _record(store, entry, failed=failed)
+
+
+def _complain(remains: Remains, left: float) -> None:
+    key, weight = repr(remains.key), format_weight(remains.weight)
+    if left:
+        log.warning(
+            "%s was torn down, but %s of its %s are still held, by %s; they stay charged "
+            "until that lets go",
+            *(key, format_weight(left), weight, referrers(remains.held())),
+        )
+    else:
+        log.warning("%s was torn down, but the device does not show its %s back", key, weight)
+
+
+def _reclaim(
+    reclaim: Callable[[], object], alive: Callable[[], object] | None
+) -> list[BaseException]:
     """Give memory back; collect first if somebody still holds the value. What it raised."""
     try:
-        if watch is not None and watch() is not None:
+        if alive is not None and alive():
             gc.collect()
         reclaim()
     except BaseException as trouble:
@@ -137,7 +200,7 @@ def _reclaim(reclaim: Callable[[], object], watch: weakref.ref[Any] | None) -> l
     return []
 
 
-def _weakly(value: Any) -> weakref.ref[Any] | None:
+def weakly(value: Any) -> weakref.ref[Any] | None:
     try:
         return weakref.ref(value)
     except TypeError:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
+    from ._meter import Remains
+
 # One clock of uses for the whole process. Every use stamps its entry with the next
 # tick, which is all that recency needs. It is a bare closure cell so that the
 # generated hit paths can share and advance it without a call (see _hotpath.py).
@@ -79,6 +81,8 @@ class EntryInfo:
     ``age``, ``idle`` and ``load_seconds`` are seconds. ``idle`` never overstates: a use
     on the hit path leaves a stamp, not a time, so it is dated when the cache next
     looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
+    ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
+    ``"footprint"``, ``"allocator"`` or ``"device"``.
     """
 
     key: Hashable
@@ -90,6 +94,7 @@ class EntryInfo:
     leases: int
     state: str
     tags: frozenset[str] = frozenset()
+    weighed_by: str | None = None
 
 
 class Hold:
@@ -142,7 +147,7 @@ class HotEntries(dict[Any, "Entry"]):
 class Loaded:
     """How a value came to be: from where, in which time, and what only loaded ones have."""
 
-    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "seconds")
+    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "remains", "seconds", "weighed_by")
 
     def __init__(
         self,
@@ -159,6 +164,8 @@ class Loaded:
         self.loop = loop  # where an asynchronous teardown has to run
         self.hot = hot
         self.hot_key = hot_key
+        self.weighed_by: str | None = None  # what a meter took the weight from
+        self.remains: Remains | None = None  # what a meter watches of it after its teardown
 
 
 class Entry:

@@ -17,12 +17,30 @@ class Flight:
     for, and a teardown of its own key. Along these edges a cycle is found.
     """
 
-    __slots__ = ("blocked_on", "done", "entry", "error", "hold", "joined", "key", "weight")
+    __slots__ = (
+        "blocked_on",
+        "disturbed",
+        "done",
+        "elastic",
+        "entry",
+        "error",
+        "hold",
+        "inside",
+        "joined",
+        "key",
+        "loading",
+        "weight",
+    )
 
     def __init__(self, key: Hashable, hold: Hold) -> None:
         self.key = key
         self.hold = hold
         self.weight: float = 0  # reserved so far
+        self.elastic = False  # whether that was a guess, of which loads inside may take
+        # For a meter: whether it has begun to load, whether another load allocates
+        # meanwhile, and what the loads that it asked for itself weigh.
+        self.loading = self.disturbed = False
+        self.inside: float = 0
         self.joined: list[Hold] = [hold]
         self.blocked_on: list[Flight | Entry] = []
         self.done = Signal()
@@ -60,12 +78,17 @@ def inside(link: Flight | Entry) -> Iterator[None]:
 
 
 class Claim:
-    """A wish for room: ``owed`` once victims were condemned for it."""
+    """A wish for room; ``owed`` is what victims condemned for it are making.
 
-    __slots__ = ("carried", "key", "owed", "weight")
+    With ``alone``, nobody knows how much it takes: it gets all that is free, once that
+    is ``weight``, or as much as idle entries can make.
+    """
 
-    def __init__(self, key: Hashable, weight: float) -> None:
+    __slots__ = ("alone", "carried", "key", "owed", "weight")
+
+    def __init__(self, key: Hashable, weight: float, *, alone: bool = False) -> None:
         self.key = key
         self.weight = weight
-        self.owed = False
+        self.alone = alone
+        self.owed: float = 0
         self.carried = 0  # uses that the entry it replaces leaves to its successor

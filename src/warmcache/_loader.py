@@ -16,7 +16,7 @@ from ._entry import Entry, HotEntries, Origin, RemovalCause
 from ._hotpath import Shape, Switch
 from ._mapping import Teardown, as_teardown
 from ._process import janitor
-from ._sizes import parse_size
+from ._sizes import SizeHint, file_size, parse_size
 from ._steps import Request
 from .errors import WarmMissError
 from .keys import CallKey, checked_parts, frozen
@@ -35,6 +35,7 @@ class LoaderOptions:
     key: Any = None
     typed: bool = False
     size: float | str | Callable[[Any], float | str] | None = None
+    size_hint: SizeHint | None = None
     validate: Callable[[Any], object] | None = None
     tags: Iterable[str] = ()
     version: Hashable = None
@@ -97,6 +98,8 @@ class Loader:
         self.weight: float | None = None
         if options.size is not None and not callable(options.size):
             self.weight = parse_size(options.size)
+        if options.size_hint is not None and not callable(options.size_hint):
+            file_size(options.size_hint)
         parameters = self.signature.parameters
         self.shape = Shape(
             parameters=list(parameters.values()),
@@ -142,7 +145,9 @@ class Loader:
             origin=self.origin,
             load=functools.partial(self._produce, *args, **kwargs),
             weight=weight,
+            hint=self._hint(args, kwargs) if self.options.size_hint is not None else None,
             weigh=size if callable(size) else cache._weigh,
+            sized=callable(size) or cache._sized,
             expires=cache._expires,
             validate=self.options.validate,
             # A value to validate must be held meanwhile: its hits take the slow path.
@@ -150,6 +155,12 @@ class Loader:
             hot_key=raw,
             may_load=not _scopes.loading_forbidden_here(),
         )
+
+    def _hint(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+        """Return what a load may well take: said outright, or as the size of a file."""
+        hint = self.options.size_hint
+        assert hint is not None
+        return file_size(hint(*args, **kwargs) if callable(hint) else hint)
 
     def key(self, site: Site, raw: Any) -> tuple[CallKey, Any]:
         """Return the cache's key for a raw one, and what stands in it for ``raw``."""

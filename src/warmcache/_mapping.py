@@ -15,6 +15,7 @@ import cachetools
 from . import _room
 from ._drive import run, tear_down
 from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
+from ._meter import Meter
 from ._order import Order, RankOrder, ScanOrder
 from ._process import close_at_exit, janitor
 from ._record import Recording
@@ -84,7 +85,8 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     def _open(self) -> None:
         """Set up an empty store."""
-        self._unit_weight = self.getsizeof is cachetools.Cache.getsizeof
+        self._sized = self.getsizeof is not cachetools.Cache.getsizeof
+        self._unit_weight = not self._sized
         self._store = store = Store(
             limit=self.maxsize,
             order=self._new_order(),
@@ -94,6 +96,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             reclaim=self._reclaim,
             listener=self._on_removal,
             tears_down=self._teardown is not None,
+            meter=self._new_meter(),
         )
         self._live = store.live
         self._origin = Origin(type(self).__name__, self._teardown)
@@ -120,6 +123,10 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     def _new_order(self) -> Order:
         return ScanOrder() if self.drifts else RankOrder()
+
+    def _new_meter(self) -> Meter | None:
+        """Return what measures the memory behind the weights; None: they are just numbers."""
+        return None
 
     def rank(self, entry: Entry) -> Any:
         """Return the rank of ``entry``: of the idle entries, the lowest goes first.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable
+from typing import Any
 
 from ._entry import Entry, Hold, Loaded, RemovalCause, State, seconds_between, tick
 from ._flight import CHAIN, Claim, Flight, inside
-from ._room import release, room
+from ._room import release, relieve, room
 from ._scopes import hot_paths_off
 from ._sizes import parse_size
 from ._steps import Call, Context, Launch, Load, Plan, Request, TearDown, Wait
 from ._store import Store
 from .errors import CapacityError, LoadCycleError, WarmMissError
+
+_TRIES = 3  # of a load that runs out of memory
 
 
 def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
@@ -154,7 +157,11 @@ def fly(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     store = cache.store
     try:
         yield from _after_teardown_of(store, request.key)
-        yield from room(cache, Claim(request.key, request.weight or 0), flight=flight)
+        if store.meter is None:
+            claim = Claim(request.key, request.weight or request.hint or 0)
+        else:
+            claim = store.meter.claim(store, request)
+        yield from room(cache, claim, flight=flight)
         yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
@@ -180,24 +187,16 @@ def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
 
 def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     store = cache.store
-    began = store.timer()
-    with inside(flight):
-        value, finish, loop = yield Load(request)
-    ended = store.timer()
-    seconds = seconds_between(began, ended)
-    how = Loaded(request.origin, seconds, finish, loop, request.hot, request.hot_key)
-    entry = Entry(request.key, value, flight.weight, how, ended)
-    del value, finish
+    before = store.meter.begin(store, flight) if store.meter is not None else None
+    entry = yield from _loaded(cache, request, flight)
     try:
         with inside(flight):
-            entry.expires = yield Call(lambda: request.expires(entry.key, entry.value, ended))
-            size = request.weight
-            if size is None:
-                size = yield Call(lambda: request.weigh(entry.value))
-        if request.weight is None:
-            weight = parse_size(size)
-            yield from room(cache, Claim(request.key, weight), flight=flight)
-            entry.weight = weight
+            now = entry.loaded_at
+            entry.expires = yield Call(lambda: request.expires(entry.key, entry.value, now))
+        if store.meter is not None:
+            yield from _measure(cache, request, flight, entry, before)
+        elif request.weight is None:
+            yield from _weigh(cache, request, flight, entry)
         yield from _publish(store, entry, flight)
     except BaseException as error:
         cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
@@ -206,6 +205,72 @@ def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
             store.turn_away(entry, cause)
         yield TearDown([entry])
         raise
+
+
+def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[Entry]:
+    """Load; where that ran out of metered memory, make room and try again, twice at most."""
+    store = cache.store
+    tries = _TRIES
+    while True:
+        tries -= 1
+        lacked: float | None = None
+        began = store.timer()
+        try:
+            with inside(flight):
+                value, finish, loop = yield Load(request)
+        except Exception as error:
+            if store.meter is None or (lacked := store.meter.lacked(error)) is None:
+                raise
+            if not tries:
+                with store.lock:
+                    error.add_note(store.ledger())
+                raise
+        else:
+            ended = store.timer()
+            seconds = seconds_between(began, ended)
+            how = Loaded(request.origin, seconds, finish, loop, request.hot, request.hot_key)
+            return Entry(request.key, value, flight.weight, how, ended)
+        # Out here the error is gone, and with its frames what they had allocated.
+        if not (yield from relieve(cache, lacked, RemovalCause.PRESSURE)):
+            tries = min(tries, 1)
+        yield Call(store.flush)
+
+
+def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
+    """Ask what a loaded value weighs, and make room for what was not reserved."""
+    store = cache.store
+    with inside(flight):
+        size = yield Call(lambda: request.weigh(entry.value))
+    weight = parse_size(size)
+    if weight > store.limit:
+        with store.lock:
+            raise store.refusal(Claim(request.key, weight))
+    if weight > flight.weight:
+        yield from room(cache, Claim(request.key, weight - flight.weight), flight=flight)
+    with store.lock:
+        store.recharge(flight, weight)
+    entry.weight = weight
+
+
+def _measure(
+    cache: Context, request: Request, flight: Flight, entry: Entry, before: Any
+) -> Plan[None]:
+    """Charge a loaded value with what it takes; idle victims make up what was not reserved.
+
+    The memory is taken already: waiting for a lease to end would not give any back.
+    """
+    store, meter = cache.store, cache.store.meter
+    assert meter is not None
+    with inside(flight):
+        weight = yield Call(lambda: meter.weigh(store, request, flight, entry, before))
+    with store.lock:
+        if weight > store.limit:
+            raise store.refusal(Claim(request.key, weight))
+        store.recharge(flight, weight)
+        entry.weight = weight
+        debt = store.committed - store.dying_weight - store.limit
+    if debt > store.slack:
+        yield from relieve(cache, debt, RemovalCause.SIZE)
 
 
 def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:

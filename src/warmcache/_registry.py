@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +33,7 @@ class Registry(Generic[F]):
         check: called with what is to be registered; raises TypeError to refuse it.
         group: an entry point group whose entry points are registered too, loaded
             when first asked for. A name registered here wins over an entry point.
+        lazy: names to ``"module:attribute"``, imported when first asked for.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Registry(Generic[F]):
         *,
         check: Callable[[Any], None] | None = None,
         group: str | None = None,
+        lazy: Mapping[str, str] | None = None,
     ) -> None:
         self._kind = kind
         self._check = check
         self._group = group
+        self._lazy = dict(lazy or {})
         self._factories: dict[str, F] = {}
         self._forgotten: set[str] = set()  # names of entry points
         self._lock = threading.Lock()
@@ -64,8 +68,8 @@ class Registry(Generic[F]):
             if self._check is not None:
                 self._check(factory)
             with self._lock:
-                if name in self._factories and not override:
-                    taken = self._factories[name]
+                if name in {*self._factories, *self._lazy} and not override:
+                    taken = self._factories.get(name) or self._lazy[name]
                     raise ValueError(
                         f"{self._kind} {name!r} is registered already, as {taken!r}; "
                         f"pass override=True to replace it"
@@ -82,21 +86,26 @@ class Registry(Generic[F]):
             raise ValueError(self._unknown(name))
         with self._lock:
             self._factories.pop(name, None)
+            self._lazy.pop(name, None)
             self._forgotten.add(name)
 
     def names(self) -> list[str]:
         """Return all names, those of entry points included, sorted."""
-        return sorted({*self._factories, *self._entry_points()})
+        return sorted({*self._factories, *self._lazy, *self._entry_points()})
 
     def get(self, name: str) -> F:
         """Return the factory called ``name``. Raises ValueError when there is none."""
         factory = self._factories.get(name)
         if factory is not None:
             return factory
-        point = self._entry_points().get(name)
-        if point is None:
-            raise ValueError(self._unknown(name))
-        factory = point.load()
+        if name in self._lazy:
+            module, _, attribute = self._lazy[name].partition(":")
+            factory = getattr(importlib.import_module(module), attribute)
+        else:
+            point = self._entry_points().get(name)
+            if point is None:
+                raise ValueError(self._unknown(name))
+            factory = point.load()
         if self._check is not None:
             self._check(factory)
         with self._lock:  # another thread may have been faster

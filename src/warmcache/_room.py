@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, tick
-from ._flight import Claim, Flight
-from ._steps import Context, Plan, TearDown, Wait
+from ._flight import CHAIN, Claim, Flight
+from ._steps import Call, Context, Plan, TearDown, Wait
 from ._store import Store
+
+_LOOK = 0.25  # seconds after which to look at the device again
 
 # -- making room -------------------------------------------------------------------
 
@@ -27,8 +29,11 @@ def room(
         with store.lock:
             raise store.refusal(claim)
     deadline: float | None = None
+    meter = store.meter
     try:
         while True:
+            if meter is not None:
+                yield Call(lambda: meter.look(store))
             with store.lock:
                 store.check_open()
                 granted, doomed, blocked = _make_room(cache, claim, flight, replacing)
@@ -39,6 +44,8 @@ def room(
                         deadline = time.monotonic() + cache.wait
                         store.waits += 1
                     timeout = _patience(cache, claim, flight, deadline, blocked)
+                    if meter is not None:  # nobody tells us what others give back
+                        timeout = _LOOK if timeout is None else min(timeout, _LOOK)
                     change = store.change()
             if doomed:
                 yield TearDown(doomed)
@@ -58,15 +65,19 @@ def _make_room(
     if doomed:
         return False, doomed, False
     old = store.live.get(claim.key) if replacing else None
-    if old is None and claim.weight <= store.free + store.slack:
+    _borrow(store, claim)
+    weight = _least(store, claim) if claim.alone else claim.weight
+    if old is None and weight <= store.free + store.slack:
+        if claim.alone:
+            claim.weight = max(weight, store.free)
         store.reserve(claim, flight)
         return True, [], False
-    demand = store.owed + (0 if claim.owed else claim.weight)
+    demand = store.owed + (0 if claim.owed else weight)
     short = demand - store.free - store.dying_weight
     if old is None and short <= store.slack:  # another thread is mid-teardown; its room is coming
         return False, [], False
     if short > store.idle_weight + store.slack:
-        return False, [], True
+        return False, [], short > store.idle_weight + store.elastic_weight + store.slack
     gain = old.weight if old is not None and not old.holds else 0
     victims, passed = store.victims(short - gain, cache.rank, old)
     claim.carried = 0 if old is None or passed else old.uses
@@ -74,11 +85,27 @@ def _make_room(
         doomed.append(old)
     doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
     if not claim.owed:
-        claim.owed = True
-        store.owed += claim.weight
+        claim.owed = weight
+        store.owed += weight
     if old is not None and not doomed:  # it was leased and is only retired
         return _make_room(cache, claim, flight, replacing)
     return False, doomed, False
+
+
+def _least(store: Store, claim: Claim) -> float:
+    """Return the room to make for a load of which nobody knows how much it takes."""
+    possible = store.free + store.idle_weight + store.dying_weight
+    return min(claim.weight, max(possible, claim.weight / 4))
+
+
+def _borrow(store: Store, claim: Claim) -> None:
+    """Take room from the loads that this one is part of, where theirs was a guess."""
+    for link in CHAIN.get():
+        if isinstance(link, Flight) and link.elastic and store.flights.get(link.key) is link:
+            part = min(link.weight, claim.weight - store.free)
+            if part > 0:
+                link.weight -= part
+                store.unreserve(part)
 
 
 def _patience(
@@ -183,6 +210,23 @@ def evict_victims(cache: Context, count: int) -> Plan[list[Removal]]:
     finally:
         yield TearDown(doomed)
     return removals
+
+
+def relieve(cache: Context, weight: float, cause: RemovalCause) -> Plan[float]:
+    """Remove idle entries, lowest rank first, until they make up ``weight``.
+
+    One goes if that is 0, for nobody knows. Returns what they weighed, which is less
+    when too little is idle.
+    """
+    store = cache.store
+    with store.lock:
+        first = store.order.take(cache.rank)
+        victims = [] if first is None else [first]
+        if first is not None and weight > first.weight:
+            victims, _ = store.victims(weight, cache.rank, first=first)
+        doomed = [entry for entry in victims if store.condemn(entry, cause)]
+    yield TearDown(doomed)
+    return sum(entry.weight for entry in doomed)
 
 
 def close(store: Store) -> Plan[list[Exception]]:

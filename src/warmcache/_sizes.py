@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+SizeHint: TypeAlias = float | str | os.PathLike[str] | Callable[..., float | str | os.PathLike[str]]
 
 MIB = 2**20
 _UNITS = {"": 1, "B": 1}
@@ -32,6 +38,21 @@ def parse_size(size: float | str) -> float:
     if math.isnan(size) or size < 0:
         raise ValueError(f"a size must not be negative, got {size!r}")
     return size
+
+
+def file_size(size: float | str | os.PathLike[str]) -> float:
+    """Return ``size`` as bytes, where a path means the size of its file or folder.
+
+    Raises:
+        ValueError: it is neither a size nor a path.
+        OSError: there is nothing at the path.
+    """
+    if not isinstance(size, os.PathLike):
+        return parse_size(size)
+    path = Path(size)
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
 
 
 def format_weight(weight: float) -> str:

@@ -15,9 +15,10 @@ class Stats:
 
     ``load_seconds`` is what loads have cost, ``saved_seconds`` what hits would have
     cost as loads. ``waits`` counts how often a caller waited: for another's load or
-    for room. ``live + loading + retired + dying`` is the weight committed: entries
-    to be had, room reserved by loads, removed entries that are still leased, and
-    entries whose teardown is running.
+    for room. ``live + loading + retired + dying + zombies`` is the weight committed:
+    entries to be had, room reserved by loads, removed entries that are still leased,
+    entries whose teardown is running or whose memory is not back yet, and, in memory
+    caches, what was torn down while somebody kept holding it.
     """
 
     hits: int
@@ -32,6 +33,7 @@ class Stats:
     loading: float
     retired: float
     dying: float
+    zombies: float
 
 
 class CacheInfo(NamedTuple):

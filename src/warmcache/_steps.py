@@ -66,14 +66,18 @@ Plan: TypeAlias = Generator[Step, Any, T]
 class Request:
     """What one call of a loader asks for.
 
-    ``weight`` is None when only the value can tell; then ``weigh`` is asked.
+    ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
+    load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
+    said how to weigh.
     """
 
     key: Hashable
     origin: Origin
     load: Callable[[], Any]
     weight: float | None
+    hint: float | None
     weigh: Callable[[Any], Any]
+    sized: bool
     expires: Callable[[Hashable, Any, Any], Any]
     validate: Callable[[Any], object] | None
     hot: HotEntries | None

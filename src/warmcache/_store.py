@@ -7,6 +7,7 @@ and ``_room.py``; this file only moves entries from one state to the next and ke
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import threading
@@ -18,9 +19,11 @@ from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
 from ._flight import CHAIN, Claim, Flight
+from ._meter import Meter, Remains
 from ._order import Deadlines, Order, Rank
 from ._record import Recording
 from ._signal import Signal
+from ._sizes import MIB, format_number, format_weight
 from .errors import CapacityError, ClosedError
 
 _SIZE, _REPLACED, _GONE = RemovalCause.SIZE, RemovalCause.REPLACED, State.GONE
@@ -30,8 +33,10 @@ class Store:
     """Entries and ledger of one cache. Every method wants ``lock`` held.
 
     The ledger: ``committed`` is the weight of everything that is alive or has a
-    promise of room: live entries, reserved loads, entries retired under a lease
-    and entries being torn down. Nothing starts to load unless it fits beside that.
+    promise of room: live entries, reserved loads, entries retired under a lease,
+    entries being torn down, and zombies: values that were torn down and that somebody
+    still holds. Nothing starts to load unless it fits beside that. With a ``meter``
+    it must also fit into what the device has ``available``, as last looked.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Store:
         reclaim: Callable[[], object] | None,
         listener: Callable[[Removal], object] | None,
         tears_down: bool,
+        meter: Meter | None = None,
     ) -> None:
         # Re-entrant, for a finalizer that the garbage collector happens to run in
         # here may well ask this very cache for something.
@@ -58,8 +64,10 @@ class Store:
         self.listener = listener
         self.deadlines = Deadlines(self._deadline) if timed or idle_ttl is not None else None
         self.closed = False
+        self.meter = meter
         # Whether anybody would notice entries that merely vanish.
-        self.tears_down = tears_down or reclaim is not None or listener is not None
+        told = reclaim is not None or listener is not None
+        self.tears_down = tears_down or told or meter is not None
 
         self.live: dict[Hashable, Entry] = {}
         self.flights: dict[Hashable, Flight] = {}
@@ -70,6 +78,10 @@ class Store:
         self.committed: float = 0
         self.retired_weight: float = 0
         self.dying_weight: float = 0
+        self.lingering: dict[Entry, tuple[Remains, bool]] = {}  # torn down, not yet back
+        self.zombies: list[Remains] = []
+        self.zombie_weight: float = 0
+        self.available: float = math.inf
         self.owed: float = 0  # room that condemned entries are making for claims
         self._waiting: list[Signal] = []
 
@@ -90,29 +102,51 @@ class Store:
     @property
     def reserved(self) -> float:
         """What loads under way, and values about to be stored, were promised."""
-        return self.committed - self.live_weight - self.retired_weight - self.dying_weight
+        gone = self.retired_weight + self.dying_weight + self.zombie_weight
+        return self.committed - self.live_weight - gone
 
     @property
     def free(self) -> float:
-        return self.limit - self.committed
+        """What may be promised. Nobody knows how much of a reservation is in use already."""
+        return min(self.limit - self.committed, self.available - self.reserved)
+
+    @property
+    def elastic_weight(self) -> float:
+        """What loads of unknown weight hold; most of it comes back as they end."""
+        return sum(flight.weight for flight in self.flights.values() if flight.elastic)
 
     def reserve(self, claim: Claim, flight: Flight | None = None) -> None:
         """Grant ``claim``: its weight is committed from now on."""
         self.committed += claim.weight
         if flight is not None:
             flight.weight += claim.weight
+            flight.elastic = claim.alone
         self.settle(claim)
 
     def settle(self, claim: Claim) -> None:
         """Whatever became of ``claim``, nothing is owed to it any more."""
         if claim.owed:
-            claim.owed = False
-            self.owed -= claim.weight
+            self.owed -= claim.owed
+            claim.owed = 0
             self.wake()
 
     def unreserve(self, weight: float) -> None:
         self.committed -= weight
         self.wake()
+
+    def ledger(self) -> str:
+        """Return the sums in words."""
+        size = format_weight if self.limit >= MIB else format_number
+        sums = {
+            "live": self.live_weight,
+            "reserved by loads": self.reserved,
+            "retired under a lease": self.retired_weight,
+            "being torn down": self.dying_weight,
+            "torn down but still held": self.zombie_weight,
+        }
+        text = ", ".join(f"{size(weight)} {what}" for what, weight in sums.items() if weight)
+        text = f"warmcache: of {size(self.limit)}: {text or 'nothing committed'}"
+        return text if self.available == math.inf else f"{text}; {size(self.available)} available"
 
     # -- entries ------------------------------------------------------------------
 
@@ -266,6 +300,33 @@ class Store:
             self.retired_weight += weight - entry.weight
         entry.weight = weight
         self.wake()
+
+    def recharge(self, flight: Flight, weight: float) -> None:
+        """Charge a load with what it turned out to weigh, whatever was reserved for it."""
+        self.committed += weight - flight.weight
+        flight.weight = weight
+        flight.elastic = False
+        self.wake()
+
+    def charge_zombie(self, remains: Remains, left: float) -> None:
+        """Charge for what is still alive of a value that was torn down."""
+        if remains not in self.zombies:
+            self.zombies.append(remains)
+            remains.charged = 0
+        change = left - remains.charged
+        remains.charged = left
+        self.zombie_weight += change
+        self.committed += change
+        if not left:
+            self.zombies.remove(remains)
+        if change < 0:
+            self.wake()
+
+    def flush(self) -> None:
+        """Give back what nobody holds any more. Without the lock: it runs user code."""
+        gc.collect()
+        if self.reclaim is not None:
+            self.reclaim()
 
     def _start_dying(self, entry: Entry) -> None:
         entry.state = State.DYING
@@ -438,12 +499,14 @@ class Store:
             for flight in self.flights.values()
             if flight.weight
         ]
+        holders += [f"{zombie.key!r} torn down, but still held outside" for zombie in self.zombies]
         return CapacityError(
             claim.key,
             needed=claim.weight,
             free=self.free,
             leased=self.committed - self.idle_weight,
             limit=self.limit,
+            available=self.available,
             holders=holders,
             own=own,
         )

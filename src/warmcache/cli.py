@@ -1,7 +1,7 @@
 """The ``warmcache`` command.
 
-Exit codes: 0, all went well; 1, a check failed; 2, it was asked for something it
-cannot do; 130, it was interrupted.
+Exit codes: 0, all went well; 1, a check failed or there is no GPU; 2, it was asked for
+something it cannot do; 130, it was interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
+from ._devices import survey
 from ._simulate import Budget, simulate
 from ._sizes import parse_size
 from .demo import DemoError, Options, run
@@ -34,6 +35,12 @@ budgets, and prints what each would have paid in load seconds, and what to take.
 CSV, or CSV in .gz, with t_s and key for each request, in columns of these names, and
 size_bytes and load_s, in the same file or by key in NAME_objects.csv beside it, as
 @warm(record=...) and cache.record(...) write it."""
+
+_DEVICES = """\
+Lists this machine's GPUs: how torch numbers them under CUDA_VISIBLE_DEVICES and
+CUDA_DEVICE_ORDER ("-": it does not see it), their UUIDs, and what the driver says of
+their memory; then the memory of this machine, or what its container may use of it.
+The exit code is 1 if there is no GPU."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,8 +95,9 @@ def _parser() -> _Parser:
         "--policy",
         default=default.policy,
         metavar="NAME",
-        help="what goes first: lru, lfu, fifo, rr, or another registered policy that "
-        "needs no more than a maxsize (%(default)s)",
+        help="what goes first: auto (on the GPU if there is one), cost, gdsf, lru, lfu, "
+        "fifo, rr, or another registered policy that needs no more than a maxsize "
+        "(%(default)s)",
     )
     demo.add_argument(
         "--seed",
@@ -112,7 +120,37 @@ def _parser() -> _Parser:
         metavar="FOLDER",
         help="where the picture goes (%(default)s)",
     )
+    devices = commands.add_parser(
+        "devices", help="list GPUs and what is free on them", description=_DEVICES
+    )
+    devices.set_defaults(run=_devices)
+    devices.add_argument(
+        "--torch",
+        action="store_true",
+        help="ask torch too, though that takes some hundred MiB of every GPU meanwhile",
+    )
     return parser
+
+
+def _devices(chosen: argparse.Namespace) -> int:
+    unasked = _ask_torch() if chosen.torch else None
+    found = survey()
+    sys.stdout.write(f"{found.text}\n")
+    for problem in (found.problem, unasked):
+        if problem is not None:
+            sys.stderr.write(f"warmcache devices: {problem}\n")
+    return 0 if found.problem is None and unasked is None else 1
+
+
+def _ask_torch() -> str | None:
+    """Have torch initialise CUDA; return why it cannot."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+
+        torch.cuda.init()
+    except (ImportError, AssertionError, RuntimeError) as error:
+        return f"torch cannot be asked: {str(error).splitlines()[0]}"
+    return None
 
 
 def _demo(chosen: argparse.Namespace) -> int:

@@ -7,13 +7,15 @@
     ├── LoadCycleError    (RuntimeError)  a load waits, in the end, for itself
     ├── WarmMissError     (LookupError)   not warm, and loading was forbidden
     ├── ClosedError       (RuntimeError)  the cache is closed
-    └── KeyingError       (TypeError)     an argument cannot be part of a key
+    ├── KeyingError       (TypeError)     an argument cannot be part of a key
+    └── ProbeUnavailable  (RuntimeError)  a device's memory cannot be read
 
 A loader's own exception is never wrapped: it reaches the caller as it is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 from ._sizes import MIB, format_number, format_weight
@@ -23,6 +25,7 @@ __all__ = [
     "ClosedError",
     "KeyingError",
     "LoadCycleError",
+    "ProbeUnavailable",
     "WarmMissError",
     "WarmcacheError",
 ]
@@ -44,6 +47,8 @@ class CapacityError(WarmcacheError, ValueError):
         free: weight that was free.
         leased: weight held by leases and by loads under way.
         limit: the cache's ``maxsize``.
+        available: what the device has left beside the headroom; infinity where the
+            cache does not look.
         holders: who holds what, one text each.
         own: whether only the asking thread or task could have given the room.
     """
@@ -56,6 +61,7 @@ class CapacityError(WarmcacheError, ValueError):
         free: float,
         leased: float,
         limit: float,
+        available: float = math.inf,
         holders: Sequence[str] = (),
         own: bool = False,
     ) -> None:
@@ -64,6 +70,7 @@ class CapacityError(WarmcacheError, ValueError):
         self.free = free
         self.leased = leased
         self.limit = limit
+        self.available = available
         self.holders = tuple(holders)
         self.own = own
         super().__init__(key)
@@ -74,7 +81,9 @@ class CapacityError(WarmcacheError, ValueError):
         text = f"{self.key!r} needs {size(self.needed)} of {size(self.limit)}"
         if self.needed > self.limit:
             return f"{text}: more than the whole cache; raise its maxsize"
-        text += f"; {size(self.free)} free, {size(self.leased)} in use"
+        text += f"; {size(max(self.free, 0))} free, {size(self.leased)} in use"
+        if self.available < self.limit:
+            text += f", {size(max(self.available, 0))} available on the device"
         if self.holders:
             text += ": " + ", ".join(self.holders)
         if self.own:
@@ -87,6 +96,7 @@ class CapacityError(WarmcacheError, ValueError):
             free=self.free,
             leased=self.leased,
             limit=self.limit,
+            available=self.available,
             holders=self.holders,
             own=self.own,
         )
@@ -114,3 +124,20 @@ class ClosedError(WarmcacheError, RuntimeError):
 
 class KeyingError(WarmcacheError, TypeError):
     """An argument cannot be part of a key: an array, or something unhashable."""
+
+
+class ProbeUnavailable(WarmcacheError, RuntimeError):  # noqa: N818 - it names a state
+    """The memory of a device cannot be read.
+
+    Attributes:
+        reason: why not.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(reason, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}"

@@ -26,7 +26,14 @@ def _check(policy: Any) -> None:
 
 
 registry: Registry[type[caches.Cache[Any, Any]]] = Registry(
-    "policy", check=_check, group="warmcache.policies"
+    "policy",
+    check=_check,
+    group="warmcache.policies",
+    lazy={  # few need them, and they take a while to import
+        "auto": "warmcache.memory:AutoMemoryCache",
+        "gpu": "warmcache.memory:GPUMemoryCache",
+        "ram": "warmcache.memory:HostMemoryCache",
+    },
 )
 register = registry.register
 unregister = registry.unregister

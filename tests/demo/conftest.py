@@ -12,9 +12,10 @@ from warmcache.demo._spec import Answer, Spec
 class FakeModel:
     """A model that knows whether it was closed, and fails when it is used after that."""
 
-    def __init__(self, name, weight, loaded, closed):
+    def __init__(self, name, weight, loaded, closed, device):
         self._name, self._weight, self._closed = name, weight, closed
         self._open = True
+        assert "cpu" == device
         loaded.append(name)
 
     def weigh(self):

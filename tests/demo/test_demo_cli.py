@@ -36,13 +36,14 @@ def test_a_bad_value_ends_with_2_and_one_line_that_names_the_option(
 
 def test_an_unknown_policy_is_answered_with_those_that_exist(capsys):
     exit_code("demo", "--policy", "lruu")
-    assert "did you mean 'lru'? There are: cost, fifo, gdsf, " in capsys.readouterr().err
+    assert "did you mean 'lru'? There are: auto, cost, fifo, gdsf, " in capsys.readouterr().err
 
 
 def test_a_policy_that_needs_more_is_answered_with_those_that_do_not(capsys):
     exit_code("demo", "--policy", "ttl")
     assert (
-        "needs more than a maxsize: ttl. The demo can use: cost, fifo, " in capsys.readouterr().err
+        "needs more than a maxsize: ttl. The demo can use: auto, cost, fifo, "
+        in capsys.readouterr().err
     )
 
 

@@ -65,11 +65,11 @@ def test_the_rehearsal_asks_every_model_and_is_not_part_of_the_run(outcome):
 
 
 def test_what_a_load_raises_ends_the_run_and_the_cache_is_closed(zoo, specs):
-    def broken():
+    def broken(device):
         raise OSError("no such weights")
 
     loads = iter([specs[0].load, *[broken] * 1000])  # the rehearsal's is the first
-    specs[0] = dataclasses.replace(specs[0], load=lambda: next(loads)())
+    specs[0] = dataclasses.replace(specs[0], load=lambda device: next(loads)(device))
     with pytest.raises(OSError, match="no such weights"):
         _run.perform(OPTIONS, specs)
     assert sorted(zoo.loaded) == sorted(zoo.closed)

@@ -50,7 +50,7 @@ FORMS = {
 class Tokenizer:
     """Makes tokens of sentences, for any form. It weighs what its file does."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
         self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(_FOLDER))
         self._lock = threading.Lock()  # its padding is set anew by every call
 
@@ -74,14 +74,15 @@ def tokenizer_weight() -> int:
 class Encoder:
     """One form of the model: tokens in, a vector per sentence out."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, device: str) -> None:
         layers = {} if form.layers is None else {"num_hidden_layers": form.layers}
         # Always read as fp32 and converted here: asked for another type, transformers
         # changes torch's default type for all threads while it loads.
         model = transformers.AutoModel.from_pretrained(
             str(_FOLDER), dtype=torch.float32, add_pooling_layer=False, **layers
         )
-        self._model: Any = _converted(model.eval(), form)
+        self._model: Any = _converted(model.eval(), form).to(device)
+        self._device = device
 
     def weigh(self) -> int:
         return _weight(self._model)
@@ -91,11 +92,12 @@ class Encoder:
 
     def embed(self, tokens: Any) -> Vectors:
         """Return the mean of each sentence's token vectors, as unit vectors (rows)."""
+        tokens = tokens.to(self._device)
         with torch.inference_mode():
             states = self._model(**tokens).last_hidden_state.float()
             mask = tokens["attention_mask"].unsqueeze(-1).float()
             means = (states * mask).sum(1) / mask.sum(1)
-            vectors: Vectors = torch.nn.functional.normalize(means, dim=1).numpy()
+            vectors: Vectors = torch.nn.functional.normalize(means, dim=1).cpu().numpy()
         return vectors
 
 

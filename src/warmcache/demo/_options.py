@@ -19,7 +19,7 @@ class Options:
 
     requests: int = 250
     budget: int = 160 * 2**20
-    policy: str = "lru"
+    policy: str = "auto"
     seed: int = 0
     threads: int = 4
     out: Path = Path("warmcache-demo")
@@ -52,7 +52,7 @@ def _missing(name: str) -> list[str]:
         for parameter in parameters
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        and parameter.name != "maxsize"
+        and parameter.name not in ("maxsize", "budget")
     ]
 
 

@@ -29,13 +29,15 @@ class Server:
     ) -> None:
         self.specs = specs
         self.journal = journal
+        of_memory = issubclass(policies.get(policy), warmcache.MemoryCache)
         self.cache: Cache[Hashable, Model] = policies.create(
             policy,
-            maxsize=budget,
+            **{"budget" if of_memory else "maxsize": budget},
             teardown="close",
             reclaim=trimmer(),
             on_removal=journal.removed,
         )
+        self.device = getattr(self.cache, "device", None) or "cpu"
         self._loading = threading.Lock()
         self._loaders = {spec.name: self._loader(spec) for spec in specs}
         self._answers = {spec.name: spec.answer for spec in specs}
@@ -52,7 +54,7 @@ class Server:
             # transformers builds a model under switches that are the whole process's.
             with self._loading:
                 began = self.journal.now()
-                model = spec.load()
+                model = spec.load(self.device)
                 self.journal.loaded(name, began, model.weigh())
             return model
 

@@ -19,8 +19,9 @@ _WINDOW = 512  # samples that the model judges at a time
 class Detector:
     """Finds where somebody speaks."""
 
-    def __init__(self) -> None:
-        self._model: Any = silero_vad.load_silero_vad()
+    def __init__(self, device: str) -> None:
+        self._model: Any = silero_vad.load_silero_vad().to(device)
+        self._device = device
         self._lock = threading.Lock()  # the model remembers what it has just heard
 
     def weigh(self) -> int:
@@ -33,7 +34,7 @@ class Detector:
     def find(self, wave: Wave) -> list[tuple[float, float]]:
         """Return the spans, in seconds, in which speech is the more likely."""
         with self._lock, torch.inference_mode():
-            chances = self._model.audio_forward(torch.from_numpy(wave), RATE)[0].tolist()
+            chances = self._model.audio_forward(self._put(wave), RATE)[0].tolist()
         spans: list[tuple[float, float]] = []
         for index, chance in enumerate(chances):
             if chance > 0.5:
@@ -42,6 +43,9 @@ class Detector:
                     start = spans.pop()[0]
                 spans.append((start, end))
         return spans
+
+    def _put(self, wave: Wave) -> Any:
+        return torch.from_numpy(wave).to(self._device)
 
 
 def detector_weight() -> int:

@@ -40,6 +40,7 @@ class Answer:
 class Spec:
     """A model: its name, its weight in bytes, how to load it, how to serve with it.
 
+    ``load`` is called with the name of torch's device that it goes to.
     ``answer`` is asked with a function that leases any model by name, and with the
     request's own source of chance; it is None for what no request names. ``claim``
     says what right answers show. ``needs`` are the others that an answer leases too.
@@ -47,7 +48,7 @@ class Spec:
 
     name: str
     weight: int
-    load: Callable[[], Model]
+    load: Callable[[str], Model]
     answer: Callable[[Lease, random.Random], Answer] | None = None
     claim: str = ""
     needs: tuple[str, ...] = ()

@@ -1,0 +1,45 @@
+"""Who holds an object, in words for a log line."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import types
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+_FEW = 4
+
+
+def referrers(objects: Sequence[Any]) -> str:
+    """Return the types of what refers to ``objects``, a module's variables by name.
+
+    Frames of this package and ``objects`` themselves are no answer.
+    """
+    ours = {id(objects), *map(id, objects)}
+    names: Counter[str] = Counter()
+    for one in objects[:_FEW]:
+        for holder in gc.get_referrers(one):
+            if id(holder) not in ours and not _of_this_package(holder):
+                names[_named(holder, one)] += 1
+    found = [name for name, _ in names.most_common(_FEW)]
+    return ", ".join(found) or "something the garbage collector cannot see, such as a C library"
+
+
+def _of_this_package(holder: Any) -> bool:
+    return isinstance(holder, types.FrameType) and holder.f_globals.get("__name__", "").startswith(
+        f"{__package__}."
+    )
+
+
+def _named(holder: Any, held: Any) -> str:
+    if isinstance(holder, types.FrameType):
+        return f"a frame of {holder.f_code.co_qualname}()"
+    if isinstance(holder, dict):
+        for module in list(sys.modules.values()):
+            variables = getattr(module, "__dict__", None)
+            if variables is holder:
+                names = [name for name, value in list(variables.items()) if value is held]
+                return f"{module.__name__}.{names[0] if names else '?'}"
+    return f"a {type(holder).__qualname__}"

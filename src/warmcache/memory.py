@@ -1,0 +1,484 @@
+"""Caches whose limit is real memory: a GPU's, the machine's own, or that of any probe."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial, wraps
+from os import PathLike
+from typing import Any, ParamSpec, TypeVar, Unpack
+
+from . import _devices, _room
+from ._devices import DeviceReport
+from ._drive import run, tear_down
+from ._entry import Entry, RemovalCause, seconds_between
+from ._footprint import Footprint, footprint
+from ._learned import Learned
+from ._mapping import CacheOptions
+from ._measure import MemoryMeter
+from ._oom import lacked
+from ._pressure import Act, Pressure
+from ._process import janitor
+from ._reclaim import empty_gpu_cache, trim_heap
+from ._sizes import parse_size
+from .costs import CostCache
+from .probes import HostProbe, Probe, ProbeUnavailable, TorchProbe
+
+__all__ = [
+    "AutoMemoryCache",
+    "GPUMemoryCache",
+    "HostMemoryCache",
+    "MemoryCache",
+    "devices_table",
+    "retry_on_oom",
+]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LINGER = 0.02  # seconds between looks at what has not come back
+_HEADROOM = 2**30  # bytes, or a twentieth of a small device
+_RETRIES = 2
+
+log = logging.getLogger("warmcache")
+
+
+class MemoryOptions(CacheOptions, total=False):
+    """The options that every memory cache takes; see :class:`MemoryCache`."""
+
+    headroom: float | str | None
+    high: float
+    low: float
+    poll: float
+    min_residency: float
+    confirm: float
+    learn: str | PathLike[str] | None
+    timer: Callable[[], Any]
+
+
+def _unseen(value: Any) -> None:
+    """Return None, for nothing can be seen of any value."""
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A memory, and what can be done with it besides reading.
+
+    ``footprint`` returns what a value holds there, or None where that cannot be seen;
+    ``give_back`` has free memory go back to it; ``exact`` says whether its figures show
+    single loads and teardowns, as those of a machine that does a thousand things beside
+    them do not; ``name`` is what torch calls it.
+    """
+
+    probe: Probe
+    name: str | None = None
+    footprint: Callable[[Any], Footprint | None] = _unseen
+    give_back: Callable[[], object] = _nothing
+    exact: bool = True
+
+
+class MemoryCache(CostCache[K, V]):
+    """A cache of values that share one device's memory; the base of the two below.
+
+    Nothing starts to load before there is room for it: by the ledger of what this cache
+    has committed, which may not exceed ``budget``, and by what the device has available
+    beside ``headroom``. What a load will take is known from ``size=``, from earlier
+    loads of the same key, or from ``size_hint=``; else it is guessed to be the mean of
+    what is resident, or the load goes alone. What it has taken is ``size=``, else what
+    the value is seen to hold, else what the allocator or the device grew by.
+
+    The room of what was torn down is free once its memory is back. What somebody still
+    holds after ``confirm`` seconds is a zombie: it stays charged until it dies, and a
+    warning says who holds it.
+
+    A watcher looks at the device every ``poll`` seconds. When more than ``high`` of it is
+    in use twice running, it has the allocator return its reserve and then tears down idle
+    entries, one by one, until ``low`` is in use. It stops when that does not help.
+
+    Args:
+        budget: the most memory to hold: bytes, ``"20GiB"``, or a fraction of the device
+            (a float up to 1.0); by default ``high`` of it.
+        getsizeof: returns the bytes of a value, asked once, when it is stored.
+        headroom: memory to leave free for activations and the like: bytes, text or a
+            fraction; by default 1 GiB, or a twentieth of a device smaller than 20 GiB.
+        high: the fraction of the device in use above which idle entries go.
+        low: the fraction at which that ends.
+        poll: seconds between the watcher's looks; 0 for no watcher.
+        min_residency: seconds for which the watcher leaves a loaded entry alone.
+        confirm: seconds to wait for the memory of what was torn down.
+        learn: a file that keeps what loads have taken from one run to the next.
+        probe: what reads the device.
+        footprint: returns what a value holds there, see :class:`Footprint`, or None
+            where that cannot be seen.
+        give_back: has free memory go back to the device, after each teardown.
+        timer: the clock of ages and times to live.
+        options: those of every :class:`Cache`.
+
+    Raises:
+        ProbeUnavailable: the device cannot be read.
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        probe: Probe,
+        footprint: Callable[[Any], Footprint | None] = _unseen,
+        give_back: Callable[[], object] = _nothing,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        self._begin(Device(probe, None, footprint, give_back), budget, getsizeof, **options)
+
+    def _begin(
+        self,
+        device: Device,
+        budget: float | str | None,
+        getsizeof: Callable[[V], float] | None,
+        *,
+        headroom: float | str | None = None,
+        high: float = 0.90,
+        low: float = 0.80,
+        poll: float = 1.0,
+        min_residency: float = 10.0,
+        confirm: float = 2.0,
+        learn: str | PathLike[str] | None = None,
+        timer: Callable[[], Any] = time.monotonic,
+        **options: Unpack[CacheOptions],
+    ) -> None:
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"0 < low <= high <= 1 must hold, got low={low!r}, high={high!r}")
+        for name, seconds in dict(poll=poll, min_residency=min_residency, confirm=confirm).items():
+            if not seconds >= 0:
+                raise ValueError(f"{name} must not be negative, got {seconds!r}")
+        self._device = device
+        total = device.probe.sample().total
+        usual = _HEADROOM if total is None else min(_HEADROOM, total / 20)
+        self._headroom = _share("headroom", usual if headroom is None else headroom, total)
+        self._low, self._poll, self._confirm = low, poll, confirm
+        self._min_residency = min_residency
+        self._pressure = Pressure(high, low, poll, confirm)
+        self._learned = Learned(learn, _circumstances(device.probe))
+        options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
+        budget = _share("budget", high if budget is None else budget, total)
+        self._setup(budget, getsizeof, timer, **options)
+        _caches[id(self)] = self
+        self._watch()
+
+    __warm_options__ = (*MemoryOptions.__annotations__, *CacheOptions.__annotations__)
+
+    def _open(self) -> None:
+        super()._open()
+        self._unit_weight = False
+
+    def _new_meter(self) -> MemoryMeter:
+        return MemoryMeter(
+            self._device.probe,
+            self._device.footprint,
+            headroom=self._headroom,
+            low=self._low,
+            patience=self._confirm,
+            learned=self._learned,
+            exact=self._device.exact,
+            # Nothing the store holds may hold the cache, or its end would go unnoticed.
+            linger=partial(_look_soon, weakref.ref(self)),
+        )
+
+    @property
+    def device(self) -> str | None:
+        """What torch calls the device, ``"cuda:0"`` or ``"cpu"``; None where it has no name."""
+        return self._device.name
+
+    @property
+    def probe(self) -> Probe:
+        """What reads the device."""
+        return self._device.probe
+
+    @property
+    def budget(self) -> float:
+        """The most bytes to hold; the same as ``maxsize``."""
+        return self.maxsize
+
+    @property
+    def headroom(self) -> float:
+        """The bytes of the device that loads leave free."""
+        return self._headroom
+
+    def _weigh(self, value: V) -> float:
+        if self._sized:
+            return super()._weigh(value)
+        seen = self._device.footprint(value)
+        return seen.nbytes if seen is not None else 0
+
+    def device_report(self) -> DeviceReport:
+        """Return what is warm here, for :func:`devices_table`."""
+        with self._store.lock:
+            entries, held = len(self._live), self._store.live_weight
+        return DeviceReport(type(self).__name__, self.probe.name, entries, held, self.budget)
+
+    # -- making room ---------------------------------------------------------------
+
+    def relieve(self, nbytes: float | str) -> float:
+        """Tear down idle entries until they make up ``nbytes``; return what they weighed.
+
+        At least one goes, the one of lowest rank first. Leased entries stay. What the
+        allocator has in reserve is given back, too.
+        """
+        wanted = parse_size(nbytes)
+        freed = run(_room.relieve(self._context(), wanted, RemovalCause.PRESSURE), self._store)
+        self._store.flush()
+        return freed
+
+    def expire_now(self) -> float | None:
+        """Look at the device and at what has ended; return the seconds to the next look."""
+        self._expire()
+        store = self._store
+        meter = store.meter
+        if meter is not None and (store.lingering or store.zombies):
+            meter.look(store)
+        if self._poll:
+            self._mind_the_pressure()
+        waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
+        if self._poll:
+            waits.append(self._pressure.next_look())
+        if store.lingering:
+            waits.append(_LINGER)
+        return min(waits, default=None)
+
+    def _watch(self) -> None:
+        if self._poll and not self._store.closed:
+            janitor.watch(self, self._pressure.next_look())
+        super()._watch()
+
+    def _mind_the_pressure(self) -> None:
+        sample = self._device.probe.sample()
+        if sample.total is None or sample.free is None:
+            return
+        now, used, known = time.monotonic(), sample.total - sample.free, self._pressure.foreign
+        act = self._pressure.look(now, sample.total, used)
+        if self._pressure.foreign and not known:
+            log.warning(
+                "%s is %.0f %% full, but not by what is cached here: evicting gave nothing back",
+                *(self.probe.name, 100 * used / sample.total),
+            )
+        if act is Act.FLUSH:
+            self._store.flush()
+        elif act is Act.EVICT:
+            victim = self._condemn_idle()
+            if victim is None:
+                self._pressure.nothing_idle(now)
+            else:
+                self._pressure.evicted(now, victim.weight, used)
+                tear_down(self._store, [victim])
+
+    def _condemn_idle(self) -> Entry | None:
+        """Remove the idle entry of lowest rank that has been resident long enough."""
+        store = self._store
+        with store.lock:
+            now = self._timer()
+            idle = [
+                entry
+                for entry in store.live.values()
+                if not entry.holds and seconds_between(entry.loaded_at, now) >= self._min_residency
+            ]
+            for victim in store.order.listing(idle, self.rank)[:1]:
+                store.condemn(victim, RemovalCause.PRESSURE)
+                return victim
+        return None
+
+
+class GPUMemoryCache(MemoryCache[K, V]):
+    """A :class:`MemoryCache` of what lies in one GPU's memory.
+
+    Args:
+        budget: the most memory to hold, see :class:`MemoryCache`.
+        getsizeof: returns the bytes of a value.
+        device: the GPU: its index as torch counts it, or its UUID.
+        probe: what reads it, instead of a :class:`~warmcache.probes.TorchProbe`.
+        options: those of :class:`MemoryCache`.
+
+    Raises:
+        ProbeUnavailable: there is no such GPU, or no driver; it says what to do.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        device: int | str = 0,
+        probe: Probe | None = None,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        self._begin(_gpu(device, probe), budget, getsizeof, **options)
+
+
+class HostMemoryCache(MemoryCache[K, V]):
+    """A :class:`MemoryCache` of what lies in the machine's own memory.
+
+    The limits of containers (cgroups) count as the machine's.
+
+    Args:
+        budget: the most memory to hold, see :class:`MemoryCache`.
+        getsizeof: returns the bytes of a value.
+        probe: what reads it, instead of a :class:`~warmcache.probes.HostProbe`.
+        options: those of :class:`MemoryCache`.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        probe: Probe | None = None,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        self._begin(_host(probe), budget, getsizeof, **options)
+
+
+class AutoMemoryCache(MemoryCache[K, V]):
+    """A :class:`GPUMemoryCache` where there is a GPU, else a :class:`HostMemoryCache`.
+
+    Which of the two is logged, once a process.
+
+    Args:
+        budget: the most memory to hold, see :class:`MemoryCache`.
+        getsizeof: returns the bytes of a value.
+        device: the GPU, if there is one.
+        options: those of :class:`MemoryCache`.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        device: int | str = 0,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        try:
+            found = _gpu(device, None)
+        except ProbeUnavailable as error:
+            _say_once(f"no GPU ({error.reason}): policy 'auto' goes by the machine's memory")
+            found = _host(None)
+        self._begin(found, budget, getsizeof, **options)
+
+
+_caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+def devices_table() -> str:
+    """Return a table of this machine's GPUs and memory, as ``warmcache devices`` prints it.
+
+    It has, too, what each memory cache of this process holds.
+    """
+    return _devices.devices_table(list(_caches.values()))
+
+
+# -- devices -----------------------------------------------------------------------
+
+
+def _gpu(device: int | str, probe: Probe | None) -> Device:
+    found = TorchProbe(device) if probe is None else probe
+    index = device if isinstance(device, int) else None
+
+    def seen(value: Any) -> Footprint | None:
+        return footprint(value, _name(getattr(found, "index", index)))
+
+    return Device(found, _name(index), seen, empty_gpu_cache)
+
+
+def _name(index: int | None) -> str:
+    return "cuda" if index is None else f"cuda:{index}"
+
+
+def _host(probe: Probe | None) -> Device:
+    found = HostProbe() if probe is None else probe
+    return Device(found, "cpu", partial(footprint, device="cpu"), trim_heap, exact=False)
+
+
+def _circumstances(probe: Probe) -> str:
+    """Return on what the size of a load depends besides its key."""
+    torch = sys.modules.get("torch")
+    return f"{probe.name}; torch {getattr(torch, '__version__', 'not loaded')}"
+
+
+def _share(what: str, size: float | str, total: int | None) -> float:
+    """Return a size as bytes; a float up to 1.0 is a fraction of ``total``."""
+    try:
+        number = parse_size(size)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+    if not isinstance(size, float) or size > 1:
+        return number
+    if total is None:
+        raise ValueError(f"{what} must be in bytes: the size of the device is not known")
+    return int(number * total)
+
+
+def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) -> None:
+    if own is not None:
+        own()
+    give_back()
+
+
+def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]]) -> None:
+    cache = reference()
+    if cache is not None:
+        janitor.watch(cache, _LINGER)
+
+
+_said: set[str] = set()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        log.warning("%s", text)
+
+
+# -- memory that user code lacks ---------------------------------------------------
+
+
+def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate what may run out of the memory that ``cache`` keeps things warm in.
+
+    What it lacked is made up by idle entries, and it is called again, twice at most; the
+    last failure is raised. The function must bear being called again.
+
+    ::
+
+        @warmcache.retry_on_oom(load.cache)
+        def infer(batch): ...
+    """
+    if not isinstance(cache, MemoryCache):
+        raise TypeError(f"retry_on_oom() takes a memory cache, got {cache!r}")
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def retrying(*args: P.args, **kwargs: P.kwargs) -> R:
+            for _ in range(_RETRIES):
+                try:
+                    return function(*args, **kwargs)
+                except Exception as error:
+                    wanted = lacked(error)
+                    if wanted is None:
+                        raise
+                # Out here the error and the frames it held are gone.
+                cache.relieve(wanted)
+            return function(*args, **kwargs)
+
+        return retrying
+
+    return decorate
