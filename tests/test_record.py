@@ -294,6 +294,27 @@ def test_a_cache_that_is_collected_ends_its_recording_and_nothing_is_lost(tmp_pa
     assert recording not in _record._running
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_loader_that_is_dropped_takes_its_cache_along_at_once(
+    recorded: bool, tmp_path: Path
+) -> None:
+    @warm
+    def load(n: int) -> Value:
+        return Value()
+
+    gone = weakref.ref(load.cache)
+    load(1)
+    gc.disable()
+    try:
+        if recorded:
+            with load.cache.record(tmp_path / "trace.csv"):
+                load(1)
+        del load
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_a_cache_is_recorded_once_at_a_time(tmp_path: Path) -> None:
     cache = warmcache.LRUCache[int, int](2)
     with cache.record(tmp_path / "one.csv"):

@@ -116,21 +116,19 @@ def build(
     bind = _function(codes["bind"], loader, bound, cells)
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
     weakref.finalize(hit, linecache.cache.pop, filename, None).atexit = False
-    codes_by_name = {"hit": hit.__code__}
+    names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
+    known = {False: hit.__code__}  # by whether hits are recorded
+    function = weakref.ref(hit)  # it owns, in a roundabout way, the switch
 
     def switch(record: Callable[[Any], object] | None) -> None:
-        if record is not None and "recorded" not in codes_by_name:
-            recorded = _source(signature, shape, prefix, first, flavour, is_async, fresh, True)
-            [code] = [
-                code
-                for code in _nested(compile(recorded, filename, "exec"))
-                if code.co_name == "hit"
-            ]
-            codes_by_name["recorded"] = code.replace(
-                co_name=loader.__name__, co_qualname=loader.__qualname__
-            )
-        record_cell.cell_contents = record or record_cell.cell_contents
-        hit.__code__ = codes_by_name["hit" if record is None else "recorded"]
+        if record is not None and True not in known:
+            text = _source(signature, shape, prefix, first, flavour, is_async, fresh, True)
+            nested = _nested(compile(text, filename, "exec"))
+            known[True] = next(c for c in nested if c.co_name == "hit").replace(**names)
+        here = function()
+        if here is not None:
+            record_cell.cell_contents = record or record_cell.cell_contents
+            here.__code__ = known[record is not None]
 
     return hit, bind, switch
 
