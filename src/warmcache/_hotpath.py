@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import builtins
 import inspect
-import linecache
 import types
 import weakref
 from collections.abc import Callable, Mapping
@@ -97,7 +96,8 @@ def build(
         prefix = "_" + prefix
     fresh = bool(free.get("fresh"))
     source = _source(signature, shape, prefix, first, flavour, is_async, fresh)
-    filename = f"<warm {loader.__module__}.{loader.__qualname__} #{next(_numbers)}>"
+    # Not in "<...>", for then linecache would not ask the namespace for the source.
+    filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     codes = {
         code.co_name: code
         for code in _nested(compile(source, filename, "exec"))
@@ -111,11 +111,9 @@ def build(
     cells[f"{prefix}record"] = record_cell = types.CellType(None)
     for name, part in shape.parts.items():
         cells[f"{prefix}part_{name}"] = types.CellType(part)
-    hit = _function(codes["hit"], loader, signature, cells)
+    hit = _function(codes["hit"], loader, signature, cells, source)
     bound = signature.replace(parameters=shape.parameters)
-    bind = _function(codes["bind"], loader, bound, cells)
-    linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
-    weakref.finalize(hit, linecache.cache.pop, filename, None).atexit = False
+    bind = _function(codes["bind"], loader, bound, cells, source)
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
     known = {False: hit.__code__}  # by whether hits are recorded
     function = weakref.ref(hit)  # it owns, in a roundabout way, the switch
@@ -133,6 +131,21 @@ def build(
     return hit, bind, switch
 
 
+class _Source:
+    """What tracebacks and debuggers ask for the text of a generated function (PEP 302).
+
+    So nothing has to be put into ``linecache`` and, worse, taken out again: that would
+    be while the garbage collector runs, and somebody may just then be iterating over it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_source(self, name: str) -> str:
+        """Return the source of the function whose namespace this is in."""
+        return self._text
+
+
 def _types(values: tuple[Any, ...]) -> tuple[type, ...]:
     return tuple(map(type, values))
 
@@ -147,9 +160,14 @@ def _function(
     loader: Any,
     signature: inspect.Signature,
     cells: Mapping[str, types.CellType],
+    source: str,
 ) -> types.FunctionType:
     code = code.replace(co_name=loader.__name__, co_qualname=loader.__qualname__)
-    namespace = {"__builtins__": builtins, "__name__": loader.__module__}
+    namespace = {
+        "__builtins__": builtins,
+        "__name__": loader.__module__,
+        "__loader__": _Source(source),
+    }
     closure = tuple(cells[name] for name in code.co_freevars)
     parameters = signature.parameters.values()
     keyword_only = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}

@@ -105,23 +105,30 @@ class Meter(Protocol):
 
     def look(self, store: Store) -> None:
         """Bring what ``store`` knows of the device up to date."""
+        ...
 
     def claim(self, store: Store, request: Request) -> Claim:
         """Return the room that a load should have before it starts."""
+        ...
 
     def begin(self, store: Store, flight: Flight) -> Any:
         """Return what :meth:`weigh` has to know of the time before a load."""
+        ...
 
     def weigh(
         self, store: Store, request: Request, flight: Flight, entry: Entry, before: Any
     ) -> float:
         """Return what a loaded value weighs."""
+        ...
 
     def lacked(self, error: BaseException) -> float | None:
         """Return the bytes that a load lacked, 0 if nobody knows; None: it failed otherwise."""
+        ...
 
     def remains(self, entry: Entry) -> Remains:
         """Return what to watch of a value that is about to be torn down."""
+        ...
 
     def linger(self) -> None:
         """Have :meth:`look` called soon and again, for something has not come back."""
+        ...

@@ -38,7 +38,7 @@ def _named(holder: Any, held: Any) -> str:
         return f"a frame of {holder.f_code.co_qualname}()"
     if isinstance(holder, dict):
         for module in list(sys.modules.values()):
-            variables = getattr(module, "__dict__", None)
+            variables: dict[str, Any] = getattr(module, "__dict__", {})
             if variables is holder:
                 names = [name for name, value in list(variables.items()) if value is held]
                 return f"{module.__name__}.{names[0] if names else '?'}"
