@@ -202,6 +202,7 @@ def test_what_a_contender_cannot_do_is_a_dash(timing: ModuleType, report: Module
 # -- policies -----------------------------------------------------------------------
 
 
+@pytest.mark.traces
 def test_the_page_of_policies_is_what_the_command_writes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.policies", "--out", str(tmp_path)]
     command += ["--traces", "azfunc2019_100apps"]

@@ -31,6 +31,7 @@ SECONDS = {
 }
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize(("name", "policy"), MISSES)
 def test_lru_and_fifo_miss_exactly_what_libcachesim_misses(name: str, policy: str) -> None:
     assert MISSES[name, policy] == [paid(name, policy, share).misses for share in SHARES]

@@ -64,6 +64,7 @@ def test_figures_are_those_of_the_replay(capsys: Any) -> None:
         assert f"{outcome.evictions:,}" == row[-1]
 
 
+@pytest.mark.traces
 def test_the_how_to_shows_what_it_prints(capsys: Any) -> None:
     path = TRACES / "azfunc2019_100apps.csv.gz"
     assert 0 == simulate(path, "--budget", "10%,20%,30%,40%", "--policy", "lru,gdsf,cost")
