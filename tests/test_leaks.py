@@ -241,3 +241,11 @@ def test_a_hit_adds_no_reference() -> None:
     for _ in range(100):
         load("a")
     assert before == sys.getrefcount(model)
+
+
+def test_what_needs_no_teardown_goes_with_its_loader() -> None:
+    load = warm(lambda: Model())
+    value = weakref.ref(load())
+    load()  # a hit, from the hit path
+    del load
+    assert value() is None

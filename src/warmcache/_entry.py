@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 import types
+import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,8 @@ class Loaded:
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
         self.loop = loop  # where an asynchronous teardown has to run
-        self.hot = hot
+        # Weakly, or an entry and its hit path would wait for the garbage collector.
+        self.hot = None if hot is None else weakref.ref(hot)
         self.hot_key = hot_key
         self.weighed_by: str | None = None  # what a meter took the weight from
         self.remains: Remains | None = None  # what a meter watches of it after its teardown

@@ -143,10 +143,11 @@ def _still_valid(store: Store, request: Request, entry: Entry, hold: Hold) -> Pl
 def _heat(entry: Entry) -> None:
     """Put a live entry on its loader's hit path (called with the lock held)."""
     how = entry.how
-    if how.hot is not None and entry.state is State.LIVE:
-        how.hot[how.hot_key] = entry
+    hot = how.hot() if how.hot is not None else None
+    if hot is not None and entry.state is State.LIVE:
+        hot[how.hot_key] = entry
         if hot_paths_off():  # a scope began just now, and may have emptied it before
-            how.hot.pop(how.hot_key, None)
+            hot.pop(how.hot_key, None)
 
 
 # -- loading -----------------------------------------------------------------------

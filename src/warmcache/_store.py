@@ -210,8 +210,8 @@ class Store:
             change -= gone.weight
             del live[gone.key]  # the successor of ``old`` comes last
             gone.state = _GONE
-            if gone.how.hot is not None:
-                gone.how.hot.pop(gone.how.hot_key, None)
+            if gone.how.hot is not None and (hot := gone.how.hot()) is not None:
+                hot.pop(gone.how.hot_key, None)
             if gone.hits:
                 self._account(gone)
         live[entry.key] = entry
@@ -258,7 +258,7 @@ class Store:
         When it is leased it is retired instead, and the last release tears it down.
         """
         del self.live[entry.key]
-        hot = entry.how.hot
+        hot = entry.how.hot() if entry.how.hot is not None else None
         if hot is not None and hot.get(entry.how.hot_key) is entry:
             hot.pop(entry.how.hot_key, None)
         entry.cause = cause
