@@ -147,7 +147,7 @@ class HotEntries(dict[Any, "Entry"]):
 class Loaded:
     """How a value came to be: from where, in which time, and what only loaded ones have."""
 
-    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "remains", "seconds", "weighed_by")
+    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "seconds", "weighed_by")
 
     def __init__(
         self,
@@ -165,7 +165,6 @@ class Loaded:
         self.hot = hot
         self.hot_key = hot_key
         self.weighed_by: str | None = None  # what a meter took the weight from
-        self.remains: Remains | None = None  # what a meter watches of it after its teardown
 
 
 class Entry:
@@ -185,6 +184,7 @@ class Entry:
     cause: RemovalCause
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for, see _flight.py
+    remains: Remains | None  # what a meter watches of it after its teardown
 
     __slots__ = (
         "base_uses",
@@ -199,6 +199,7 @@ class Entry:
         "loaded_at",
         "queued",
         "recorded",
+        "remains",
         "seen",
         "seen_at",
         "state",
