@@ -284,6 +284,13 @@ def test_an_unknown_device_refuses_nothing() -> None:
     assert 8 == rig.gib("live")
 
 
+def test_the_memory_of_what_is_handed_in_is_not_wanted_a_second_time() -> None:
+    rig = Rig(total=16, budget=12 * GiB, footprint=blocks)
+    rig.loader(size="1GiB")("idle", 1)
+    rig.cache["x"] = Model(rig.probe, 10 * GiB)  # the device has 5 GiB left
+    assert (11, 2) == (rig.gib("live"), len(rig.cache))
+
+
 # -- more than was reserved ----------------------------------------------------------
 
 

@@ -81,14 +81,18 @@ class Claim:
     """A wish for room; ``owed`` is what victims condemned for it are making.
 
     With ``alone``, nobody knows how much it takes: it gets all that is free, once that
-    is ``weight``, or as much as idle entries can make.
+    is ``weight``, or as much as idle entries can make. With ``present``, it is for a
+    value that exists: the device need not have its memory a second time.
     """
 
-    __slots__ = ("alone", "carried", "key", "owed", "weight")
+    __slots__ = ("alone", "carried", "key", "owed", "present", "weight")
 
-    def __init__(self, key: Hashable, weight: float, *, alone: bool = False) -> None:
+    def __init__(
+        self, key: Hashable, weight: float, *, alone: bool = False, present: bool = False
+    ) -> None:
         self.key = key
         self.weight = weight
         self.alone = alone
+        self.present = present
         self.owed: float = 0
         self.carried = 0  # uses that the entry it replaces leaves to its successor

@@ -105,6 +105,10 @@ class Store:
         """What may be promised. Nobody knows how much of a reservation is in use already."""
         return min(self.limit - self.committed, self.available - self.reserved)
 
+    def free_for(self, claim: Claim) -> float:
+        """What may be promised to ``claim``."""
+        return self.limit - self.committed if claim.present else self.free
+
     @property
     def elastic_weight(self) -> float:
         """What loads of unknown weight hold; most of it comes back as they end."""
@@ -492,7 +496,7 @@ class Store:
         return CapacityError(
             claim.key,
             needed=claim.weight,
-            free=self.free,
+            free=self.free_for(claim),
             leased=self.committed - self.idle_weight,
             limit=self.limit,
             available=self.available,
