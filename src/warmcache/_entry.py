@@ -82,7 +82,8 @@ class EntryInfo:
     on the hit path leaves a stamp, not a time, so it is dated when the cache next
     looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
     ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
-    ``"footprint"``, ``"allocator"`` or ``"device"``.
+    ``"footprint"``, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were
+    unknown, as while other loads ran. None: nothing was seen to grow.
     """
 
     key: Hashable

@@ -28,6 +28,7 @@ class Flight:
         "inside",
         "joined",
         "key",
+        "leaving",
         "loading",
         "weight",
     )
@@ -37,9 +38,11 @@ class Flight:
         self.hold = hold
         self.weight: float = 0  # reserved so far
         self.elastic = False  # whether that was a guess, of which loads inside may take
-        # For a meter: whether it has begun to load, whether another load allocates
-        # meanwhile, and what the loads that it asked for itself weigh.
+        # For a meter: whether it has begun to load, whether others allocate or free
+        # meanwhile, what was being torn down as it began, and by how much what is known
+        # has grown since: by loads that it asked for itself, less what was torn down.
         self.loading = self.disturbed = False
+        self.leaving: frozenset[Entry] = frozenset()
         self.inside: float = 0
         self.joined: list[Hold] = [hold]
         self.blocked_on: list[Flight | Entry] = []

@@ -310,6 +310,8 @@ class Store:
         remains.charged = left
         self.zombie_weight += change
         self.committed += change
+        for flight in self._loading():
+            flight.inside += change
         if not left:
             self.zombies.remove(remains)
         if change < 0:
@@ -337,6 +339,10 @@ class Store:
     def bury(self, entry: Entry, failed: bool) -> Removal:
         """Note that ``entry`` is gone, its value dropped: its room is free."""
         self._stop_dying(entry)
+        for flight in self._loading():
+            # Of what was on its way out before, nobody knows when its memory came back.
+            flight.disturbed |= entry in flight.leaving
+            flight.inside -= entry.weight
         self._account(entry)
         removal = self.removal(entry)
         self.removals[removal.cause] += 1
@@ -344,6 +350,10 @@ class Store:
         if self._waiting:
             self.wake()
         return removal
+
+    def _loading(self) -> list[Flight]:
+        """Return the loads whose growth is being measured."""
+        return [flight for flight in self.flights.values() if flight.loading]
 
     def removal(self, entry: Entry) -> Removal:
         """Return what a listener is told of ``entry``."""
