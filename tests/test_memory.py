@@ -147,7 +147,7 @@ def test_what_a_load_inside_another_takes_is_not_counted_twice() -> None:
     }
 
 
-def test_growth_while_an_unrelated_load_runs_says_nothing_of_either() -> None:
+def test_growth_while_an_unrelated_load_runs_says_nothing_but_unknown_is_not_0() -> None:
     rig = Rig()
     loading, go_on = threading.Event(), threading.Event()
 
@@ -161,10 +161,87 @@ def test_growth_while_an_unrelated_load_runs_says_nothing_of_either() -> None:
     thread = threading.Thread(target=slow)
     thread.start()
     assert loading.wait(CAP)
-    rig.loader(size_hint="1GiB")("quick", 3)
+    quick = rig.loader(size_hint="1GiB")
+    quick("quick", 3)
     go_on.set()
     thread.join(CAP)
-    assert [None, None] == [entry.weighed_by for entry in rig.cache.entries()]
+    assert 2 * [("guess", GiB)] == [(e.weighed_by, e.weight) for e in rig.cache.entries()]
+    quick.evict("quick", 3)
+    quick("quick", 3)
+    assert 4 == rig.gib("live"), "the next load is weighed anew"
+
+
+@pytest.mark.parametrize("visible", [False, True])
+def test_what_is_not_seen_of_an_unknown_device_is_charged_unless_it_holds_nothing(
+    visible: bool,
+) -> None:
+    options = dict(footprint=lambda model: Footprint(0, (), ())) if visible else {}
+    rig = Rig(budget=10 * GiB, low=0.7, **options)
+    rig.probe.unknown = True
+    rig.loader()("a", 0)
+    rig.loader(size_hint="2GiB")("b", 0)
+    assert (2 if visible else 5) == rig.gib("live")
+
+
+def test_memory_that_comes_back_during_a_load_is_added_to_its_growth() -> None:
+    rig = Rig(budget=8 * GiB)
+    idle = rig.loader(size="2GiB")
+    idle("a", 2)
+
+    @warm(cache=rig.cache, size_hint="1GiB")
+    def load() -> Model:
+        idle.evict("a", 2)
+        return Model(rig.probe, GiB)
+
+    load()
+    assert [("allocator", GiB)] == [(e.weighed_by, e.weight) for e in rig.cache.entries()]
+
+
+def test_what_was_on_its_way_out_before_a_load_tells_nothing_of_its_growth() -> None:
+    rig = Rig(budget=8 * GiB, confirm=CAP)
+    idle = rig.loader(size="2GiB")
+    kept = [idle("a", 2)]
+    idle.evict("a", 2)
+
+    @warm(cache=rig.cache, size_hint="1GiB")
+    def load() -> Model:
+        kept.clear()
+        rig.cache.expire_now()
+        return Model(rig.probe, 3 * GiB)
+
+    load()
+    assert [("guess", GiB)] == [(e.weighed_by, e.weight) for e in rig.cache.entries()]
+
+
+def test_of_a_load_that_ran_out_of_memory_the_try_that_succeeded_is_weighed() -> None:
+    rig = Rig(budget=8 * GiB)
+    ask(rig.loader(size="2GiB"), "ab", 2)
+    tries: list[None] = []
+
+    @warm(cache=rig.cache, size_hint="1GiB")
+    def load() -> Model:
+        tries.append(None)
+        if len(tries) == 1:
+            raise MemoryError("tried to allocate 4 GiB")
+        return Model(rig.probe, GiB)
+
+    load()
+    assert [("allocator", GiB)] == [(e.weighed_by, e.weight) for e in rig.cache.entries()]
+
+
+def test_what_another_process_took_during_a_load_does_not_bar_its_key_for_good() -> None:
+    rig = Rig(total=32, budget=4 * GiB)
+    rig.probe.allocated = lambda: None  # type: ignore[method-assign]
+
+    @warm(cache=rig.cache, size_hint="1GiB")
+    def load() -> Model:
+        rig.probe.foreign += 6 * GiB if not rig.probe.foreign else 0
+        return Model(rig.probe, GiB)
+
+    with pytest.raises(CapacityError, match="needs 7.0 GiB"):
+        load()
+    load()
+    assert [("device", GiB)] == [(e.weighed_by, e.weight) for e in rig.cache.entries()]
 
 
 # -- room before a load --------------------------------------------------------------
@@ -311,6 +388,13 @@ def test_an_unknown_device_refuses_nothing() -> None:
     load = rig.loader(size="8GiB")
     load("a", 0)
     assert 8 == rig.gib("live")
+
+
+def test_the_memory_of_what_is_handed_in_is_not_wanted_a_second_time() -> None:
+    rig = Rig(total=16, budget=12 * GiB, footprint=blocks)
+    rig.loader(size="1GiB")("idle", 1)
+    rig.cache["x"] = Model(rig.probe, 10 * GiB)  # the device has 5 GiB left
+    assert (11, 2) == (rig.gib("live"), len(rig.cache))
 
 
 # -- more than was reserved ----------------------------------------------------------

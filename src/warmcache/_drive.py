@@ -92,7 +92,7 @@ def tear_down(store: Store, entries: Iterable[Entry]) -> list[Exception]:
 def destroy(store: Store, entry: Entry) -> Awaitable[object] | None:
     """Run the user's teardown; return what is still to be awaited, if anything."""
     if store.meter is not None:
-        entry.how.remains = store.meter.remains(entry)
+        entry.remains = store.meter.remains(entry)
     if entry.how.finish is not None:
         pending = entry.how.finish()
     elif entry.how.origin.teardown is not None:
@@ -115,7 +115,7 @@ def bury(
         text = defused(error)
         log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
     watch = weakly(entry.value) if store.reclaim is not None else None
-    remains, entry.how.remains = entry.how.remains, None
+    remains, entry.remains = getattr(entry, "remains", None), None
     del entry.value
     if entry.how.finish is not None:
         entry.how.finish = None

@@ -83,7 +83,8 @@ class EntryInfo:
     on the hit path leaves a stamp, not a time, so it is dated when the cache next
     looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
     ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
-    ``"footprint"``, ``"allocator"`` or ``"device"``.
+    ``"footprint"``, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were
+    unknown, as while other loads ran. None: nothing was seen to grow.
     """
 
     key: Hashable
@@ -148,7 +149,7 @@ class HotEntries(dict[Any, "Entry"]):
 class Loaded:
     """How a value came to be: from where, in which time, and what only loaded ones have."""
 
-    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "remains", "seconds", "weighed_by")
+    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "seconds", "weighed_by")
 
     def __init__(
         self,
@@ -167,7 +168,6 @@ class Loaded:
         self.hot = None if hot is None else weakref.ref(hot)
         self.hot_key = hot_key
         self.weighed_by: str | None = None  # what a meter took the weight from
-        self.remains: Remains | None = None  # what a meter watches of it after its teardown
 
 
 class Entry:
@@ -187,6 +187,7 @@ class Entry:
     cause: RemovalCause
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for, see _flight.py
+    remains: Remains | None  # what a meter watches of it after its teardown
 
     __slots__ = (
         "base_uses",
@@ -201,6 +202,7 @@ class Entry:
         "loaded_at",
         "queued",
         "recorded",
+        "remains",
         "seen",
         "seen_at",
         "state",

@@ -28,6 +28,7 @@ class Flight:
         "inside",
         "joined",
         "key",
+        "leaving",
         "loading",
         "weight",
     )
@@ -37,9 +38,11 @@ class Flight:
         self.hold = hold
         self.weight: float = 0  # reserved so far
         self.elastic = False  # whether that was a guess, of which loads inside may take
-        # For a meter: whether it has begun to load, whether another load allocates
-        # meanwhile, and what the loads that it asked for itself weigh.
+        # For a meter: whether it has begun to load, whether others allocate or free
+        # meanwhile, what was being torn down as it began, and by how much what is known
+        # has grown since: by loads that it asked for itself, less what was torn down.
         self.loading = self.disturbed = False
+        self.leaving: frozenset[Entry] = frozenset()
         self.inside: float = 0
         self.joined: list[Hold] = [hold]
         self.blocked_on: list[Flight | Entry] = []
@@ -81,14 +84,18 @@ class Claim:
     """A wish for room; ``owed`` is what victims condemned for it are making.
 
     With ``alone``, nobody knows how much it takes: it gets all that is free, once that
-    is ``weight``, or as much as idle entries can make.
+    is ``weight``, or as much as idle entries can make. With ``present``, it is for a
+    value that exists: the device need not have its memory a second time.
     """
 
-    __slots__ = ("alone", "carried", "key", "owed", "weight")
+    __slots__ = ("alone", "carried", "key", "owed", "present", "weight")
 
-    def __init__(self, key: Hashable, weight: float, *, alone: bool = False) -> None:
+    def __init__(
+        self, key: Hashable, weight: float, *, alone: bool = False, present: bool = False
+    ) -> None:
         self.key = key
         self.weight = weight
         self.alone = alone
+        self.present = present
         self.owed: float = 0
         self.carried = 0  # uses that the entry it replaces leaves to its successor

@@ -107,7 +107,8 @@ class MemoryMeter:
     def begin(self, store: Store, flight: Flight) -> _Before:
         outer = CHAIN.get()
         with store.lock:
-            flight.loading = True
+            flight.loading, flight.disturbed, flight.inside = True, False, 0
+            flight.leaving = frozenset(entry for dying in store.dying.values() for entry in dying)
             for other in store.flights.values():
                 if other.loading and other is not flight and other not in outer:
                     flight.disturbed = other.disturbed = True
@@ -118,26 +119,50 @@ class MemoryMeter:
     def weigh(
         self, store: Store, request: Request, flight: Flight, entry: Entry, before: _Before
     ) -> float:
-        found = self._ways(request, flight, entry, before)
+        footprint = self.footprint(entry.value)
+        found = self._ways(request, flight, entry, before, footprint)
         ways = {name: size for name, size in found if size is not None}
-        name, weight = next(iter(ways.items()), (None, 0.0))
+        name: str | None
+        if not ways and (flight.disturbed or (before.allocated is None and before.used is None)):
+            name, weight = "guess", self._guess(store, request, flight, footprint)
+        else:
+            name, weight = next(iter(ways.items()), (None, 0.0))
+            # What a device grew by may be another's: it must not bar the key for good.
+            if name is not None and (name != "device" or weight <= store.limit):
+                self._learned.note(request.key, weight, entry.how.seconds)
         entry.how.weighed_by = name
         self._compare(request, ways)
-        if name is not None:
-            self._learned.note(request.key, weight, entry.how.seconds)
         for outer in CHAIN.get():
             if isinstance(outer, Flight) and outer is not flight:
                 outer.inside += weight
         return weight
 
+    def _guess(
+        self, store: Store, request: Request, flight: Flight, footprint: Footprint | None
+    ) -> float:
+        """Return what to charge for a value that nothing could weigh: unknown is not 0."""
+        expected = self._learned.weight(request.key)
+        if expected is None:
+            expected = request.hint
+        if expected is not None:
+            return min(expected, store.limit)
+        if footprint is not None:  # it was looked into, and holds nothing
+            return 0
+        most = (1 - self._low) * store.limit if flight.elastic else flight.weight
+        return min(flight.weight, most)
+
     def _ways(
-        self, request: Request, flight: Flight, entry: Entry, before: _Before
+        self,
+        request: Request,
+        flight: Flight,
+        entry: Entry,
+        before: _Before,
+        footprint: Footprint | None,
     ) -> list[tuple[str, float | None]]:
         """Return what each way to weigh a value says, the most trusted first."""
         given = request.weight
         if given is None and request.sized:
             given = parse_size(request.weigh(entry.value))
-        footprint = self.footprint(entry.value)
         seen = footprint.nbytes if footprint is not None and footprint.nbytes else None
         ways: list[tuple[str, float | None]] = [("size", given), ("footprint", seen)]
         if not flight.disturbed:

@@ -188,8 +188,7 @@ def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
 
 def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     store = cache.store
-    before = store.meter.begin(store, flight) if store.meter is not None else None
-    entry = yield from _loaded(cache, request, flight)
+    entry, before = yield from _loaded(cache, request, flight)
     try:
         with inside(flight):
             now = entry.loaded_at
@@ -208,13 +207,17 @@ def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
         raise
 
 
-def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[Entry]:
-    """Load; where that ran out of metered memory, make room and try again, twice at most."""
+def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entry, Any]]:
+    """Load; where that ran out of metered memory, make room and try again, twice at most.
+
+    Returns the entry, and what the meter saw before the try that succeeded.
+    """
     store = cache.store
     tries = _TRIES
     while True:
         tries -= 1
         lacked: float | None = None
+        before = store.meter.begin(store, flight) if store.meter is not None else None
         began = store.timer()
         try:
             with inside(flight):
@@ -230,7 +233,7 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[Entry]:
             ended = store.timer()
             seconds = seconds_between(began, ended)
             how = Loaded(request.origin, seconds, finish, loop, request.hot, request.hot_key)
-            return Entry(request.key, value, flight.weight, how, ended)
+            return Entry(request.key, value, flight.weight, how, ended), before
         # Out here the error is gone, and with its frames what they had allocated.
         if not (yield from relieve(cache, lacked, RemovalCause.PRESSURE)):
             tries = min(tries, 1)

@@ -66,14 +66,15 @@ def _make_room(
         return False, doomed, False
     old = store.live.get(claim.key) if replacing else None
     _borrow(store, claim)
+    free = store.free_for(claim)
     weight = _least(store, claim) if claim.alone else claim.weight
-    if old is None and weight <= store.free + store.slack:
+    if old is None and weight <= free + store.slack:
         if claim.alone:
-            claim.weight = max(weight, store.free)
+            claim.weight = max(weight, free)
         store.reserve(claim, flight)
         return True, [], False
     demand = store.owed + (0 if claim.owed else weight)
-    short = demand - store.free - store.dying_weight
+    short = demand - free - store.dying_weight
     if old is None and short <= store.slack:  # another thread is mid-teardown; its room is coming
         return False, [], False
     if short > store.idle_weight + store.slack:
@@ -102,7 +103,7 @@ def _borrow(store: Store, claim: Claim) -> None:
     """Take room from the loads that this one is part of, where theirs was a guess."""
     for link in CHAIN.get():
         if isinstance(link, Flight) and link.elastic and store.flights.get(link.key) is link:
-            part = min(link.weight, claim.weight - store.free)
+            part = min(link.weight, claim.weight - store.free_for(claim))
             if part > 0:
                 link.weight -= part
                 store.unreserve(part)
@@ -132,7 +133,7 @@ def put(cache: Context, new: Entry, *, replace: bool = True) -> Plan[Any]:
     Unless ``replace``: then what is there stays. Returns the value that is stored.
     """
     store = cache.store
-    claim = Claim(new.key, new.weight)
+    claim = Claim(new.key, new.weight, present=True)
     while True:
         with store.lock:
             store.check_open()
@@ -167,7 +168,7 @@ def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[bool]:
             return False
         store.hold(entry, hold)
         store.restamp(entry, new)
-    claim = Claim(entry.key, max(0, new.weight - entry.weight))
+    claim = Claim(entry.key, max(0, new.weight - entry.weight), present=True)
     try:
         if claim.weight:
             yield from room(cache, claim)

@@ -110,6 +110,10 @@ class Store:
         """What may be promised. Nobody knows how much of a reservation is in use already."""
         return min(self.limit - self.committed, self.available - self.reserved)
 
+    def free_for(self, claim: Claim) -> float:
+        """What may be promised to ``claim``."""
+        return self.limit - self.committed if claim.present else self.free
+
     @property
     def elastic_weight(self) -> float:
         """What loads of unknown weight hold; most of it comes back as they end."""
@@ -317,6 +321,8 @@ class Store:
         remains.charged = left
         self.zombie_weight += change
         self.committed += change
+        for flight in self._loading():
+            flight.inside += change
         if not left:
             self.zombies.remove(remains)
         if change < 0:
@@ -344,6 +350,10 @@ class Store:
     def bury(self, entry: Entry, failed: bool) -> Removal:
         """Note that ``entry`` is gone, its value dropped: its room is free."""
         self._stop_dying(entry)
+        for flight in self._loading():
+            # Of what was on its way out before, nobody knows when its memory came back.
+            flight.disturbed |= entry in flight.leaving
+            flight.inside -= entry.weight
         self._account(entry)
         removal = self.removal(entry)
         self.removals[removal.cause] += 1
@@ -351,6 +361,10 @@ class Store:
         if self._waiting:
             self.wake()
         return removal
+
+    def _loading(self) -> list[Flight]:
+        """Return the loads whose growth is being measured."""
+        return [flight for flight in self.flights.values() if flight.loading]
 
     def removal(self, entry: Entry) -> Removal:
         """Return what a listener is told of ``entry``."""
@@ -503,7 +517,7 @@ class Store:
         return CapacityError(
             claim.key,
             needed=claim.weight,
-            free=self.free,
+            free=self.free_for(claim),
             leased=self.committed - self.idle_weight,
             limit=self.limit,
             available=self.available,
