@@ -112,3 +112,12 @@ def test_links_between_pages_lead_somewhere() -> None:
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{_name(page)}: {target}")
     assert [] == broken
+
+
+def test_the_tests_that_the_pages_name_are_there() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    there = set(re.findall(r"def (test_\w+)", tests))
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"`(test_\w+)`", pages))
+    assert len(named) > 10
+    assert set() == named - there

@@ -75,9 +75,11 @@ from .keys import drop_if_equal
 if TYPE_CHECKING:
     from .memory import (
         AutoMemoryCache,
+        Footprint,
         GPUMemoryCache,
         HostMemoryCache,
         MemoryCache,
+        MemoryOptions,
         devices_table,
         retry_on_oom,
     )
@@ -96,6 +98,7 @@ __all__ = [
     "Entry",
     "EntryInfo",
     "FIFOCache",
+    "Footprint",
     "GDSFCache",
     "GPUMemoryCache",
     "HostMemoryCache",
@@ -104,6 +107,7 @@ __all__ = [
     "LRUCache",
     "LoadCycleError",
     "MemoryCache",
+    "MemoryOptions",
     "ProbeUnavailable",
     "RRCache",
     "Recording",
@@ -129,8 +133,8 @@ __all__ = [
 
 # Imported when first asked for: whoever caches no memory need not wait for it.
 _LAZY = (
-    *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
-    *("devices_table", "retry_on_oom"),
+    *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache", "MemoryOptions"),
+    *("Footprint", "devices_table", "retry_on_oom"),
 )
 
 

@@ -19,6 +19,7 @@ from typing import IO, Any, ParamSpec, Protocol, TypeVar, overload
 from ._cache import Cache
 from ._decorate import decorate
 from ._entry import Removal
+from ._sizes import SizeHint
 from ._stats import CacheInfo
 from .keys import CallKey
 
@@ -196,6 +197,7 @@ def warm(
     key: _Key | None = None,
     typed: bool = False,
     size: _Size | None = None,
+    size_hint: SizeHint | None = None,
     validate: Callable[[Any], object] | None = None,
     tags: Iterable[str] = (),
     version: Hashable = None,
@@ -225,6 +227,9 @@ def warm(
         size: a value's weight in the units of ``maxsize``: a number or a text such as
             ``"3GiB"``, which is reserved before the load, or a callable asked with the
             value after it.
+        size_hint: bytes to reserve for the first load of a key where only the value can
+            tell its size: a number, a text, a path (what its file or folder takes), or a
+            callable taking the loader's arguments and returning one of these.
         validate: asked with a warm value before each use; a false answer means that
             it is torn down and loaded again.
         tags: texts that the entries carry.

@@ -30,9 +30,11 @@ from .probes import HostProbe, Probe, ProbeUnavailable, TorchProbe
 
 __all__ = [
     "AutoMemoryCache",
+    "Footprint",
     "GPUMemoryCache",
     "HostMemoryCache",
     "MemoryCache",
+    "MemoryOptions",
     "devices_table",
     "retry_on_oom",
 ]
