@@ -523,6 +523,7 @@ class Store:
             available=self.available,
             holders=holders,
             own=own,
+            option="maxsize" if self.meter is None else "budget",
         )
 
 

@@ -46,11 +46,12 @@ class CapacityError(WarmcacheError, ValueError):
         needed: its weight.
         free: weight that was free.
         leased: weight held by leases and by loads under way.
-        limit: the cache's ``maxsize``.
+        limit: the cache's ``maxsize``, or its budget.
         available: what the device has left beside the headroom; infinity where the
             cache does not look.
         holders: who holds what, one text each.
         own: whether only the asking thread or task could have given the room.
+        option: what the limit is called where the cache is made.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class CapacityError(WarmcacheError, ValueError):
         available: float = math.inf,
         holders: Sequence[str] = (),
         own: bool = False,
+        option: str = "maxsize",
     ) -> None:
         self.key = key
         self.needed = needed
@@ -73,6 +75,7 @@ class CapacityError(WarmcacheError, ValueError):
         self.available = available
         self.holders = tuple(holders)
         self.own = own
+        self.option = option
         super().__init__(key)
 
     def __str__(self) -> str:
@@ -80,7 +83,7 @@ class CapacityError(WarmcacheError, ValueError):
         size = format_weight if self.limit >= MIB else format_number
         text = f"{self.key!r} needs {size(self.needed)} of {size(self.limit)}"
         if self.needed > self.limit:
-            return f"{text}: more than the whole cache; raise its maxsize"
+            return f"{text}: more than the whole cache; raise its {self.option}"
         text += f"; {size(max(self.free, 0))} free, {size(self.leased)} in use"
         if self.available < self.limit:
             text += f", {size(max(self.available, 0))} available on the device"
@@ -88,7 +91,7 @@ class CapacityError(WarmcacheError, ValueError):
             text += ": " + ", ".join(self.holders)
         if self.own:
             return f"{text}; only the caller itself could release it, so waiting is pointless"
-        return f"{text}; release a lease, raise maxsize, or pass a longer wait="
+        return f"{text}; release a lease, raise {self.option}, or pass a longer wait="
 
     def __reduce__(self) -> tuple[object, ...]:
         fields = dict(
@@ -99,6 +102,7 @@ class CapacityError(WarmcacheError, ValueError):
             available=self.available,
             holders=self.holders,
             own=self.own,
+            option=self.option,
         )
         return _rebuild_capacity_error, (self.key, fields)
 
