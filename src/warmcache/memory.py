@@ -352,7 +352,7 @@ class HostMemoryCache(MemoryCache[K, V]):
 class AutoMemoryCache(MemoryCache[K, V]):
     """A :class:`GPUMemoryCache` where there is a GPU, else a :class:`HostMemoryCache`.
 
-    Which of the two is logged, once a process.
+    That there is no GPU, and why, is logged once a process.
 
     Args:
         budget: the most memory to hold, see :class:`MemoryCache`.
