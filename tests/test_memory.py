@@ -12,6 +12,7 @@ import pytest
 import warmcache
 from warmcache import CapacityError, RemovalCause, warm
 from warmcache._footprint import Footprint
+from warmcache._referrers import referrers
 from warmcache.memory import HostMemoryCache, MemoryCache, retry_on_oom
 from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
@@ -621,6 +622,29 @@ def test_retry_on_oom_frees_what_a_function_lacked() -> None:
         infer(9)
     with pytest.raises(ZeroDivisionError):
         retry_on_oom(rig.cache)(lambda: 1 / 0)()
+
+
+async def test_retry_on_oom_refuses_an_async_function() -> None:
+    async def infer() -> None:
+        """Compute."""
+
+    with pytest.raises(TypeError, match="plain function"):
+        retry_on_oom(Rig().cache)(infer)
+
+
+def test_memory_is_given_back_though_the_users_own_reclaim_fails() -> None:
+    given: list[None] = []
+    rig = Rig(reclaim=lambda: 1 / 0, give_back=lambda: given.append(None))
+    load = rig.loader()
+    load("a")
+    load.evict("a")
+    assert [None] == given
+
+
+def test_who_holds_a_value_is_named_and_nobody_else() -> None:
+    holder = {"kept": Model(FakeProbe(1), 0)}
+    named = referrers([holder["kept"]])
+    assert "a dict" in named and "a list" not in named
 
 
 def test_relieve_leaves_leases_alone_and_says_what_it_freed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -540,3 +541,60 @@ def test_a_size_that_asks_for_what_is_being_weighed_gets_an_error_not_a_hang() -
         load("a")
     assert ["a"] == torn_down
     assert_consistent(load.cache)
+
+
+# -- a load that would wait for itself -------------------------------------------------
+
+
+@pytest.mark.parametrize("maxsize", [1, "1kB"])
+def test_a_victims_teardown_that_asks_for_what_it_makes_room_for_is_refused(maxsize: Any) -> None:
+    refused: list[str] = []
+
+    def teardown(value: str) -> None:
+        with pytest.raises(LoadCycleError):
+            load("b")
+        refused.append(value)
+
+    @warm(policy="lru", maxsize=maxsize, size=1 if maxsize == 1 else 600, teardown=teardown)
+    def load(name: str) -> str:
+        return name
+
+    load("a")
+    assert "b" == load("b") and ["a"] == refused
+    load.cache.detach(load.cache_key("b"))
+
+
+def test_the_teardown_of_what_could_not_be_weighed_cannot_ask_for_it_again() -> None:
+    refused: list[str] = []
+
+    def teardown(value: str) -> None:
+        with pytest.raises(LoadCycleError):
+            load("a")
+        refused.append(value)
+
+    @warm(policy="lru", maxsize="1kB", size=lambda value: 1 / 0, teardown=teardown)
+    def load(name: str) -> str:
+        return name
+
+    with pytest.raises(ZeroDivisionError):
+        load("a")
+    assert ["a"] == refused
+
+
+async def test_an_async_victims_teardown_that_asks_for_what_it_makes_room_for_is_refused() -> None:
+    refused: list[str] = []
+
+    async def teardown(value: str) -> None:
+        with pytest.raises(LoadCycleError):
+            await load("b")
+        refused.append(value)
+
+    @warm(policy="lru", maxsize=1, teardown=teardown)
+    async def load(name: str) -> str:
+        return name
+
+    await load("a")
+    async with asyncio.timeout(CAP):
+        assert "b" == await load("b")
+    assert ["a"] == refused
+    load.cache.detach(load.cache_key("b"))

@@ -157,13 +157,16 @@ def fly(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     """Make room, load, publish; the outcome is left in ``flight``."""
     store = cache.store
     try:
-        yield from _after_teardown_of(store, request.key)
-        if store.meter is None:
-            claim = Claim(request.key, request.weight or request.hint or 0)
-        else:
-            claim = store.meter.claim(store, request)
-        yield from room(cache, claim, flight=flight)
-        yield from _load(cache, request, flight)
+        # All of it is part of the load: a victim's teardown that asks for it would wait
+        # for itself.
+        with inside(flight):
+            yield from _after_teardown_of(store, request.key)
+            if store.meter is None:
+                claim = Claim(request.key, request.weight or request.hint or 0)
+            else:
+                claim = store.meter.claim(store, request)
+            yield from room(cache, claim, flight=flight)
+            yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
     finally:
@@ -190,9 +193,8 @@ def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
     store = cache.store
     entry, before = yield from _loaded(cache, request, flight)
     try:
-        with inside(flight):
-            now = entry.loaded_at
-            entry.expires = yield Call(lambda: request.expires(entry.key, entry.value, now))
+        now = entry.loaded_at
+        entry.expires = yield Call(lambda: request.expires(entry.key, entry.value, now))
         if store.meter is not None:
             yield from _measure(cache, request, flight, entry, before)
         elif request.weight is None:
@@ -220,8 +222,7 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
         before = store.meter.begin(store, flight) if store.meter is not None else None
         began = store.timer()
         try:
-            with inside(flight):
-                value, finish, loop = yield Load(request)
+            value, finish, loop = yield Load(request)
         except Exception as error:
             if store.meter is None or (lacked := store.meter.lacked(error)) is None:
                 raise
@@ -243,8 +244,7 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
 def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
     """Ask what a loaded value weighs, and make room for what was not reserved."""
     store = cache.store
-    with inside(flight):
-        size = yield Call(lambda: request.weigh(entry.value))
+    size = yield Call(lambda: request.weigh(entry.value))
     weight = parse_size(size)
     if weight > store.limit:
         with store.lock:
@@ -265,8 +265,7 @@ def _measure(
     """
     store, meter = cache.store, cache.store.meter
     assert meter is not None
-    with inside(flight):
-        weight = yield Call(lambda: meter.weigh(store, request, flight, entry, before))
+    weight = yield Call(lambda: meter.weigh(store, request, flight, entry, before))
     with store.lock:
         if weight > store.limit:
             raise store.refusal(Claim(request.key, weight))

@@ -17,9 +17,10 @@ def referrers(objects: Sequence[Any]) -> str:
 
     Frames of this package and ``objects`` themselves are no answer.
     """
-    ours = {id(objects), *map(id, objects)}
+    few = objects[:_FEW]
+    ours = {id(objects), id(few), *map(id, objects)}
     names: Counter[str] = Counter()
-    for one in objects[:_FEW]:
+    for one in few:
         for holder in gc.get_referrers(one):
             if id(holder) not in ours and not _of_this_package(holder):
                 names[_named(holder, one)] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 import time
@@ -430,9 +431,11 @@ def _share(what: str, size: float | str, total: int | None) -> float:
 
 
 def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) -> None:
-    if own is not None:
-        own()
-    give_back()
+    try:
+        if own is not None:
+            own()
+    finally:
+        give_back()
 
 
 def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]]) -> None:
@@ -468,6 +471,9 @@ def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Cal
         raise TypeError(f"retry_on_oom() takes a memory cache, got {cache!r}")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        if inspect.iscoroutinefunction(function):
+            raise TypeError("retry_on_oom() goes over a plain function: it cannot await another")
+
         @wraps(function)
         def retrying(*args: P.args, **kwargs: P.kwargs) -> R:
             for _ in range(_RETRIES):
