@@ -169,7 +169,7 @@ def test_memory_that_comes_back_during_a_load_is_added_to_its_growth() -> None:
 
 
 def test_what_was_on_its_way_out_before_a_load_tells_nothing_of_its_growth() -> None:
-    rig = Rig(budget=8 * GiB)
+    rig = Rig(budget=8 * GiB, confirm=CAP)
     idle = rig.loader(size="2GiB")
     kept = [idle("a", 2)]
     idle.evict("a", 2)
@@ -351,6 +351,16 @@ def test_a_device_filled_by_others_is_waited_for_and_then_told() -> None:
         load("a", 4)
     rig.probe.foreign = 0
     load("a", 4)
+
+
+def test_a_load_does_not_drain_the_cache_when_evicting_gives_the_device_nothing_back() -> None:
+    rig = Rig(total=16, budget=16 * GiB, foreign=4, footprint=blocks)
+    load = rig.loader(size="4GiB")
+    ask(load, "abc", 4)
+    rig.probe.lag = float("inf")
+    with pytest.raises(CapacityError, match="0 available on the device"):
+        load("d", 4)
+    assert {RemovalCause.SIZE: 1} == rig.cache.stats().removals
 
 
 def test_an_unknown_device_refuses_nothing() -> None:

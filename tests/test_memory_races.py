@@ -115,6 +115,29 @@ def test_a_key_whose_memory_is_not_back_is_loaded_once_it_is(start: Any) -> None
     assert ["a", "a"] == rig.loads
 
 
+def test_a_janitor_that_is_busy_elsewhere_holds_up_nobody(start: Any) -> None:
+    clock, busy, go_on = ManualClock(), threading.Event(), threading.Event()
+
+    def tear_down(value: object) -> None:
+        busy.set()
+        assert go_on.wait(2 * CAP)
+
+    other: TTLCache[str, object] = TTLCache(1, 10, timer=clock, teardown=tear_down)
+    other["k"] = object()
+    clock.advance(11)
+    assert busy.wait(CAP)
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.probe.lag = NEVER
+    load.evict("a")
+    rig.probe.settle()
+    try:
+        start(load, "a").result(CAP)
+    finally:
+        go_on.set()
+
+
 def test_what_lingers_is_settled_though_nobody_touches_the_cache() -> None:
     told = threading.Event()
     rig = Rig(on_removal=lambda removal: told.set())
@@ -180,3 +203,38 @@ load.evict("a")
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert ["<lambda>('a') explicit", "<lambda>('b') closed"] == sorted(run.stdout.splitlines())
+
+
+# -- loads that wait for room --------------------------------------------------------
+
+
+def test_unknown_loads_that_ask_for_the_same_part_do_not_wait_for_each_other(start: Any) -> None:
+    rig = Rig(budget=10, total=64, low=0.8)
+    part = rig.loader(size="8GiB")
+    small = rig.loader(size_hint="6GiB")
+    first_has_room, second_has_room = threading.Event(), threading.Event()
+
+    @warm(cache=rig.cache)
+    def first() -> Model:
+        small("small", 1)
+        small.evict("small", 1)  # 6 GiB are free now for the second one to have
+        first_has_room.set()
+        assert second_has_room.wait(CAP)
+        part("part", 8)
+        return Model(rig.probe, 1)
+
+    @warm(cache=rig.cache)
+    def second() -> Model:
+        waits = rig.cache.stats().waits
+        second_has_room.set()
+        until(lambda: rig.cache.stats().waits > waits)  # for the part, for our room
+        part("part", 8)
+        return Model(rig.probe, 1)
+
+    calls = [start(first)]
+    assert first_has_room.wait(CAP)
+    calls.append(start(second))
+    for call in calls:
+        call.result(CAP)
+    assert 1 == rig.loads.count("part")
+    assert_consistent(rig.cache)
