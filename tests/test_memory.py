@@ -383,6 +383,16 @@ def test_a_device_filled_by_others_is_waited_for_and_then_told() -> None:
     load("a", 4)
 
 
+def test_a_load_does_not_drain_the_cache_when_evicting_gives_the_device_nothing_back() -> None:
+    rig = Rig(total=16, budget=16 * GiB, foreign=4, footprint=blocks)
+    load = rig.loader(size="4GiB")
+    ask(load, "abc", 4)
+    rig.probe.lag = float("inf")
+    with pytest.raises(CapacityError, match="0 available on the device"):
+        load("d", 4)
+    assert {RemovalCause.SIZE: 1} == rig.cache.stats().removals
+
+
 def test_an_unknown_device_refuses_nothing() -> None:
     rig = Rig(total=4, budget=12 * GiB)
     rig.probe.unknown = True

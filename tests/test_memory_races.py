@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -10,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from warmcache import warm
+from warmcache import TTLCache, warm
 from warmcache._footprint import Footprint
 from warmcache.memory import MemoryCache
-from warmcache.testing import FakeProbe, assert_consistent
+from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
 CAP = 5.0
 GiB = 2**30
@@ -95,4 +98,143 @@ def test_two_values_handed_in_are_watched_apart_while_both_are_torn_down(start: 
     del quick
     rig.cache.expire_now()
     assert 3 == rig.gib("dying")
+    assert_consistent(rig.cache)
+
+
+def test_a_key_whose_memory_is_not_back_is_loaded_once_it_is(start: Any) -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.probe.lag = NEVER
+    load.evict("a")
+    again = start(load, "a")
+    until(lambda: any("loading" == entry.state for entry in rig.cache.entries()))
+    assert ["a"] == rig.loads and 3 == rig.gib("dying")
+    rig.probe.settle()
+    again.result(CAP)
+    assert ["a", "a"] == rig.loads
+
+
+def test_a_janitor_that_is_busy_elsewhere_holds_up_nobody(start: Any) -> None:
+    clock, busy, go_on = ManualClock(), threading.Event(), threading.Event()
+
+    def tear_down(value: object) -> None:
+        busy.set()
+        assert go_on.wait(2 * CAP)
+
+    other: TTLCache[str, object] = TTLCache(1, 10, timer=clock, teardown=tear_down)
+    other["k"] = object()
+    clock.advance(11)
+    assert busy.wait(CAP)
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.probe.lag = NEVER
+    load.evict("a")
+    rig.probe.settle()
+    try:
+        start(load, "a").result(CAP)
+    finally:
+        go_on.set()
+
+
+def test_what_lingers_is_settled_though_nobody_touches_the_cache() -> None:
+    told = threading.Event()
+    rig = Rig(on_removal=lambda removal: told.set())
+    load = rig.loader()
+    load("a")
+    rig.probe.lag = NEVER
+    load.evict("a")
+    assert not told.is_set()
+    rig.probe.settle()
+    assert told.wait(CAP)
+    assert 0 == rig.gib("dying")
+
+
+def test_closing_while_something_lingers_still_has_it_told_and_uncharged() -> None:
+    told = threading.Event()
+    rig = Rig(on_removal=lambda removal: told.set())
+    rig.loader()("a")
+    rig.probe.lag = NEVER
+    rig.cache.close()
+    assert 3 == rig.gib("dying") and not told.is_set()
+    rig.probe.settle()
+    assert told.wait(CAP)
+    stats = rig.cache.stats()
+    assert 0 == stats.live + stats.loading + stats.retired + stats.dying + stats.zombies
+
+
+@pytest.mark.parametrize("leave", ["evicted before", "collected with it", "leased beyond it"])
+def test_what_lingers_as_its_cache_is_collected_is_told(leave: str) -> None:
+    told = threading.Event()
+    rig = Rig(on_removal=lambda removal: told.set())
+    load = rig.loader()
+    lease = load.lease("a")
+    lease.__enter__()
+    if leave != "leased beyond it":
+        lease.__exit__(None, None, None)
+    rig.probe.lag = NEVER
+    if leave == "evicted before":
+        load.evict("a")
+    cache = weakref.ref(rig.cache)
+    del rig, load
+    gc.collect()
+    assert cache() is None
+    if leave == "leased beyond it":
+        lease.__exit__(None, None, None)
+    assert told.wait(CAP)
+
+
+def test_what_lingers_as_the_process_ends_is_told() -> None:
+    script = """
+from warmcache import warm
+from warmcache.memory import MemoryCache
+from warmcache.testing import FakeProbe
+
+probe = FakeProbe(2**34)
+cache = MemoryCache(2**33, probe=probe, headroom=0, poll=0, confirm=3600,
+                    on_removal=lambda removal: print(removal.key, removal.cause.value))
+load = warm(cache=cache)(lambda name: probe.block(2**30))
+load("a"), load("b")
+probe.lag = float("inf")
+load.evict("a")
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ["<lambda>('a') explicit", "<lambda>('b') closed"] == sorted(run.stdout.splitlines())
+
+
+# -- loads that wait for room --------------------------------------------------------
+
+
+def test_unknown_loads_that_ask_for_the_same_part_do_not_wait_for_each_other(start: Any) -> None:
+    rig = Rig(budget=10, total=64, low=0.8)
+    part = rig.loader(size="8GiB")
+    small = rig.loader(size_hint="6GiB")
+    first_has_room, second_has_room = threading.Event(), threading.Event()
+
+    @warm(cache=rig.cache)
+    def first() -> Model:
+        small("small", 1)
+        small.evict("small", 1)  # 6 GiB are free now for the second one to have
+        first_has_room.set()
+        assert second_has_room.wait(CAP)
+        part("part", 8)
+        return Model(rig.probe, 1)
+
+    @warm(cache=rig.cache)
+    def second() -> Model:
+        waits = rig.cache.stats().waits
+        second_has_room.set()
+        until(lambda: rig.cache.stats().waits > waits)  # for the part, for our room
+        part("part", 8)
+        return Model(rig.probe, 1)
+
+    calls = [start(first)]
+    assert first_has_room.wait(CAP)
+    calls.append(start(second))
+    for call in calls:
+        call.result(CAP)
+    assert 1 == rig.loads.count("part")
     assert_consistent(rig.cache)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from warmcache import RemovalCause, warm
+from warmcache import RemovalCause, memory, warm
+from warmcache._footprint import Footprint
 from warmcache._pressure import Act, Pressure
 from warmcache.memory import MemoryCache
 from warmcache.testing import FakeProbe, ManualClock
@@ -111,6 +114,39 @@ def test_pressure_of_others_does_not_drain_the_cache(caplog: pytest.LogCaptureFi
     assert "bcdef" == rig.look(20)
     (said,) = [text for text in caplog.messages if "evicting gave nothing back" in text]
     assert "a fake device is 100 % full, but not by what is cached here" in said
+
+
+def test_entries_of_no_known_weight_are_not_drained_either() -> None:
+    rig = Rig("", footprint=lambda value: None)
+    for name in "abcdef":
+        rig.cache[name] = object()
+    rig.probe.foreign = 10 * GiB
+    rig.look(20)
+    assert list("bcdef") == list(rig.cache)
+
+
+def test_a_teardown_that_takes_long_leaves_the_driver_as_much_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    rig = Rig(
+        confirm=2,
+        teardown=lambda block: now.__setitem__(0, now[0] + 60),
+        footprint=lambda block: Footprint(GiB, ((weakref.ref(block), GiB),), ()),
+    )
+    rig.probe.foreign = 4 * GiB
+    rig.probe.lag = 2  # samples
+    assert "cdef" == rig.look(20)
+
+
+def test_a_closed_cache_is_not_looked_after() -> None:
+    rig = Rig()
+    assert rig.cache.expire_now() is not None
+    rig.cache.close()
+    samples = rig.probe.samples
+    assert rig.cache.expire_now() is None
+    assert samples == rig.probe.samples
 
 
 def test_an_unknown_device_evicts_nothing() -> None:

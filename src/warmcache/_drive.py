@@ -128,7 +128,7 @@ def bury(
     else:
         with store.lock:
             store.lingering[entry] = remains, bool(raised)
-        store.meter.linger()
+        store.meter.linger(store)
     return next((each for each in raised if not isinstance(each, Exception)), None)
 
 
@@ -145,10 +145,11 @@ def _record(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
     return []
 
 
-def settle(store: Store) -> None:
+def settle(store: Store, *, at_once: bool = False) -> None:
     """Free the room of what has come back since its teardown; give up what does not.
 
-    What somebody still holds then is a zombie: it stays charged until it dies.
+    What somebody still holds then is a zombie: it stays charged until it dies. With
+    ``at_once`` nobody needs the room any more: all that is left to do is to tell.
     """
     with store.lock:
         lingering, zombies = list(store.lingering.items()), list(store.zombies)
@@ -158,7 +159,7 @@ def settle(store: Store) -> None:
             if remains in store.zombies:
                 store.charge_zombie(remains, left)
     for entry, (remains, failed) in lingering:
-        confirmed = remains.confirmed()
+        confirmed = at_once or remains.confirmed()
         if not confirmed and not remains.overdue():
             continue
         left = 0 if confirmed else remains.left()

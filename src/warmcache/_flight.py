@@ -88,7 +88,7 @@ class Claim:
     value that exists: the device need not have its memory a second time.
     """
 
-    __slots__ = ("alone", "carried", "key", "owed", "present", "weight")
+    __slots__ = ("alone", "carried", "evicted", "key", "owed", "present", "weight")
 
     def __init__(
         self, key: Hashable, weight: float, *, alone: bool = False, present: bool = False
@@ -98,4 +98,5 @@ class Claim:
         self.alone = alone
         self.present = present
         self.owed: float = 0
+        self.evicted: float = 0  # what went for it so far
         self.carried = 0  # uses that the entry it replaces leaves to its successor

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypedDict, TypeVar, Unpack, o
 import cachetools
 
 from . import _room
-from ._drive import run, tear_down
+from ._drive import run, settle, tear_down
 from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
 from ._meter import Meter
 from ._order import Order, RankOrder, ScanOrder
@@ -411,6 +411,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             stuck = [(entry, hold) for entry in self._store.held for hold in entry.holds]
         for entry, hold in stuck:
             run(_room.release(self._store, entry, hold), self._store)
+        settle(self._store, at_once=True)
 
 
 def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:
@@ -445,5 +446,10 @@ def _abandoned(store: Store) -> None:
     A finalizer may run anywhere, even inside this store's own lock, so the janitor
     does it.
     """
-    if store.live and store.tears_down:
-        janitor.defer(lambda: run(_room.close(store), store))
+    if (store.live and store.tears_down) or store.lingering:
+        janitor.defer(lambda: _end(store))
+
+
+def _end(store: Store) -> None:
+    run(_room.close(store), store)
+    settle(store, at_once=True)

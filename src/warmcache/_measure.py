@@ -58,7 +58,7 @@ class MemoryMeter:
         patience: float,
         learned: Learned,
         exact: bool,
-        linger: Callable[[], None],
+        linger: Callable[[Store], None],
     ) -> None:
         self.probe = probe
         self.footprint = footprint
@@ -148,8 +148,7 @@ class MemoryMeter:
             return min(expected, store.limit)
         if footprint is not None:  # it was looked into, and holds nothing
             return 0
-        most = (1 - self._low) * store.limit if flight.elastic else flight.weight
-        return min(flight.weight, most)
+        return (1 - self._low) * store.limit if flight.elastic else flight.weight
 
     def _ways(
         self,

@@ -129,6 +129,6 @@ class Meter(Protocol):
         """Return what to watch of a value that is about to be torn down."""
         ...
 
-    def linger(self) -> None:
+    def linger(self, store: Store, /) -> None:
         """Have :meth:`look` called soon and again, for something has not come back."""
         ...

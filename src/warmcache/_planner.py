@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 
 from ._entry import Entry, Hold, Loaded, RemovalCause, State, seconds_between, tick
 from ._flight import CHAIN, Claim, Flight, inside
-from ._room import release, relieve, room
+from ._room import LOOK, release, relieve, room
 from ._scopes import hot_paths_off
 from ._sizes import parse_size
 from ._steps import Call, Context, Launch, Load, Plan, Request, TearDown, Wait
@@ -186,7 +187,11 @@ def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
             if key not in store.dying:
                 return
             change = store.change()
-        yield Wait(change)
+        if store.meter is None:
+            yield Wait(change)
+        else:  # nobody may come to look whether its memory is back
+            yield Wait(change, LOOK)
+            yield Call(partial(store.meter.look, store))
 
 
 def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:

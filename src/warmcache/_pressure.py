@@ -51,7 +51,7 @@ class Pressure:
         fraction = used / total
         if self._evicted is not None:
             weight, before, when = self._evicted
-            if before - used < _HELPED * weight and fraction > self.low:
+            if before - used < max(_HELPED * weight, 1) and fraction > self.low:
                 if now - when >= self.patience:
                     self._give_up(now)
                 return Act.REST
@@ -71,7 +71,7 @@ class Pressure:
         return Act.EVICT
 
     def evicted(self, now: float, weight: float, used: int) -> None:
-        """Note that ``weight`` was evicted at ``now``, when ``used`` bytes were in use."""
+        """Note that ``weight`` was torn down by ``now``; before, ``used`` bytes were in use."""
         self._evicted = weight, used, now
 
     def nothing_idle(self, now: float) -> None:

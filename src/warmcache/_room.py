@@ -11,7 +11,7 @@ from ._flight import CHAIN, Claim, Flight
 from ._steps import Call, Context, Plan, TearDown, Wait
 from ._store import Store
 
-_LOOK = 0.25  # seconds after which to look at the device again
+LOOK = 0.25  # seconds after which to look at the device again
 
 # -- making room -------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ def room(
                         store.waits += 1
                     timeout = _patience(cache, claim, flight, deadline, blocked)
                     if meter is not None:  # nobody tells us what others give back
-                        timeout = _LOOK if timeout is None else min(timeout, _LOOK)
+                        timeout = LOOK if timeout is None else min(timeout, LOOK)
                     change = store.change()
             if doomed:
                 yield TearDown(doomed)
@@ -65,7 +65,7 @@ def _make_room(
     if doomed:
         return False, doomed, False
     old = store.live.get(claim.key) if replacing else None
-    _borrow(store, claim)
+    _borrow(store, claim, flight)
     free = store.free_for(claim)
     weight = _least(store, claim) if claim.alone else claim.weight
     if old is None and weight <= free + store.slack:
@@ -79,12 +79,15 @@ def _make_room(
         return False, [], False
     if short > store.idle_weight + store.slack:
         return False, [], short > store.idle_weight + store.elastic_weight + store.slack
+    if claim.evicted >= weight and demand - store.dying_weight <= store.limit - store.committed:
+        return False, [], True  # evicting gave the device nothing back: others hold it
     gain = old.weight if old is not None and not old.holds else 0
     victims, passed = store.victims(short - gain, cache.rank, old)
     claim.carried = 0 if old is None or passed else old.uses
     if old is not None and store.condemn(old, RemovalCause.REPLACED):
         doomed.append(old)
     doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
+    claim.evicted += sum(entry.weight for entry in victims)
     if not claim.owed:
         claim.owed = weight
         store.owed += weight
@@ -99,13 +102,20 @@ def _least(store: Store, claim: Claim) -> float:
     return min(claim.weight, max(possible, claim.weight / 4))
 
 
-def _borrow(store: Store, claim: Claim) -> None:
-    """Take room from the loads that this one is part of, where theirs was a guess."""
-    for link in CHAIN.get():
-        if isinstance(link, Flight) and link.elastic and store.flights.get(link.key) is link:
-            part = min(link.weight, claim.weight - store.free_for(claim))
+def _borrow(store: Store, claim: Claim, flight: Flight | None) -> None:
+    """Take room from the loads that wait for this one, where theirs was a guess.
+
+    That is those which it is part of, and others that have joined it: they end only
+    after it, so it would wait for their room for ever.
+    """
+    outer = CHAIN.get()
+    for other in list(store.flights.values()):
+        if other is flight or not other.elastic:
+            continue
+        if other in outer or (flight is not None and other.reaches((flight,))):
+            part = min(other.weight, claim.weight - store.free_for(claim))
             if part > 0:
-                link.weight -= part
+                other.weight -= part
                 store.unreserve(part)
 
 

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 
 from . import _devices, _room
 from ._devices import DeviceReport
-from ._drive import run, tear_down
+from ._drive import run, settle, tear_down
 from ._entry import Entry, RemovalCause, seconds_between
 from ._footprint import Footprint, footprint
 from ._learned import Learned
@@ -26,6 +26,7 @@ from ._pressure import Act, Pressure
 from ._process import janitor
 from ._reclaim import empty_gpu_cache, trim_heap
 from ._sizes import parse_size
+from ._store import Store
 from .costs import CostCache
 from .probes import HostProbe, Probe, ProbeUnavailable, TorchProbe
 
@@ -250,10 +251,11 @@ class MemoryCache(CostCache[K, V]):
         meter = store.meter
         if meter is not None and (store.lingering or store.zombies):
             meter.look(store)
-        if self._poll:
+        watching = self._poll and not store.closed
+        if watching:
             self._mind_the_pressure()
         waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
-        if self._poll:
+        if watching:
             waits.append(self._pressure.next_look())
         if store.lingering:
             waits.append(_LINGER)
@@ -282,8 +284,8 @@ class MemoryCache(CostCache[K, V]):
             if victim is None:
                 self._pressure.nothing_idle(now)
             else:
-                self._pressure.evicted(now, victim.weight, used)
                 tear_down(self._store, [victim])
+                self._pressure.evicted(time.monotonic(), victim.weight, used)
 
     def _condemn_idle(self) -> Entry | None:
         """Remove the idle entry of lowest rank that has been resident long enough."""
@@ -438,10 +440,12 @@ def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) 
         give_back()
 
 
-def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]]) -> None:
+def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]], store: Store) -> None:
     cache = reference()
     if cache is not None:
         janitor.watch(cache, _LINGER)
+    else:
+        settle(store, at_once=True)
 
 
 _said: set[str] = set()

@@ -180,7 +180,7 @@ def assert_consistent(cache: Cache[Any, Any]) -> None:
         flights = sum(flight.weight for flight in store.flights.values())
 
         def same(expected: float, actual: float, what: str) -> None:
-            assert abs(expected - actual) <= 1e-9 * max(1, abs(expected)), (
+            assert abs(expected - actual) <= max(1e-9 * max(1, abs(expected)), store.slack), (
                 f"{what}: the entries weigh {expected}, the ledger says {actual}"
             )
 
