@@ -79,7 +79,8 @@ def _make_room(
         return False, [], False
     if short > store.idle_weight + store.slack:
         return False, [], short > store.idle_weight + store.elastic_weight + store.slack
-    if claim.evicted >= weight and demand - store.dying_weight <= store.limit - store.committed:
+    within_budget = demand - store.dying_weight <= store.limit - store.committed
+    if old is None and 0 < claim.evicted >= weight and within_budget:
         return False, [], True  # evicting gave the device nothing back: others hold it
     gain = old.weight if old is not None and not old.holds else 0
     victims, passed = store.victims(short - gain, cache.rank, old)

@@ -12,6 +12,13 @@ pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 COMMAND = [sys.executable, "-m", "warmcache", "demo"]
 
 
+def complaints(stderr):
+    """Return what was said but for that there is no GPU, where there is none."""
+    return "".join(
+        line for line in stderr.splitlines(keepends=True) if not line.startswith("no GPU (")
+    )
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("demo")
@@ -64,7 +71,7 @@ def test_models_were_evicted(ended):
 
 
 def test_no_library_complains(ended):
-    assert "" == ended.stderr
+    assert "" == complaints(ended.stderr)
 
 
 def test_the_timeline_is_a_png(ended, folder):
@@ -106,5 +113,5 @@ def test_an_interrupt_ends_it_with_130_and_one_line(tmp_path):
         watchdog.cancel()
         process.kill()
     assert 130 == process.returncode
-    assert "warmcache: interrupted\n" == error
+    assert "warmcache: interrupted\n" == complaints(error)
     assert "requests/s" not in said
