@@ -177,7 +177,7 @@ def test_what_is_not_seen_of_an_unknown_device_is_charged_unless_it_holds_nothin
     visible: bool,
 ) -> None:
     options = dict(footprint=lambda model: Footprint(0, (), ())) if visible else {}
-    rig = Rig(budget=10 * GiB, low=0.7, **options)
+    rig = Rig(budget=12 * GiB, low=0.75, **options)
     rig.probe.unknown = True
     rig.loader()("a", 0)
     rig.loader(size_hint="2GiB")("b", 0)
@@ -406,6 +406,21 @@ def test_the_memory_of_what_is_handed_in_is_not_wanted_a_second_time() -> None:
     rig.loader(size="1GiB")("idle", 1)
     rig.cache["x"] = Model(rig.probe, 10 * GiB)  # the device has 5 GiB left
     assert (11, 2) == (rig.gib("live"), len(rig.cache))
+
+
+def test_a_guess_is_in_whole_bytes_for_sums_of_fractions_leave_a_rest() -> None:
+    rig = Rig()
+    for name, size in [("a", 4), ("b", 1), ("c", 2)]:
+        rig.loader(size=size * GiB)(name, 1)
+    reserved: list[float] = []
+
+    @warm(cache=rig.cache)
+    def load() -> Model:
+        reserved.append(rig.cache.stats().loading)
+        return Model(rig.probe, GiB)
+
+    load()
+    assert [-(-7 * GiB // 3)] == reserved
 
 
 # -- more than was reserved ----------------------------------------------------------
@@ -675,6 +690,7 @@ def test_relieve_leaves_leases_alone_and_says_what_it_freed() -> None:
     ("options", "message"),
     [
         (dict(budget=-1), "budget: a size must not be negative"),
+        (dict(budget=float("inf")), "budget must be finite"),
         (dict(budget="much"), "budget: 'much' is not a size"),
         (dict(low=0.95), "0 < low <= high <= 1"),
         (dict(high=1.5), "0 < low <= high <= 1"),

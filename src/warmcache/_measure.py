@@ -99,10 +99,17 @@ class MemoryMeter:
         if weight is None:
             with store.lock:
                 resident = [entry.weight for entry in store.live.values() if entry.weight]
-            weight = sum(resident) / len(resident) if resident else None
+            weight = math.ceil(sum(resident) / len(resident)) if resident else None
         if weight is None:
-            return Claim(request.key, (1 - self._low) * store.limit, alone=True)
+            return Claim(request.key, self._unknown(store), alone=True)
         return Claim(request.key, weight)
+
+    def _unknown(self, store: Store) -> float:
+        """Return what a load of which nothing is known is taken to need.
+
+        In whole bytes, as all that is guessed: sums of fractions leave a rest.
+        """
+        return math.ceil((1 - self._low) * store.limit)
 
     def begin(self, store: Store, flight: Flight) -> _Before:
         outer = CHAIN.get()
@@ -148,7 +155,7 @@ class MemoryMeter:
             return min(expected, store.limit)
         if footprint is not None:  # it was looked into, and holds nothing
             return 0
-        return (1 - self._low) * store.limit if flight.elastic else flight.weight
+        return self._unknown(store) if flight.elastic else flight.weight
 
     def _ways(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -74,7 +75,7 @@ class Remains:
         if not total:
             return self.weight if self.living() else 0
         alive = sum(size for part, size in self._parts if part() is not None)
-        return self.weight * alive / total
+        return math.ceil(self.weight * alive / total)
 
     def confirmed(self) -> bool:
         """Whether the memory has come back: its owners died, or the device shows it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import sys
 import time
 import weakref
@@ -425,6 +426,8 @@ def _share(what: str, size: float | str, total: int | None) -> float:
         number = parse_size(size)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
+    if number == math.inf:
+        raise ValueError(f"{what} must be finite, got {size!r}")
     if not isinstance(size, float) or size > 1:
         return number
     if total is None:
