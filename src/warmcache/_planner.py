@@ -9,6 +9,7 @@ from typing import Any
 
 from ._entry import Entry, Hold, Loaded, RemovalCause, State, seconds_between, tick
 from ._flight import CHAIN, Claim, Flight, inside
+from ._refusal import refusal
 from ._room import LOOK, release, relieve, room
 from ._scopes import hot_paths_off
 from ._sizes import parse_size
@@ -233,7 +234,7 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
                 raise
             if not tries:
                 with store.lock:
-                    error.add_note(store.ledger())
+                    error.add_note(store.in_words())
                 raise
         else:
             ended = store.timer()
@@ -253,7 +254,7 @@ def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Pl
     weight = parse_size(size)
     if weight > store.limit:
         with store.lock:
-            raise store.refusal(Claim(request.key, weight))
+            raise refusal(store, Claim(request.key, weight))
     if weight > flight.weight:
         yield from room(cache, Claim(request.key, weight - flight.weight), flight=flight)
     with store.lock:
@@ -273,7 +274,7 @@ def _measure(
     weight = yield Call(lambda: meter.weigh(store, request, flight, entry, before))
     with store.lock:
         if weight > store.limit:
-            raise store.refusal(Claim(request.key, weight))
+            raise refusal(store, Claim(request.key, weight))
         store.recharge(flight, weight)
         entry.weight = weight
         debt = store.committed - store.dying_weight - store.limit

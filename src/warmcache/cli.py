@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
-from ._devices import survey
 from ._simulate import Budget, simulate
 from ._sizes import parse_size
+from ._survey import survey
 from .demo import DemoError, Options, run
 from .errors import WarmcacheError
 
