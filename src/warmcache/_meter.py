@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _Ref = Callable[[], object]
 
-ENOUGH = 0.75  # of a weight: drivers round, and others allocate meanwhile (ollama's figure)
+ENOUGH = 0.75  # of a weight: drivers round, and others allocate meanwhile
 _NOISE = 2**20  # bytes too few to be looked for on a device
 
 
