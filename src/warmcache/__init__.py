@@ -42,6 +42,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_history``       how often keys were used of late
 ``_order``         who goes first; who has ended
 ``_entry``         the entry and its records
+``_fork``          what a forked child begins anew
 =================  ==============================================================
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,

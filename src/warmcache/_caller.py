@@ -13,6 +13,7 @@ from . import _planner, _room, _scopes
 from ._cache import Cache
 from ._drive import defused, run
 from ._entry import Entry, Hold, Removal, RemovalCause, tick
+from ._fork import in_child, park
 from ._lease import Acquired, AsyncLease, Lease, Unowned
 from ._loader import Loader, Site
 from ._stats import CacheInfo
@@ -49,9 +50,10 @@ class Caller:
 
     def _acquire(self, request: Request, hold: Hold) -> Acquired:
         cache = self._loader.cache
-        entry = run(_planner.get(cache._context(), request, hold), cache._store)
+        store = cache._store  # once: a fork changes it
+        entry = run(_planner.get(cache._context(), request, hold), store)
         cache._watch()
-        return entry, cache._store
+        return entry, store
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         return self._loader.request(self._site, raw, self._complete(args), kwargs)
@@ -206,9 +208,10 @@ class AsyncCaller(Caller):
         from ._aio import run_async
 
         cache = self._loader.cache
-        entry = await run_async(_planner.get(cache._context(), request, hold), cache._store)
+        store = cache._store
+        entry = await run_async(_planner.get(cache._context(), request, hold), store)
         cache._watch()
-        return entry, cache._store
+        return entry, store
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be."""
@@ -239,6 +242,12 @@ class AsyncCaller(Caller):
         for args, kwargs in _progress(calls, self._loader.__name__):
             async with self.lease(*args, **kwargs):
                 pass
+
+
+@in_child
+def _forget_unowned() -> None:
+    park(list(_unowned))
+    _unowned.clear()
 
 
 def _disowned(value: Any, finish: Callable[[], object] | None, loop: object) -> Any:

@@ -12,6 +12,8 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ._fork import join
+
 _KEPT = 8  # loads of a key whose weights are remembered
 _KEYS = 10_000
 _LONG = 200  # characters of a key that are worth keeping as they are
@@ -38,6 +40,11 @@ class Learned:
         self._others: dict[str, Any] = {}  # what the file has for other circumstances
         if self._path is not None:
             self._read(self._path)
+        join(self)
+
+    def begin_anew(self) -> None:
+        """Have a lock of its own in a forked child, which may go on with what is known."""
+        self._lock = threading.Lock()
 
     def weight(self, key: Hashable) -> float | None:
         """Return the most that any of the last loads of ``key`` took; None: none is known."""

@@ -15,6 +15,7 @@ import cachetools
 from . import _room
 from ._drive import run, settle, tear_down
 from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
+from ._fork import join
 from ._meter import Meter
 from ._order import Order, RankOrder, ScanOrder
 from ._process import close_at_exit, janitor
@@ -102,7 +103,17 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._origin = Origin(type(self).__name__, self._teardown)
         self._handed_in = Loaded(self._origin)
         self._has_an_end = False
+        join(self)
         if store.tears_down:
+            self._mind_the_end()
+
+    def begin_anew(self) -> None:
+        """Forget, in a forked child, what is the parent's; see ``_fork.py``."""
+        old, minded = self._store, self._has_an_end
+        old.begin_anew()
+        self._open()
+        self._store.switches, self._store.closed = old.switches, old.closed
+        if minded:
             self._mind_the_end()
 
     def _mind_the_end(self) -> None:
@@ -396,7 +407,7 @@ def _abandoned(store: Store) -> None:
     A finalizer may run anywhere, even inside this store's own lock, so the janitor
     does it.
     """
-    if (store.live and store.tears_down) or store.lingering:
+    if not store.inherited and ((store.live and store.tears_down) or store.lingering):
         janitor.defer(lambda: _end(store))
 
 

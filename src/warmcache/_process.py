@@ -10,13 +10,14 @@ from __future__ import annotations
 import atexit
 import logging
 import math
-import os
 import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
+
+from ._fork import join, park
 
 log = logging.getLogger("warmcache")
 
@@ -88,6 +89,7 @@ class Janitor:
 
     def begin_anew(self) -> None:
         """Forget the thread and the queue of the process that this one was forked from."""
+        park(self._jobs)  # they may be all that holds some values
         self.__init__()  # type: ignore[misc]
 
     def _start(self) -> None:
@@ -106,14 +108,15 @@ class Janitor:
                 self._starting.release()
 
     def _work(self) -> None:
+        jobs = self._jobs
         while True:
             self._next = math.inf  # whoever comes during the sweep wakes us again
             self._next = self._sweep()
+            if jobs is not self._jobs:
+                return  # a teardown or a job has forked: the child has a janitor of its own
             pause = self._next - time.monotonic()
             try:
-                job = self._jobs.get(
-                    timeout=max(pause, 0.0) if pause < threading.TIMEOUT_MAX else None
-                )
+                job = jobs.get(timeout=max(pause, 0.0) if pause < threading.TIMEOUT_MAX else None)
             except queue.Empty:
                 continue
             if job is not None:
@@ -150,8 +153,7 @@ def _run(job: Callable[[], object]) -> None:
 
 
 janitor = Janitor()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=janitor.begin_anew)
+join(janitor)
 _closing: weakref.WeakValueDictionary[int, Closing] = weakref.WeakValueDictionary()
 
 

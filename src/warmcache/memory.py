@@ -146,7 +146,8 @@ class MemoryCache(CostCache[K, V]):
         self._headroom = share("headroom", usual if headroom is None else headroom, total)
         self._low, self._poll, self._confirm = low, poll, confirm
         self._min_residency = min_residency
-        self._pressure = Pressure(high, low, poll, confirm)
+        self._new_pressure = partial(Pressure, high, low, poll, confirm)
+        self._pressure = self._new_pressure()
         self._learned = Learned(learn, circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
         budget = share("budget", high if budget is None else budget, total)
@@ -155,6 +156,10 @@ class MemoryCache(CostCache[K, V]):
         self._watch()
 
     __warm_options__ = (*MemoryOptions.__annotations__, *CacheOptions.__annotations__)
+
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self._pressure = self._new_pressure()
 
     def _open(self) -> None:
         super()._open()
