@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ._entry import Entry
+from ._exit import Last, arm, close_at_exit
 from ._fork import join
-from ._process import close_at_exit, janitor
+from ._process import janitor
 from ._traces import COLUMNS
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Recording:
         self._known: dict[Hashable, tuple[float, float]] = {}
         self._rows: dict[Hashable, str] = {}  # all of a row but its time
         self._names: dict[str, Hashable] = {}
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a signal's handler may want it, too
         with store.lock:
             if store.recording is not None:
                 where = store.recording.path
@@ -86,6 +87,7 @@ class Recording:
         _running.add(self)
         join(self)
         close_at_exit(self)
+        arm()
         janitor.watch(self, _PERIOD)
 
     # -- what a cache tells --------------------------------------------------------
@@ -221,7 +223,7 @@ class Recording:
     def begin_anew(self) -> None:
         """End it in a forked child: the file is the parent's."""
         self._stopped = True
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._buffer.clear()
         self._detach()
 
@@ -238,7 +240,10 @@ class Recording:
             return None
         return _PERIOD
 
-    def close_at_exit(self) -> None:
+    def close_at_exit(self, patience: float) -> Iterable[Last]:
+        return ()
+
+    def settle_at_exit(self) -> None:
         self.stop()
 
     def __enter__(self) -> Self:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
+from ._exit import arm
 from ._flight import Claim, Flight
 from ._fork import join, park
 from ._ledger import Ledger
@@ -140,6 +141,8 @@ class Store(Ledger):
         """Make ``entry`` visible; the room for it must have been reserved."""
         self.live[entry.key] = entry
         self.tears_down |= entry.how.origin.teardown is not None or entry.how.finish is not None
+        if self.tears_down:
+            arm()
         self.live_weight += entry.weight
         if entry.holds:
             self.held.add(entry)
