@@ -43,7 +43,8 @@ A map of the package, from the top down; imports point downwards only:
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
 ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
-``_visible``, ``_sample``), ``_footprint`` and ``_devices``; and on top ``cli`` and ``demo``.
+``_visible``, ``_sample``), ``_footprint`` and ``_devices``; for many workers ``routing`` (over
+``_fleet``); and on top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
