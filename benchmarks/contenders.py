@@ -90,10 +90,10 @@ class Warmcache(Contender):
     def cached_async(self, function: Function) -> Function:
         return self.cached(function)
 
-    def mapping(self, maxsize: int) -> dict[str, Any]:
+    def mapping(self, maxsize: int, policy: str = "lru") -> dict[str, Any]:
         import warmcache
 
-        return {"c": warmcache.LRUCache(maxsize)}
+        return {"c": warmcache.policies.create(policy, maxsize=maxsize)}
 
     def mapping_telling(self, maxsize: int, removed: Callable[..., object]) -> dict[str, Any]:
         import warmcache

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from .contenders import OURS, Cachetools, Contender, installed
+from .contenders import OURS, Cachetools, Contender, Warmcache, installed
 from .timing import Line, Settings, frozen_collector, interleave, over_keys
 
 _TRIAL = 1_000  # operations, to see how many fill a measurement
@@ -173,6 +173,23 @@ def insert_telling(settings: Settings) -> list[Line]:
     with frozen_collector():
         samples = interleave(measures, settings.mapping_rounds, tick=partial(settings.tick, title))
     return [Line.beside(f"insert-telling-{limit}", title, Cachetools.name, samples)]
+
+
+def insert_weighing(settings: Settings) -> list[Line]:
+    """Storing a new key in a full cache that weighs costs, beside the same under LRU."""
+    lines = []
+    for policy, limit in (("gdsf", 1_000), ("cost", 100), ("cost", 2_000), ("cost", 10_000)):
+        title = f"insert with eviction under {policy}, {limit:,} entries"
+        measures = {
+            name: _inserting(Warmcache(), Warmcache().mapping(limit, name), limit, settings)
+            for name in ("lru", policy)
+        }
+        with frozen_collector():
+            tick = partial(settings.tick, title)
+            samples = interleave(measures, settings.slow_rounds, tick=tick)
+        one, other = {OURS: samples[policy]}, {OURS: samples["lru"]}
+        lines.append(Line(f"insert-{policy}-{limit}", title, "its own under LRU", one, other))
+    return lines
 
 
 def _removed(value: object) -> None:

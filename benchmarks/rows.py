@@ -19,5 +19,6 @@ GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
     "mapping": mappings.mapping,
     "insert": mappings.insert,
     "insert-telling": mappings.insert_telling,
+    "insert-weighing": mappings.insert_weighing,
     "import": imports.import_time,
 }

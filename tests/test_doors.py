@@ -125,6 +125,15 @@ def test_a_value_stored_again_takes_its_new_weight_and_evicts_for_what_it_grew()
     assert_consistent(watched.cache)
 
 
+def test_a_value_of_no_weight_replaces_another_without_waiting_for_room() -> None:
+    watched = Watched(maxsize=4, getsizeof=len, wait=5)
+    for cache_key, value in (("a", [1, 2, 3, 4]), ("b", []), ("b", ()), ("a", {})):
+        watched.cache[cache_key] = value
+    assert [[], [1, 2, 3, 4]] == watched.torn_down
+    assert (0, 0) == (watched.cache.currsize, watched.cache.stats().waits)
+    assert_consistent(watched.cache)
+
+
 def test_entries_end_on_time_though_nobody_touches_the_cache() -> None:
     clock = ManualClock()
     watched = Watched(TTLCache, ttl=10, timer=clock)

@@ -73,6 +73,9 @@ class ByName:
         self.name = name
         self.colour = colour
 
+    def __repr__(self) -> str:  # the same in each process, since tests are named by it
+        return f"{type(self).__name__}({self.name!r}, {self.colour!r})"
+
     def __warm_key__(self) -> Any:
         return self.name
 
@@ -256,7 +259,7 @@ class Series:
 @pytest.mark.parametrize(
     "array",
     [np.zeros(2), np.array(1.0), np.zeros((0,)), Tensor(), CudaArray(), Series()],
-    ids=repr,
+    ids=["vector", "scalar", "empty", "tensor", "cuda array", "series"],
 )
 def test_an_array_is_refused_with_advice_wherever_it_hides(array: Any, wrap: Any) -> None:
     loads: list[Any] = []

@@ -708,7 +708,7 @@ def test_a_budget_is_bytes_or_text_or_a_fraction_of_the_device() -> None:
     for budget, expected in [(GiB, 1), ("2GiB", 2), (0.5, 5), (None, 9)]:
         assert expected * GiB == MemoryCache(budget, probe=probe, poll=0).budget
     probe.unknown = True
-    with pytest.raises(ValueError, match="must be in bytes"):
+    with pytest.raises(ValueError, match="must be given in bytes"):
         MemoryCache(0.5, probe=probe)
 
 

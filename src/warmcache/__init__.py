@@ -14,6 +14,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_named``         caches shared by name
 ``policies``       policies by name, over ``_registry``
 ``memory``         caches whose limit is a device's memory
+``_device``        a device as such a cache sees it
 ``_measure``       what loads take of it, and whether it came back
 ``_reclaim``       has free memory go back
 ``costs``          the policies that weigh load seconds: cost, GDSF
@@ -25,8 +26,10 @@ A map of the package, from the top down; imports point downwards only:
 ``_drive``         carries plans out for threads; teardown, reclaim
 ``_planner``       plans that get a value: hit, join, load, refuse
 ``_room``          plans that make room, store, release and remove
+``_refusal``       who is in the way when there is none
 ``_steps``         what a plan is made of
 ``_store``         entries and ledger under the lock
+``_ledger``        the sums: what is committed, what may be promised
 ``_meter``         what a cache of real memory asks; what is left of a value
 ``_referrers``     who holds an object, in words
 ``_learned``       what loads took before
@@ -43,8 +46,8 @@ A map of the package, from the top down; imports point downwards only:
 
 beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
 ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
-``_visible``, ``_sample``), ``_footprint`` and ``_devices``; for many workers ``routing`` (over
-``_fleet``); and on top ``cli`` and ``demo``.
+``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and ``_survey``; for many
+workers ``routing`` (over ``_fleet``); and on top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
+from operator import attrgetter
 from typing import Any, Self, TypeVar
 
 from . import _room
 from ._drive import run
-from ._entry import Entry, EntryInfo, Hold, Removal, seconds_between, tick
+from ._entry import Entry, EntryInfo, Hold, Loaded, Removal, seconds_between, tick
 from ._lease import EntryLease
 from ._mapping import CacheMapping
 from ._record import Recording
@@ -221,3 +222,51 @@ class Cache(CacheMapping[K, V]):
                 dying=store.dying_weight,
                 zombies=store.zombie_weight,
             )
+
+    # -- copying and pickling ------------------------------------------------------
+
+    def __copy__(self) -> Self:
+        """Return a cache of its own with the same values, if nothing tears them down.
+
+        Raises:
+            TypeError: values here have a teardown: two caches would each run it.
+        """
+        twin = type(self).__new__(type(self))
+        twin.__setstate__(self.__getstate__())
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        store = self._store
+        with store.lock:
+            if store.tears_down:
+                raise TypeError(
+                    "this cache tears its values down and so must be their only owner: "
+                    "it can be neither copied nor pickled"
+                )
+            entries = [
+                (
+                    *(entry.key, entry.value, entry.weight, entry.uses, entry.expires),
+                    *(entry.used, entry.load_seconds),
+                )
+                for entry in sorted(store.order.sequence(self._live), key=attrgetter("loaded"))
+            ]
+        state = self.__dict__.copy()
+        del state["_store"], state["_live"], state["_origin"], state["_handed_in"]
+        state["_entries"] = entries
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        entries = state.pop("_entries")
+        self.__dict__.update(state)
+        self._open()
+        now, stamped = self._timer(), []
+        for key, value, weight, uses, expires, used, seconds in entries:
+            how = Loaded(self._origin, seconds) if seconds else self._handed_in
+            entry = Entry(key, value, weight, how, now, expires)
+            entry.base_uses = uses
+            self._store.committed += weight
+            self._store.publish(entry)
+            stamped.append((used, entry))
+        for _, entry in sorted(stamped):
+            entry.used = entry.seen = tick()
+        self._watch()

@@ -7,26 +7,22 @@ modules, classes, what belongs to the standard library, other caches.
 
 from __future__ import annotations
 
-import ctypes
 import enum
 import functools
 import logging
-import math
-import mmap
 import sys
 import types
 import weakref
-from array import array
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from ._extents import BUFFERS, Range, Ref, address, clusters, extent
+
 log = logging.getLogger("warmcache")
 
-_Ref = Callable[[], object]
-_Range = tuple[int, int, _Ref | None]  # start, end, owner
 _Handler = Callable[[Any], Iterable[object] | None]
 
 _SMALL = 4096  # bytes objects below that are names and numbers, and there may be many
@@ -60,8 +56,8 @@ class Footprint:
     """
 
     nbytes: int
-    parts: tuple[tuple[_Ref, int], ...]
-    faces: tuple[_Ref, ...]
+    parts: tuple[tuple[Ref, int], ...]
+    faces: tuple[Ref, ...]
 
     def alive(self) -> int:
         """Return how many bytes of ``parts`` are still in use."""
@@ -88,7 +84,7 @@ def footprint(value: object, device: object) -> Footprint | None:
 class _AnyOf:
     """The weak reference to memory that several own: it is in use as long as one of them."""
 
-    owners: tuple[_Ref, ...]
+    owners: tuple[Ref, ...]
 
     def __call__(self) -> object:
         return next((thing for owner in self.owners if (thing := owner()) is not None), None)
@@ -102,10 +98,10 @@ class _Walk:
         self._torch = _loaded("torch", "Tensor", "nn", "UntypedStorage")
         self._numpy = _loaded("numpy", "ndarray")
         self._handlers: dict[type, _Handler] = {}
-        self._ranges: list[_Range] = []
+        self._ranges: list[Range] = []
         self._elsewhere = 0  # bytes at addresses that are not told
-        self._parts: list[tuple[_Ref, int]] = []
-        self._faces: list[_Ref] = []
+        self._parts: list[tuple[Ref, int]] = []
+        self._faces: list[Ref] = []
         self._storages: set[int] = set()
 
     def of(self, value: object) -> Footprint | None:
@@ -115,7 +111,7 @@ class _Walk:
             with self._torch._C.DisableTorchFunctionSubclass():
                 self._visit(value)
         nbytes = self._elsewhere
-        for covered, owners in _clusters(self._ranges):
+        for covered, owners in clusters(self._ranges):
             nbytes += covered
             known = tuple(owner for owner in owners if owner is not None)
             if len(known) == len(owners):
@@ -155,7 +151,7 @@ class _Walk:
             return self._array
         if hasattr(kind, "__cuda_array_interface__"):
             return self._cuda_array
-        if issubclass(kind, bytes | bytearray | memoryview | array | mmap.mmap):
+        if issubclass(kind, BUFFERS):
             return self._buffer
         return _container(kind) or (_attributes if _is_entered(kind) else _nothing)
 
@@ -211,11 +207,11 @@ class _Walk:
             owner = owner.base
         if self._device == "cpu":
             self._add_face(values)
-            if owner.base is not None and _address(owner.base) is not None:
+            if owner.base is not None and address(owner.base) is not None:
                 return [owner.base]  # a bytearray, a mapped file
             if owner.base is not None and self._handler(type(owner.base)) == self._tensor:
                 return [owner.base]
-            self._add(*_extent(owner.__array_interface__, owner.itemsize), owner)
+            self._add(*extent(owner.__array_interface__, owner.itemsize), owner)
         return values.ravel().tolist() if values.dtype.hasobject else ()
 
     def _cuda_array(self, values: Any) -> None:
@@ -229,7 +225,7 @@ class _Walk:
         facts = values.__cuda_array_interface__
         if facts["data"][0]:
             self._add_face(values)
-            self._add(*_extent(facts, int(facts["typestr"][2:])), values)
+            self._add(*extent(facts, int(facts["typestr"][2:])), values)
 
     def _any_index(self) -> int | None:
         number = self._device.partition(":")[2]
@@ -240,14 +236,14 @@ class _Walk:
         if owner is not buffer and owner is not None:
             return [owner]
         if self._device == "cpu" and not (type(buffer) is bytes and len(buffer) < _SMALL):
-            found = _address(buffer)
+            found = address(buffer)
             if found is not None and found[1]:
                 self._add(found[0], sum(found), buffer)
         return ()
 
     def _add(self, start: int, end: int, owner: object) -> None:
         try:
-            reference: _Ref | None = weakref.ref(owner)
+            reference: Ref | None = weakref.ref(owner)
         except TypeError:
             reference = None
         if end > start:
@@ -258,36 +254,6 @@ class _Walk:
             self._faces.append(weakref.ref(thing))
         except TypeError:
             pass
-
-
-def _extent(facts: dict[str, Any], item: int) -> tuple[int, int]:
-    """Return where an array's bytes begin and end; its strides may lead backwards."""
-    low, shape, strides = facts["data"][0], facts["shape"], facts.get("strides")
-    high = low + item
-    if 0 in shape:
-        return low, low
-    if strides is None:
-        return low, low + math.prod(shape) * item
-    for length, stride in zip(shape, strides, strict=True):
-        low += min((length - 1) * stride, 0)
-        high += max((length - 1) * stride, 0)
-    return low, high
-
-
-def _clusters(ranges: list[_Range]) -> Iterator[tuple[int, list[_Ref | None]]]:
-    """Yield the bytes and the owners of ranges of addresses, those that overlap together."""
-    first = last = 0
-    owners: list[_Ref | None] = []
-    for start, end, owner in sorted(ranges, key=lambda found: found[:2]):
-        if owners and start < last:
-            last = max(end, last)
-            owners.append(owner)
-            continue
-        if owners:
-            yield last - first, owners
-        first, last, owners = start, end, [owner]
-    if owners:
-        yield last - first, owners
 
 
 def _loaded(name: str, *needed: str) -> Any:
@@ -386,39 +352,3 @@ def _is_entered(kind: type) -> bool:
     if package in sys.stdlib_module_names:
         return package in _WALKED_STDLIB or package == "__main__"
     return not kind.__module__.startswith(_SHARED)
-
-
-# -- the address of a buffer -----------------------------------------------------------------
-
-
-class _PyBuffer(ctypes.Structure):
-    """CPython's ``Py_buffer``."""
-
-    _fields_ = (
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.py_object),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_char_p),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("suboffsets", ctypes.c_void_p),
-        ("internal", ctypes.c_void_p),
-    )
-
-
-def _address(thing: object) -> tuple[int, int] | None:
-    """Return where the bytes of a buffer are, and how many; None if it is none."""
-    if not issubclass(type(thing), bytes | bytearray | memoryview | array | mmap.mmap):
-        return None
-    view = _PyBuffer()
-    try:
-        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(thing), ctypes.byref(view), 0)
-    except (BufferError, ValueError):  # closed, or not in one piece
-        return None
-    try:
-        return view.buf or 0, view.len
-    finally:
-        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from operator import methodcaller
-from typing import Any, ClassVar, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 import cachetools
 
@@ -221,52 +221,6 @@ class CacheMapping(cachetools.Cache[K, V]):
             f"currsize={self.currsize!r})"
         )
 
-    def __copy__(self) -> Self:
-        """Return a cache of its own with the same values, if nothing tears them down.
-
-        Raises:
-            TypeError: values here have a teardown: two caches would each run it.
-        """
-        twin = type(self).__new__(type(self))
-        twin.__setstate__(self.__getstate__())
-        return twin
-
-    def __getstate__(self) -> dict[str, Any]:
-        store = self._store
-        with store.lock:
-            if store.tears_down:
-                raise TypeError(
-                    "this cache tears its values down and so must be their only owner: "
-                    "it can be neither copied nor pickled"
-                )
-            entries = [
-                (
-                    *(entry.key, entry.value, entry.weight, entry.uses, entry.expires),
-                    *(entry.used, entry.load_seconds),
-                )
-                for entry in sorted(store.order.sequence(self._live), key=_loaded)
-            ]
-        state = self.__dict__.copy()
-        del state["_store"], state["_live"], state["_origin"], state["_handed_in"]
-        state["_entries"] = entries
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        entries = state.pop("_entries")
-        self.__dict__.update(state)
-        self._open()
-        now, stamped = self._timer(), []
-        for key, value, weight, uses, expires, used, seconds in entries:
-            how = Loaded(self._origin, seconds) if seconds else self._handed_in
-            entry = Entry(key, value, weight, how, now, expires)
-            entry.base_uses = uses
-            self._store.committed += weight
-            self._store.publish(entry)
-            stamped.append((used, entry))
-        for _, entry in sorted(stamped):
-            entry.used = entry.seen = tick()
-        self._watch()
-
     @property
     def currsize(self) -> float:
         """The weight of the entries that are there."""
@@ -423,10 +377,6 @@ def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:
     if teardown is not None and not callable(teardown):
         raise TypeError(f"teardown must be callable or a method's name, got {teardown!r}")
     return teardown
-
-
-def _loaded(entry: Entry) -> int:
-    return entry.loaded
 
 
 def _limit(maxsize: float | str | None) -> float:

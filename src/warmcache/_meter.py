@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _Ref = Callable[[], object]
 
-ENOUGH = 0.75  # of a weight: drivers round, and others allocate meanwhile (ollama's figure)
+ENOUGH = 0.75  # of a weight: drivers round, and others allocate meanwhile
 _NOISE = 2**20  # bytes too few to be looked for on a device
 
 
@@ -123,7 +123,10 @@ class Meter(Protocol):
         ...
 
     def lacked(self, error: BaseException) -> float | None:
-        """Return the bytes that a load lacked, 0 if nobody knows; None: it failed otherwise."""
+        """Return the bytes that a load lacked, 0 if nobody knows; None: it failed otherwise.
+
+        Infinity is more than the device has at all.
+        """
         ...
 
     def remains(self, entry: Entry) -> Remains:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
 from ._entry import Entry, Hold, Loaded, RemovalCause, State, seconds_between, tick
 from ._flight import CHAIN, Claim, Flight, inside
+from ._refusal import refusal
 from ._room import LOOK, release, relieve, room
 from ._scopes import hot_paths_off
 from ._sizes import parse_size
@@ -224,6 +226,7 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
     while True:
         tries -= 1
         lacked: float | None = None
+        flight.exhausted = False
         before = store.meter.begin(store, flight) if store.meter is not None else None
         began = store.timer()
         try:
@@ -231,9 +234,8 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
         except Exception as error:
             if store.meter is None or (lacked := store.meter.lacked(error)) is None:
                 raise
-            if not tries:
-                with store.lock:
-                    error.add_note(store.ledger())
+            if not tries or lacked == math.inf or flight.exhausted:
+                _give_up(store, flight, error)
                 raise
         else:
             ended = store.timer()
@@ -246,6 +248,16 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
         yield Call(store.flush)
 
 
+def _give_up(store: Store, flight: Flight, error: Exception) -> None:
+    """Tell what the memory went to; loads that asked for this one need not try again."""
+    if not flight.exhausted:
+        with store.lock:
+            error.add_note(store.in_words())
+    for outer in CHAIN.get():
+        if isinstance(outer, Flight):
+            outer.exhausted = True
+
+
 def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
     """Ask what a loaded value weighs, and make room for what was not reserved."""
     store = cache.store
@@ -253,7 +265,7 @@ def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Pl
     weight = parse_size(size)
     if weight > store.limit:
         with store.lock:
-            raise store.refusal(Claim(request.key, weight))
+            raise refusal(store, Claim(request.key, weight))
     if weight > flight.weight:
         yield from room(cache, Claim(request.key, weight - flight.weight), flight=flight)
     with store.lock:
@@ -273,7 +285,7 @@ def _measure(
     weight = yield Call(lambda: meter.weigh(store, request, flight, entry, before))
     with store.lock:
         if weight > store.limit:
-            raise store.refusal(Claim(request.key, weight))
+            raise refusal(store, Claim(request.key, weight))
         store.recharge(flight, weight)
         entry.weight = weight
         debt = store.committed - store.dying_weight - store.limit

@@ -8,6 +8,7 @@ from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, tick
 from ._flight import CHAIN, Claim, Flight
+from ._refusal import refusal, withheld_by
 from ._steps import Call, Context, Plan, TearDown, Wait
 from ._store import Store
 
@@ -25,9 +26,6 @@ def room(
     same key goes first, and counts as room. Raises CapacityError or ClosedError.
     """
     store = cache.store
-    if claim.weight > store.limit:
-        with store.lock:
-            raise store.refusal(claim)
     deadline: float | None = None
     meter = store.meter
     try:
@@ -36,6 +34,8 @@ def room(
                 yield Call(lambda: meter.look(store))
             with store.lock:
                 store.check_open()
+                if claim.weight > store.most_for(claim):
+                    raise refusal(store, claim)
                 granted, doomed, blocked = _make_room(cache, claim, flight, replacing)
                 if granted:
                     return
@@ -129,9 +129,9 @@ def _patience(
     """
     store, now = cache.store, time.monotonic()
     me = flight.hold if flight is not None else Hold(now)
-    own = claim.weight > store.limit - store.mine(me)
+    own = claim.weight > store.limit - withheld_by(me, store)
     if own or (blocked and now >= deadline):
-        raise store.refusal(claim, own)
+        raise refusal(store, claim, own=own)
     return deadline - now if blocked else None
 
 
@@ -174,7 +174,7 @@ def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[bool]:
     store, hold = cache.store, Hold(time.monotonic())
     with store.lock:
         if new.weight > store.limit:
-            raise store.refusal(Claim(entry.key, new.weight))
+            raise refusal(store, Claim(entry.key, new.weight))
         if entry.state is not State.LIVE:
             return False
         store.hold(entry, hold)

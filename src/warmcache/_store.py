@@ -8,35 +8,28 @@ and ``_room.py``; this file only moves entries from one state to the next and ke
 from __future__ import annotations
 
 import gc
-import math
-import sys
 import threading
-import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
-from ._flight import CHAIN, Claim, Flight
+from ._flight import Claim, Flight
+from ._ledger import Ledger
 from ._meter import Meter, Remains
 from ._order import Deadlines, Order, Rank
 from ._record import Recording
 from ._signal import Signal
-from ._sizes import MIB, format_number, format_weight
-from .errors import CapacityError, ClosedError
+from .errors import ClosedError
 
 _SIZE, _REPLACED, _GONE = RemovalCause.SIZE, RemovalCause.REPLACED, State.GONE
 
 
-class Store:
+class Store(Ledger):
     """Entries and ledger of one cache. Every method wants ``lock`` held.
 
-    The ledger: ``committed`` is the weight of everything that is alive or has a
-    promise of room: live entries, reserved loads, entries retired under a lease,
-    entries being torn down, and zombies: values that were torn down and that somebody
-    still holds. Nothing starts to load unless it fits beside that. With a ``meter``
-    it must also fit into what the device has ``available``, as last looked.
+    With a ``meter``, the memory behind the weights is looked at, too.
     """
 
     def __init__(
@@ -51,12 +44,10 @@ class Store:
         tears_down: bool,
         meter: Meter | None = None,
     ) -> None:
+        super().__init__(limit)
         # Re-entrant, for a finalizer that the garbage collector happens to run in
         # here may well ask this very cache for something.
         self.lock = threading.RLock()
-        self.limit = limit
-        # What the sums may be off by when weights are fractions.
-        self.slack = limit * 1e-12 if limit < math.inf else 0
         self.order = order
         self.timer = timer
         self.idle_ttl = idle_ttl
@@ -73,16 +64,8 @@ class Store:
         self.flights: dict[Hashable, Flight] = {}
         self.held: set[Entry] = set()  # leased entries, live or retired
         self.dying: dict[Hashable, tuple[Entry, ...]] = {}
-        self.live_weight: float = 0
-        self.idle_weight: float = 0  # the part of it that no lease holds
-        self.committed: float = 0
-        self.retired_weight: float = 0
-        self.dying_weight: float = 0
         self.lingering: dict[Entry, tuple[Remains, bool]] = {}  # torn down, not yet back
         self.zombies: list[Remains] = []
-        self.zombie_weight: float = 0
-        self.available: float = math.inf
-        self.owed: float = 0  # room that condemned entries are making for claims
         self._waiting: list[Signal] = []
 
         self.removals: defaultdict[RemovalCause, int] = defaultdict(int)
@@ -97,22 +80,15 @@ class Store:
         self.recording: Recording | None = None
         self.switches: weakref.WeakSet[Any] = weakref.WeakSet()  # of the hit paths, for it
 
-    # -- the ledger ---------------------------------------------------------------
-
-    @property
-    def reserved(self) -> float:
-        """What loads under way, and values about to be stored, were promised."""
-        gone = self.retired_weight + self.dying_weight + self.zombie_weight
-        return self.committed - self.live_weight - gone
-
-    @property
-    def free(self) -> float:
-        """What may be promised. Nobody knows how much of a reservation is in use already."""
-        return min(self.limit - self.committed, self.available - self.reserved)
+    # -- promises of room ---------------------------------------------------------
 
     def free_for(self, claim: Claim) -> float:
         """What may be promised to ``claim``."""
         return self.limit - self.committed if claim.present else self.free
+
+    def most_for(self, claim: Claim) -> float:
+        """What may ever be promised to ``claim``."""
+        return self.limit if claim.present else self.most
 
     @property
     def elastic_weight(self) -> float:
@@ -137,20 +113,6 @@ class Store:
     def unreserve(self, weight: float) -> None:
         self.committed -= weight
         self.wake()
-
-    def ledger(self) -> str:
-        """Return the sums in words."""
-        size = format_weight if self.limit >= MIB else format_number
-        sums = {
-            "live": self.live_weight,
-            "reserved by loads": self.reserved,
-            "retired under a lease": self.retired_weight,
-            "being torn down": self.dying_weight,
-            "torn down but still held": self.zombie_weight,
-        }
-        text = ", ".join(f"{size(weight)} {what}" for what, weight in sums.items() if weight)
-        text = f"warmcache: of {size(self.limit)}: {text or 'nothing committed'}"
-        return text if self.available == math.inf else f"{text}; {size(self.available)} available"
 
     # -- entries ------------------------------------------------------------------
 
@@ -471,62 +433,3 @@ class Store:
         waiting, self._waiting = self._waiting, []
         for signal in waiting:
             signal.happen()
-
-    # -- refusing -----------------------------------------------------------------
-
-    def mine(self, me: Hold) -> float:
-        """Weight that only the asking thread or task could give back."""
-        chain = CHAIN.get()
-        weight = sum(
-            entry.weight for entry in self.held if any(_same(hold, me) for hold in entry.holds)
-        )
-        for link in chain:
-            if isinstance(link, Entry):
-                owned = link in self.dying.get(link.key, ())
-            else:
-                owned = self.flights.get(link.key) is link
-            weight += link.weight if owned else 0
-        return weight + self._stuck_behind(me)
-
-    def _stuck_behind(self, me: Hold) -> float:
-        """Weight whose asynchronous teardown waits for the loop that ``me`` would block."""
-        asyncio = sys.modules.get("asyncio")  # who has not imported it runs no loop
-        if me.task is not None or not self.dying or asyncio is None:
-            return 0
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return 0
-        dying = [entry for entries in self.dying.values() for entry in entries]
-        return sum(entry.weight for entry in dying if entry.how.loop is loop)
-
-    def refusal(self, claim: Claim, own: bool = False) -> CapacityError:
-        """Return the error that says who is in the way of ``claim``."""
-        now = time.monotonic()
-        holders = [
-            f"{entry.key!r} leased by thread {hold.thread_name!r} (since {now - hold.since:.0f} s)"
-            for entry in self.held
-            for hold in entry.holds
-        ]
-        holders += [
-            f"{flight.key!r} being loaded by thread {flight.hold.thread_name!r}"
-            for flight in self.flights.values()
-            if flight.weight
-        ]
-        holders += [f"{zombie.key!r} torn down, but still held outside" for zombie in self.zombies]
-        return CapacityError(
-            claim.key,
-            needed=claim.weight,
-            free=self.free_for(claim),
-            leased=self.committed - self.idle_weight,
-            limit=self.limit,
-            available=self.available,
-            holders=holders,
-            own=own,
-            option="maxsize" if self.meter is None else "budget",
-        )
-
-
-def _same(hold: Hold, me: Hold) -> bool:
-    # A synchronous caller blocks its whole thread, any task of it included.
-    return hold.thread == me.thread and (me.task is None or hold.task is me.task)

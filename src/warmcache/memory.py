@@ -5,31 +5,31 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial, wraps
 from os import PathLike
 from typing import Any, ParamSpec, TypeVar, Unpack
 
-from . import _devices, _room
-from ._devices import DeviceReport
+from . import _room, _survey
+from ._device import Device, circumstances, gpu, host, nothing, share, unseen
 from ._drive import run, settle, tear_down
 from ._entry import Entry, RemovalCause, seconds_between
-from ._footprint import Footprint, footprint
+from ._footprint import Footprint
 from ._learned import Learned
 from ._mapping import CacheOptions
 from ._measure import MemoryMeter
 from ._oom import lacked
 from ._pressure import Act, Pressure
 from ._process import janitor
-from ._reclaim import empty_gpu_cache, trim_heap
 from ._sizes import parse_size
 from ._store import Store
+from ._survey import DeviceReport
 from .costs import CostCache
-from .probes import HostProbe, Probe, ProbeUnavailable, TorchProbe
+from .errors import ProbeUnavailable
+from .probes import Probe
 
 __all__ = [
     "AutoMemoryCache",
@@ -65,31 +65,6 @@ class MemoryOptions(CacheOptions, total=False):
     confirm: float
     learn: str | PathLike[str] | None
     timer: Callable[[], Any]
-
-
-def _unseen(value: Any) -> None:
-    """Return None, for nothing can be seen of any value."""
-
-
-def _nothing() -> None:
-    """Do nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A memory, and what can be done with it besides reading.
-
-    ``footprint`` returns what a value holds there, or None where that cannot be seen;
-    ``give_back`` has free memory go back to it; ``exact`` says whether its figures show
-    single loads and teardowns, as those of a machine that does a thousand things beside
-    them do not; ``name`` is what torch calls it.
-    """
-
-    probe: Probe
-    name: str | None = None
-    footprint: Callable[[Any], Footprint | None] = _unseen
-    give_back: Callable[[], object] = _nothing
-    exact: bool = True
 
 
 class MemoryCache(CostCache[K, V]):
@@ -140,11 +115,13 @@ class MemoryCache(CostCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
         *,
         probe: Probe,
-        footprint: Callable[[Any], Footprint | None] = _unseen,
-        give_back: Callable[[], object] = _nothing,
+        footprint: Callable[[Any], Footprint | None] = unseen,
+        give_back: Callable[[], object] = nothing,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(Device(probe, None, footprint, give_back), budget, getsizeof, **options)
+        self._begin(
+            Device(probe, footprint=footprint, give_back=give_back), budget, getsizeof, **options
+        )
 
     def _begin(
         self,
@@ -170,14 +147,17 @@ class MemoryCache(CostCache[K, V]):
         self._device = device
         total = device.probe.sample().total
         usual = _HEADROOM if total is None else min(_HEADROOM, total / 20)
-        self._headroom = _share("headroom", usual if headroom is None else headroom, total)
+        self._headroom = share("headroom", usual if headroom is None else headroom, total)
         self._low, self._poll, self._confirm = low, poll, confirm
         self._min_residency = min_residency
         self._pressure = Pressure(high, low, poll, confirm)
-        self._learned = Learned(learn, _circumstances(device.probe))
+        self._looking = threading.Lock()  # at the device, for the sake of its pressure
+        self._learned = Learned(learn, circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
-        budget = _share("budget", high if budget is None else budget, total)
+        budget = share("budget", high if budget is None else budget, total)
         self._setup(budget, getsizeof, timer, **options)
+        if self._store.meter is not None:
+            self._store.meter.look(self._store)
         _caches[id(self)] = self
         self._watch()
 
@@ -202,8 +182,12 @@ class MemoryCache(CostCache[K, V]):
 
     @property
     def device(self) -> str | None:
-        """What torch calls the device, ``"cuda:0"`` or ``"cpu"``; None where it has no name."""
-        return self._device.name
+        """What torch calls the device, ``"cuda:0"`` or ``"cpu"``.
+
+        None where that is not known: of another probe's device, and of a GPU that was
+        given by its UUID until torch has initialised CUDA.
+        """
+        return self._device.name()
 
     @property
     def probe(self) -> Probe:
@@ -245,6 +229,15 @@ class MemoryCache(CostCache[K, V]):
         self._store.flush()
         return freed
 
+    def _lacked(self, error: Exception, tries: int) -> float | None:
+        """Return what to make up before the next of some ``tries``; None: there is no next."""
+        wanted = lacked(error, self.probe)
+        if wanted is None or (tries and wanted < math.inf):
+            return wanted
+        with self._store.lock:
+            error.add_note(self._store.in_words())
+        return None
+
     def expire_now(self) -> float | None:
         """Look at the device and at what has ended; return the seconds to the next look."""
         self._expire()
@@ -253,8 +246,11 @@ class MemoryCache(CostCache[K, V]):
         if meter is not None and (store.lingering or store.zombies):
             meter.look(store)
         watching = self._poll and not store.closed
-        if watching:
-            self._mind_the_pressure()
+        if watching and self._looking.acquire(blocking=False):
+            try:
+                self._mind_the_pressure()
+            finally:
+                self._looking.release()
         waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
         if watching:
             waits.append(self._pressure.next_look())
@@ -272,7 +268,7 @@ class MemoryCache(CostCache[K, V]):
         if sample.total is None or sample.free is None:
             return
         now, used, known = time.monotonic(), sample.total - sample.free, self._pressure.foreign
-        act = self._pressure.look(now, sample.total, used)
+        act = self._pressure.look(now, sample.total, used, sample.reserved)
         if self._pressure.foreign and not known:
             log.warning(
                 "%s is %.0f %% full, but not by what is cached here: evicting gave nothing back",
@@ -327,7 +323,7 @@ class GPUMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(_gpu(device, probe), budget, getsizeof, **options)
+        self._begin(gpu(device, probe), budget, getsizeof, **options)
 
 
 class HostMemoryCache(MemoryCache[K, V]):
@@ -350,7 +346,7 @@ class HostMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(_host(probe), budget, getsizeof, **options)
+        self._begin(host(probe), budget, getsizeof, **options)
 
 
 class AutoMemoryCache(MemoryCache[K, V]):
@@ -374,10 +370,10 @@ class AutoMemoryCache(MemoryCache[K, V]):
         **options: Unpack[MemoryOptions],
     ) -> None:
         try:
-            found = _gpu(device, None)
+            found = gpu(device, None)
         except ProbeUnavailable as error:
             _say_once(f"no GPU ({error.reason}): policy 'auto' goes by the machine's memory")
-            found = _host(None)
+            found = host(None)
         self._begin(found, budget, getsizeof, **options)
 
 
@@ -389,50 +385,7 @@ def devices_table() -> str:
 
     It has, too, what each memory cache of this process holds.
     """
-    return _devices.devices_table(list(_caches.values()))
-
-
-# -- devices -----------------------------------------------------------------------
-
-
-def _gpu(device: int | str, probe: Probe | None) -> Device:
-    found = TorchProbe(device) if probe is None else probe
-    index = device if isinstance(device, int) else None
-
-    def seen(value: Any) -> Footprint | None:
-        return footprint(value, _name(getattr(found, "index", index)))
-
-    return Device(found, _name(index), seen, empty_gpu_cache)
-
-
-def _name(index: int | None) -> str:
-    return "cuda" if index is None else f"cuda:{index}"
-
-
-def _host(probe: Probe | None) -> Device:
-    found = HostProbe() if probe is None else probe
-    return Device(found, "cpu", partial(footprint, device="cpu"), trim_heap, exact=False)
-
-
-def _circumstances(probe: Probe) -> str:
-    """Return on what the size of a load depends besides its key."""
-    torch = sys.modules.get("torch")
-    return f"{probe.name}; torch {getattr(torch, '__version__', 'not loaded')}"
-
-
-def _share(what: str, size: float | str, total: int | None) -> float:
-    """Return a size as bytes; a float up to 1.0 is a fraction of ``total``."""
-    try:
-        number = parse_size(size)
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from None
-    if number == math.inf:
-        raise ValueError(f"{what} must be finite, got {size!r}")
-    if not isinstance(size, float) or size > 1:
-        return number
-    if total is None:
-        raise ValueError(f"{what} must be in bytes: the size of the device is not known")
-    return int(number * total)
+    return _survey.devices_table(list(_caches.values()))
 
 
 def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) -> None:
@@ -467,7 +420,8 @@ def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Cal
     """Decorate what may run out of the memory that ``cache`` keeps things warm in.
 
     What it lacked is made up by idle entries, and it is called again, twice at most; the
-    last failure is raised. The function must bear being called again.
+    last failure is raised, with a note of what the memory went to. The function must bear
+    being called again.
 
     ::
 
@@ -483,16 +437,17 @@ def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Cal
 
         @wraps(function)
         def retrying(*args: P.args, **kwargs: P.kwargs) -> R:
-            for _ in range(_RETRIES):
+            tries = _RETRIES
+            while True:
                 try:
                     return function(*args, **kwargs)
                 except Exception as error:
-                    wanted = lacked(error)
+                    wanted = cache._lacked(error, tries)
                     if wanted is None:
                         raise
                 # Out here the error and the frames it held are gone.
                 cache.relieve(wanted)
-            return function(*args, **kwargs)
+                tries -= 1
 
         return retrying
 

@@ -216,7 +216,7 @@ def test_both_versions_of_the_drivers_figures_agree_on_what_is_free(cuda: Any) -
 
 @pytest.mark.gpu
 def test_the_table_lists_the_card(cuda: Any) -> None:
-    from warmcache._devices import devices_table
+    from warmcache._survey import devices_table
 
     text = devices_table()
     assert NvmlProbe(0).uuid in text

@@ -1,0 +1,89 @@
+"""The sums of a cache, without a cache: figures in, figures out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warmcache._ledger import Ledger
+
+GIB = 2**30
+
+
+def ledger(limit: float, **sums: float) -> Ledger:
+    found = Ledger(limit)
+    for name, weight in sums.items():
+        assert hasattr(found, name)
+        setattr(found, name, weight)
+    return found
+
+
+def test_free_is_what_nothing_is_committed_of() -> None:
+    assert 6 == ledger(10, committed=4).free
+
+
+@pytest.mark.parametrize(
+    ("available", "expected"),
+    [
+        pytest.param(math.inf, 6, id="nobody knows what the device has"),
+        pytest.param(8, 6, id="the budget is what limits"),
+        pytest.param(5, 5, id="the device is what limits"),
+        pytest.param(-2, -2, id="the device has less than its headroom"),
+    ],
+)
+def test_free_is_the_less_of_what_the_budget_and_the_device_leave(
+    available: float, expected: float
+) -> None:
+    found = ledger(10, committed=4, live_weight=4, available=available)
+    assert expected == found.free
+
+
+def test_what_is_reserved_is_not_on_the_device_yet_and_so_not_available() -> None:
+    found = ledger(10, committed=4, live_weight=1, available=5)
+    assert 3 == found.reserved
+    assert 2 == found.free
+
+
+@pytest.mark.parametrize("state", ["live", "retired", "dying", "zombie"])
+def test_what_exists_is_seen_by_the_device_and_is_not_subtracted_from_it_again(state: str) -> None:
+    found = ledger(10, committed=4, available=5, **{f"{state}_weight": 4})
+    assert 0 == found.reserved
+    assert 5 == found.free
+
+
+weights = st.integers(0, 2**40)
+
+
+@given(weights, weights, weights, weights, weights, weights)
+def test_committed_is_the_sum_of_the_five_states(
+    limit: int, live: int, retired: int, dying: int, zombie: int, loading: int
+) -> None:
+    found = ledger(
+        limit,
+        live_weight=live,
+        retired_weight=retired,
+        dying_weight=dying,
+        zombie_weight=zombie,
+        committed=live + retired + dying + zombie + loading,
+    )
+    assert loading == found.reserved
+    assert limit == found.free + live + retired + dying + zombie + loading
+
+
+def test_in_words_a_ledger_names_what_there_is_of_it() -> None:
+    found = ledger(16 * GIB, committed=12 * GIB, live_weight=9 * GIB, zombie_weight=2 * GIB)
+    assert (
+        "warmcache: of 16.0 GiB: 9.0 GiB live, 1.0 GiB reserved by loads, "
+        "2.0 GiB torn down but still held"
+    ) == found.in_words()
+
+
+def test_in_words_an_empty_ledger_says_so() -> None:
+    assert "warmcache: of 3: nothing committed" == ledger(3).in_words()
+
+
+def test_in_words_what_the_device_has_is_told_where_it_is_known() -> None:
+    assert ledger(GIB, available=GIB / 2).in_words().endswith("; 512.0 MiB available")
