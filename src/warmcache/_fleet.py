@@ -148,7 +148,7 @@ class Fleet(Generic[W, K]):
         """Note that ``worker`` has ``warm`` and nothing else, but for what is placed there."""
         record = self._workers.get(worker)
         if record is not None:
-            now = set(warm)
+            now = dict.fromkeys(warm)
             self.changed(worker, now, [m.key for m in record.warm if m.key not in now])
 
     def changed(self, worker: W, warmed: Iterable[K] = (), evicted: Iterable[K] = ()) -> None:
