@@ -116,14 +116,17 @@ def test_a_load_throws_out_what_has_a_copy_elsewhere(make: Callable[[], Anything
 
 
 @ANY
-def test_a_load_throws_out_what_was_asked_for_longest_ago(make: Callable[[], Anything]) -> None:
+@pytest.mark.parametrize("asked", ["baca", "cbab", "abcb"])
+def test_a_load_throws_out_what_was_asked_for_longest_ago(
+    make: Callable[[], Anything], asked: str
+) -> None:
     of = make()
-    for worker, key in [(0, "a"), (1, "b"), (2, "c")]:
-        of.add(worker, warm=[key, "x"])
-        of.changed(worker, evicted=["x"])
-    for key in ("b", "a", "c", "a"):
+    for key in "abc":
+        of.add(f"has {key}", warm=[key, "x"])
+        of.changed(f"has {key}", evicted=["x"])
+    for key in asked:
         of.done(place(of, key))
-    assert 1 == place(of, "new").worker
+    assert f"has {asked[0]}" == place(of, "new").worker
 
 
 @ANY
@@ -405,6 +408,32 @@ def test_what_a_lost_worker_ran_starts_before_what_came_later() -> None:
             order.append(placement.request)
             of.done(placement)
     assert [0, 1, 2, 3, 4] == order
+
+
+def test_what_starts_again_takes_its_key_to_its_old_place_in_line() -> None:
+    of = backlog(1)
+    of.submit("a", 1)
+    [lost] = taken(of)
+    of.remove(0)
+    of.submit("b", 2)
+    of.submit("a", 3)
+    of.again(lost)
+    of.add("new")
+    assert [1] == [placement.request for placement in taken(of)]
+
+
+def test_after_a_round_the_oldest_goes_first_though_it_is_warm() -> None:
+    of = backlog(1)
+    of.submit("a")
+    [running] = taken(of)
+    for _ in range(20):
+        of.submit("a")
+        of.done(running)
+        [running] = taken(of)
+    of.submit("a", "older")
+    of.submit("b", "in line")
+    of.done(running)
+    assert ["older"] == [placement.request for placement in taken(of)]
 
 
 def test_who_withdraws_does_not_start() -> None:

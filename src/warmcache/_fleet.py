@@ -140,9 +140,7 @@ class Fleet(Generic[W, K]):
         self._busy(record)
         for model in [*record.warm]:
             self._drop(record, model)
-        lost = [*record.placed]
-        record.placed.clear()  # whoever is done with one of these comes too late
-        return lost
+        return [*record.placed]
 
     def report(self, worker: W, warm: Iterable[K]) -> None:
         """Note that ``worker`` has ``warm`` and nothing else, but for what is placed there."""
