@@ -130,6 +130,27 @@ def test_a_load_throws_out_what_was_asked_for_longest_ago(
 
 
 @ANY
+def test_two_loads_at_once_go_to_two_workers(make: Callable[[], Anything]) -> None:
+    of = make()
+    for worker, key in enumerate("ab"):
+        of.add(worker, slots=2, warm=[key, "x"])
+        of.changed(worker, evicted=["x"])
+    of.done(place(of, "b"))
+    assert {0, 1} == {place(of, "c").worker, place(of, "d").worker}
+
+
+@ANY
+def test_what_is_used_last_on_a_worker_is_not_its_next_victim(make: Callable[[], Anything]) -> None:
+    of = make()
+    for worker, keys in enumerate(["ab", "cd"]):
+        of.add(worker, warm=[*keys, "x"])
+        of.changed(worker, evicted=["x"])
+    for key in "bcda":  # next to go: b, and c, which was asked for later
+        of.done(place(of, key))
+    assert 0 == place(of, "new").worker
+
+
+@ANY
 def test_a_load_goes_first_to_who_has_thrown_nothing_out_yet(make: Callable[[], Anything]) -> None:
     of = make()
     of.add("full", warm=["a", "x"])
@@ -583,6 +604,7 @@ class Books(RuleBasedStateMachine):
             assert sum(p.cost for p in self.at(name)) == pytest.approx(worker.work)
         assert [*range(len(fleet._idle))] == [worker.place for worker in fleet._idle]
         assert {worker.name for worker in fleet._idle} <= self.free()
+        assert all(w.turns.keys() <= w.warm.keys() for w in fleet._workers.values())
 
 
 class RouterMachine(Books):
