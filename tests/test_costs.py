@@ -64,6 +64,13 @@ def test_cost_does_not_pay_more_than_lru_on_the_beginning_of_the_third_trace(sha
     assert replay(part, "cost", budget).load_seconds < replay(part, "lru", budget).load_seconds
 
 
+@pytest.mark.traces
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.4])
+def test_cost_does_not_pay_more_than_lru_on_the_whole_of_the_third_trace(share: float) -> None:
+    ours, lru = (paid("semi_azpop300", policy, share) for policy in ("cost", "lru"))
+    assert ours.load_seconds <= lru.load_seconds
+
+
 @pytest.mark.parametrize(
     ("name", "share", "restarts", "kept"),
     [
