@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ._drive import bury, destroy, tear_down
 from ._entry import Entry, Hold
 from ._flight import inside
+from ._fork import in_child, park
 from ._signal import Signal
 from ._steps import Call, Launch, Load, Plan, Step, TearDown
 from ._store import Store
@@ -20,6 +21,12 @@ from ._store import Store
 T = TypeVar("T")
 
 _tasks: set[asyncio.Task[Any]] = set()  # what asyncio itself references only weakly
+
+
+@in_child
+def _forget_tasks() -> None:
+    park(set(_tasks))  # they would be told that they end, as they are collected
+    _tasks.clear()
 
 
 def hold_for_this_task() -> Hold:
@@ -58,6 +65,7 @@ async def _perform(step: Step, store: Store) -> Any:
     if isinstance(step, Launch):
         _launch(step.plan, store)
         return None
+    store.check_anybody_there(step.signal)
     return await _wait(step.signal, step.timeout)
 
 
@@ -117,6 +125,8 @@ async def tear_down_async(store: Store, entries: Iterable[Entry]) -> list[Except
     failures: list[Exception] = []
     interrupt: BaseException | None = None
     for entry in entries:
+        if store.inherited:
+            break
         interrupt = await _tear_down_one(store, entry, None, failures) or interrupt
     if interrupt is not None:
         raise interrupt
@@ -147,6 +157,9 @@ def hand_over(
     It runs on the loop that loaded the value. On that loop's own thread it can only
     be started here: the entry stays charged until the loop has got round to it.
     """
+    if store.inherited:
+        park(pending)
+        return
     loop = entry.how.loop
     try:
         running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
