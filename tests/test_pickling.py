@@ -141,7 +141,6 @@ def local_loader() -> Any:
     [
         lambda: local_loader(),
         lambda: local_loader().lease,
-        lambda: load.lease,
         lambda: load.lease("a"),
     ],
 )

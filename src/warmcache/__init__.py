@@ -7,10 +7,13 @@ A map of the package, from the top down; imports point downwards only:
 ``_replay``        a recorded trace, served by a cache on a manual clock
 ``_warm``          ``@warm`` and the types it returns
 ``_decorate``      which cache and which wrapper a decoration means
+``_task``          functions that any pickler ships
 ``_wrap``          what becomes of a function, a method, a class
+``_ship``          loaders that travel by value, and what they meet
 ``_caller``        what the wrappers offer: calls, leases, eviction, looking
 ``_loader``        one decorated callable: what it loads, under which keys
 ``_hotpath``       generates the code of a hit
+``_home``          how another process comes to have the same cache
 ``_named``         caches shared by name
 ``policies``       policies by name, over ``_registry``
 ``memory``         caches whose limit is a device's memory
@@ -47,7 +50,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_fork``          what a forked child begins anew
 =================  ==============================================================
 
-beside them ``keys``, ``errors``, ``testing``, ``_scopes``, ``_stats``, ``_sizes``,
+beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stats``, ``_sizes``,
 ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
 ``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and ``_survey``; for many
 workers ``routing`` (over ``_fleet``) and ``dask`` (over ``_dask_scheduler``,
@@ -68,6 +71,7 @@ from ._registry import Registry
 from ._scopes import disabled, no_load
 from ._sigterm import close_on_sigterm
 from ._stats import CacheInfo, Stats
+from ._task import task
 from ._warm import AsyncWarm, Warm, warm
 from .caches import Cache, FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
 from .costs import CostCache, GDSFCache
@@ -140,6 +144,7 @@ __all__ = [
     "no_load",
     "policies",
     "retry_on_oom",
+    "task",
     "warm",
 ]
 

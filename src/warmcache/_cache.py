@@ -251,9 +251,36 @@ class Cache(CacheMapping[K, V]):
                 for entry in sorted(store.order.sequence(self._live), key=attrgetter("loaded"))
             ]
         state = self.__dict__.copy()
-        del state["_store"], state["_live"], state["_origin"], state["_handed_in"]
+        for name in ("_store", "_live", "_origin", "_handed_in", "_freshness"):
+            del state[name]
+        state.pop("_shown_by", None)
         state["_entries"] = entries
         return state
+
+    def _setting(self) -> dict[str, Any]:
+        """Return what it was set up with: all of it but what it holds."""
+        made_by_open = (
+            *("_store", "_live", "_origin", "_handed_in", "_freshness"),
+            *("_has_an_end", "_shown_by"),
+        )
+        return {name: value for name, value in vars(self).items() if name not in made_by_open}
+
+    __warm_digest__ = _setting
+
+    @classmethod
+    def _empty_as(cls, setting: dict[str, Any]) -> Self:
+        """Return an empty cache with the :meth:`_setting` of another."""
+        twin = cls.__new__(cls)
+        vars(twin).update(setting)
+        twin._open()
+        return twin
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # What a loader has warm stays here: its cache travels as that loader's.
+        loader = self._shown_by() if self._shown_by is not None else None
+        if loader is not None:
+            return attrgetter("cache"), (loader,)
+        return super().__reduce_ex__(protocol)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         entries = state.pop("_entries")

@@ -25,6 +25,7 @@ class Caller:
     """The public face of a loader, at one site: a function, or a bound instance."""
 
     _instance: Any = None
+    function: Callable[[], Any] | None = None  # gives the function that it belongs to
 
     def __init__(self, loader: Loader, site: Site) -> None:
         self._loader = loader
@@ -44,10 +45,13 @@ class Caller:
         return value
 
     def _acquire(self, request: Request, hold: Hold) -> Acquired:
-        cache = self._loader.cache
+        cache, loader = self._loader.cache, self._loader
         store = cache._store  # once: a fork changes it
+        _supplanted(loader.supplant())
         entry = run(_planner.get(cache._context(), request, hold), store)
         cache._watch()
+        if loader.supplanted:  # while it loaded
+            _supplanted(loader)
         return entry, store
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -180,6 +184,38 @@ class Caller:
             with self.lease(*args, **kwargs):
                 pass
 
+    def __reduce__(self) -> Any:
+        function = self.function() if self.function is not None else None
+        if function is None:
+            return self._loader.__reduce__()
+        return _caller_of, (function,)
+
+
+class Slow:
+    """The slow path as the hit path knows it. Pickled with a hit path, it is empty."""
+
+    __slots__ = ("_caller",)
+
+    def __init__(self, caller: Caller | None = None) -> None:
+        self._caller: Any = caller
+
+    def call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        """Do what the hit path could not."""
+        return self._caller.slow_call(raw, args, kwargs)
+
+    def __reduce__(self) -> Any:
+        return Slow, ()
+
+
+def _supplanted(loader: Loader | None) -> None:
+    """Tear down what ``loader`` has warm, for another has taken over its name."""
+    if loader is not None:
+        loader.cache._evict(loader.own_entries(), RemovalCause.REPLACED)
+
+
+def _caller_of(function: Any) -> Any:
+    return function.lease.__self__
+
 
 class AsyncCaller(Caller):
     """The same for a loader that is ``async``: what loads or tears down is awaited.
@@ -203,10 +239,13 @@ class AsyncCaller(Caller):
     async def _acquire_async(self, request: Request, hold: Hold) -> Acquired:
         from ._aio import run_async
 
-        cache = self._loader.cache
-        store = cache._store
+        cache, loader = self._loader.cache, self._loader
+        store = cache._store  # once: a fork changes it
+        await _supplanted_async(loader.supplant())
         entry = await run_async(_planner.get(cache._context(), request, hold), store)
         cache._watch()
+        if loader.supplanted:  # while it loaded
+            await _supplanted_async(loader)
         return entry, store
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -238,6 +277,14 @@ class AsyncCaller(Caller):
         for args, kwargs in _progress(calls, self._loader.__name__):
             async with self.lease(*args, **kwargs):
                 pass
+
+
+async def _supplanted_async(loader: Loader | None) -> None:
+    from ._aio import run_async
+
+    if loader is not None:
+        store = loader.cache._store
+        await run_async(_room.evict(store, loader.own_entries(), RemovalCause.REPLACED), store)
 
 
 class _Unowned:

@@ -6,6 +6,7 @@ from typing import Any
 
 from . import policies
 from ._cache import Cache
+from ._home import Home, Recipe, recipe_of
 from ._loader import LoaderOptions
 from ._named import named
 from ._registry import nearest
@@ -19,8 +20,10 @@ _DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 def decorate(target: Any, policy: str | None, cache: Any, options: dict[str, Any]) -> Any:
     """Return the warm counterpart of ``target``; see :func:`warmcache.warm`."""
     own = {name: options.pop(name) for name in _LOADER_OPTIONS if name in options}
+    if not isinstance(own.get("tags", ""), str):
+        own["tags"] = tuple(own["tags"])  # they are read more than once
     loader_options = LoaderOptions(**own)
-    home = _cache(policy, cache, options)
+    home = _home(policy, cache, options)
     if isinstance(target, staticmethod):
         return staticmethod(warm_function(target.__func__, loader_options, home))
     if isinstance(target, classmethod):
@@ -34,8 +37,8 @@ def decorate(target: Any, policy: str | None, cache: Any, options: dict[str, Any
     return warm_function(target, loader_options, home)
 
 
-def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> Cache[Any, Any]:
-    """Return the cache that the options of ``@warm`` mean."""
+def _home(policy: str | None, cache: Any, options: dict[str, Any]) -> Home:
+    """Return the cache that the options of ``@warm`` mean, and how to come by it elsewhere."""
     if cache is None:
         if policy is None and "maxsize" not in options:
             options["maxsize"] = _DEFAULT_MAXSIZE
@@ -45,7 +48,8 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> Cache[Any
             if known is not None and option not in known:
                 hint = nearest(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
                 raise TypeError(f"@warm with policy {policy!r} has no option {option!r}{hint}")
-        return policies.create(policy, **options)  # type: ignore[no-any-return]
+        recipe = Recipe("policy", policy, options)
+        return Home(recipe.cache(), recipe)
     if policy is not None or options:
         extra = ", ".join([*(["policy"] if policy is not None else []), *options])
         hint = nearest(extra, {*_LOADER_OPTIONS, "cache"})
@@ -53,10 +57,10 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> Cache[Any
             f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
         )
     if isinstance(cache, str):
-        return named(cache)
+        cache = named(cache)
     if not isinstance(cache, Cache):
         raise TypeError(f"cache must be a warmcache.Cache or a name, got {cache!r}")
-    return cache
+    return Home(cache, recipe_of(cache))
 
 
 def _defined_in_class(function: Any) -> bool:

@@ -145,6 +145,9 @@ class _Source:
         """Return the source of the function whose namespace this is in."""
         return self._text
 
+    def __reduce__(self) -> Any:
+        return _Source, ("",)
+
 
 def _types(values: tuple[Any, ...]) -> tuple[type, ...]:
     return tuple(map(type, values))

@@ -76,6 +76,9 @@ class Loader:
     cache: Cache[Any, Any]
     bind: Callable[..., Any] = field(init=False)
     shape: Shape = field(init=False)
+    # Of one that came from another process, see _ship.py: its name's slot, what calls it.
+    slot: Any = None
+    face: Any = None
 
     def __post_init__(self) -> None:
         options = self.options
@@ -123,7 +126,8 @@ class Loader:
     @property
     def fresh(self) -> Callable[[Entry], bool] | None:
         """What a hit has to ask first, of a cache whose entries end; else None."""
-        return self.cache._still_fresh if self.cache._store.deadlines is not None else None
+        cache = self.cache
+        return cache._freshness.check if cache._store.deadlines is not None else None
 
     def record_by(self, switch: Switch) -> None:
         """Have hits recorded whenever the cache is."""
@@ -191,6 +195,16 @@ class Loader:
                 if entry.how.origin is self.origin
                 and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
             ]
+
+    def supplant(self) -> Loader | None:
+        """Take over the slot of its name; return whose it was, if it was another's."""
+        slot = self.slot
+        return None if slot is None or slot.holder is self else slot.hold(self)
+
+    @property
+    def supplanted(self) -> bool:
+        """Whether another has taken over the slot of its name."""
+        return self.slot is not None and self.slot.holder is not self
 
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""

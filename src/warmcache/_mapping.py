@@ -45,6 +45,27 @@ class CacheOptions(TypedDict, total=False):
     record: str | os.PathLike[str] | None
 
 
+class Freshness:
+    """What hits ask of a cache whose entries end. Pickled with a hit path, it is empty."""
+
+    __slots__ = ("_store", "_timer")
+
+    def __init__(self, store: Store | None = None, timer: Callable[[], Any] | None = None) -> None:
+        self._store: Any = store
+        self._timer: Any = timer
+
+    def check(self, entry: Entry) -> bool:
+        """Whether a hit may still have ``entry``; the use is dated if so."""
+        now = self._timer()
+        if self._store.ended(entry, now):
+            return False
+        entry.seen_at = now
+        return True
+
+    def __reduce__(self) -> Any:
+        return Freshness, ()
+
+
 class CacheMapping(cachetools.Cache[K, V]):
     """The mapping side of :class:`warmcache.Cache`, which documents the arguments."""
 
@@ -102,6 +123,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             meter=self._new_meter(),
         )
         self._live = store.live
+        self._freshness = Freshness(store, self._timer)
         self._origin = Origin(type(self).__name__, self._teardown)
         self._handed_in = Loaded(self._origin)
         self._has_an_end = False
@@ -129,6 +151,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             close_at_exit(self)
             weakref.finalize(self, _abandoned, self._store).atexit = False
 
+    _shown_by: weakref.ref[Any] | None = None  # a function whose attribute ``cache`` it is
     __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
     _timed = False  # whether entries have times to live
 
@@ -161,7 +184,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         """Return the warm value and count a hit, or _MISSING and count a miss."""
         entry = self._live.get(key)
         timed = self._store.deadlines is not None
-        if entry is not None and timed and not self._still_fresh(entry):
+        if entry is not None and timed and not self._freshness.check(entry):
             entry = None
             self._expire()
         try:
@@ -334,14 +357,6 @@ class CacheMapping(cachetools.Cache[K, V]):
     def _ended(self, entry: Entry) -> bool:
         store = self._store
         return store.deadlines is not None and store.ended(entry, self._timer())
-
-    def _still_fresh(self, entry: Entry) -> bool:
-        """Whether a hit may still have ``entry``; the use is dated if so."""
-        now = self._timer()
-        if self._store.ended(entry, now):
-            return False
-        entry.seen_at = now
-        return True
 
     def _expire(self) -> None:
         """Tear down what has ended, before an operation that must not see it."""

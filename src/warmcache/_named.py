@@ -52,5 +52,14 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
         return created
 
 
+def definition_of(cache: Cache[Any, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the definition of ``cache``; None when it has none."""
+    with _guard:
+        for name, (known, definition) in _caches.items():
+            if known is cache:
+                return name, definition
+    return None
+
+
 def _shown(definition: dict[str, Any]) -> str:
     return "(" + ", ".join(f"{key}={value!r}" for key, value in definition.items()) + ")"

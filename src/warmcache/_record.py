@@ -44,6 +44,13 @@ class _Stored:
         self.key, self.weight, self.seconds = entry.key, entry.weight, entry.how.seconds
 
 
+class _Buffer(deque[Any]):
+    """What is to be written. It travels empty with a hit path that is pickled."""
+
+    def __reduce__(self) -> Any:
+        return _Buffer, ()
+
+
 class Recording:
     """A recording under way: ``stop()`` ends it, as does leaving a ``with`` block.
 
@@ -66,7 +73,7 @@ class Recording:
             raise FileNotFoundError(f"there is no folder {self.path.parent} to record in")
         self.written = self.dropped = 0
         self._store = weakref.ref(store, lambda _: janitor.defer(self.stop))
-        self._buffer: deque[Any] = deque(maxlen=BUFFER)
+        self._buffer = _Buffer(maxlen=BUFFER)
         self._begun = self._stopped = False
         self._start = self._written_at = time.monotonic()
         self._loads = 0

@@ -5,26 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+import weakref
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from ._cache import Cache
-from ._caller import AsyncCaller, Caller
+from ._caller import AsyncCaller, Caller, Slow
+from ._digest import importable, module_of
+from ._home import Home
 from ._hotpath import build
 from ._loader import Loader, LoaderOptions, Site
-
-_API = (
-    "cache_clear",
-    "cache_info",
-    "cache_key",
-    "cache_parameters",
-    "contains",
-    "evict",
-    "lease",
-    "peek",
-    "warm_up",
-)
+from ._ship import API as _API
+from ._ship import Face, Parts, Ticket
 
 
 def _signature(target: Callable[..., Any]) -> inspect.Signature:
@@ -35,10 +27,20 @@ def _signature(target: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(lambda *args, **kwargs: None)
 
 
-def warm_function(target: Any, options: LoaderOptions, cache: Cache[Any, Any]) -> Any:
+def _ticket(
+    make: Callable[[Any, LoaderOptions, Home], Any],
+    target: Any,
+    options: LoaderOptions,
+    home: Home,
+) -> Ticket:
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    return Ticket((module_of(target), name), parts=Parts(make, target, options, home.recipe))
+
+
+def warm_function(target: Any, options: LoaderOptions, home: Home) -> Any:
     """Return the warm counterpart of a function: a function with its signature."""
     signature = _signature(target)
-    loader = Loader(target, signature, options, cache)
+    loader = Loader(target, signature, options, home.cache)
     caller = AsyncCaller(loader, Site()) if loader.is_async else Caller(loader, Site())
     hit: Any
     hit, loader.bind, switch = build(
@@ -46,12 +48,16 @@ def warm_function(target: Any, options: LoaderOptions, cache: Cache[Any, Any]) -
         signature,
         loader.shape,
         is_async=loader.is_async,
-        free=dict(get=caller._site.hot.get, slow=caller.slow_call, fresh=loader.fresh),
+        free=dict(get=caller._site.hot.get, slow=Slow(caller).call, fresh=loader.fresh),
     )
     loader.record_by(switch)
     functools.update_wrapper(hit, target)
-    for name in (*_API, "cache"):
-        setattr(hit, name, getattr(caller, name))
+    ticket = _ticket(warm_function, target, options, home).of(hit)
+    Face(hit, ticket).show(caller, home.cache)
+    caller.function = weakref.ref(hit)
+    shown_by = home.cache._shown_by
+    if shown_by is None or shown_by() is None:
+        home.cache._shown_by = caller.function
     return hit
 
 
@@ -67,13 +73,15 @@ class WarmMethod:
         self,
         target: Any,
         options: LoaderOptions,
-        cache: Cache[Any, Any],
+        home: Home,
         of_class: bool = False,
     ) -> None:
         signature = _signature(target)
         parameters = list(signature.parameters.values())
         first = parameters[0] if parameters else None
-        self._as_function = functools.partial(warm_function, target, options, cache)
+        make = _warm_class_method if of_class else WarmMethod
+        self.ticket = _ticket(make, target, options, home).of(self)
+        self._as_function = functools.partial(warm_function, target, options, home)
         self._function: Any = None
         self._owner: type | None = None
         self._name = target.__name__
@@ -85,7 +93,8 @@ class WarmMethod:
             return  # can only be a static method
         if first.kind is first.VAR_POSITIONAL:
             raise TypeError(f"{target.__qualname__}() must name its first argument to be warm")
-        self._loader = Loader(target, signature.replace(parameters=parameters[1:]), options, cache)
+        signature_of_call = signature.replace(parameters=parameters[1:])
+        self._loader = Loader(target, signature_of_call, options, home.cache)
         self._hit, self._loader.bind, switch = build(
             self._loader,
             signature,
@@ -168,9 +177,14 @@ class WarmMethod:
         self._loader.instance_died(site)
 
     def __reduce__(self) -> Any:
-        if self._owner is None:
+        if self._owner is not None and importable(self._owner):
+            return getattr, (self._owner, self._name)
+        if self._owner is None and importable(self):
             return self.__qualname__
-        return getattr, (self._owner, self._name)
+        return ArrivedMethod, (), self.ticket
+
+    def __warm_digest__(self) -> Any:
+        return self.ticket.token()
 
     def __copy__(self) -> WarmMethod:
         return self
@@ -180,6 +194,36 @@ class WarmMethod:
 
     def __repr__(self) -> str:
         return f"<warm {self.__wrapped__!r}>"
+
+
+def _warm_class_method(target: Any, options: LoaderOptions, home: Home) -> WarmMethod:
+    return WarmMethod(target, options, home, of_class=True)
+
+
+class ArrivedMethod:
+    """A warm method in a class that came by value: it stands for that of this process."""
+
+    ticket: Ticket
+
+    def __setstate__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.ticket.live().__get__(instance, owner)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.ticket.live()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "ticket":
+            raise AttributeError(name)
+        return getattr(self.ticket.live(), name)
+
+    def __warm_digest__(self) -> Any:
+        return self.ticket.token()
+
+    def __reduce__(self) -> Any:
+        return ArrivedMethod, (), self.ticket
 
 
 class _OfFunction:
@@ -279,9 +323,17 @@ class _Cold(type):
 
     def __init__(cls, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if isinstance(cls, _Warm):  # so far: it has this metaclass from its base
+        if isinstance(cls, _Warm) and "_warm_call" not in vars(cls):
+            # It has this metaclass from its base, or is one of which more is to come.
             cold = next(meta for meta in inspect.getmro(type(cls)) if not issubclass(meta, _Warm))
             type.__setattr__(cls, "__class__", cold)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        """Have a class that came by value, and only now gets its hit path, be warm."""
+        super().__setattr__(name, value)
+        if name == "_warm_call":
+            meta: Any = type(cls)
+            type.__setattr__(cls, "__class__", _metaclasses(meta)[1])
 
 
 for _name in (*_API, "cache", "__signature__"):
@@ -309,7 +361,7 @@ def _metaclasses(meta: type) -> tuple[type, type]:
     return cold, _Warm if cold is _Cold else type(cold)(meta.__name__, (_Warm, cold), {})
 
 
-def warm_class(cls: type, options: LoaderOptions, cache: Cache[Any, Any]) -> type:
+def warm_class(cls: type, options: LoaderOptions, home: Home) -> type:
     """Return ``cls`` with a metaclass that has the hit path as ``__call__``.
 
     A class with a metaclass of its own is given the warm one; Python does not allow
@@ -325,7 +377,7 @@ def warm_class(cls: type, options: LoaderOptions, cache: Cache[Any, Any]) -> typ
     construct.__signature__ = _signature(cls)  # type: ignore[attr-defined]
     for name in ("__module__", "__name__", "__qualname__"):
         setattr(construct, name, getattr(cls, name))
-    call = warm_function(construct, options, cache)
+    call = warm_function(construct, options, home)
     twin = _rebuilt(cls, cold) if type(cls) is type else cls
     type.__setattr__(twin, "_warm_call", staticmethod(call))
     type.__setattr__(twin, "__class__", warm)

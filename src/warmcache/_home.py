@@ -1,0 +1,77 @@
+"""Which cache a loader lives in, and how another process comes to have the same."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from . import policies
+from ._cache import Cache
+from ._named import definition_of, named
+
+_guard = threading.RLock()
+_strangers: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The cache of a loader, and its recipe."""
+
+    cache: Cache[Any, Any]
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to come by a cache: one of its own by policy, one by name, or one like another.
+
+    ``kind`` is ``"policy"``, ``"named"`` or ``"like"``; ``which`` the policy, the cache's
+    name, or a name that stands for the other cache wherever it is met; ``options`` are
+    those of the policy, or what the other cache is set up with.
+    """
+
+    kind: str
+    which: str
+    options: Any
+
+    def cache(self) -> Cache[Any, Any]:
+        """Return the cache: a new one only where none of that name is here."""
+        if self.kind == "policy":
+            created: Cache[Any, Any] = policies.create(self.which, **self.options)
+            return created
+        with _guard:
+            if self.kind == "named":
+                return _named(self.which, self.options)
+            known = _strangers.get(self.which)
+            if known is None or known._store.closed:
+                kind, setting = self.options
+                _strangers[self.which] = known = kind._empty_as(setting)
+            return known
+
+    def __warm_digest__(self) -> Any:
+        """Return what of it has a meaning: not where it writes, nor which cache it is."""
+        if self.kind == "like":
+            return self.kind, self.options
+        return self.kind, self.which, {k: v for k, v in self.options.items() if k != "record"}
+
+
+def _named(name: str, definition: dict[str, Any]) -> Cache[Any, Any]:
+    try:
+        return named(name)
+    except ValueError:
+        return named(name, **definition)
+
+
+def recipe_of(cache: Cache[Any, Any]) -> Recipe:
+    """Return the recipe of a cache that several loaders may share."""
+    definition = definition_of(cache)
+    if definition is not None:
+        return Recipe("named", *definition)
+    with _guard:
+        known_as = [token for token, other in _strangers.items() if other is cache]
+        token = known_as[0] if known_as else uuid4().hex
+        _strangers[token] = cache
+    return Recipe("like", token, (type(cache), cache._setting()))

@@ -1,0 +1,361 @@
+"""How a loader travels by value, and becomes in another process the one that is there.
+
+What can be imported travels as its name. The rest, defined in ``__main__``, in a
+notebook's cell or in another function, picklers such as cloudpickle and dill take apart:
+they ship the generated function, and build a new one from it. That one is adopted: it
+gets code that calls the loader of the process it came to, so it does not matter what it
+is made of. What goes along is a *ticket*: the loader's name, the digest of what it means
+(see ``_digest.py``), and its parts, from which it is made where no such loader is.
+
+Unpickling makes nothing and changes nothing: the loader is looked up, or made, when its
+copy is first used. One name has one cache in a process, a *slot*. Whoever of that name
+misses first takes the slot over, and what its predecessor has warm is torn down.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ._cache import Cache
+from ._caller import AsyncCaller, Caller
+from ._digest import digest
+from ._home import Home, Recipe
+from ._loader import Loader, LoaderOptions
+
+API = (
+    *("cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
+    *("lease", "peek", "warm_up"),
+)
+_OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
+
+_guard = threading.RLock()  # of all below, and of the slots
+_here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
+_slots: dict[tuple[str, str], Slot] = {}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a loader is made of: ``make(target, options, home)`` makes it."""
+
+    make: Callable[[Any, LoaderOptions, Home], Any]
+    target: Any
+    options: LoaderOptions
+    recipe: Recipe
+
+
+class Ticket:
+    """What finds a loader in any process, or else makes it there.
+
+    A ticket with a digest is one that arrived, or of a loader made for one; that of a
+    loader defined here has its digest taken whenever it travels, since globals change.
+    """
+
+    __slots__ = ("__weakref__", "_copies", "_digest", "_packed", "_parts", "_thing", "hit", "name")
+
+    def __init__(
+        self,
+        name: tuple[str, str],
+        digest: str | None = None,
+        parts: Parts | None = None,
+        packed: bytes | None = None,
+    ) -> None:
+        self.name = name
+        self._digest = digest
+        self._parts = parts
+        self._packed = packed
+        self._thing: Callable[[], Any] = _nothing
+        self._copies: list[weakref.ref[types.FunctionType]] = []
+        self.hit: Callable[..., Any] = self._first  # what the copies call
+
+    def of(self, thing: Any) -> Ticket:
+        """Make this the ticket of ``thing``, which is defined here."""
+        self._thing = weakref.ref(thing)
+        with _guard:
+            _here.setdefault(self.name, weakref.WeakSet()).add(self)
+        return self
+
+    @property
+    def parts(self) -> Parts:
+        """What the loader is made of."""
+        if self._parts is None:
+            assert self._packed is not None
+            from pickle import loads
+
+            self._parts = loads(self._packed)
+        assert self._parts is not None
+        return self._parts
+
+    def digest(self) -> str:
+        """Return the digest of what the loader means."""
+        return self._digest or digest(self._parts)
+
+    def token(self) -> tuple[str, ...]:
+        """Return what stands for the loader in Dask's keys."""
+        return "warmcache", *self.name, self.digest()
+
+    def live(self) -> Any:
+        """Return the loader of this process, which is made if there is none."""
+        thing = self._thing()
+        if thing is None:
+            thing = _found(self) or _made(self)
+            self._thing = functools.partial(_same, thing)
+            self.hit = thing
+            for copy in self._copies:
+                function = copy()
+                if function is not None:
+                    function.__dict__.update(thing.__dict__)
+        return thing
+
+    def _first(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.live()(*args, **kwargs)
+
+    def adopt(self, copy: types.FunctionType) -> None:
+        """Have ``copy``, which a pickler has built or is building, call the loader."""
+        if isinstance(copy.__dict__, Face):
+            return  # it is no copy
+        copy.__globals__["_warm_ticket"] = self
+        is_async = bool(copy.__code__.co_flags & _COROUTINE)
+        code = _calling(copy.__code__.co_freevars, is_async)
+        copy.__code__ = code.replace(co_name=copy.__name__, co_qualname=copy.__qualname__)
+        face = Face(copy, self)
+        caller = LaterAsyncCaller(self, copy) if is_async else LaterCaller(self, copy)
+        face.show(caller, LaterCache(self))
+        self._copies.append(weakref.ref(copy))
+
+    def packed(self) -> bytes:
+        """Return the parts as bytes that every pickler can carry."""
+        if self._packed is None or self._digest is None:
+            return packed(self._parts)
+        return self._packed
+
+    def __reduce__(self) -> Any:
+        # With the parts as state, so that the pickler shares its memo with them, and a
+        # loader may reach itself.
+        if self._parts is None:
+            return Ticket, (self.name, self._digest, None, self._packed)
+        return Ticket, (self.name, self.digest()), self._parts
+
+    def __setstate__(self, parts: Parts) -> None:
+        self._parts = parts
+
+
+_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
+
+
+def packed(thing: Any) -> bytes:
+    """Return ``thing`` as cloudpickle takes it: functions and their globals by value."""
+    try:
+        import cloudpickle
+    except ImportError as error:
+        raise ImportError(
+            "to ship a function by value takes cloudpickle: pip install cloudpickle; "
+            "or define it in a module that the other process can import"
+        ) from error
+    data: bytes = cloudpickle.dumps(thing)
+    return data
+
+
+def _nothing() -> None:
+    """Return None: so far, there is no loader."""
+
+
+def _same(thing: Any) -> Any:
+    return thing
+
+
+# -- the loaders of this process -----------------------------------------------------
+
+
+class Slot:
+    """One name in this process, and whose it is: the loader that last had to load."""
+
+    def __init__(self) -> None:
+        self.cache: Cache[Any, Any] | None = None
+        self.recipe = ""  # its digest
+        self.holder: Loader | None = None
+
+    def make(self, ticket: Ticket) -> Any:
+        """Return the loader that ``ticket`` is for, made anew, in the slot's cache."""
+        parts = ticket.parts
+        recipe = digest(parts.recipe)
+        if self.cache is None or self.recipe != recipe or self.cache._store.closed:
+            self.cache, self.recipe = parts.recipe.cache(), recipe
+        thing = parts.make(parts.target, parts.options, Home(self.cache, parts.recipe))
+        loader = loader_of(thing)
+        ticket_of(thing)._digest = ticket.digest()
+        loader.slot, loader.face = self, thing
+        if self.holder is None:
+            self.hold(loader)
+        return thing
+
+    def hold(self, loader: Loader) -> Loader | None:
+        """Give the slot to ``loader``; return whose it was, if it was another's."""
+        with _guard:
+            before, self.holder = self.holder, loader
+        return before if before is not loader else None
+
+
+def _found(ticket: Ticket) -> Any:
+    """Return the loader of this process that means the same; None if there is none."""
+    with _guard:
+        known = [other for other in _here.get(ticket.name, ()) if other is not ticket]
+    wanted = ticket.digest()
+    known.sort(key=lambda other: other._digest is None)  # theirs costs nothing to tell
+    for other in known:
+        thing = other._thing()
+        if thing is not None and other.digest() == wanted:
+            return thing
+    return None
+
+
+def _made(ticket: Ticket) -> Any:
+    with _guard:
+        slot = _slots.setdefault(ticket.name, Slot())
+        return _found(ticket) or slot.make(ticket)
+
+
+# -- the face of a warm function -----------------------------------------------------
+
+
+class Face(dict[str, Any]):
+    """The attributes of a warm function. Pickled, they are its ticket.
+
+    They are a function's ``__dict__``, of which cloudpickle takes the items and which
+    dill pickles as it is: the two places where a pickled function can have a say.
+    """
+
+    __slots__ = ("_function", "ticket")
+
+    def __init__(self, function: types.FunctionType, ticket: Ticket) -> None:
+        super().__init__(function.__dict__)
+        self._function = weakref.ref(function)
+        self.ticket = ticket
+        function.__dict__ = self
+
+    def show(self, caller: Caller, cache: Any) -> None:
+        """Have all that a loader can do as attributes."""
+        self.update((name, getattr(caller, name)) for name in API)
+        self["cache"] = cache
+        self["__warm_digest__"] = self.ticket.token
+        self["__dask_tokenize__"] = self.ticket.token
+
+    def __copy__(self) -> dict[str, Any]:
+        return dict(self)
+
+    def __deepcopy__(self, memo: object) -> dict[str, Any]:
+        return dict(self)
+
+    def items(self) -> Any:
+        kept = {name: self[name] for name in self if name not in _OURS}
+        if "__wrapped__" in self:
+            kept["__wrapped__"] = self["__wrapped__"]
+        kept["__warm__"] = Adoption(self._function(), self.ticket)
+        return kept.items()
+
+    def __reduce__(self) -> Any:
+        ticket = self.ticket
+        return _face_of, (self._function(), ticket.name, ticket.digest(), ticket.packed())
+
+
+class Adoption:
+    """What a copy of a function is adopted by as it is unpickled."""
+
+    __slots__ = ("_function", "_ticket")
+
+    def __init__(self, function: Any, ticket: Ticket) -> None:
+        self._function = function
+        self._ticket = ticket
+
+    def __reduce__(self) -> Any:
+        return _adopted, (self._function, self._ticket)
+
+
+def _adopted(copy: types.FunctionType, ticket: Ticket) -> None:
+    ticket.adopt(copy)
+
+
+def _face_of(copy: types.FunctionType, name: tuple[str, str], digest: str, data: bytes) -> Any:
+    Ticket(name, digest, None, data).adopt(copy)
+    return copy.__dict__
+
+
+_CALLING = """\
+def outer():
+    {free}None
+
+    {define} hit(*args, **kwargs):
+        if 0: {names}  # as many free variables as the code has that it replaces
+        return {wait}_warm_ticket.hit(*args, **kwargs)
+"""
+
+
+@functools.cache
+def _calling(free: tuple[str, ...], is_async: bool) -> types.CodeType:
+    """Return code that has so many free variables, and calls the loader."""
+    source = _CALLING.format(
+        free="".join(f"{name} = " for name in free),
+        names=", ".join(free) or "pass",
+        define="async def" if is_async else "def",
+        wait="await " if is_async else "",
+    )
+    outer = next(c for c in compile(source, "<warm>", "exec").co_consts if hasattr(c, "co_code"))
+    return next(c for c in outer.co_consts if hasattr(c, "co_code"))  # type: ignore[no-any-return]
+
+
+class LaterCaller(Caller):
+    """What a copy offers besides being called: that of its loader, once it is wanted."""
+
+    def __init__(self, ticket: Ticket, function: types.FunctionType) -> None:
+        self._ticket = ticket
+        self.function = weakref.ref(function)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_loader", "_site"):
+            return getattr(self._ticket.live().lease.__self__, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class LaterAsyncCaller(LaterCaller, AsyncCaller):
+    """The same of an asynchronous loader."""
+
+
+class LaterCache:
+    """The cache of a loader that has not been looked up yet."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self._ticket = ticket
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._ticket.live().cache, name)
+
+    def __len__(self) -> int:
+        return len(self._ticket.live().cache)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._ticket.live().cache)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._ticket.live().cache
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._ticket.live().cache[key]
+
+
+def ticket_of(thing: Any) -> Ticket:
+    """Return the ticket of a warm function or method."""
+    ticket: Ticket = thing.__dict__.ticket if isinstance(thing.__dict__, Face) else thing.ticket
+    return ticket
+
+
+def loader_of(thing: Any) -> Loader:
+    """Return the loader of a warm function or method."""
+    loader: Loader = thing.lease.__self__._loader if hasattr(thing, "lease") else thing._loader
+    return loader
