@@ -75,6 +75,6 @@ def run(
         said, complained = process.communicate()
         raise AssertionError(f"it hangs, having said\n{said}\n{complained}") from None
     if stderr is not None:
-        assert stderr == complained
+        assert stderr == complained, complained
     assert status == process.returncode, complained
     return said.splitlines()
