@@ -289,7 +289,10 @@ LOCKS = {
     "recording": ("recording._writing", "recording.stop(), recording.flush()"),
     "learned": ("memory._learned._lock", "grow(1)"),
     "the file of what was learned": ("warmcache._learned._writing", "grow(1)"),
-    "the look at a device": ("memory._looking", "memory.expire_now()"),
+    "the look at a device": (
+        "memory._looking",
+        "memory._looking.locked() and say('the child failed')",
+    ),
     "probe": ("memory.probe._lock", "grow(1)"),
     "clock": ("clock._lock", "clock.advance(1)"),
 }
