@@ -212,7 +212,7 @@ def test_a_cache_that_is_dropped_in_the_child_lets_go_of_what_that_has_loaded_al
             gone.set()
         cache = warmcache.MemoryCache(
             2**29, probe=probe, confirm=3600, poll=0, teardown="close", on_removal=told)
-        @warm(cache=cache, size=1)
+        @warm(cache=cache, size='1MiB')
         def load(name):
             return probe.block(2**20) if name == "lingers" else Value(name)
         Block = type(probe.block(0))
@@ -231,6 +231,29 @@ def test_a_cache_that_is_dropped_in_the_child_lets_go_of_what_that_has_loaded_al
     )
     by_child = [line for line in said if line.startswith("child")]
     assert ["child closes child's b", "child is told of load('b')"] == by_child
+
+
+def test_a_loader_that_is_dropped_in_the_child_lets_go_of_what_it_has_there(
+    tmp_path: Path,
+) -> None:
+    said = run(
+        tmp_path,
+        """
+        gone = threading.Event()
+        def close(value):
+            value.close()
+            gone.set()
+        load = warm(teardown=close)(Value)
+        child = os.fork()
+        if not child:
+            load("a")
+            del load
+            gone.wait(20)
+            os._exit(0)
+        ended(child)
+        """,
+    )
+    assert ["child closes child's a"] == said
 
 
 def test_counts_begin_anew(tmp_path: Path) -> None:
@@ -443,6 +466,7 @@ def test_leaving_a_lease_of_the_parent_ends_nothing(lease: str, tmp_path: Path) 
         @warm(policy="lru", maxsize=1, teardown="close", wait=0)
         def load(name):
             return Value(name)
+        from warmcache.testing import assert_consistent
         def unowned():
             with warmcache.disabled():
                 return load.lease("a")
@@ -453,6 +477,7 @@ def test_leaving_a_lease_of_the_parent_ends_nothing(lease: str, tmp_path: Path) 
         if not child:
             load("b")  # there is room, and nothing else goes for it
             say(load.cache.stats().live, load.cache.stats().retired)
+            assert_consistent(load.cache)
             load("c")
             sys.exit()
         ended(child)
@@ -649,8 +674,8 @@ def test_a_child_neither_has_nor_writes_its_parents_recording(tmp_path: Path) ->
             child = os.fork()
             if not child:
                 load(1), load(1), load(2)
+                say(load.cache._store.recording, recording.written, str(recording)[-8:])
         if not child:
-            say(load.cache._store.recording, recording.written, str(recording)[-8:])
             load.cache.record(sys.argv[1] + ".child")
             load(3), load(3)
             sys.exit()
