@@ -243,7 +243,9 @@ def test_a_loader_that_is_dropped_in_the_child_lets_go_of_what_it_has_there(
         def close(value):
             value.close()
             gone.set()
-        load = warm(teardown=close)(Value)
+        @warm(teardown=close)
+        def load(name):
+            return Value(name)
         child = os.fork()
         if not child:
             load("a")
