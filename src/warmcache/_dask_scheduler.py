@@ -38,7 +38,7 @@ class _Reported:
     """What a worker has said."""
 
     warm: set[str] = field(default_factory=set)
-    number: int = 0
+    at: float = 0.0  # by the worker's clock
     loads: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -118,8 +118,8 @@ class WarmScheduler(SchedulerPlugin):
                 self._backlog.done(self._placed[key])
         for name, seconds in msg.get("loads", ()):
             reported.loads[name].append(seconds)
-        if msg.get("number", 0) > reported.number:
-            reported.number, reported.warm = msg["number"], {*msg["warm"]}
+        if msg.get("at", 0.0) > reported.at:
+            reported.at, reported.warm = msg["at"], {*msg["warm"]}
             self._backlog.report(msg["worker"], reported.warm)
         self._route_soon()
 

@@ -134,11 +134,16 @@ def test_a_scheduler_loads_nothing(client: Client) -> None:
     assert before == len(models.loads)  # whose scheduler is in this process
 
 
+def _its_plugin(dask_worker: Any) -> int:
+    return id(dask_worker.plugins["warmcache"])
+
+
 def test_installing_twice_is_installing_once(client: Client) -> None:
     scheduler: Any = client.cluster.scheduler
-    plugin = scheduler.plugins["warmcache"]
+    plugin, workers = scheduler.plugins["warmcache"], client.run(_its_plugin)
     home = at(client, "a")
     wd.install(client)
+    assert workers == client.run(_its_plugin)
     assert plugin is scheduler.plugins["warmcache"]
     assert home == at(client, "a")
     assert [[], ["a"]] == sorted(client.run(models.loaded).values())

@@ -256,8 +256,8 @@ async def test_of_two_reports_the_later_counts_however_they_arrive(
     c: Any, s: Any, a: Any, b: Any
 ) -> None:
     plugin = await installed(c, s)
-    for number, warm in (3, ["m"]), (2, ["m", "old"]):
-        s.log_event("warmcache", {"worker": a.address, "number": number, "warm": warm})
+    for at, warm in (3.0, ["m"]), (2.0, ["m", "old"]):
+        s.log_event("warmcache", {"worker": a.address, "at": at, "warm": warm})
     assert {"m"} == plugin._reported[a.address].warm
     assert {"m"} == {*plugin._backlog._models}
 
@@ -313,6 +313,10 @@ async def test_a_worker_that_loses_the_plugin_tears_nothing_down(c: Any, s: Any,
     assert [] == models.torn_down
     assert "warmcache" not in a.metrics
     assert a.address == await submit(c, models.where, "a")  # held, and not reported
+    load.evict("a")
+    await wd.install(c)
+    await submit(c, models.where, "b")
+    assert {"dask_models.load('b')"} == s.plugins["warmcache"]._reported[a.address].warm
 
 
 # -- when things go wrong ----------------------------------------------------------------
