@@ -35,7 +35,7 @@ OTHERS = [
     dataclasses.replace(_MIDDLE, name="hardly busy (3 %)", busy=0.03),
     dataclasses.replace(_MIDDLE, name="4 slots a worker", slots=4, keeps=20),
     dataclasses.replace(_MIDDLE, name="reports every 5 s", reports_every=5.0),
-    dataclasses.replace(_MIDDLE, name="room for 3 models", keeps=5.0, models=3000),
+    dataclasses.replace(_MIDDLE, name="room for 1 model in 6", keeps=5.0, models=3000),
     dataclasses.replace(_MIDDLE, name="a load costs 1 use", use=1.0, load=1.0),
     dataclasses.replace(_MIDDLE, name="a load costs 100 uses", use=0.05, load=5.0),
     dataclasses.replace(_FEW, name="3 x 2 for 6, at once", workers=3, keeps=2, busy=0),

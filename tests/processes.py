@@ -37,9 +37,10 @@ class Value:
         self.closed = True
         say(who(), "closes", self.name)
 
-    def __del__(self, say=say, who=who):
-        if not self.closed:
-            say(who(), "drops", self.name)
+    def __del__(self, write=os.write, getpid=os.getpid, PARENT=PARENT):
+        if not self.closed:  # with nothing that is gone when the interpreter ends
+            who = "parent" if getpid() == PARENT else "child"
+            write(1, f"{who} drops {self.name}\\n".encode())
 
 def ended(child):
     os.waitpid(child, 0)[1] == 0 or say("the child failed")
@@ -75,6 +76,6 @@ def run(
         said, complained = process.communicate()
         raise AssertionError(f"it hangs, having said\n{said}\n{complained}") from None
     if stderr is not None:
-        assert stderr == complained
+        assert stderr == complained, complained
     assert status == process.returncode, complained
     return said.splitlines()

@@ -22,7 +22,7 @@ SEVERAL = """
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
-@warm(teardown="close", on_removal=lambda removal: say(removal.cause.value))
+@warm(teardown="close", on_removal=lambda removal: say(who(), removal.cause.value))
 def load(name):
     return Value(name)
 
@@ -58,6 +58,7 @@ def work(*_):
 def main(how, method=None):
     if how == "main":
         return work()
+    load("0")  # which arms this process, and is nothing to its children
     context = multiprocessing.get_context(method)
     if how == "process":
         child = context.Process(target=work)
@@ -90,9 +91,10 @@ def test_everything_goes_once_the_last_loaded_first_and_what_is_leased_last(
 ) -> None:
     who = "parent" if end == ("main",) else "child"
     said = run(tmp_path, SEVERAL, *end)
-    told = [line.rpartition(" ")[2] for line in said]
+    told = [line.rpartition(" ")[2] for line in said if line.startswith(who)]
     assert ["7", "explicit", "6", "closed", *"5432", "1", "closed", "0", "closed"] == told
-    assert {who} == {line.partition(" ")[0] for line in said if "closes" in line}
+    others = ["parent closes parent's 0", "parent closed"] if who == "child" else []
+    assert others == [line for line in said if not line.startswith(who)]
 
 
 def test_whichever_comes_first_closes_and_the_other_finds_nothing(tmp_path: Path) -> None:
@@ -115,7 +117,10 @@ def test_nothing_is_armed_before_something_has_to_be_torn_down(tmp_path: Path) -
         tmp_path,
         """
         from warmcache import _exit
-        warmcache.LRUCache(3)["a"] = 1
+        cache = warmcache.LRUCache(3)
+        cache["a"] = 1
+        other = warm(lambda: 1)
+        other()
         load = warm(teardown="close")(Value)
         say(_exit._armed, "multiprocessing" in sys.modules)
         load("a")
@@ -570,14 +575,13 @@ def sigterm() -> Iterator[None]:
     _sigterm._installed = None
 
 
-@pytest.mark.usefixtures("sigterm")
-def test_a_handler_that_was_put_over_it_stays_when_it_is_undone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def called(sigterm: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is called by a SIGTERM, ours over theirs, and another over both."""
     called: list[str] = []
     monkeypatch.setattr(_sigterm, "end", lambda patience: called.append("closed"))
     signal.signal(signal.SIGTERM, lambda *_: called.append("theirs"))
-    undo = close_on_sigterm()
+    close_on_sigterm()
     below = signal.getsignal(signal.SIGTERM)
     assert callable(below)
 
@@ -586,15 +590,27 @@ def test_a_handler_that_was_put_over_it_stays_when_it_is_undone(
         below(number, None)
 
     signal.signal(signal.SIGTERM, over)
+    return called
+
+
+def test_asked_for_again_it_closes_once_and_first(called: list[str]) -> None:
+    over = signal.getsignal(signal.SIGTERM)
     signal.raise_signal(signal.SIGTERM)
     assert ["over", "closed", "theirs"] == called
-    again = close_on_sigterm()
+    undo = close_on_sigterm()
     signal.raise_signal(signal.SIGTERM)
-    assert ["closed", "over", "theirs"] == called[3:], "it closes once, and first"
-    again()
-    assert over is signal.getsignal(signal.SIGTERM)
+    assert ["closed", "over", "theirs"] == called[3:]
     undo()
     assert over is signal.getsignal(signal.SIGTERM)
+
+
+def test_undone_it_leaves_a_handler_that_was_put_over_it_and_closes_nothing(
+    called: list[str],
+) -> None:
+    assert _sigterm._installed is not None
+    _sigterm._installed.undo()
+    signal.raise_signal(signal.SIGTERM)
+    assert ["over", "theirs"] == called
 
 
 def test_only_the_main_thread_can_ask_for_it() -> None:

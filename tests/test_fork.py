@@ -128,36 +128,134 @@ del first, again
     assert of_child + of_parent == said
 
 
-def test_what_a_child_inherits_is_not_even_collected_as_the_child_ends(tmp_path: Path) -> None:
+INHERITED = {
+    "value": """
+        cache = warmcache.LRUCache(8)
+        cache["a"] = Value("a")
+    """,
+    "leased value of a cache that is gone": """
+        cache = warmcache.LRUCache(8)
+        cache["a"] = Value("a")
+        lease = cache.lease("a")
+        lease.__enter__()
+        cache = None
+    """,
+    "generator": """
+        @warm
+        def load(name):
+            try:
+                yield name
+            finally:
+                say(who(), "ends")
+        cache = load.cache
+        load("a")
+    """,
+    "generator outside of any cache": """
+        @warm
+        def load(name):
+            try:
+                yield name
+            finally:
+                say(who(), "ends")
+        cache = load.cache
+        with warmcache.disabled():
+            load("a")
+    """,
+    "lease outside of any cache": """
+        load = warm(Value)
+        cache = load.cache
+        with warmcache.disabled():
+            lease = load.lease("a")
+        lease.__enter__()
+    """,
+}
+
+
+@pytest.mark.parametrize("what", INHERITED)
+def test_what_a_child_inherits_is_not_even_collected_as_the_child_ends(
+    what: str, tmp_path: Path
+) -> None:
+    said = run(
+        tmp_path,
+        INHERITED[what].replace("\n        ", "\n")
+        + """
+import gc
+child = os.fork()
+if not child:
+    if "lease" in globals():
+        lease.__exit__(None, None, None)
+        del lease
+    del cache
+    if "load" in globals():
+        del load
+    gc.collect()
+    sys.exit()
+ended(child)
+say("parent goes on")
+""",
+    )
+    assert "parent goes on" == said[0]
+    assert 2 == len(said) and said[1].startswith(("parent drops", "parent ends"))
+
+
+def test_a_cache_that_is_dropped_in_the_child_lets_go_of_what_that_has_loaded_alone(
+    tmp_path: Path,
+) -> None:
     said = run(
         tmp_path,
         """
-        import gc
-        cache = warmcache.LRUCache(8, teardown="close")  # a teardown that never runs here
-        cache["a"] = Value("a")
-        plain = warmcache.LRUCache(8)
-        plain["b"] = Value("b")
-        @warm
+        from warmcache.testing import FakeProbe
+        probe = FakeProbe(2**30)
+        gone = threading.Event()
+        def told(removal):
+            say(who(), "is told of", removal.key)
+            gone.set()
+        cache = warmcache.MemoryCache(
+            2**29, probe=probe, confirm=3600, poll=0, teardown="close", on_removal=told)
+        @warm(cache=cache, size='1MiB')
         def load(name):
-            value = Value(name)
-            try:
-                yield value
-            finally:
-                value.close()
-        load("c")
-        with warmcache.disabled():
-            load("d").closed = True
+            return probe.block(2**20) if name == "lingers" else Value(name)
+        Block = type(probe.block(0))
+        Block.close = lambda block: say(who(), "closes a block")
+        load("lingers"), load("a")
+        probe.lag = float("inf")
+        load.evict("lingers")
         child = os.fork()
         if not child:
-            del cache, plain, load
-            gc.collect()
+            load("b")
+            del load, cache
+            gone.wait(20)
             sys.exit()
         ended(child)
-        plain.clear()
         """,
     )
-    assert 4 == len(said)
-    assert {"parent drops parent's b"} == {*said} - {f"parent closes parent's {n}" for n in "acd"}
+    by_child = [line for line in said if line.startswith("child")]
+    assert ["child closes child's b", "child is told of load('b')"] == by_child
+
+
+def test_a_loader_that_is_dropped_in_the_child_lets_go_of_what_it_has_there(
+    tmp_path: Path,
+) -> None:
+    said = run(
+        tmp_path,
+        """
+        gone = threading.Event()
+        def close(value):
+            value.close()
+            gone.set()
+        @warm(teardown=close)
+        def load(name):
+            return Value(name)
+        child = os.fork()
+        if not child:
+            load("a")
+            del load
+            gone.wait(20)
+            os._exit(0)
+        ended(child)
+        """,
+    )
+    assert ["child closes child's a"] == said
 
 
 def test_counts_begin_anew(tmp_path: Path) -> None:
@@ -215,6 +313,11 @@ LOCKS = {
     "janitor": ("warmcache._process.janitor._starting", "expires()"),
     "recording": ("recording._writing", "recording.stop(), recording.flush()"),
     "learned": ("memory._learned._lock", "grow(1)"),
+    "the file of what was learned": ("warmcache._learned._writing", "grow(1)"),
+    "the look at a device": (
+        "memory._looking",
+        "memory._looking.locked() and say('the child failed')",
+    ),
     "probe": ("memory.probe._lock", "grow(1)"),
     "clock": ("clock._lock", "clock.advance(1)"),
 }
@@ -233,7 +336,7 @@ def test_a_lock_that_another_thread_holds_stops_no_child(held: str, tmp_path: Pa
         def load(name):
             return Value(name)
         clock = ManualClock()
-        memory = warmcache.MemoryCache(2**30, probe=FakeProbe(2**30), poll=0)
+        memory = warmcache.MemoryCache(2**30, probe=FakeProbe(2**30), learn=sys.argv[1] + '.json')
         @warm(cache=memory)
         def grow(name):
             memory.probe.allocate(2**20)
@@ -365,6 +468,7 @@ def test_leaving_a_lease_of_the_parent_ends_nothing(lease: str, tmp_path: Path) 
         @warm(policy="lru", maxsize=1, teardown="close", wait=0)
         def load(name):
             return Value(name)
+        from warmcache.testing import assert_consistent
         def unowned():
             with warmcache.disabled():
                 return load.lease("a")
@@ -375,12 +479,14 @@ def test_leaving_a_lease_of_the_parent_ends_nothing(lease: str, tmp_path: Path) 
         if not child:
             load("b")  # there is room, and nothing else goes for it
             say(load.cache.stats().live, load.cache.stats().retired)
+            assert_consistent(load.cache)
+            load("c")
             sys.exit()
         ended(child)
         """,
     )
     of_parent = "parent closes parent's a"
-    child = ["1 0", "child closes child's b"]
+    child = ["1 0", "child closes child's b", "child closes child's c"]
     assert child == [line for line in said if line != of_parent]
     assert 1 == said.count(of_parent)
 
@@ -408,31 +514,39 @@ def test_leaving_an_asynchronous_lease_of_the_parent_ends_nothing(tmp_path: Path
     assert ["left", "parent closes parent's a"] == sorted(said)
 
 
+@pytest.mark.parametrize("how", ["call", "lease"])
 def test_a_load_that_forks_gives_the_child_its_value_but_keeps_it_warm_in_the_parent_alone(
-    tmp_path: Path,
+    how: str, tmp_path: Path
 ) -> None:
     said = run(
         tmp_path,
         """
         children = []
-        @warm(teardown="close")
+        @warm(policy="lru", maxsize=1, teardown="close")
         def load(name):
-            if name == "a":
+            if name == "a" and not children:
                 children.append(os.fork())
                 if children[0]:
                     ended(children[0])
             return Value(name)
-        def asks():
-            return load("a")
-        value = asks()
+        if sys.argv[1] == "lease":
+            with load.lease("a") as value:
+                pass
+        else:
+            value = load("a")
         if not children[0]:
             say(value.name, load.contains("a"), load("b").name)
+            children.append(1)
+            say(load("a") is value, load("a").name)
+            value.closed = True  # nobody's to close
             del value
             sys.exit()
         say(value.name, load("a") is value)
         """,
+        how,
     )
     child = ["child's a False child's b", "child closes child's b"]
+    child += ["False child's a", "child closes child's a"]
     assert [*child, "parent's a True", "parent closes parent's a"] == said
 
 
@@ -562,20 +676,20 @@ def test_a_child_neither_has_nor_writes_its_parents_recording(tmp_path: Path) ->
             child = os.fork()
             if not child:
                 load(1), load(1), load(2)
+                say(load.cache._store.recording, recording.written, str(recording)[-8:])
         if not child:
-            say(load.cache._store.recording, recording.written)
             load.cache.record(sys.argv[1] + ".child")
-            load(3)
+            load(3), load(3)
             sys.exit()
         ended(child)
         """,
         str(path),
     )
-    assert ["None 0"] == said
+    assert ["None 0 stopped>"] == said
     rows = [line.split(",")[1] for line in path.read_text().splitlines()[1:]]
     assert ["load(1)", "load(1)"] == rows
     rows = [line.split(",")[1] for line in Path(f"{path}.child").read_text().splitlines()[1:]]
-    assert ["load(3)"] == rows
+    assert ["load(3)", "load(3)"] == rows
 
 
 def test_one_that_fails_to_begin_anew_is_logged_and_stops_no_other(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_it_prints_a_row_for_each_budget_and_policy(small: Path, capsys: Any) ->
     assert ["60", "1.00", "100.0%", "100.0%"] == lru[3:7]
 
 
+@pytest.mark.traces
 def test_figures_are_those_of_the_replay(capsys: Any) -> None:
     path = TRACES / "synth_hub60.csv.gz"
     assert 0 == simulate(path, "--budget", "20%,40%", "--policy", "lru,cost")

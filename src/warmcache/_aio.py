@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from ._drive import bury, destroy, tear_down
 from ._entry import Entry, Hold
 from ._flight import inside
-from ._fork import in_child, park
 from ._signal import Signal
 from ._steps import Call, Launch, Load, Plan, Step, TearDown
 from ._store import Store
@@ -21,12 +20,6 @@ from ._store import Store
 T = TypeVar("T")
 
 _tasks: set[asyncio.Task[Any]] = set()  # what asyncio itself references only weakly
-
-
-@in_child
-def _forget_tasks() -> None:
-    park(set(_tasks))  # they would be told that they end, as they are collected
-    _tasks.clear()
 
 
 def hold_for_this_task() -> Hold:
@@ -157,9 +150,6 @@ def hand_over(
     It runs on the loop that loaded the value. On that loop's own thread it can only
     be started here: the entry stays charged until the loop has got round to it.
     """
-    if store.inherited:
-        park(pending)
-        return
     loop = entry.how.loop
     try:
         running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()

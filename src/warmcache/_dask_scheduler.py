@@ -101,10 +101,12 @@ class WarmScheduler(SchedulerPlugin):
         self._route_soon()
 
     def _remove(self, worker: str) -> None:
-        """Forget a worker that has gone; its tasks come back one by one, or have already."""
-        if self._reported.pop(worker, None) and worker not in self._paused:
+        """Forget a worker that has gone; its tasks have come back already, one by one."""
+        del self._reported[worker]
+        if worker in self._paused:
+            self._paused.remove(worker)
+        else:
             self._backlog.remove(worker)
-        self._paused.discard(worker)
         self._route_soon()
 
     def _hear(self, msg: dict[str, Any]) -> None:
@@ -158,7 +160,6 @@ class WarmScheduler(SchedulerPlugin):
         task.worker_restrictions, task.loose_restrictions = None, False
         worker, name = placement.worker, placement.key
         if worker not in self._scheduler.workers:
-            self._remove(worker)
             if finish == "released":
                 self._lost[task.key] = placement
             return
@@ -188,8 +189,8 @@ class WarmScheduler(SchedulerPlugin):
         if scheduler.status in (Status.closing, Status.closed):
             return
         while (placement := self._backlog.take()) is not None:
-            task, state = placement.request, scheduler.workers.get(placement.worker)
-            if state is None or state.status is not Status.running:
+            task = placement.request
+            if scheduler.workers[placement.worker].status is not Status.running:
                 self._pause(placement)
                 continue
             del self._waiting[task.key]
@@ -199,7 +200,7 @@ class WarmScheduler(SchedulerPlugin):
         scheduler.transitions(starting, stimulus_id=_STIMULUS)
 
     def _pause(self, placement: Placement[str, str]) -> None:
-        """Have a worker that is paused, retires or has gone take no part for now."""
+        """Have a worker that is paused, or retires, take no part for now."""
         self._backlog.remove(placement.worker)
         self._paused.add(placement.worker)
         self._backlog.again(placement)

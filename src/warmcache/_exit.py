@@ -151,7 +151,6 @@ def _close(watch: _Watch) -> None:
         for thing in things:
             watch.run(thing.settle_at_exit, type(thing).__name__)
         _finish_jobs(watch)
-        _armed.clear()
     if watch.left:
         names = ", ".join(repr(key) for key in watch.left)
         log.error("not torn down in time, and left as the process closes: %s", names)

@@ -140,15 +140,13 @@ class Fleet(Generic[W, K]):
         self._busy(record)
         for model in [*record.warm]:
             self._drop(record, model)
-        lost = [*record.placed]
-        record.placed.clear()  # whoever is done with one of these comes too late
-        return lost
+        return [*record.placed]
 
     def report(self, worker: W, warm: Iterable[K]) -> None:
         """Note that ``worker`` has ``warm`` and nothing else, but for what is placed there."""
         record = self._workers.get(worker)
         if record is not None:
-            now = set(warm)
+            now = dict.fromkeys(warm)
             self.changed(worker, now, [m.key for m in record.warm if m.key not in now])
 
     def changed(self, worker: W, warmed: Iterable[K] = (), evicted: Iterable[K] = ()) -> None:

@@ -3,12 +3,12 @@
 A child has its parent's objects and one of its threads. What is warm stays the parent's
 to tear down, a lock may be held by a thread that is not there, and whatever another
 thread was in the midst of is never finished. So all that has a state or a lock joins
-here, and the one hook below has each begin anew. It takes no lock and waits for nothing,
-and nothing is done before a fork. Locks are replaced, not released: the thread that has
-forked may itself hold one, and lets go of that as it leaves the block.
+here, and the one hook below has each begin anew. It takes no lock and waits for nothing.
+Locks are replaced, not released: the thread that has forked may itself hold one, and lets
+go of that as it leaves the block.
 
-(The driver's library has locks of its own, which nobody can replace, so ``_nvml.py``
-also has something to do before a fork.)
+(Two others have something to do before a fork: ``_nvml.py`` and ``_exit.py``, for the
+driver's library and faulthandler have locks that nobody can replace.)
 """
 
 from __future__ import annotations

@@ -435,7 +435,7 @@ def _abandoned(store: Store) -> None:
     A finalizer may run anywhere, even inside this store's own lock, so the janitor
     does it.
     """
-    if not store.inherited and ((store.live and store.tears_down) or store.lingering):
+    if (store.live and store.tears_down) or store.lingering:
         janitor.defer(lambda: _end(store))
 
 

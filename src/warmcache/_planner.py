@@ -226,7 +226,6 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
     while True:
         tries -= 1
         lacked: float | None = None
-        flight.exhausted = False
         before = store.meter.begin(store, flight) if store.meter is not None else None
         began = store.timer()
         try:

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from ._fork import join, park
+from ._fork import join
 
 log = logging.getLogger("warmcache")
 
@@ -81,7 +81,6 @@ class Janitor:
 
     def begin_anew(self) -> None:
         """Forget the thread and the queue of the process that this one was forked from."""
-        park(self._jobs)  # they may be all that holds some values
         self.__init__()  # type: ignore[misc]
 
     def _start(self) -> None:

@@ -30,16 +30,16 @@ class Wanted:
             TypeError: it is neither, or the loader does not take these arguments.
             KeyingError: an argument cannot be part of a key.
         """
-        call = warm if isinstance(warm, functools.partial) else functools.partial(warm)
-        loader: Any = call.func
+        is_call = isinstance(warm, functools.partial)
+        loader, args, kwargs = (warm.func, warm.args, warm.keywords) if is_call else (warm, (), {})
         if not (hasattr(loader, "lease") and hasattr(loader, "cache_key")):
             raise TypeError(
                 f"warm= takes a call of a loader, as in functools.partial(load, 'a'), "
                 f"or a loader that needs no arguments; not {warm!r}"
             )
-        shown = repr(loader.cache_key(*call.args, **call.keywords))
+        shown = repr(loader.cache_key(*args, **kwargs))
         name = f"{loader.__module__}.{loader.__qualname__}{shown[shown.index('(') :]}"
-        return cls(name, loader, call.args, call.keywords)
+        return cls(name, loader, args, kwargs)
 
     @property
     def is_async(self) -> bool:

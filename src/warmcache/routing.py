@@ -39,6 +39,8 @@ class Router(Fleet[W, K]):
     ``Placement.turn`` orders what waits on one worker, the lowest first, so that requests of one
     key run together. A turn is closed once as many as were placed there when it opened, 64 at
     least, were placed after it: so many later ones overtake a request at most.
+
+    A request that has not begun may be placed anew: ``done(it, warm=not it.cold)``, then ``pick``.
     """
 
     def __init__(self) -> None:
