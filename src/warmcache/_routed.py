@@ -104,8 +104,14 @@ class RoutedExecutor(Executor):
             TypeError: ``warm`` is neither, or of an ``async`` loader.
             RuntimeError: it is shut down.
         """
-        wanted = None if warm is None else _checked(Wanted.of(warm))
-        call = Call(wanted, fn, args, kwargs)
+        return self._enter(Call(None if warm is None else Wanted.of(warm), fn, args, kwargs))
+
+    def _enter(self, call: Call) -> Future[Any]:
+        """Have ``call`` wait for a slot."""
+        if call.wanted is not None and call.wanted.is_async:
+            raise TypeError(
+                f"{call.wanted.name} is of an async loader, which a call here cannot lease"
+            )
         with self._changed:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -186,7 +192,7 @@ class RoutedExecutor(Executor):
         error = _error(future)
         answer = None if error is not None else future.result()
         report = self._report_of(error) if answer is None else answer.report
-        if report is None and self._has_ended(error):
+        if report is None and self._has_ended(placement.worker, error):
             self._lost(placement.worker, error)
         else:
             self._learn(placement, report)
@@ -222,8 +228,11 @@ class RoutedExecutor(Executor):
 
     def _join(self, slot: int) -> None:
         """Have ``slot`` take part once it answers."""
+        self._ask(slot, self._slots[slot].submit, hello)
+
+    def _ask(self, slot: int, ask: Callable[..., Future[Any]], *args: Any) -> None:
         try:
-            future = self._slots[slot].submit(hello)
+            future = ask(*args)
         except Exception as error:
             self._left_out(slot, error)
         else:
@@ -278,8 +287,8 @@ class RoutedExecutor(Executor):
         )
         return future
 
-    def _has_ended(self, error: BaseException | None) -> bool:
-        """Tell if an error says that the worker has ended."""
+    def _has_ended(self, slot: int, error: BaseException | None) -> bool:
+        """Tell if an error says that the worker of ``slot`` has ended."""
         return isinstance(error, BrokenExecutor)
 
     def _report_of(self, error: BaseException | None) -> Report | None:
@@ -334,12 +343,6 @@ class _Marking(Executor):
 
     def submit(self, fn: Any, warm: Any, /, *args: Any) -> Future[Any]:  # type: ignore[override]
         return self._submit(fn, *args, warm=warm)
-
-
-def _checked(wanted: Wanted) -> Wanted:
-    if wanted.is_async:
-        raise TypeError(f"{wanted.name} is of an async loader, which a call here cannot lease")
-    return wanted
 
 
 def _error(future: Future[Any]) -> BaseException | None:
