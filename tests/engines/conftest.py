@@ -4,4 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("distributed") else ["test_dask.py", "test_dask_scheduling.py"]
+_TESTS = {
+    "distributed": ["test_dask.py", "test_dask_scheduling.py"],
+    "parsl": ["test_parsl.py"],
+    "ray": ["test_ray.py", "test_ray_serve.py"],
+}
+collect_ignore = [
+    test for engine, tests in _TESTS.items() if not find_spec(engine) for test in tests
+]
