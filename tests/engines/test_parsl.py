@@ -94,7 +94,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, surroundings: None) -> Ite
 
 def both_run(folder: Path) -> set[int]:
     """Have both slots run something, and return their processes."""
-    gates = [Gate(folder, f"{name}{len(os.listdir(folder))}") for name in ("left", "right")]
+    gates = [Gate(folder, f"{name}{len([*folder.iterdir()])}") for name in ("left", "right")]
     futures = [waiting_for_nothing(str(folder), "", gate.name) for gate in gates]
     processes = {gate.entered() for gate in gates}
     for gate in gates:
