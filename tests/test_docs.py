@@ -18,7 +18,9 @@ import warmcache
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-ENGINES = {"docs/howto/dask.md"}  # whose examples take more than the tests do
+ENGINES = {  # whose examples take more than the tests do
+    f"docs/howto/{name}.md" for name in ("dask", "executors", "globus-compute", "parsl", "ray")
+}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ class Closing(Plain):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Serve with both, and end it; return their journals."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("closing", "plain")}
     with pytest.MonkeyPatch.context() as patch:
@@ -71,7 +70,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
             assert asked == [reply.result(timeout_s=CAP) for reply in replies]
         serve.shutdown()
         ray.shutdown()
-    yield folders
+    return folders
 
 
 def test_a_replica_that_closes_all_in_del_tears_down_once(folders: dict[str, Path]) -> None:
