@@ -1,4 +1,4 @@
-"""The engines are there in `tox -e engines,globus` alone; elsewhere their tests cannot be imported."""
+"""The engines are there in `tox -e engines,globus`; elsewhere their tests cannot be imported."""
 
 from __future__ import annotations
 
