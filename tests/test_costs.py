@@ -33,6 +33,7 @@ def store(cache: Any, key: Any, weight: float = 1, seconds: float = 1) -> None:
 # -- what they pay ---------------------------------------------------------------------
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize(
     ("name", "policy", "share", "most"),
     [
@@ -50,12 +51,14 @@ def test_it_pays_at_most_this_share_of_what_lru_pays(
     assert ours.load_seconds <= most * lru.load_seconds
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.4])
 @pytest.mark.parametrize("name", ["azfunc2019_100apps", "synth_hub60"])
 def test_cost_never_pays_more_than_lru(name: str, share: float) -> None:
     assert paid(name, "cost", share).load_seconds < paid(name, "lru", share).load_seconds
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.4])
 def test_cost_does_not_pay_more_than_lru_on_the_beginning_of_the_third_trace(share: float) -> None:
     whole = trace("semi_azpop300")
@@ -64,6 +67,7 @@ def test_cost_does_not_pay_more_than_lru_on_the_beginning_of_the_third_trace(sha
     assert replay(part, "cost", budget).load_seconds < replay(part, "lru", budget).load_seconds
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize(
     ("name", "share", "restarts", "kept"),
     [

@@ -59,6 +59,9 @@ def test_a_file_keeps_what_was_learned_for_the_same_circumstances(tmp_path: Path
         json.dumps({H100: {"a": ["much"]}}),
         json.dumps({H100: {"a": 3}}),
         json.dumps({H100: 3}),
+        json.dumps({H100: {"a": [[float("inf"), 0]]}}),
+        json.dumps({H100: {"a": [[1, float("nan")]]}}),
+        "[" * 200_000,
         "\udcff",
     ],
 )
@@ -72,6 +75,48 @@ def test_a_broken_file_is_set_aside_with_a_warning(
     assert "it is set aside as sizes.json.broken" in caplog.text
     learned.note("a", 1, 0)
     assert 1 == Learned(path, H100).weight("a")
+
+
+def test_a_folder_is_left_alone_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "models").mkdir()
+    learned = Learned(tmp_path / "models", H100)
+    for weight in (1, 2):
+        learned.note("a", weight, 0)
+    assert 2 == learned.weight("a")
+    assert ["models"] == [file.name for file in tmp_path.iterdir()]
+    assert 1 == len([text for text in caplog.messages if "sizes are not kept" in text])
+
+
+def test_several_may_keep_their_sizes_in_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "sizes.json"
+    one, other, elsewhere = Learned(path, H100), Learned(path, H100), Learned(path, A100)
+    one.note("a", 1, 0)
+    other.note("b", 2, 0)
+    elsewhere.note("c", 3, 0)
+    one.note("d", 4, 0)
+    assert [1, 2, None, 4] == [Learned(path, H100).weight(key) for key in "abcd"]
+    assert 3 == Learned(path, A100).weight("c")
+    assert ["sizes.json"] == [file.name for file in tmp_path.iterdir()]
+
+
+def test_what_others_learn_meanwhile_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "sizes.json"
+    one, other = Learned(path, H100), Learned(path, H100)
+    other.note("b", 2, 0)
+    one.note("a", 1, 0)
+    assert 2 == one.weight("b")
+
+
+def test_a_key_that_has_no_text_is_not_learned() -> None:
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    learned = Learned(None, H100)
+    learned.note(Shy(), 1, 0)
+    assert learned.weight(Shy()) is None
 
 
 def test_a_file_that_cannot_be_written_is_told_once(

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import math
+
 import pytest
 
-from warmcache._oom import lacked
+from warmcache import _oom
+from warmcache.testing import FakeProbe
 
 MiB, GiB = 2**20, 2**30
 
 
 class OutOfMemoryError(RuntimeError):
     """As torch and CuPy call theirs."""
+
+
+def lacked(error: BaseException, device: int = 2**62) -> float | None:
+    return _oom.lacked(error, FakeProbe(device))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,8 @@ class OutOfMemoryError(RuntimeError):
             16 * GiB,
         ),
         (OSError("Unable to allocate 1.50 GiB for an array: not enough memory"), 1.5 * GiB),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 0),
+        (OSError(errno.ENOENT, "No such file"), None),
         (ValueError("out of memory"), None),
         (RuntimeError("CUDA error: device-side assert triggered"), None),
         (KeyError("a"), None),
@@ -67,6 +77,18 @@ def raised(cause: Exception | None) -> ValueError:
 
 def test_what_was_raised_from_a_lack_of_memory_is_one_too() -> None:
     assert 3 * 1024 == lacked(raised(MemoryError("tried to allocate 3 KiB")))
+
+
+def test_what_no_device_of_this_size_could_give_is_infinite() -> None:
+    error = MemoryError("tried to allocate 4 GiB")
+    assert 4 * GiB == lacked(error, device=4 * GiB)
+    assert math.inf == lacked(error, device=4 * GiB - 1)
+
+
+def test_of_a_device_of_unknown_size_nothing_is_too_much() -> None:
+    probe = FakeProbe(1)
+    probe.unknown = True
+    assert 4 * GiB == _oom.lacked(MemoryError("tried to allocate 4 GiB"), probe)
 
 
 def test_a_lack_of_memory_that_was_dealt_with_is_none() -> None:

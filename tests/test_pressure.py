@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from itertools import pairwise
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ import pytest
 from warmcache import RemovalCause, memory, warm
 from warmcache._footprint import Footprint
 from warmcache._pressure import Act, Pressure
+from warmcache._process import janitor
 from warmcache.memory import MemoryCache
-from warmcache.testing import FakeProbe, ManualClock
+from warmcache.testing import FakeProbe
 
 GiB = 2**30
 NEVER = 3600.0  # seconds until the janitor looks: here the tests do
@@ -24,9 +26,10 @@ class Rig:
 
     def __init__(self, models: str = "abcdef", *, caching: bool = False, **options: Any) -> None:
         self.probe = FakeProbe(10 * GiB, caching=caching)
-        self.clock = ManualClock()
+        self.now = 0.0
+        janitor.drain()  # a look that an earlier test asked for would come in between
         settings: dict[str, Any] = dict(
-            headroom=0, poll=NEVER, min_residency=0, confirm=0, timer=self.clock
+            headroom=0, poll=NEVER, min_residency=0, confirm=0, timer=lambda: self.now
         )
         self.cache: MemoryCache[Any, Any] = MemoryCache(
             8 * GiB,
@@ -93,16 +96,16 @@ def test_leased_entries_are_left_alone() -> None:
 
 def test_an_entry_younger_than_min_residency_is_no_victim_of_pressure() -> None:
     rig = Rig("ab", min_residency=10)
-    rig.clock.advance(5)
+    rig.now += 5
     rig.load("c")
-    rig.clock.advance(5)
+    rig.now += 5
     rig.probe.foreign = 7 * GiB
     assert "c" == rig.look(10)
     rig.probe.foreign = 9 * GiB
     assert "c" == rig.look(10)
     rig.probe.foreign = 0
     rig.look()
-    rig.clock.advance(5)
+    rig.now += 5
     rig.probe.foreign = 9 * GiB
     assert "" == rig.look(10)
 
@@ -137,7 +140,41 @@ def test_a_teardown_that_takes_long_leaves_the_driver_as_much_time(
     )
     rig.probe.foreign = 4 * GiB
     rig.probe.lag = 2  # samples
-    assert "cdef" == rig.look(20)
+    for _ in range(20):
+        now[0] += 0.9
+        rig.look()
+    assert "cdef" == rig.look(0)
+
+
+def test_a_reserve_that_comes_back_late_spares_the_entries() -> None:
+    rig = Rig(caching=True, confirm=60)
+    rig.probe.allocate(GiB)
+    rig.probe.release(GiB)
+    rig.probe.lag = 3  # samples
+    rig.probe.foreign = 3 * GiB - 1
+    assert ("abcdef", 1) == (rig.look(10), rig.probe.emptied)
+
+
+def test_two_threads_do_not_look_at_once() -> None:
+    rig, inside, go = Rig(), threading.Event(), threading.Event()
+    sample = rig.probe.sample
+
+    def slow() -> Any:
+        inside.set()
+        assert go.wait(5)
+        return sample()
+
+    rig.probe.sample = slow  # type: ignore[method-assign]
+    rig.probe.foreign = 4 * GiB
+    first = threading.Thread(target=rig.look)
+    first.start()
+    assert inside.wait(5)
+    rig.probe.sample = sample  # type: ignore[method-assign]
+    assert "abcdef" == rig.look(10)
+    go.set()
+    first.join(5)
+    assert not first.is_alive()
+    assert "abcdef" == rig.look(1) and 1 == rig.probe.emptied
 
 
 def test_a_closed_cache_is_not_looked_after() -> None:
@@ -159,11 +196,11 @@ def test_an_unknown_device_evicts_nothing() -> None:
 # -- the decisions alone ---------------------------------------------------------------
 
 
-def decisions(used: list[float], *, evicts: bool = True) -> list[Act]:
+def decisions(used: list[float], *, evicts: bool = True, reserve: int | None = 0) -> list[Act]:
     """Return what is done about a device of 100, one look a second."""
     pressure, acts = Pressure(0.9, 0.8, poll=1, patience=2), []
     for now, bytes_used in enumerate(used):
-        acts.append(pressure.look(now, 100, int(bytes_used)))
+        acts.append(pressure.look(now, 100, int(bytes_used), reserve))
         if acts[-1] is Act.EVICT and evicts:
             pressure.evicted(now, 10, int(bytes_used))
         elif acts[-1] is Act.EVICT:
@@ -186,6 +223,21 @@ REST, FLUSH, EVICT = Act.REST, Act.FLUSH, Act.EVICT
 )
 def test_rounds_of_pressure(used: list[float], expected: list[Act]) -> None:
     assert expected == decisions(used)
+
+
+@pytest.mark.parametrize("reserve", [None, 10])
+@pytest.mark.parametrize(
+    ("used", "expected"),
+    [
+        ([95, 95, 95, 85, 85], [REST, FLUSH, REST, REST, REST]),  # the reserve was enough
+        ([95, 95, 95, 93, 85, 79], [REST, FLUSH, REST, EVICT, EVICT, REST]),  # it was not
+        ([95, 95, 95, 95, 85, 79], [REST, FLUSH, REST, EVICT, EVICT, REST]),  # never shown
+    ],
+)
+def test_a_driver_has_time_to_show_what_the_allocator_gave_back(
+    used: list[float], expected: list[Act], reserve: int | None
+) -> None:
+    assert expected == decisions(used, reserve=reserve)
 
 
 def test_rounds_that_do_not_help_come_ever_more_rarely_up_to_a_minute() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ def test_it_prints_a_row_for_each_budget_and_policy(small: Path, capsys: Any) ->
     assert ["60", "1.00", "100.0%", "100.0%"] == lru[3:7]
 
 
+@pytest.mark.traces
 def test_figures_are_those_of_the_replay(capsys: Any) -> None:
     path = TRACES / "synth_hub60.csv.gz"
     assert 0 == simulate(path, "--budget", "20%,40%", "--policy", "lru,cost")
@@ -209,6 +212,22 @@ def test_where_nothing_comes_back_it_says_that_nothing_helps() -> None:
     chosen = recommend(once, outcomes(once, {("lru", 1): 2, ("lru", 2): 2}))
     assert 1 == chosen.budget
     assert "nothing is asked for twice" in chosen.why[-1]
+
+
+def test_budgets_too_small_for_anything_are_not_recommended(small: Path, capsys: Any) -> None:
+    assert 0 == simulate(small, "--budget", "5B,8B")
+    said = capsys.readouterr().out
+    assert "no policy and no budget of these saves anything: try larger ones" in said
+    assert "take policy" not in said
+
+
+def test_who_reads_only_the_beginning_sees_no_traceback(small: Path) -> None:
+    command = [sys.executable, "-m", "warmcache", "simulate", str(small)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (1, "") == (done.returncode, done.stderr)
 
 
 def test_the_table_is_relative_to_lru_or_to_the_first_policy() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from . import _visible
 from ._footprint import Footprint, footprint
 from ._reclaim import empty_gpu_cache, trim_heap
 from ._sizes import parse_size
@@ -20,7 +21,7 @@ def unseen(value: Any) -> None:
 
 
 def nothing() -> None:
-    """Do nothing."""
+    """Do nothing, return None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,39 +31,46 @@ class Device:
     ``footprint`` returns what a value holds there, or None where that cannot be seen;
     ``give_back`` has free memory go back to it; ``exact`` says whether its figures show
     single loads and teardowns, as those of a machine that does a thousand things beside
-    them do not; ``name`` is what torch calls it.
+    them do not; ``name`` returns what torch calls it, or None where that is not known.
     """
 
     probe: Probe
-    name: str | None = None
+    name: Callable[[], str | None] = nothing
     footprint: Callable[[Any], Footprint | None] = unseen
     give_back: Callable[[], object] = nothing
     exact: bool = True
 
 
 def gpu(device: int | str, probe: Probe | None) -> Device:
+    """Return the GPU that ``device`` means, or that ``probe`` reads."""
+    wanted = _visible.parse(device)
     found = TorchProbe(device) if probe is None else probe
-    index = device if isinstance(device, int) else None
+
+    def name() -> str | None:
+        index = getattr(found, "index", None)
+        if index is None and isinstance(wanted, int):
+            index = wanted
+        return None if index is None else f"cuda:{index}"
 
     def seen(value: Any) -> Footprint | None:
-        return footprint(value, _name(getattr(found, "index", index)))
+        return footprint(value, name() or "cuda")
 
-    return Device(found, _name(index), seen, empty_gpu_cache)
-
-
-def _name(index: int | None) -> str:
-    return "cuda" if index is None else f"cuda:{index}"
+    return Device(found, name, seen, empty_gpu_cache)
 
 
 def host(probe: Probe | None) -> Device:
+    """Return the machine's own memory."""
     found = HostProbe() if probe is None else probe
-    return Device(found, "cpu", partial(footprint, device="cpu"), trim_heap, exact=False)
+    return Device(found, lambda: "cpu", partial(footprint, device="cpu"), trim_heap, exact=False)
 
 
 def circumstances(probe: Probe) -> str:
     """Return on what the size of a load depends besides its key."""
-    torch = sys.modules.get("torch")
-    return f"{probe.name}; torch {getattr(torch, '__version__', 'not loaded')}"
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        version = "not installed"
+    return f"{probe.name}; torch {version}"
 
 
 def share(what: str, size: float | str, total: int | None) -> float:

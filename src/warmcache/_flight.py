@@ -24,6 +24,7 @@ class Flight:
         "elastic",
         "entry",
         "error",
+        "exhausted",
         "hold",
         "inside",
         "joined",
@@ -44,6 +45,7 @@ class Flight:
         self.loading = self.disturbed = False
         self.leaving: frozenset[Entry] = frozenset()
         self.inside: float = 0
+        self.exhausted = False  # whether a load that it asked for ran out of memory for good
         self.joined: list[Hold] = [hold]
         self.blocked_on: list[Flight | Entry] = []
         self.done = Signal()

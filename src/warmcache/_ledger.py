@@ -28,6 +28,7 @@ class Ledger:
         self.dying_weight: float = 0
         self.zombie_weight: float = 0
         self.available: float = math.inf
+        self.attainable: float = math.inf  # what the device has, beside its headroom
         self.owed: float = 0  # room that condemned entries are making for claims
 
     @property
@@ -40,6 +41,11 @@ class Ledger:
     def free(self) -> float:
         """What may be promised. Nobody knows how much of a reservation is in use already."""
         return min(self.limit - self.committed, self.available - self.reserved)
+
+    @property
+    def most(self) -> float:
+        """What may ever be promised to a single load."""
+        return min(self.limit, self.attainable)
 
     def in_words(self) -> str:
         """Return the sums as a text."""

@@ -76,9 +76,11 @@ class MemoryMeter:
     def look(self, store: Store) -> None:
         if store.lingering or store.zombies:
             settle(store)
-        available = self.probe.sample().available
+        sample = self.probe.sample()
+        available, total = sample.available, sample.total
         with store.lock:
             store.available = math.inf if available is None else available - self.headroom
+            store.attainable = math.inf if total is None else total - self.headroom
             self._binding = store.free < store.limit - store.committed
 
     def _used(self) -> int | None:
@@ -95,7 +97,7 @@ class MemoryMeter:
             return Claim(request.key, request.weight)
         weight = self._learned.weight(request.key)
         if weight is None and request.hint is not None:
-            weight = min(request.hint, store.limit)
+            weight = min(request.hint, store.most)
         if weight is None:
             with store.lock:
                 resident = [entry.weight for entry in store.live.values() if entry.weight]
@@ -109,7 +111,7 @@ class MemoryMeter:
 
         In whole bytes, as all that is guessed: sums of fractions leave a rest.
         """
-        return math.ceil((1 - self._low) * store.limit)
+        return math.ceil((1 - self._low) * store.most)
 
     def begin(self, store: Store, flight: Flight) -> _Before:
         outer = CHAIN.get()
@@ -127,7 +129,7 @@ class MemoryMeter:
         self, store: Store, request: Request, flight: Flight, entry: Entry, before: _Before
     ) -> float:
         footprint = self.footprint(entry.value)
-        found = self._ways(request, flight, entry, before, footprint)
+        found = self._ways(request, flight, entry, before, footprint, store.limit)
         ways = {name: size for name, size in found if size is not None}
         name: str | None
         if not ways and (flight.disturbed or (before.allocated is None and before.used is None)):
@@ -164,6 +166,7 @@ class MemoryMeter:
         entry: Entry,
         before: _Before,
         footprint: Footprint | None,
+        limit: float,
     ) -> list[tuple[str, float | None]]:
         """Return what each way to weigh a value says, the most trusted first."""
         given = request.weight
@@ -173,9 +176,12 @@ class MemoryMeter:
         ways: list[tuple[str, float | None]] = [("size", given), ("footprint", seen)]
         if not flight.disturbed:
             own = flight.inside
-            ways.append(("allocator", _growth(before.allocated, self.probe.allocated(), own)))
+            grown = _growth(before.allocated, self.probe.allocated(), own)
             if self._exact:
+                ways.append(("allocator", grown))
                 ways.append(("device", _growth(before.used, self._used(), own)))
+            elif grown is not None and grown <= limit:  # more is not the value's alone
+                ways.append(("allocator", grown))
         return ways
 
     def _compare(self, request: Request, ways: dict[str, float]) -> None:
@@ -192,7 +198,7 @@ class MemoryMeter:
             )
 
     def lacked(self, error: BaseException) -> float | None:
-        return _oom.lacked(error)
+        return _oom.lacked(error, self.probe)
 
     # -- after a teardown ----------------------------------------------------------
 

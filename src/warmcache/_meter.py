@@ -123,7 +123,10 @@ class Meter(Protocol):
         ...
 
     def lacked(self, error: BaseException) -> float | None:
-        """Return the bytes that a load lacked, 0 if nobody knows; None: it failed otherwise."""
+        """Return the bytes that a load lacked, 0 if nobody knows; None: it failed otherwise.
+
+        Infinity is more than the device has at all.
+        """
         ...
 
     def remains(self, entry: Entry) -> Remains:

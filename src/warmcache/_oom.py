@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import re
 
+from ._sample import Probe
 from ._sizes import parse_size
 
 # Exceptions that mean nothing else, by name: torch, CuPy, RMM, Numba, TensorFlow, JAX.
@@ -26,18 +29,19 @@ _WANTED = re.compile(
 )
 
 
-def lacked(error: BaseException) -> float | None:
+def lacked(error: BaseException, probe: Probe) -> float | None:
     """Return how many bytes ``error`` says it could not get; 0 when it does not say.
 
-    None means that it is no lack of memory. What was raised from or while handling a
-    lack of memory is one too.
+    Infinity means more than the device of ``probe`` has at all; None, that it is no lack
+    of memory. What was raised from or while handling a lack of memory is one too.
     """
     link: BaseException | None = error
     seen: set[int] = set()
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         if _is_lack(link):
-            return _wanted(str(link))
+            wanted, total = _wanted(str(link)), probe.sample().total
+            return math.inf if total is not None and wanted > total else wanted
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return None
 
@@ -46,6 +50,8 @@ def _is_lack(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or any(
         kind.__name__ in _NAMES for kind in type(error).__mro__
     ):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:  # from mmap, from fork
         return True
     # Native code has no exceptions of its own: they arrive as one of these.
     return isinstance(error, (RuntimeError, OSError)) and bool(_TEXTS.search(str(error)))

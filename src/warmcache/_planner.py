@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -232,9 +233,8 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
         except Exception as error:
             if store.meter is None or (lacked := store.meter.lacked(error)) is None:
                 raise
-            if not tries:
-                with store.lock:
-                    error.add_note(store.in_words())
+            if not tries or lacked == math.inf or flight.exhausted:
+                _give_up(store, flight, error)
                 raise
         else:
             ended = store.timer()
@@ -245,6 +245,16 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
         if not (yield from relieve(cache, lacked, RemovalCause.PRESSURE)):
             tries = min(tries, 1)
         yield Call(store.flush)
+
+
+def _give_up(store: Store, flight: Flight, error: Exception) -> None:
+    """Tell what the memory went to; loads that asked for this one need not try again."""
+    if not flight.exhausted:
+        with store.lock:
+            error.add_note(store.in_words())
+    for outer in CHAIN.get():
+        if isinstance(outer, Flight):
+            outer.exhausted = True
 
 
 def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Plan[None]:

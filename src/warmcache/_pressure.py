@@ -23,9 +23,10 @@ class Pressure:
     """Watermarks: above ``high`` a round begins, at ``low`` it ends.
 
     A round first flushes the allocator, then evicts one victim at a time, with a new
-    look after each. When an eviction gives nothing back within ``patience`` seconds the
-    memory is held by somebody else, of whom no eviction gets any: the round ends, and
-    the next one waits, each time longer, up to a minute. Not safe from several threads.
+    look after each, and time for the driver to show what came back. When an eviction
+    gives nothing back within ``patience`` seconds the memory is held by somebody else,
+    of whom no eviction gets any: the round ends, and the next one waits, each time
+    longer, up to a minute. Not safe from several threads.
 
     Args:
         high: the fraction in use above which to act.
@@ -41,13 +42,18 @@ class Pressure:
         self.patience = patience
         self.foreign = False  # whether the last round ended for want of help
         self._above = 0
-        self._flushed = self._evicting = False
+        self._flushed: tuple[float, float] | None = None  # used before, when
+        self._evicting = False
         self._evicted: tuple[float, float, float] | None = None  # weight, used before, when
         self._pause = poll
         self._quiet_until = -math.inf
 
-    def look(self, now: float, total: int, used: int) -> Act:
-        """Decide after a sample taken at ``now`` (seconds): bytes there are, bytes used."""
+    def look(self, now: float, total: int, used: int, reserve: int | None = None) -> Act:
+        """Decide after a sample taken at ``now`` (seconds).
+
+        ``total`` bytes are there and ``used`` of them are gone, ``reserve`` of these to
+        our own allocator, which does not use them; None is unknown.
+        """
         fraction = used / total
         if self._evicted is not None:
             weight, before, when = self._evicted
@@ -64,9 +70,12 @@ class Pressure:
         self._above += 1
         if self._above < _SAMPLES or now < self._quiet_until:
             return Act.REST
-        if not self._flushed:
-            self._flushed = True
+        if self._flushed is None:
+            self._flushed = used, now if reserve != 0 else -math.inf
             return Act.FLUSH
+        before, when = self._flushed
+        if used >= before and now - when < self.patience:
+            return Act.REST
         self._evicting = True
         return Act.EVICT
 
@@ -80,11 +89,11 @@ class Pressure:
 
     def next_look(self) -> float:
         """Return the seconds until the next sample is wanted."""
-        return min(_SOON, self.poll) if self._flushed else self.poll
+        return self.poll if self._flushed is None else min(_SOON, self.poll)
 
     def _end(self) -> None:
-        self._above, self._evicted = 0, None
-        self._flushed = self._evicting = False
+        self._above, self._evicting = 0, False
+        self._flushed = self._evicted = None
 
     def _give_up(self, now: float) -> None:
         self.foreign = True

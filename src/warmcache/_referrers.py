@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _FEW = 4
+# Of frames that are running the garbage collector sees nothing.
+_UNSEEN = "a variable of a function that is running, or by a C library"
 
 
 def referrers(objects: Sequence[Any]) -> str:
@@ -25,7 +27,7 @@ def referrers(objects: Sequence[Any]) -> str:
             if id(holder) not in ours and not _of_this_package(holder):
                 names[_named(holder, one)] += 1
     found = [name for name, _ in names.most_common(_FEW)]
-    return ", ".join(found) or "something the garbage collector cannot see, such as a C library"
+    return ", ".join(found) or _UNSEEN
 
 
 def _of_this_package(holder: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 
@@ -60,6 +61,7 @@ def refusal(store: Store, claim: Claim, *, own: bool = False) -> CapacityError:
         leased=store.committed - store.idle_weight,
         limit=store.limit,
         available=store.available,
+        attainable=math.inf if claim.present else store.attainable,
         holders=holders,
         own=own,
         option="maxsize" if store.meter is None else "budget",

@@ -26,9 +26,6 @@ def room(
     same key goes first, and counts as room. Raises CapacityError or ClosedError.
     """
     store = cache.store
-    if claim.weight > store.limit:
-        with store.lock:
-            raise refusal(store, claim)
     deadline: float | None = None
     meter = store.meter
     try:
@@ -37,6 +34,8 @@ def room(
                 yield Call(lambda: meter.look(store))
             with store.lock:
                 store.check_open()
+                if claim.weight > store.most_for(claim):
+                    raise refusal(store, claim)
                 granted, doomed, blocked = _make_room(cache, claim, flight, replacing)
                 if granted:
                     return

@@ -187,24 +187,22 @@ def recommend(trace: Trace, outcomes: Sequence[Outcome]) -> Recommendation:
         return saved - min(1.0, outcome.share)
 
     knee = max(best, key=gain)
+    if all(outcome.load_seconds >= worst for outcome in best):
+        reason = "try larger ones" if worst > least else "nothing is asked for twice"
+        why = [f"no policy and no budget of these saves anything: {reason}"]
+        return Recommendation(knee.policy, knee.budget, tuple(why))
     why = [
         f'take policy="{knee.policy}", maxsize="{in_bytes(knee.budget)}" '
         f"({knee.share:.1%} of all): {knee.load_seconds:,.0f} s of loads, "
-        f"{_part(knee.load_seconds, worst)} of what keeping nothing costs"
+        f"{knee.load_seconds / worst:.0%} of what keeping nothing costs"
     ]
     rivals = [o for o in outcomes if o.budget == knee.budget and o is not knee]
     if rivals:
         said = ", ".join(f"{o.policy} {o.load_seconds:,.0f} s" for o in rivals)
         why.append(f"  the policy: it pays least there, or 1 % more at most ({said})")
-    if worst <= least:
-        why.append("  no policy and no budget saves anything: nothing is asked for twice")
-    elif len(best) > 1:
+    if len(best) > 1:
         why.append("  the budget: the knee of the curve" + _beside(best, best.index(knee)))
     return Recommendation(knee.policy, knee.budget, tuple(why))
-
-
-def _part(seconds: float, whole: float) -> str:
-    return f"{seconds / whole:.0%}" if whole else "100%"
 
 
 def _beside(best: Sequence[Outcome], at: int) -> str:

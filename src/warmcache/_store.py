@@ -86,6 +86,10 @@ class Store(Ledger):
         """What may be promised to ``claim``."""
         return self.limit - self.committed if claim.present else self.free
 
+    def most_for(self, claim: Claim) -> float:
+        """What may ever be promised to ``claim``."""
+        return self.limit if claim.present else self.most
+
     @property
     def elastic_weight(self) -> float:
         """What loads of unknown weight hold; most of it comes back as they end."""

@@ -1,12 +1,13 @@
 """The ``warmcache`` command.
 
-Exit codes: 0, all went well; 1, a check failed or there is no GPU; 2, it was asked for
-something it cannot do; 130, it was interrupted.
+Exit codes: 0, all went well; 1, a check failed, there is no GPU, or nobody reads on; 2, it
+was asked for something it cannot do; 130, it was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,13 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.run
     try:
-        return command(chosen)
+        code = command(chosen)
+        sys.stdout.flush()
+        return code
     except DemoError as error:
         sys.stderr.write(f"warmcache demo: error: {error}\n")
         return 2
     except WarmcacheError as error:
         sys.stderr.write(f"warmcache {chosen.command}: error: {error}\n")
         return 2
+    except BrokenPipeError:  # who read it has read enough, as in `warmcache ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("warmcache: interrupted\n")
         return 130

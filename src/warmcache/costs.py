@@ -67,7 +67,7 @@ class CostCache(_RememberingCache[K, V]):
     where a use counts half after ``h`` further uses of this cache, and h is 32, 256,
     2048 and 16384: what is asked for in bursts, by the hour and all the time each
     shows in one of them. Keys are remembered for a while after they were evicted, up
-    to four times as many as there are entries, so that what comes back is no stranger.
+    to four times as many as there were entries at once, so that what comes back is no stranger.
 
     Load seconds are those measured, the last load of a key counting as much as all
     before it; of values handed in through the mapping they are taken to be the mean of
@@ -217,7 +217,7 @@ class GDSFCache(_RememberingCache[K, V]):
     way to what is used now: GreedyDual-Size with Frequency (Cherkasova, *Improving WWW
     Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy*, HP Laboratories
     1998). A load begins a count of uses; with ``keep_uses=True`` it goes on from before
-    the eviction, for up to four times as many keys as there are entries: safer where
+    the eviction, for up to four times as many keys as there were entries at once: safer where
     load seconds vary from load to load.
 
     The load seconds of a value handed in through the mapping are taken to be the mean

@@ -49,6 +49,7 @@ class CapacityError(WarmcacheError, ValueError):
         limit: the cache's ``maxsize``, or its budget.
         available: what the device has left beside the headroom; infinity where the
             cache does not look.
+        attainable: what the device has at all beside the headroom; infinity likewise.
         holders: who holds what, one text each.
         own: whether only the asking thread or task could have given the room.
         option: what the limit is called where the cache is made.
@@ -63,6 +64,7 @@ class CapacityError(WarmcacheError, ValueError):
         leased: float,
         limit: float,
         available: float = math.inf,
+        attainable: float = math.inf,
         holders: Sequence[str] = (),
         own: bool = False,
         option: str = "maxsize",
@@ -73,6 +75,7 @@ class CapacityError(WarmcacheError, ValueError):
         self.leased = leased
         self.limit = limit
         self.available = available
+        self.attainable = attainable
         self.holders = tuple(holders)
         self.own = own
         self.option = option
@@ -84,6 +87,9 @@ class CapacityError(WarmcacheError, ValueError):
         text = f"{self.key!r} needs {size(self.needed)} of {size(self.limit)}"
         if self.needed > self.limit:
             return f"{text}: more than the whole cache; raise its {self.option}"
+        if self.needed > self.attainable:
+            whole = size(max(self.attainable, 0))
+            return f"{text}: more than the {whole} that the device has beside the headroom"
         text += f"; {size(max(self.free, 0))} free, {size(self.leased)} in use"
         if self.available < self.limit:
             text += f", {size(max(self.available, 0))} available on the device"
@@ -100,6 +106,7 @@ class CapacityError(WarmcacheError, ValueError):
             leased=self.leased,
             limit=self.limit,
             available=self.available,
+            attainable=self.attainable,
             holders=self.holders,
             own=self.own,
             option=self.option,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
+import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
@@ -117,7 +119,9 @@ class MemoryCache(CostCache[K, V]):
         give_back: Callable[[], object] = nothing,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(Device(probe, None, footprint, give_back), budget, getsizeof, **options)
+        self._begin(
+            Device(probe, footprint=footprint, give_back=give_back), budget, getsizeof, **options
+        )
 
     def _begin(
         self,
@@ -147,10 +151,13 @@ class MemoryCache(CostCache[K, V]):
         self._low, self._poll, self._confirm = low, poll, confirm
         self._min_residency = min_residency
         self._pressure = Pressure(high, low, poll, confirm)
+        self._looking = threading.Lock()  # at the device, for the sake of its pressure
         self._learned = Learned(learn, circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
         budget = share("budget", high if budget is None else budget, total)
         self._setup(budget, getsizeof, timer, **options)
+        if self._store.meter is not None:
+            self._store.meter.look(self._store)
         _caches[id(self)] = self
         self._watch()
 
@@ -175,8 +182,12 @@ class MemoryCache(CostCache[K, V]):
 
     @property
     def device(self) -> str | None:
-        """What torch calls the device, ``"cuda:0"`` or ``"cpu"``; None where it has no name."""
-        return self._device.name
+        """What torch calls the device, ``"cuda:0"`` or ``"cpu"``.
+
+        None where that is not known: of another probe's device, and of a GPU that was
+        given by its UUID until torch has initialised CUDA.
+        """
+        return self._device.name()
 
     @property
     def probe(self) -> Probe:
@@ -218,6 +229,15 @@ class MemoryCache(CostCache[K, V]):
         self._store.flush()
         return freed
 
+    def _lacked(self, error: Exception, tries: int) -> float | None:
+        """Return what to make up before the next of some ``tries``; None: there is no next."""
+        wanted = lacked(error, self.probe)
+        if wanted is None or (tries and wanted < math.inf):
+            return wanted
+        with self._store.lock:
+            error.add_note(self._store.in_words())
+        return None
+
     def expire_now(self) -> float | None:
         """Look at the device and at what has ended; return the seconds to the next look."""
         self._expire()
@@ -226,8 +246,11 @@ class MemoryCache(CostCache[K, V]):
         if meter is not None and (store.lingering or store.zombies):
             meter.look(store)
         watching = self._poll and not store.closed
-        if watching:
-            self._mind_the_pressure()
+        if watching and self._looking.acquire(blocking=False):
+            try:
+                self._mind_the_pressure()
+            finally:
+                self._looking.release()
         waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
         if watching:
             waits.append(self._pressure.next_look())
@@ -245,7 +268,7 @@ class MemoryCache(CostCache[K, V]):
         if sample.total is None or sample.free is None:
             return
         now, used, known = time.monotonic(), sample.total - sample.free, self._pressure.foreign
-        act = self._pressure.look(now, sample.total, used)
+        act = self._pressure.look(now, sample.total, used, sample.reserved)
         if self._pressure.foreign and not known:
             log.warning(
                 "%s is %.0f %% full, but not by what is cached here: evicting gave nothing back",
@@ -397,7 +420,8 @@ def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Cal
     """Decorate what may run out of the memory that ``cache`` keeps things warm in.
 
     What it lacked is made up by idle entries, and it is called again, twice at most; the
-    last failure is raised. The function must bear being called again.
+    last failure is raised, with a note of what the memory went to. The function must bear
+    being called again.
 
     ::
 
@@ -413,16 +437,17 @@ def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Cal
 
         @wraps(function)
         def retrying(*args: P.args, **kwargs: P.kwargs) -> R:
-            for _ in range(_RETRIES):
+            tries = _RETRIES
+            while True:
                 try:
                     return function(*args, **kwargs)
                 except Exception as error:
-                    wanted = lacked(error)
+                    wanted = cache._lacked(error, tries)
                     if wanted is None:
                         raise
                 # Out here the error and the frames it held are gone.
                 cache.relieve(wanted)
-            return function(*args, **kwargs)
+                tries -= 1
 
         return retrying
 
