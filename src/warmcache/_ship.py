@@ -349,6 +349,32 @@ class LaterCache:
         return self._ticket.live().cache[key]
 
 
+class ArrivedMethod:
+    """A warm method in a class that came by value: it stands for that of this process."""
+
+    ticket: Ticket
+
+    def __setstate__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.ticket.live().__get__(instance, owner)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.ticket.live()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "ticket":
+            raise AttributeError(name)
+        return getattr(self.ticket.live(), name)
+
+    def __warm_digest__(self) -> Any:
+        return self.ticket.token()
+
+    def __reduce__(self) -> Any:
+        return ArrivedMethod, (), self.ticket
+
+
 def ticket_of(thing: Any) -> Ticket:
     """Return the ticket of a warm function or method."""
     ticket: Ticket = thing.__dict__.ticket if isinstance(thing.__dict__, Face) else thing.ticket
