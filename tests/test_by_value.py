@@ -607,6 +607,25 @@ def test_a_cache_that_loaders_share_is_shared_there() -> None:
     assert one.cache is two.cache and [("close", [[1]])] == journal
 
 
+def test_a_memory_cache_is_shared_by_policy_or_by_name() -> None:
+    source = """
+    import warmcache
+    from warmcache import warm
+    options = dict(budget="64MiB", poll=0)
+    @warm(policy="ram", size="1MiB", **options)
+    def by_policy(n): return [n]
+    @warm(cache=warmcache.cache("ram by value", policy="ram", **options), size=1)
+    def by_name(n): return [n]
+    @warm(cache=warmcache.HostMemoryCache(**options), size=1)
+    def by_object(n): return [n]
+    """
+    by_policy, by_name = cloudpickle.loads(sent(source, "by_policy, by_name"))
+    assert by_policy(1) is by_policy(1) and 2**26 == by_policy.cache.maxsize
+    assert by_name(1) is by_name(1) and by_name.cache is warmcache.cache("ram by value")
+    with pytest.raises(TypeError, match="cannot be sent by value: share the cache by name"):
+        sent(source, "by_object")
+
+
 def test_an_outer_wrapper_keeps_to_the_loader() -> None:
     source = """
     import functools
