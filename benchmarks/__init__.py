@@ -5,7 +5,7 @@ A map of the package:
 ==============  =================================================================
 ``__main__``    the command: which rows, how long, what is printed and written
 ``rows``        the groups of rows by name
-``hits``        hit latency: sync, async, leases; and what a miss costs
+``hits``        hit latency: sync, recorded, async, leases; and what a miss costs
 ``mappings``    the caches as mappings: get, set, insert with eviction, growth
 ``threads``     many threads: a warm key, a stampede, hits while a load runs
 ``imports``     import time, in fresh interpreters

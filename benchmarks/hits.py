@@ -1,14 +1,16 @@
-"""Hit latency: sync, async and leases; and what a miss costs."""
+"""Hit latency: sync, recorded, async and leases; and what a miss costs."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from .contenders import OURS, Contender, Functools, installed
+from .contenders import OURS, Functools, installed
 from .timing import Line, Settings, enough, interleave, looped, no_collector
 
 FORMS = {
@@ -69,6 +71,32 @@ def _measured(
         return interleave(measures, settings.rounds, tick=partial(settings.tick, title))
 
 
+def recording(settings: Settings) -> list[Line]:
+    """A hit of a cache that is being recorded, against another's that is not.
+
+    What is recorded is written between the measurements: the buffer never runs over.
+    """
+    title = "hit while recording"
+    plain, recorded = (_ours().cached(_one()) for _ in range(2))
+
+    def written(n: int) -> float:
+        seconds = timed_recorded(n)
+        writing.flush()
+        return seconds
+
+    timed_recorded = looped("f('bge')", {"f": recorded})
+    timed = {"plain": looped("f('bge')", {"f": plain}), "recorded": written}
+    with tempfile.TemporaryDirectory() as folder:
+        with recorded.cache.record(Path(folder, "hits.csv")) as writing:
+            samples = _measured(settings, title, timed)
+    ours, reference = {OURS: samples["recorded"]}, {OURS: samples["plain"]}
+    return [Line("hit-recording", title, "its own when not recorded", ours, reference)]
+
+
+def _ours() -> Any:
+    return next(contender for contender in installed() if contender.name == OURS)
+
+
 def hit_async(settings: Settings) -> list[Line]:
     """An awaited hit, all in one running loop."""
     title = "async hit, one argument"
@@ -90,10 +118,9 @@ def _on(runner: asyncio.Runner, timed: Callable[[int], Any]) -> Callable[[int], 
 
 def lease(settings: Settings) -> list[Line]:
     """A warm lease, entered and left: only warmcache has any; beside it, a bare hit."""
-    contenders: dict[str, Contender] = {c.name: c for c in installed()}
-    hit: Any = contenders[Functools.name].cached(_one())
-    load: Any = contenders[OURS].cached(_one())
-    load_async: Any = contenders[OURS].cached_async(_one_async())
+    hit: Any = Functools().cached(_one())
+    load: Any = _ours().cached(_one())
+    load_async: Any = _ours().cached_async(_one_async())
     bare = {Functools.name: looped("f('bge')", {"f": hit})}
     with asyncio.Runner() as runner:
         held = looped("async with lease('bge'): pass", {"lease": load_async.lease})

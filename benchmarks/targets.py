@@ -50,6 +50,7 @@ def judge(lines: Mapping[str, Line]) -> list[Verdict]:
                 ("hit-3-1", "hit, three arguments, one by keyword"),
             ]
         ),
+        _at_most(lines, "hit-recording", 2.0, "hit while recording: at most 2.0 x one without"),
         _fastest(lines, "hit-async", "async hit: below every peer"),
         *(
             _at_most(lines, f"loading-{how}", 1.2, f"{title}: at most 1.2 x its idle median")

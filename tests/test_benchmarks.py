@@ -9,8 +9,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+import warmcache
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -146,6 +149,35 @@ def test_the_next_peer_is_the_fastest_thread_safe_one(
     ]
     assert reached is verdict.reached
     assert "moka-py" in verdict.found
+
+
+@pytest.mark.parametrize(("ours", "reached"), [(2.0, True), (2.1, False)])
+def test_a_hit_while_recording_is_judged_by_its_own_without(
+    timing: ModuleType, targets: ModuleType, ours: float, reached: bool
+) -> None:
+    samples, reference = {"warmcache": [ours, 3.0]}, {"warmcache": [1.0, 1.5]}
+    line = timing.Line("hit-recording", "x", "its own", samples, reference)
+    [verdict] = [v for v in targets.judge({line.id: line}) if "while recording" in v.target]
+    assert reached is verdict.reached
+
+
+def test_what_is_measured_as_recorded_is_all_in_the_recording(
+    timing: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[Any, Any]] = []
+    record = warmcache.Cache.record
+
+    def watched(cache: warmcache.Cache[Any, Any], path: Path) -> Any:
+        begun.append((cache, record(cache, path)))
+        return begun[-1][1]
+
+    monkeypatch.setattr(warmcache.Cache, "record", watched)
+    [line] = importlib.import_module("benchmarks.hits").recording(timing.Settings.quick())
+    [(cache, recording)] = begun
+    stats = cache.stats()
+    assert (stats.hits + stats.loads, 0) == (recording.written, recording.dropped)
+    assert stats.hits > 7 * 16
+    assert line.samples["warmcache"] != line.reference["warmcache"]
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed(targets: ModuleType) -> None:

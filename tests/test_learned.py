@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rigs import GiB, Model, Rig
 
+from warmcache import warm
 from warmcache._learned import Learned
+from warmcache.testing import ManualClock
 
 H100 = "GPU 0 (NVIDIA H100); torch 2.13.0"
 A100 = "GPU 0 (NVIDIA A100); torch 2.13.0"
@@ -47,6 +50,34 @@ def test_a_file_keeps_what_was_learned_for_the_same_circumstances(tmp_path: Path
     Learned(path, A100).note("a", 8, 1.5)
     assert [7, 8] == [Learned(path, where).weight("a") for where in (H100, A100)]
     assert ["sizes.json"] == [file.name for file in path.parent.iterdir()]
+
+
+def test_a_file_has_what_each_of_the_last_eight_loads_of_a_key_took_and_for_how_long(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sizes.json"
+    for load in range(1, 10):  # each in a process of its own
+        Learned(path, H100).note("a", 10 * load, load + 0.5)
+    Learned(path, H100).note("b", 3, 1.5)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert {"'a'": [[10 * load, load + 0.5] for load in range(2, 10)], "'b'": [[3, 1.5]]} == (
+        kept[H100]
+    )
+
+
+def test_a_cache_writes_down_what_a_load_took_and_for_how_long(tmp_path: Path) -> None:
+    clock = ManualClock()
+    path = tmp_path / "sizes.json"
+    rig = Rig(learn=path, timer=clock)
+
+    @warm(cache=rig.cache)
+    def load(name: str) -> Model:
+        clock.advance(2.5)
+        return Model(rig.probe, 3 * GiB)
+
+    load("a")
+    (kept,) = json.loads(path.read_text(encoding="utf-8")).values()
+    assert [[[3 * GiB, 2.5]]] == list(kept.values())
 
 
 @pytest.mark.parametrize(

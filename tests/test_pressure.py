@@ -119,6 +119,18 @@ def test_pressure_of_others_does_not_drain_the_cache(caplog: pytest.LogCaptureFi
     assert "a fake device is 100 % full, but not by what is cached here" in said
 
 
+def test_memory_that_only_falls_to_pieces_is_not_evicted_for() -> None:
+    rig = Rig(caching=True)
+    rig.probe.fragmented = 10 * GiB  # no more than pieces is left of whatever dies
+    rig.probe.foreign = 4 * GiB
+    assert "bcdef" == rig.look(20)
+    rig.probe.fragmented = 0
+    rig.probe.foreign = 5 * GiB
+    assert GiB == rig.probe.sample().reserved
+    rig.cache.relieve(0)
+    assert ("cdef", 0) == (rig.look(0), rig.probe.sample().reserved)
+
+
 def test_entries_of_no_known_weight_are_not_drained_either() -> None:
     rig = Rig("", footprint=lambda value: None)
     for name in "abcdef":

@@ -79,7 +79,7 @@ def survey(caches: Iterable[Reporting] = ()) -> Survey:
             found = cards(nvml, unreadable)
             notes.insert(0, f"driver {nvml.nvmlSystemGetDriverVersion()}")
         if not found and not unreadable:
-            raise ProbeUnavailable("the driver shows no GPU", "`nvidia-smi` should list it")
+            raise _visible.no_cards()
         notes += [f"the driver's GPU {number}: {error}" for number, error in unreadable.items()]
         lines += _gpus(found, _numbers(found, notes) if not unreadable else {})
     except ProbeUnavailable as error:

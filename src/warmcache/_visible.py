@@ -85,8 +85,15 @@ def torch_index(uuid: str) -> int | None:
     return None
 
 
+def no_cards() -> ProbeUnavailable:
+    """Return the error that says that the driver has none."""
+    return ProbeUnavailable("the driver shows no GPU", "`nvidia-smi` should list it")
+
+
 def by_uuid(cards: Sequence[Card], text: str) -> str:
     """Return the one UUID that begins with ``text``."""
+    if not cards:
+        raise no_cards()
     found = _beginning(_names(cards), text)
     if len(found) == 1:
         return found[0]
@@ -101,6 +108,8 @@ def count(cards: Sequence[Card], environ: Mapping[str, str]) -> int:
 
 def by_index(cards: Sequence[Card], index: int, environ: Mapping[str, str]) -> str:
     """Return the UUID of what CUDA would call device ``index``, were it initialised now."""
+    if not cards:
+        raise no_cards()
     visible = _visible(cards, environ)
     if index >= len(visible):
         text = environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,0 +1,69 @@
+"""``policy="auto"``: the GPU where there is one, else the machine, and a word about that."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakenvml import GIB, FakeNvml
+
+from warmcache import ProbeUnavailable, warm
+from warmcache.memory import AutoMemoryCache, GPUMemoryCache
+from warmcache.probes import HostProbe, TorchProbe
+
+OTHER = "GPU-22222222-aaaa-bbbb-cccc-000000000002"
+
+
+def test_auto_takes_the_gpu_where_there_is_one(
+    fake: FakeNvml, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.add(total=80 * GIB)
+    load = warm(policy="auto", poll=0)(lambda name: object())
+    cache = load.cache
+    assert isinstance(cache, AutoMemoryCache)
+    assert isinstance(cache.probe, TorchProbe)
+    assert ("cuda:0", 72 * GIB) == (cache.device, cache.budget)
+    assert [] == caplog.messages
+
+
+def test_auto_takes_the_card_that_was_named(fake: FakeNvml) -> None:
+    fake.add(total=80 * GIB)
+    fake.add(OTHER, total=40 * GIB, bus=1)
+    for device in (1, OTHER):
+        cache: AutoMemoryCache[str, object] = AutoMemoryCache(0.5, device=device, poll=0)
+        assert 20 * GIB == cache.budget
+
+
+def test_without_a_gpu_auto_takes_the_machine_and_who_asked_for_a_gpu_is_told(
+    fake: FakeNvml,
+) -> None:
+    cache: AutoMemoryCache[str, object] = AutoMemoryCache(GIB, poll=0)
+    assert isinstance(cache.probe, HostProbe)
+    assert "cpu" == cache.device
+    with pytest.raises(ProbeUnavailable, match="the driver shows no GPU"):
+        GPUMemoryCache(GIB)
+
+
+def test_that_there_is_no_gpu_is_said_once_a_process(fake: FakeNvml, library: Path) -> None:
+    script = """
+from warmcache import warm
+from warmcache.memory import AutoMemoryCache
+
+for _ in range(2):
+    AutoMemoryCache("1GiB", poll=0)
+    warm(policy="auto", budget="1GiB", poll=0)(lambda name: object())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **fake.environ(library)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    (said,) = ran.stderr.splitlines()
+    assert re.fullmatch(r"no GPU \(.+\): policy .auto. goes by the machine.s memory", said)
