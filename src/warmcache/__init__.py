@@ -39,12 +39,15 @@ A map of the package, from the top down; imports point downwards only:
 ``_oom``           how running out of memory looks
 ``_pressure``      what to do about a device that runs full
 ``_record``        writes down what is asked for, to be replayed
-``_process``       the janitor thread, and the end of the process
+``_sigterm``       SIGTERM closes everything first
+``_exit``          the end of the process
+``_process``       the janitor thread
 ``_flight``        loads under way, and who is inside of what
 ``_signal``        what one waits for
 ``_history``       how often keys were used of late
 ``_order``         who goes first; who has ended
 ``_entry``         the entry and its records
+``_fork``          what a forked child begins anew
 =================  ==============================================================
 
 beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stats``, ``_sizes``,
@@ -59,11 +62,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import keys, policies
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
+from ._exit import close_all
 from ._mapping import CacheOptions
 from ._named import named as cache
 from ._record import Recording
 from ._registry import Registry
 from ._scopes import disabled, no_load
+from ._sigterm import close_on_sigterm
 from ._stats import CacheInfo, Stats
 from ._task import task
 from ._warm import AsyncWarm, Warm, warm
@@ -129,6 +134,8 @@ __all__ = [
     "WarmMissError",
     "WarmcacheError",
     "cache",
+    "close_all",
+    "close_on_sigterm",
     "devices_table",
     "disabled",
     "drop_if_equal",

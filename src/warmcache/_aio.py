@@ -58,6 +58,7 @@ async def _perform(step: Step, store: Store) -> Any:
     if isinstance(step, Launch):
         _launch(step.plan, store)
         return None
+    store.check_anybody_there(step.signal)
     return await _wait(step.signal, step.timeout)
 
 
@@ -117,6 +118,8 @@ async def tear_down_async(store: Store, entries: Iterable[Entry]) -> list[Except
     failures: list[Exception] = []
     interrupt: BaseException | None = None
     for entry in entries:
+        if store.inherited:
+            break
         interrupt = await _tear_down_one(store, entry, None, failures) or interrupt
     if interrupt is not None:
         raise interrupt

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
 import inspect
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from . import _planner, _room, _scopes
 from ._cache import Cache
-from ._drive import defused, run
+from ._drive import run
 from ._entry import Entry, Hold, Removal, RemovalCause, tick
+from ._exit import Last, arm, close_at_exit
+from ._fork import join, park
 from ._lease import Acquired, AsyncLease, Lease, Unowned
 from ._loader import Loader, Site
 from ._stats import CacheInfo
 from ._steps import Request
 from .keys import CallKey
-
-log = logging.getLogger("warmcache")
-
-# Teardowns of what generator loaders yielded inside disabled(): the caller owns the
-# value, but only the suspended generator knows how to end it.
-_unowned: list[Callable[[], object]] = []
 
 
 class Caller:
@@ -41,7 +36,8 @@ class Caller:
     def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Do what the hit path could not: load, join, wait, or find under a lock."""
         if _scopes.disabled_here():
-            return _disowned(*self._loader.produce_unowned(self._complete(args), kwargs))
+            produced = self._loader.produce_unowned(self._complete(args), kwargs)
+            return _disowned(self._loader, *produced)
         hold = Hold(time.monotonic())
         entry, store = self._acquire(self._request(raw, args, kwargs), hold)
         value = entry.value
@@ -50,12 +46,13 @@ class Caller:
 
     def _acquire(self, request: Request, hold: Hold) -> Acquired:
         cache, loader = self._loader.cache, self._loader
+        store = cache._store  # once: a fork changes it
         _supplanted(loader.supplant())
-        entry = run(_planner.get(cache._context(), request, hold), cache._store)
+        entry = run(_planner.get(cache._context(), request, hold), store)
         cache._watch()
         if loader.supplanted:  # while it loaded
             _supplanted(loader)
-        return entry, cache._store
+        return entry, store
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         return self._loader.request(self._site, raw, self._complete(args), kwargs)
@@ -229,7 +226,8 @@ class AsyncCaller(Caller):
 
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         if _scopes.disabled_here():
-            return _disowned(*await self._loader.produce_unowned(self._complete(args), kwargs))
+            produced = await self._loader.produce_unowned(self._complete(args), kwargs)
+            return _disowned(self._loader, *produced)
         from ._aio import hold_for_this_task, run_async
 
         hold = hold_for_this_task()
@@ -242,12 +240,13 @@ class AsyncCaller(Caller):
         from ._aio import run_async
 
         cache, loader = self._loader.cache, self._loader
+        store = cache._store
         await _supplanted_async(loader.supplant())
-        entry = await run_async(_planner.get(cache._context(), request, hold), cache._store)
+        entry = await run_async(_planner.get(cache._context(), request, hold), store)
         cache._watch()
         if loader.supplanted:  # while it loaded
             await _supplanted_async(loader)
-        return entry, cache._store
+        return entry, store
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be."""
@@ -288,23 +287,49 @@ async def _supplanted_async(loader: Loader | None) -> None:
         await run_async(_room.evict(store, loader.own_entries(), RemovalCause.REPLACED), store)
 
 
-def _disowned(value: Any, finish: Callable[[], object] | None, loop: object) -> Any:
+class _Unowned:
+    """Teardowns of what generator loaders yielded inside ``disabled()``.
+
+    The caller owns the value, but only the suspended generator knows how to end it.
+    """
+
+    def __init__(self) -> None:
+        self._finishers: list[Last] = []
+        close_at_exit(self)
+        join(self)
+
+    def add(self, name: str, finish: Callable[[], object]) -> None:
+        """Have ``finish`` run when the process ends."""
+        self._finishers.append(Last(tick(), False, name, partial(self._finish, finish)))
+        arm()
+
+    def _finish(self, finish: Callable[[], object]) -> None:
+        pending = finish()
+        if inspect.isawaitable(pending):
+            from ._aio import finish as await_it
+
+            await_it(pending)
+
+    def begin_anew(self) -> None:
+        """Forget, in a forked child, what is the parent's."""
+        park(self._finishers)
+        self._finishers = []
+
+    def close_at_exit(self, patience: float) -> list[Last]:
+        finishers, self._finishers = self._finishers, []
+        return finishers
+
+    def settle_at_exit(self) -> None:
+        """Do nothing: there is nothing more."""
+
+
+_unowned = _Unowned()
+
+
+def _disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _: object) -> Any:
     if finish is not None:
-        _unowned.append(finish)
+        _unowned.add(loader.__qualname__, finish)
     return value
-
-
-@atexit.register
-def _finish_unowned() -> None:
-    while _unowned:
-        try:
-            pending = _unowned.pop()()
-            if inspect.isawaitable(pending):
-                from ._aio import finish
-
-                finish(pending)
-        except Exception as error:
-            log.error("teardown of an unowned value failed:\n%s", defused(error))
 
 
 def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

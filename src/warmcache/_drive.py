@@ -53,6 +53,7 @@ def _perform(step: Step, store: Store) -> Any:
         return step.function()
     if isinstance(step, Launch):
         return run(step.plan, store)
+    store.check_anybody_there(step.signal)
     return step.signal.wait(step.timeout)
 
 
@@ -68,6 +69,8 @@ def tear_down(store: Store, entries: Iterable[Entry]) -> list[Exception]:
     failures: list[Exception] = []
     interrupt: BaseException | None = None
     for entry in entries:
+        if store.inherited:
+            break
         error: BaseException | None = None
         pending: Awaitable[object] | None = None
         how = entry.how
@@ -110,6 +113,8 @@ def bury(
     Where memory is metered and not back yet, the room stays taken; see settle().
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
+    if store.inherited:  # its teardown has forked: whatever follows is the parent's
+        return None if isinstance(error, Exception) else error
     raised = [] if error is None else [error]
     if error is not None:
         text = defused(error)
@@ -151,6 +156,8 @@ def settle(store: Store, *, at_once: bool = False) -> None:
     What somebody still holds then is a zombie: it stays charged until it dies. With
     ``at_once`` nobody needs the room any more: all that is left to do is to tell.
     """
+    if store.inherited:
+        return
     with store.lock:
         lingering, zombies = list(store.lingering.items()), list(store.zombies)
     for remains in zombies:

@@ -10,10 +10,17 @@ from uuid import uuid4
 
 from . import policies
 from ._cache import Cache
+from ._fork import in_child
 from ._named import definition_of, named
 
 _guard = threading.RLock()
 _strangers: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+@in_child
+def _replace_guard() -> None:
+    global _guard
+    _guard = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ._fork import in_child, join
+
 _KEPT = 8  # loads of a key whose weights are remembered
 _KEYS = 1_000  # for each circumstances
 _LONG = 200  # characters of a key that are worth keeping as they are
@@ -42,6 +44,11 @@ class Learned:
         self._lock = threading.Lock()
         self._loads: _Loads = {}
         self._merge()
+        join(self)
+
+    def begin_anew(self) -> None:
+        """Have a lock of its own in a forked child, which may go on with what is known."""
+        self._lock = threading.Lock()
 
     def weight(self, key: Hashable) -> float | None:
         """Return the most that any of the last loads of ``key`` took; None: none is known."""
@@ -106,6 +113,12 @@ class Learned:
 
 
 _writing = threading.Lock()  # one cache of this process after the other
+
+
+@in_child
+def _replace_lock() -> None:
+    global _writing
+    _writing = threading.Lock()
 
 
 def _set_aside(path: Path, error: Exception) -> None:

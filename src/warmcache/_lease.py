@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections.abc import Callable, Hashable
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import _room
 from ._drive import tear_down
 from ._entry import Entry, Hold, tick
+from ._fork import park
 
 if TYPE_CHECKING:
     from ._cache import Cache
@@ -44,7 +46,7 @@ def _let_go(store: Store, entry: Entry, hold: Hold) -> None:
 class EntryLease(_Once, Generic[V]):
     """``with cache.lease(key) as value``: holds an entry that is there."""
 
-    __slots__ = ("_cache", "_entry", "_hold", "_key")
+    __slots__ = ("_cache", "_entry", "_hold", "_key", "_store")
 
     def __init__(self, cache: Cache[Any, V], key: Hashable) -> None:
         super().__init__()
@@ -54,6 +56,7 @@ class EntryLease(_Once, Generic[V]):
     def __enter__(self) -> V:
         self._enter_once()
         self._hold = Hold(time.monotonic())
+        self._store = self._cache._store  # not to be asked for again: a fork changes it
         self._entry = self._cache._hold_live(self._key, self._hold)
         return self._entry.value  # type: ignore[no-any-return]
 
@@ -63,7 +66,7 @@ class EntryLease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _let_go(self._cache._store, self._entry, self._hold)
+        _let_go(self._store, self._entry, self._hold)
 
 
 class Lease(_Once, Generic[V]):
@@ -123,12 +126,13 @@ class AsyncLease(_Once, Generic[V]):
 class Unowned(_Once, Generic[V]):
     """A lease inside ``disabled()``: a fresh value, torn down when the lease ends."""
 
-    __slots__ = ("_finish", "_load", "_teardown", "_value")
+    __slots__ = ("_finish", "_load", "_process", "_teardown", "_value")
 
     def __init__(self, load: Callable[[], Any], teardown: Callable[[Any], object] | None) -> None:
         super().__init__()
         self._load = load
         self._teardown = teardown
+        self._process = os.getpid()
 
     def __enter__(self) -> V:
         self._enter_once()
@@ -155,6 +159,9 @@ class Unowned(_Once, Generic[V]):
     def _let_go(self) -> object:
         value = self._value
         del self._value
+        if self._process != os.getpid():  # it is the parent's, which has forked meanwhile
+            park(value, self._finish)
+            return None
         if self._finish is not None:
             return self._finish()
         return self._teardown(value) if self._teardown is not None else None

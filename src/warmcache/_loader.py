@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import _scopes
 from ._cache import Cache
 from ._entry import Entry, HotEntries, Origin, RemovalCause
+from ._fork import join
 from ._hotpath import Shape, Switch
 from ._mapping import Teardown, as_teardown
 from ._process import janitor
@@ -116,6 +117,11 @@ class Loader:
         self.origin = Origin(self.__name__, teardown, frozenset(options.tags))
         if teardown is not None or yields:
             self.cache._mind_the_end()
+        join(self)
+
+    def begin_anew(self) -> None:
+        """Forget, in a forked child, how often it was asked for elsewhere."""
+        self.origin.past_hits = self.origin.misses = 0
 
     @property
     def fresh(self) -> Callable[[Entry], bool] | None:

@@ -7,6 +7,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
 from operator import methodcaller
 from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
@@ -15,9 +16,11 @@ import cachetools
 from . import _room
 from ._drive import run, settle, tear_down
 from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
+from ._exit import Last, Overdue, close_at_exit
+from ._fork import join
 from ._meter import Meter
 from ._order import Order, RankOrder, ScanOrder
-from ._process import close_at_exit, janitor
+from ._process import janitor
 from ._record import Recording
 from ._sizes import parse_size
 from ._steps import Context
@@ -124,7 +127,17 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._origin = Origin(type(self).__name__, self._teardown)
         self._handed_in = Loaded(self._origin)
         self._has_an_end = False
+        join(self)
         if store.tears_down:
+            self._mind_the_end()
+
+    def begin_anew(self) -> None:
+        """Forget, in a forked child, what is the parent's; see ``_fork.py``."""
+        old, minded = self._store, self._has_an_end
+        old.begin_anew()
+        self._open()
+        self._store.switches, self._store.closed = old.switches, old.closed
+        if minded:
             self._mind_the_end()
 
     def _mind_the_end(self) -> None:
@@ -373,13 +386,24 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._expire()
         return self._seconds_left()
 
-    def close_at_exit(self) -> None:
-        """Close, and tear down even what is leased: nobody is left to release it."""
-        run(_room.close(self._store), self._store)
-        with self._store.lock:
-            stuck = [(entry, hold) for entry in self._store.held for hold in entry.holds]
-        for entry, hold in stuck:
-            run(_room.release(self._store, entry, hold), self._store)
+    def close_at_exit(self, patience: float) -> list[Last]:
+        """Close, and return what is to be torn down, even what is leased; see ``_exit.py``."""
+        store = self._store
+        with store.lock:
+            store.closed = True
+            store.wake()
+            entries = [entry for entry in store.alive() if entry not in store.lingering]
+
+        def let_go(entry: Entry) -> None:
+            if not run(_room.end(store, entry, patience), store):
+                raise Overdue("another thread is still tearing it down")
+
+        return [
+            Last(entry.loaded, bool(entry.holds), entry.key, partial(let_go, entry))
+            for entry in entries
+        ]
+
+    def settle_at_exit(self) -> None:
         settle(self._store, at_once=True)
 
 

@@ -7,9 +7,16 @@ from typing import Any
 
 from . import policies
 from ._cache import Cache
+from ._fork import in_child
 
 _guard = threading.RLock()
 _caches: dict[str, tuple[Cache[Any, Any], dict[str, Any]]] = {}
+
+
+@in_child
+def _replace_guard() -> None:
+    global _guard
+    _guard = threading.RLock()
 
 
 def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, Any]:

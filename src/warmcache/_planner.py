@@ -52,7 +52,7 @@ def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
                     if store.recording is not None:
                         store.recording.used(entry)
                 entry.used = tick()
-                _heat(entry)
+                _heat(store, entry)
             return entry
 
 
@@ -143,11 +143,11 @@ def _still_valid(store: Store, request: Request, entry: Entry, hold: Hold) -> Pl
     return valid
 
 
-def _heat(entry: Entry) -> None:
+def _heat(store: Store, entry: Entry) -> None:
     """Put a live entry on its loader's hit path (called with the lock held)."""
     how = entry.how
     hot = how.hot() if how.hot is not None else None
-    if hot is not None and entry.state is State.LIVE:
+    if hot is not None and entry.state is State.LIVE and not store.inherited:
         hot[how.hot_key] = entry
         if hot_paths_off():  # a scope began just now, and may have emptied it before
             hot.pop(how.hot_key, None)
@@ -304,7 +304,7 @@ def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
                 store.loads += 1
                 store.load_seconds += entry.how.seconds
                 store.publish(entry)
-                _heat(entry)
+                _heat(store, entry)
                 flight.entry, flight.weight = entry, 0
                 del store.flights[entry.key]
                 return

@@ -1,4 +1,4 @@
-"""What a process has one of: the janitor thread, and its end.
+"""The janitor thread, of which a process has at most one.
 
 The janitor tears down what expires though nobody touches the cache, and what has
 to be torn down because an object died: a finalizer may run anywhere, inside any
@@ -7,16 +7,16 @@ lock, so it only leaves a job here.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import math
-import os
 import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
+
+from ._fork import join
 
 log = logging.getLogger("warmcache")
 
@@ -26,13 +26,6 @@ class Expiring(Protocol):
 
     def expire_now(self) -> float | None:
         """Tear down what has ended; return seconds until more may, or None."""
-
-
-class Closing(Protocol):
-    """What is closed when the process ends."""
-
-    def close_at_exit(self) -> None:
-        """Tear everything down, last loaded first."""
 
 
 class Janitor:
@@ -68,23 +61,23 @@ class Janitor:
         self._look_at_all = True
         self._jobs.put(None)
 
-    def drain(self, patience: float = 10.0) -> None:
-        """Have everything done that is under way or waiting, for the process ends.
+    def drain(self, patience: float = 10.0) -> list[Callable[[], object]]:
+        """Have everything done that is under way or waiting; return what could not be.
 
         A teardown in the janitor's own thread gets ``patience`` seconds to finish.
         """
-        if self._thread is not None and self._thread.is_alive():
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             done = threading.Event()
             self._jobs.put(done.set)
             if not done.wait(patience):
                 log.error("a teardown is still running after %g s; it is left", patience)
+        jobs = []
         while True:
             try:
-                job = self._jobs.get_nowait()
+                jobs.append(self._jobs.get_nowait())
             except queue.Empty:
-                return
-            if job is not None:
-                _run(job)
+                return [job for job in jobs if job is not None]
 
     def begin_anew(self) -> None:
         """Forget the thread and the queue of the process that this one was forked from."""
@@ -106,14 +99,15 @@ class Janitor:
                 self._starting.release()
 
     def _work(self) -> None:
+        jobs = self._jobs
         while True:
             self._next = math.inf  # whoever comes during the sweep wakes us again
             self._next = self._sweep()
+            if jobs is not self._jobs:
+                return  # a teardown or a job has forked: the child has a janitor of its own
             pause = self._next - time.monotonic()
             try:
-                job = self._jobs.get(
-                    timeout=max(pause, 0.0) if pause < threading.TIMEOUT_MAX else None
-                )
+                job = jobs.get(timeout=max(pause, 0.0) if pause < threading.TIMEOUT_MAX else None)
             except queue.Empty:
                 continue
             if job is not None:
@@ -150,21 +144,4 @@ def _run(job: Callable[[], object]) -> None:
 
 
 janitor = Janitor()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=janitor.begin_anew)
-_closing: weakref.WeakValueDictionary[int, Closing] = weakref.WeakValueDictionary()
-
-
-def close_at_exit(thing: Closing) -> None:
-    """Close ``thing``, if it still exists, when the process ends."""
-    _closing[id(thing)] = thing
-
-
-@atexit.register
-def _at_exit() -> None:
-    janitor.drain()
-    for reference in reversed(_closing.valuerefs()):
-        thing = reference()
-        if thing is not None:
-            _run(thing.close_at_exit)
-    janitor.drain()
+join(janitor)

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ._entry import Entry
-from ._process import close_at_exit, janitor
+from ._exit import Last, arm, close_at_exit
+from ._fork import join
+from ._process import janitor
 from ._traces import COLUMNS
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ log = logging.getLogger("warmcache")
 BUFFER = 2**20  # requests that may wait to be written: 8 MB, for keys are shared
 _PERIOD = 0.25  # seconds between two writes
 _LONGEST = 200  # characters of a key
-_running: set[Recording] = set()
+_running: set[Recording] = set()  # or one would be collected together with its cache
 
 
 class _Stored:
@@ -78,7 +80,7 @@ class Recording:
         self._known: dict[Hashable, tuple[float, float]] = {}
         self._rows: dict[Hashable, str] = {}  # all of a row but its time
         self._names: dict[str, Hashable] = {}
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a signal's handler may want it, too
         with store.lock:
             if store.recording is not None:
                 where = store.recording.path
@@ -90,7 +92,9 @@ class Recording:
             for switch in list(store.switches):
                 switch(self.hit)
         _running.add(self)
+        join(self)
         close_at_exit(self)
+        arm()
         janitor.watch(self, _PERIOD)
 
     # -- what a cache tells --------------------------------------------------------
@@ -223,9 +227,10 @@ class Recording:
             for switch in list(store.switches):
                 switch(None)
 
-    def _abandon(self) -> None:
-        """End it in a process that was forked off, taking no lock: the file is the parent's."""
+    def begin_anew(self) -> None:
+        """End it in a forked child: the file is the parent's."""
         self._stopped = True
+        self._writing = threading.RLock()
         self._buffer.clear()
         self._detach()
 
@@ -242,7 +247,10 @@ class Recording:
             return None
         return _PERIOD
 
-    def close_at_exit(self) -> None:
+    def close_at_exit(self, patience: float) -> Iterable[Last]:
+        return ()
+
+    def settle_at_exit(self) -> None:
         self.stop()
 
     def __enter__(self) -> Self:
@@ -260,12 +268,3 @@ def _spread(keys: list[Hashable], begin: float, end: float) -> Iterator[tuple[fl
     apart = (end - begin) / (len(keys) + 1)
     for number, key in enumerate(keys, 1):
         yield begin + number * apart, key
-
-
-def _forget_all() -> None:
-    for recording in list(_running):
-        recording._abandon()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
+from ._fork import join
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -50,6 +52,11 @@ class Registry(Generic[F]):
         self._lazy = dict(lazy or {})
         self._factories: dict[str, F] = {}
         self._forgotten: set[str] = set()  # names of entry points
+        self._lock = threading.Lock()
+        join(self)
+
+    def begin_anew(self) -> None:
+        """Have a lock of its own in a forked child."""
         self._lock = threading.Lock()
 
     def register(self, name: str, *, override: bool = False) -> Callable[[T], T]:

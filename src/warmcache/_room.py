@@ -241,6 +241,30 @@ def relieve(cache: Context, weight: float, cause: RemovalCause) -> Plan[float]:
     return sum(entry.weight for entry in doomed)
 
 
+def end(store: Store, entry: Entry, patience: float) -> Plan[bool]:
+    """Remove ``entry`` as the process ends, whoever leases it; whether it is gone.
+
+    If it is being torn down already, that has ``patience`` seconds, unless it is this
+    thread that is doing so: then a signal has interrupted it.
+    """
+    doomed = False
+    with store.lock:
+        if entry.state is State.LIVE:
+            doomed = store.condemn(entry, RemovalCause.CLOSED)
+        for hold in entry.holds:
+            doomed = store.unhold(entry, hold)
+    yield TearDown([entry] if doomed else [])
+    deadline = time.monotonic() + patience
+    while not doomed and entry not in CHAIN.get():
+        with store.lock:
+            if entry.state is State.GONE or entry in store.lingering:
+                return True
+            change = store.change()
+        if not (yield Wait(change, deadline - time.monotonic())):
+            return False
+    return doomed
+
+
 def close(store: Store) -> Plan[list[Exception]]:
     """Remove everything, last loaded first, and refuse whatever comes after."""
     with store.lock:

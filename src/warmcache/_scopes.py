@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 from ._entry import HotEntries
+from ._fork import in_child
 
 
 class _Scope:
@@ -31,6 +32,15 @@ _current: ContextVar[_Scope | None] = ContextVar("warmcache_scope", default=None
 _alive: set[int] = set()
 _hot_paths: weakref.WeakSet[HotEntries] = weakref.WeakSet()
 _guard = threading.Lock()  # of _hot_paths
+
+
+@in_child
+def _empty_hot_paths() -> None:
+    """Have every call in a forked child take the slow path: what is warm is its parent's."""
+    global _guard
+    _guard = threading.Lock()
+    for hot in list(_hot_paths):
+        hot.clear()
 
 
 def hot_paths_off() -> bool:

@@ -25,6 +25,7 @@ from typing import Any
 from ._cache import Cache
 from ._caller import AsyncCaller, Caller
 from ._digest import digest
+from ._fork import in_child
 from ._home import Home, Recipe
 from ._loader import Loader, LoaderOptions
 
@@ -37,6 +38,12 @@ _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 _guard = threading.RLock()  # of all below, and of the slots
 _here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
 _slots: dict[tuple[str, str], Slot] = {}
+
+
+@in_child
+def _replace_guard() -> None:
+    global _guard
+    _guard = threading.RLock()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
+from ._exit import arm
 from ._flight import Claim, Flight
+from ._fork import join, park
 from ._ledger import Ledger
 from ._meter import Meter, Remains
 from ._order import Deadlines, Order, Rank
@@ -55,6 +57,7 @@ class Store(Ledger):
         self.listener = listener
         self.deadlines = Deadlines(self._deadline) if timed or idle_ttl is not None else None
         self.closed = False
+        self.inherited = False  # by a forked child, in which nobody may end what is in here
         self.meter = meter
         # Whether anybody would notice entries that merely vanish.
         told = reclaim is not None or listener is not None
@@ -79,6 +82,20 @@ class Store(Ledger):
 
         self.recording: Recording | None = None
         self.switches: weakref.WeakSet[Any] = weakref.WeakSet()  # of the hit paths, for it
+        join(self)
+
+    def begin_anew(self) -> None:
+        """Become what a forked child has inherited: a place that nothing leaves.
+
+        What the child was in the midst of goes on in here and ends without harm: a lease,
+        a load, a teardown. Its cache has a store of its own.
+        """
+        if not self.inherited:
+            self.inherited = True
+            self.lock = threading.RLock()
+            self._waiting = []
+            alive = list(self.alive())
+            park(self, [(getattr(entry, "value", None), entry.how.finish) for entry in alive])
 
     # -- promises of room ---------------------------------------------------------
 
@@ -124,6 +141,8 @@ class Store(Ledger):
         """Make ``entry`` visible; the room for it must have been reserved."""
         self.live[entry.key] = entry
         self.tears_down |= entry.how.origin.teardown is not None or entry.how.finish is not None
+        if self.tears_down:
+            arm()
         self.live_weight += entry.weight
         if entry.holds:
             self.held.add(entry)
@@ -422,6 +441,11 @@ class Store(Ledger):
         ]
 
     # -- waiting ------------------------------------------------------------------
+
+    def check_anybody_there(self, signal: Signal) -> None:
+        """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
+        if self.inherited and not signal.happened:
+            raise ClosedError("this was begun before the process was forked; ask again")
 
     def change(self) -> Signal:
         """Return a signal that happens at the next change of the ledger."""

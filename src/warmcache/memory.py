@@ -150,7 +150,8 @@ class MemoryCache(CostCache[K, V]):
         self._headroom = share("headroom", usual if headroom is None else headroom, total)
         self._low, self._poll, self._confirm = low, poll, confirm
         self._min_residency = min_residency
-        self._pressure = Pressure(high, low, poll, confirm)
+        self._new_pressure = partial(Pressure, high, low, poll, confirm)
+        self._pressure = self._new_pressure()
         self._looking = threading.Lock()  # at the device, for the sake of its pressure
         self._learned = Learned(learn, circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
@@ -162,6 +163,10 @@ class MemoryCache(CostCache[K, V]):
         self._watch()
 
     __warm_options__ = (*MemoryOptions.__annotations__, *CacheOptions.__annotations__)
+
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self._pressure, self._looking = self._new_pressure(), threading.Lock()
 
     def _open(self) -> None:
         super()._open()

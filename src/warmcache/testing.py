@@ -9,6 +9,7 @@ from typing import Any
 
 from ._cache import Cache
 from ._entry import State
+from ._fork import join
 from ._process import janitor
 from ._sample import Sample
 
@@ -20,6 +21,11 @@ class ManualClock:
 
     def __init__(self, now: float = 0.0) -> None:
         self._now = now
+        self._lock = threading.Lock()
+        join(self)
+
+    def begin_anew(self) -> None:
+        """Have a lock of its own in a forked child."""
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
@@ -88,6 +94,11 @@ class FakeProbe:
         self._late: list[tuple[float, int]] = []  # the last sample that they spoil; bytes
         # A finalizer may run inside the lock, so what it releases waits here.
         self._released: deque[int] = deque()
+        join(self)
+
+    def begin_anew(self) -> None:
+        """Have a lock of its own in a forked child, which has a device like its parent's."""
+        self._lock = threading.Lock()
 
     def sample(self) -> Sample:
         with self._lock:
