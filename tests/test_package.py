@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 import warmcache
-from warmcache import caches, costs, errors, keys, memory, policies, testing
+from warmcache import caches, costs, errors, keys, memory, policies, routing, testing
 
 PACKAGE = Path(warmcache.__file__).parent
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
@@ -43,7 +43,7 @@ def test_all_is_what_is_public() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [warmcache, caches, costs, errors, keys, memory, policies, testing]
+    "module", [warmcache, caches, costs, errors, keys, memory, policies, routing, testing]
 )
 def test_all_is_sorted_and_names_what_is_there(module: ModuleType) -> None:
     assert sorted({*module.__all__}) == module.__all__
