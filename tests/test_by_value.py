@@ -159,6 +159,15 @@ def test_it_travels_on_as_it_came() -> None:
     assert len(cloudpickle.dumps(load)) < len(unused) + 100
 
 
+def test_it_travels_on_from_where_it_was_never_used() -> None:
+    payload = dill.dumps(in_another_function())
+    gc.collect()
+    for _ in range(3):
+        payload = cloudpickle.dumps(dill.loads(payload))
+        payload = dill.dumps(cloudpickle.loads(payload))
+    assert {} == _ship._slots and "a" == dill.loads(payload)("a").name
+
+
 # -- another loader -------------------------------------------------------------------
 
 EDITS = {
@@ -296,7 +305,7 @@ def test_payloads_do_not_grow_with_what_is_warm(tmp_path: Path) -> None:
             load("a"), load("a"), load("b")
             assert len(cold) == len(dumps(load)) < 4000
             with load.cache.record(tmp_path / "recording.csv"):
-                load("a")
+                load("a" * 4000), load("a" * 4000)
                 assert len(dumps(load)) < 4000  # its code is another meanwhile
             load.cache_clear()
 
@@ -335,6 +344,33 @@ def test_two_tasks_that_come_at_once_load_once() -> None:
     for thread in threads:
         thread.join(5)
     assert ["load"] == journal and 1 == len({id(value) for value in values}) and 8 == len(values)
+
+
+class Gate:
+    """A global that lets two threads pass at once when they look at what it means."""
+
+    def __init__(self) -> None:
+        self.barrier = threading.Barrier(2)
+        self.open = False
+
+    def __warm_digest__(self) -> str:
+        if not self.open:
+            self.barrier.wait(5)
+            self.open = True
+        return "gate"
+
+
+def test_two_copies_that_find_no_loader_at_once_make_one() -> None:
+    payload = sent(CELL)
+    other = cell(CELL.replace("* FACTOR", "* GATE"), GATE=Gate())["load"]  # of the same name
+    copies = [cloudpickle.loads(payload) for _ in range(2)]
+    threads = [threading.Thread(target=copy, args=["a"]) for copy in copies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert [("load", "a")] == journal and other.cache is not copies[0].cache
+    assert copies[0].cache is copies[1].cache
 
 
 # -- all kinds of loaders -------------------------------------------------------------
@@ -469,6 +505,20 @@ def test_warm_classes(base: str) -> None:
     assert [("load", "a"), ("load", "b"), ("load", "b"), "close", ("load", "c")] == journal
 
 
+def test_dill_ships_a_warm_class() -> None:
+    @warmcache.warm(maxsize=3)
+    class Local:
+        def __init__(self, name: str) -> None:
+            by_value.note("load", name)
+
+    payload = dill.dumps(Local)
+    del Local
+    gc.collect()
+    one, two = dill.loads(payload), dill.loads(payload)
+    assert one("a") is one("a") and 3 == one.cache.maxsize
+    assert two("a") is one("a") and [("load", "a")] == journal
+
+
 ENDS = """
 from warmcache import warm
 
@@ -483,7 +533,7 @@ async def later(name):
     note("load", name)
     return [name]
 
-@warm(maxsize=1)
+@warm
 async def generated_later(name):
     note("load", name)
     yield [name]
@@ -557,6 +607,25 @@ def test_a_cache_that_loaders_share_is_shared_there() -> None:
     assert one.cache is two.cache and [("close", [[1]])] == journal
 
 
+def test_a_memory_cache_is_shared_by_policy_or_by_name() -> None:
+    source = """
+    import warmcache
+    from warmcache import warm
+    options = dict(budget="64MiB", poll=0)
+    @warm(policy="ram", size="1MiB", **options)
+    def by_policy(n): return [n]
+    @warm(cache=warmcache.cache("ram by value", policy="ram", **options), size=1)
+    def by_name(n): return [n]
+    @warm(cache=warmcache.HostMemoryCache(**options), size=1)
+    def by_object(n): return [n]
+    """
+    by_policy, by_name = cloudpickle.loads(sent(source, "by_policy, by_name"))
+    assert by_policy(1) is by_policy(1) and 2**26 == by_policy.cache.maxsize
+    assert by_name(1) is by_name(1) and by_name.cache is warmcache.cache("ram by value")
+    with pytest.raises(TypeError, match="cannot be sent by value: share the cache by name"):
+        sent(source, "by_object")
+
+
 def test_an_outer_wrapper_keeps_to_the_loader() -> None:
     source = """
     import functools
@@ -582,7 +651,14 @@ def test_attributes_of_its_own_travel() -> None:
 def test_a_loaders_attributes_can_be_copied() -> None:
     load = cell(CELL)["load"]
     for twin in (copy.copy(vars(load)), copy.deepcopy(vars(load))):
-        assert load.cache is twin["cache"]
+        assert load.cache is twin["cache"] and twin is not vars(load)
+    assert load("a") is load("a")
+
+
+def test_a_loader_is_not_taken_for_a_copy_of_itself() -> None:
+    from test_pickling import load
+
+    assert pickle.loads(pickle.dumps(vars(load))) is vars(load)
     assert load("a") is load("a")
 
 

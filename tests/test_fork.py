@@ -309,6 +309,8 @@ LOCKS = {
     "a store that is leased from": ("held._store.lock", "held.__exit__(None, None, None)"),
     "named": ("warmcache._named._guard", "warmcache.cache('other', policy='lru', maxsize=1)"),
     "scopes": ("warmcache._scopes._guard", "warm(lambda: 1)()"),
+    "by value": ("warmcache._ship._guard", "warm(lambda: 1)()"),
+    "homes": ("warmcache._home._guard", "warmcache._home.recipe_of(load.cache)"),
     "registry": ("warmcache.policies.registry._lock", "warmcache.policies.register('x')(Mine)"),
     "janitor": ("warmcache._process.janitor._starting", "expires()"),
     "recording": ("recording._writing", "recording.stop(), recording.flush()"),

@@ -52,6 +52,7 @@ class Closing(Protocol):
 
     def close_at_exit(self, patience: float) -> Iterable[Last]:
         """Refuse whatever comes after; return what is to be torn down."""
+        ...
 
     def settle_at_exit(self) -> None:
         """Do what remains once all of that, and of others, is torn down."""

@@ -10,10 +10,17 @@ from uuid import uuid4
 
 from . import policies
 from ._cache import Cache
+from ._fork import in_child
 from ._named import definition_of, named
 
 _guard = threading.RLock()
 _strangers: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+@in_child
+def _replace_guard() -> None:
+    global _guard
+    _guard = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +35,9 @@ class Home:
 class Recipe:
     """How to come by a cache: one of its own by policy, one by name, or one like another.
 
-    ``kind`` is ``"policy"``, ``"named"`` or ``"like"``; ``which`` the policy, the cache's
-    name, or a name that stands for the other cache wherever it is met; ``options`` are
-    those of the policy, or what the other cache is set up with.
+    ``kind`` is ``"policy"``, ``"named"``, ``"like"`` or ``"only here"``; ``which`` the
+    policy, the cache's name, or a name that stands for the other cache wherever it is met;
+    ``options`` are those of the policy, or what the other cache is set up with.
     """
 
     kind: str
@@ -51,9 +58,17 @@ class Recipe:
                 _strangers[self.which] = known = kind._empty_as(setting)
             return known
 
+    def __reduce__(self) -> Any:
+        if self.kind == "only here":
+            raise TypeError(
+                "a loader whose cache is a memory cache made here cannot be sent by value: "
+                f"share the cache by name, cache={self.which!r}, as warmcache.cache() defines it"
+            )
+        return Recipe, (self.kind, self.which, self.options)
+
     def __warm_digest__(self) -> Any:
         """Return what of it has a meaning: not where it writes, nor which cache it is."""
-        if self.kind == "like":
+        if self.kind in ("like", "only here"):
             return self.kind, self.options
         return self.kind, self.which, {k: v for k, v in self.options.items() if k != "record"}
 
@@ -70,6 +85,8 @@ def recipe_of(cache: Cache[Any, Any]) -> Recipe:
     definition = definition_of(cache)
     if definition is not None:
         return Recipe("named", *definition)
+    if cache._store.meter is not None:  # its device and its watcher belong to this process
+        return Recipe("only here", "<name>", type(cache))
     with _guard:
         known_as = [token for token, other in _strangers.items() if other is cache]
         token = known_as[0] if known_as else uuid4().hex

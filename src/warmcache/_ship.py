@@ -25,6 +25,7 @@ from typing import Any
 from ._cache import Cache
 from ._caller import AsyncCaller, Caller
 from ._digest import digest
+from ._fork import in_child
 from ._home import Home, Recipe
 from ._loader import Loader, LoaderOptions
 
@@ -37,6 +38,12 @@ _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 _guard = threading.RLock()  # of all below, and of the slots
 _here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
 _slots: dict[tuple[str, str], Slot] = {}
+
+
+@in_child
+def _replace_guard() -> None:
+    global _guard
+    _guard = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ _COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 def packed(thing: Any) -> bytes:
     """Return ``thing`` as cloudpickle takes it: functions and their globals by value."""
     try:
-        import cloudpickle
+        import cloudpickle  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             "to ship a function by value takes cloudpickle: pip install cloudpickle; "
@@ -347,6 +354,32 @@ class LaterCache:
 
     def __getitem__(self, key: Any) -> Any:
         return self._ticket.live().cache[key]
+
+
+class ArrivedMethod:
+    """A warm method in a class that came by value: it stands for that of this process."""
+
+    ticket: Ticket
+
+    def __setstate__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.ticket.live().__get__(instance, owner)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.ticket.live()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "ticket":
+            raise AttributeError(name)
+        return getattr(self.ticket.live(), name)
+
+    def __warm_digest__(self) -> Any:
+        return self.ticket.token()
+
+    def __reduce__(self) -> Any:
+        return ArrivedMethod, (), self.ticket
 
 
 def ticket_of(thing: Any) -> Ticket:

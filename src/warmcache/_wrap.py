@@ -16,7 +16,7 @@ from ._home import Home
 from ._hotpath import build
 from ._loader import Loader, LoaderOptions, Site
 from ._ship import API as _API
-from ._ship import Face, Parts, Ticket
+from ._ship import ArrivedMethod, Face, Parts, Ticket
 
 
 def _signature(target: Callable[..., Any]) -> inspect.Signature:
@@ -198,32 +198,6 @@ class WarmMethod:
 
 def _warm_class_method(target: Any, options: LoaderOptions, home: Home) -> WarmMethod:
     return WarmMethod(target, options, home, of_class=True)
-
-
-class ArrivedMethod:
-    """A warm method in a class that came by value: it stands for that of this process."""
-
-    ticket: Ticket
-
-    def __setstate__(self, ticket: Ticket) -> None:
-        self.ticket = ticket
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self.ticket.live().__get__(instance, owner)
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self.ticket.live()(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "ticket":
-            raise AttributeError(name)
-        return getattr(self.ticket.live(), name)
-
-    def __warm_digest__(self) -> Any:
-        return self.ticket.token()
-
-    def __reduce__(self) -> Any:
-        return ArrivedMethod, (), self.ticket
 
 
 class _OfFunction:
