@@ -22,6 +22,7 @@ import pytest
 from bodies import CAP, Gate, gone, journal, torn_down_once, wanted
 
 import warmcache
+from warmcache import executors
 from warmcache.executors import RoutedExecutor, WarmProcessPool
 
 CAP_OF_A_START = 6 * CAP  # a process that imports this on a busy machine
@@ -91,6 +92,8 @@ def test_a_load_that_fails_fails_the_call_and_nothing_else(
         with pytest.raises(LookupError):
             result(future)
     assert "a" == result(fine)[1]
+    warm = [model.key for slot in pool._backlog._workers.values() for model in slot.warm]
+    assert [f"bodies.load({str(tmp_path)!r}, 'a')"] == warm, "and that is learned"
 
 
 def test_calls_that_want_nothing_run_side_by_side(
@@ -292,6 +295,16 @@ def test_an_initializer_that_fails_fails_the_calls_and_ends() -> None:
 
 def _failing() -> None:
     raise LookupError("as told")
+
+
+def test_processes_are_not_forked_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: _contexts(method, fork))
+    assert "forkserver" == executors._default_context()
+
+
+def _contexts(method: str | None, default: Any) -> Any:
+    return default if method is None else method
 
 
 def test_a_pool_without_processes_is_refused() -> None:

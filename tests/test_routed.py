@@ -129,6 +129,7 @@ def test_the_slots_know_nothing_of_what_wants_nothing_afterwards() -> None:
     executor.submit(len, "x")
     slot.answer(1)
     assert not executor._backlog._models
+    assert not executor._backlog._workers[0].full
 
 
 def test_a_slot_that_breaks_fails_its_call_and_the_others_go_on_elsewhere() -> None:
@@ -185,9 +186,9 @@ def test_a_call_that_is_cancelled_while_it_waits_is_never_run() -> None:
     running, waiting = submit(executor, "a"), submit(executor, "b")
     assert waiting.cancel()
     assert not running.cancel()
+    assert 0 == len(executor._backlog)
     slot.answer(1, "a")
     assert not slot.asked
-    assert 0 == len(executor._backlog)
 
 
 def test_shutdown_cancels_what_waits_when_asked_to() -> None:

@@ -112,6 +112,7 @@ class RoutedExecutor(Executor):
             raise TypeError(
                 f"{call.wanted.name} is of an async loader, which a call here cannot lease"
             )
+        self._prepare(call)
         with self._changed:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -280,6 +281,9 @@ class RoutedExecutor(Executor):
         # In a thread, for this one may hold a lock of the slot's that asking it takes: pools of
         # processes tell of their breaking under theirs.
         threading.Thread(target=self._join, args=(slot,), daemon=True).start()
+
+    def _prepare(self, call: Call) -> None:
+        """Make of what was submitted something that can be sent."""
 
     def _send(self, slot: int, call: Call) -> Future[Any]:
         """Have ``slot`` serve ``call``; raise BrokenExecutor if it cannot any more."""

@@ -20,13 +20,13 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
 from ._fork import in_child
 from ._routed import Call, RoutedExecutor
-from ._serve import hello, portable, portable_wanted, serve
+from ._serve import hello, portable, portable_wanted
 
 __all__ = ["RoutedExecutor", "WarmProcessPool"]
 
@@ -82,10 +82,10 @@ class WarmProcessPool(RoutedExecutor):
         self._slots[slot] = ProcessPoolExecutor(**self._options)
         self._join(slot)
 
-    def _send(self, slot: int, call: Call) -> Future[Any]:
-        wanted = None if call.wanted is None else portable_wanted(call.wanted)
-        pool: ProcessPoolExecutor = self._slots[slot]
-        return pool.submit(serve, wanted, portable(call.function), *call.args, **call.kwargs)
+    def _prepare(self, call: Call) -> None:
+        # Now, for a script's module is not whole any more when the program ends.
+        call.function = portable(call.function)
+        call.wanted = call.wanted and portable_wanted(call.wanted)
 
 
 def _begin_work(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
