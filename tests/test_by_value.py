@@ -51,7 +51,7 @@ def task(name):
 @pytest.fixture(autouse=True)
 def _a_process_that_knows_of_no_loader() -> Iterator[None]:
     gc.collect()  # what other tests have left tears something down
-    janitor.drain()
+    janitor.drain(5.0)
     _ship._here.clear()
     journal.clear()
     yield

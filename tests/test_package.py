@@ -26,7 +26,8 @@ LAYERS: list[str] = next(
     for contract in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
     if contract.get("containers") == ["warmcache"]
 )
-WITH_EXTRAS = {"demo"}  # these may import what an extra brings
+# These may import what an extra brings.
+WITH_EXTRAS = {"_dask_scheduler.py", "_dask_worker.py", "dask.py", "demo"}
 
 
 # -- what it exports -------------------------------------------------------------------

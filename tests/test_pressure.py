@@ -27,7 +27,7 @@ class Rig:
     def __init__(self, models: str = "abcdef", *, caching: bool = False, **options: Any) -> None:
         self.probe = FakeProbe(10 * GiB, caching=caching)
         self.now = 0.0
-        janitor.drain()  # a look that an earlier test asked for would come in between
+        janitor.drain(5.0)  # a look that an earlier test asked for would come in between
         settings: dict[str, Any] = dict(
             headroom=0, poll=NEVER, min_residency=0, confirm=0, timer=lambda: self.now
         )

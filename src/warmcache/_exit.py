@@ -67,6 +67,11 @@ def close_at_exit(thing: Closing) -> None:
     _closing[id(thing)] = thing
 
 
+def closing() -> list[Closing]:
+    """Return what is to be closed when the process ends."""
+    return [thing for ref in _closing.valuerefs() if (thing := ref()) is not None]
+
+
 def arm() -> None:
     """Have the end of the process close what is to be closed, for there is something.
 
@@ -136,7 +141,7 @@ def end(patience: float) -> None:
 
 
 def _close(watch: _Watch) -> None:
-    things = [thing for ref in _closing.valuerefs() if (thing := ref()) is not None]
+    things = closing()
     with watch:
         _finish_jobs(watch)
         last = [each for thing in things for each in thing.close_at_exit(watch.patience)]

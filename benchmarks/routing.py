@@ -1,0 +1,247 @@
+"""What routing pays on a real Dask cluster: ``python -m benchmarks.routing`` from the root.
+
+Writes ``docs/routing-dask.png`` and what is between the markers of ``docs/routing-dask.md``,
+unless ``--small``. It takes about five minutes, most of them in sleeping tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from itertools import accumulate
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from distributed import Client, LocalCluster, as_completed
+
+import warmcache.dask as wd
+from warmcache._progress import track
+
+from . import machine
+from .report import write_between
+from .routing_tasks import LOAD, LOADERS, USE, infer, loads
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MODELS, TASKS, ZIPF, IN_FLIGHT = 6, 120, 1.1, 2  # the last one: a worker, in the window
+TARGETS = (0.25, 0.6)  # of loads and of makespan
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A cluster, and how tasks are submitted to it."""
+
+    workers: int
+    keeps: int
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.workers} workers that keep {self.keeps}, {self.how}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Loads of all workers, and seconds from the first submit to the last result."""
+
+    loads: int
+    makespan: float
+
+
+SCENARIOS = [
+    Scenario(workers, keeps, how)
+    for workers, keeps in ((3, 2), (2, 1))
+    for how in ("burst", "window")
+]
+CONTENDERS = ("Dask", "warmcache")
+Results = dict[tuple[Scenario, str], list[Outcome]]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write the page and the picture."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.routing")
+    parser.add_argument("--small", action="store_true", help="few tasks; writes into --out alone")
+    parser.add_argument("--out", type=Path, help="a folder with a routing-dask.md that has markers")
+    options = parser.parse_args(arguments)
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    seeds, tasks = (1, 12) if options.small else (3, TASKS)
+    scenarios = SCENARIOS[:2] if options.small else SCENARIOS
+    results: Results = {(s, name): [] for s in scenarios for name in CONTENDERS}
+    # In turns, so that what the machine does meanwhile hits both alike.
+    jobs = [
+        (scenario, seed, name)
+        for seed in range(seeds)
+        for scenario in scenarios
+        for name in (CONTENDERS if seed % 2 else CONTENDERS[::-1])
+    ]
+    for scenario, seed, name in track(jobs, "running on Dask"):
+        results[scenario, name].append(run(scenario, name, drawn(seed, tasks)))
+    text = page(results)
+    print(text)
+    out = options.out or (None if options.small else DOCS)
+    if out is not None:
+        write_between(out / "routing-dask.md", text)
+        draw(results, out / "routing-dask.png")
+
+
+def drawn(seed: int, tasks: int) -> list[int]:
+    """Return which models the tasks want, the first the most popular."""
+    shares = [*accumulate((rank + 1) ** -ZIPF for rank in range(MODELS))]
+    return random.Random(seed).choices(range(MODELS), cum_weights=shares, k=tasks)
+
+
+# -- one run ------------------------------------------------------------------------------
+
+
+def run(scenario: Scenario, name: str, models: list[int]) -> Outcome:
+    """Run all tasks on a new cluster, on which nothing is warm."""
+    with (
+        LocalCluster(scenario.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(loads)  # which imports what tasks import
+        submit = partial(client.submit, pure=False)
+        if name == "warmcache":
+            wd.install(client)
+        begun = time.perf_counter()
+        if scenario.how == "burst":
+            results = client.gather(_burst(client, name, scenario.keeps, models))
+        else:
+            submit = _marked(client) if name == "warmcache" else submit
+            limit = IN_FLIGHT * scenario.workers
+            results = _window(client, submit, scenario.keeps, models, limit)
+        seconds = time.perf_counter() - begun
+        assert sorted(models) == sorted(results)
+        return Outcome(sum(client.run(loads).values()), seconds)
+
+
+def _burst(client: Client, name: str, keeps: int, models: list[int]) -> Any:
+    columns = [keeps] * len(models), models
+    if name == "Dask":
+        return client.map(infer, *columns, pure=False)
+    calls = {model: partial(LOADERS[keeps], model) for model in models}
+    return wd.map(client, infer, *columns, warm=[calls[model] for model in models], pure=False)
+
+
+def _marked(client: Client) -> Callable[..., Any]:
+    def submit(function: Callable[..., Any], keeps: int, model: int) -> Any:
+        warm = partial(LOADERS[keeps], model)
+        return wd.submit(client, function, keeps, model, warm=warm, pure=False)
+
+    return submit
+
+
+def _window(
+    client: Client, submit: Callable[..., Any], keeps: int, models: list[int], limit: int
+) -> list[int]:
+    """Have so many tasks under way, and submit another one as one ends."""
+    rest = iter(models[limit:])
+    under_way = as_completed([submit(infer, keeps, model) for model in models[:limit]])
+    results = []
+    for future in under_way:
+        results.append(future.result())
+        model = next(rest, None)
+        if model is not None:
+            under_way.add(submit(infer, keeps, model))
+    return results
+
+
+# -- what came of it ------------------------------------------------------------------------
+
+
+def page(results: Results) -> str:
+    """Return the tables."""
+    head = ["", "loads, Dask", "warmcache", "ratio", "makespan, Dask", "warmcache", "ratio"]
+    parts = [
+        "## Loads and makespan",
+        f"{MODELS} models, {max(len(r) for r in results.values())} runs each with {TASKS} tasks "
+        f"of Zipf {ZIPF}, {LOAD:g} s a load, {USE:g} s a use; workers of one thread. `burst`: one "
+        f"`map`; `window`: {IN_FLIGHT} tasks a worker under way. Means, and in brackets the range.",
+        _piped([head, *(_row(results, s) for s in _scenarios(results))]),
+        "## Targets",
+        "\n".join(f"- {line}" for line in judged(results)),
+        "## Where",
+        "\n".join(f"- {name}: {text}" for name, text in _facts()),
+    ]
+    return "\n\n".join(parts)
+
+
+def _scenarios(results: Results) -> list[Scenario]:
+    return [*dict.fromkeys(scenario for scenario, _ in results)]
+
+
+def _row(results: Results, scenario: Scenario) -> list[str]:
+    cells = [str(scenario)]
+    for figure, unit in ((lambda o: o.loads, ""), (lambda o: o.makespan, " s")):
+        for name in CONTENDERS:
+            numbers = [figure(outcome) for outcome in results[scenario, name]]
+            least, most = f"{min(numbers):.3g}", f"{max(numbers):.3g}"
+            cells.append(f"{mean(numbers):.3g}{unit} ({least} to {most})")
+        cells.append(f"**{_ratio(results, scenario, figure):.2f}**")
+    return cells
+
+
+def _ratio(results: Results, scenario: Scenario, figure: Callable[[Outcome], float]) -> float:
+    """Return the ratio of the means over all seeds."""
+    dask, ours = (mean(map(figure, results[scenario, name])) for name in CONTENDERS)
+    return ours / dask
+
+
+def judged(results: Results) -> list[str]:
+    """Say of each target whether it is reached: of the cluster they were set for."""
+    lines = []
+    for scenario in _scenarios(results):
+        if (scenario.workers, scenario.keeps) == (3, 2):
+            for target, what, figure in (
+                (TARGETS[0], "loads", lambda o: o.loads),
+                (TARGETS[1], "makespan", lambda o: o.makespan),
+            ):
+                ratio = _ratio(results, scenario, figure)
+                word = "reached" if ratio <= target else "missed"
+                lines.append(f"{scenario}: {what} {ratio:.2f} of Dask's, {target} wanted: {word}")
+    return lines
+
+
+def _facts() -> list[tuple[str, str]]:
+    facts = [fact for fact in machine.described() if fact[0] not in ("Libraries", "Not installed")]
+    return [*facts, ("Libraries", f"distributed {version('distributed')}")]
+
+
+def _piped(table: list[list[str]]) -> str:
+    rule = ["|:--|" + "--:|" * (len(table[0]) - 1)]
+    head, *body = ["| " + " | ".join(row) + " |" for row in table]
+    return "\n".join([head, *rule, *body])
+
+
+def draw(results: Results, path: Path) -> None:
+    """Draw loads and makespan as bars, both contenders beside each other."""
+    from matplotlib.figure import Figure
+
+    scenarios = _scenarios(results)
+    figure = Figure(figsize=(11, 3.6), dpi=110, layout="constrained")
+    panels = figure.subplots(1, 2)
+    rows = ("Loads", lambda o: o.loads), ("Seconds until all is done", lambda o: o.makespan)
+    colours = dict(zip(CONTENDERS, ("#94a3b8", "#c2410c"), strict=True))
+    for panel, (title, value) in zip(panels, rows, strict=True):
+        for place, name in enumerate(CONTENDERS):
+            numbers = [mean(map(value, results[s, name])) for s in scenarios]
+            at = [number + place * 0.4 for number in range(len(scenarios))]
+            bars = panel.barh(at, numbers, height=0.38, color=colours[name], label=name)
+            panel.bar_label(bars, [f" {number:.3g}" for number in numbers], fontsize=8)
+        panel.set_yticks([number + 0.2 for number in range(len(scenarios))], map(str, scenarios))
+        panel.invert_yaxis()
+        panel.set_title(title, loc="left", fontsize=10)
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.margins(x=0.12)
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Warm on Dask: tasks run where what they want is warm, and lease it while they run.
+
+::
+
+    import warmcache.dask as wd
+
+    wd.install(client)
+    future = wd.submit(client, answer, "a", question, warm=partial(load, "a"))
+    futures = wd.map(client, answer, names, questions, warm=[partial(load, n) for n in names])
+
+``load`` is a loader, and ``answer`` a function that calls it. It takes the extra
+``warmcache[dask]``, on the scheduler and on workers too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import dask  # pyright: ignore[reportMissingImports]
+from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
+from dask.utils import funcname  # pyright: ignore[reportMissingImports]
+from distributed import Client, Future  # pyright: ignore[reportMissingImports]
+
+from ._dask_scheduler import MARK, WarmScheduler
+from ._dask_worker import WarmWorker, hold, hold_async
+from ._wanted import Wanted
+
+__all__ = ["install", "map", "submit"]
+
+
+def install(client: Client) -> Any:
+    """Have the cluster of ``client`` route marked tasks, and close caches as workers end.
+
+    It registers a plugin with the scheduler and one with all workers, present and future.
+    Doing so again changes nothing. With an asynchronous client, await what it returns.
+    """
+    registered = [client.register_plugin(plugin) for plugin in (WarmWorker(), WarmScheduler())]
+    return asyncio.gather(*registered) if client.asynchronous else None
+
+
+def submit(
+    client: Client, function: Callable[..., Any], /, *args: Any, warm: Any, **kwargs: Any
+) -> Future:
+    """Submit a task, as ``client.submit`` does, that runs where ``warm`` is warm.
+
+    The task leases it for as long as it runs, and loads it first if need be, so that
+    ``function`` finds it warm and nobody tears it down meanwhile.
+
+    Args:
+        client: the client of a cluster; unless :func:`install` was called, Dask alone
+            decides where the task runs.
+        function: what to call; an ``async`` one if the loader is.
+        args: for ``function``.
+        warm: a call of a loader, as ``functools.partial(load, "a")``, or a loader that needs
+            no arguments.
+        kwargs: for ``client.submit`` (``key``, ``pure``, ``retries``, ...), or else for
+            ``function``. With ``workers`` or ``resources``, Dask alone decides.
+
+    Raises:
+        TypeError: ``warm`` is not that, or one of loader and function is ``async``.
+    """
+    wanted = Wanted.of(warm)
+    body = _body(function, [wanted])
+    if kwargs.get("key") is None:
+        kwargs["key"] = _keys(client.submit, function, [wanted], [args], kwargs)[0]
+    with dask.annotate(**{MARK: wanted.name}):
+        return client.submit(body, wanted, function, *args, **kwargs)
+
+
+def map(
+    client: Client, function: Callable[..., Any], /, *iterables: Any, warm: Any, **kwargs: Any
+) -> list[Future]:
+    """Submit many tasks, as ``client.map`` does, that each run where its ``warm`` is warm.
+
+    Args:
+        client: as of :func:`submit`.
+        function: what to call with an element of each of ``iterables``.
+        iterables: as many as ``function`` takes; the shortest ends it.
+        warm: as of :func:`submit`, for all tasks; or several of them, one for each task.
+        kwargs: for ``client.map``, or else for ``function``.
+
+    Raises:
+        TypeError: as :func:`submit`.
+        ValueError: there are not as many of ``warm``, or of ``key``, as tasks.
+    """
+    calls = [*zip(*iterables, strict=False)]
+    wanted = _each(warm, len(calls))
+    body = _body(function, wanted)
+    if not isinstance(kwargs.get("key"), list):
+        kwargs["key"] = _keys(client.map, function, wanted, calls, kwargs)
+    if len(kwargs["key"]) != len(calls):
+        raise ValueError(f"there are {len(kwargs['key'])} keys for {len(calls)} tasks")
+    names = {key: each.name for key, each in zip(kwargs["key"], wanted, strict=True)}
+    if not calls:
+        return []
+    with dask.annotate(**{MARK: names.get}):
+        columns = [[*column] for column in zip(*calls, strict=True)]
+        return client.map(body, wanted, [function] * len(calls), *columns, **kwargs)  # type: ignore[no-any-return]
+
+
+def _each(warm: Any, count: int) -> list[Wanted]:
+    """Return what each of ``count`` tasks wants; what many want, once."""
+    if callable(warm) or not isinstance(warm, Iterable):
+        return [Wanted.of(warm)] * count
+    each = [*warm]
+    if len(each) != count:
+        raise ValueError(f"warm= has {len(each)} elements for {count} tasks")
+    known: dict[int, Wanted] = {}
+    return [known.get(id(one)) or known.setdefault(id(one), Wanted.of(one)) for one in each]
+
+
+def _body(function: Callable[..., Any], wanted: Iterable[Wanted]) -> Callable[..., Any]:
+    is_async = inspect.iscoroutinefunction(function)
+    for each in wanted:
+        if each.is_async != is_async:
+            raise TypeError(
+                f"{each.name} is of {'an' if each.is_async else 'no'} async loader, and "
+                f"{funcname(function)}() is {'an' if is_async else 'no'} async function; "
+                f"a task can lease it only if both are, or none"
+            )
+    return hold_async if is_async else hold
+
+
+def _keys(
+    method: Callable[..., Any],
+    function: Callable[..., Any],
+    wanted: list[Wanted],
+    calls: list[Any],
+    kwargs: dict[str, Any],
+) -> list[str]:
+    """Return keys for tasks as Dask makes them: of one meaning if pure, or else all unique."""
+    options = inspect.signature(method).parameters
+    prefix = kwargs.get("key") or funcname(function)
+    if not kwargs.get("pure", options["pure"].default):
+        return [f"{prefix}-{uuid.uuid4()}" for _ in calls]
+    own = {name: value for name, value in kwargs.items() if name not in options}
+    token = tokenize(function, own)
+    return [
+        f"{prefix}-{tokenize(token, each.loader, each.args, each.kwargs, *call)}"
+        for each, call in zip(wanted, calls, strict=True)
+    ]

@@ -1,0 +1,155 @@
+"""Warm on a real Dask cluster: worker processes under their nannies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dask_models as models
+import pytest
+from dask_models import CAP, load, load_single
+from distributed import Client, Event, LocalCluster, wait
+
+import warmcache.dask as wd
+
+pytestmark = pytest.mark.engines
+
+
+def cluster(**options: Any) -> LocalCluster:
+    return LocalCluster(
+        **{"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", **options}
+    )
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    # A new one each, for Dask 2026.8 may fail to bring workers back in `client.restart()`.
+    with cluster() as two_workers, Client(two_workers) as client:
+        wd.install(client)
+        yield client
+
+
+def until(claim: Callable[[], object]) -> None:
+    end = time.monotonic() + CAP
+    while not claim():
+        assert time.monotonic() < end, "it never came true"
+
+
+def at(client: Client, name: str, **options: Any) -> str:
+    """Return where a task ran that wanted ``name``."""
+    future = wd.submit(client, models.where, name, warm=partial(load, name), pure=False, **options)
+    return str(future.result(CAP))
+
+
+def test_a_task_goes_where_its_model_is_warm(client: Client) -> None:
+    homes = {name: at(client, name) for name in "ab"}
+    assert 2 == len({*homes.values()})
+    assert [homes[name] for name in "abbaabba"] == [at(client, name) for name in "abbaabba"]
+    assert [["a"], ["b"]] == sorted(client.run(models.loaded).values())
+
+
+def test_a_burst_is_grouped_by_key_where_slots_are_fewer_than_models() -> None:
+    with cluster(n_workers=1) as alone, Client(alone) as client:
+        wd.install(client)
+        names = [*"abcd"] * 6
+        futures = wd.map(
+            client, models.single, names, range(24), warm=[partial(load_single, n) for n in names]
+        )
+        assert names == client.gather(futures)
+        assert [4] == [len(loads) for loads in client.run(models.loaded).values()]
+
+
+def test_a_hot_model_is_loaded_again_where_many_wait_for_it(client: Client) -> None:
+    one, other = uuid4().hex, uuid4().hex
+    first = wd.submit(client, models.meet, "a", one, other, warm=partial(load, "a"))
+    assert Event(one, client=client).wait(CAP)
+    rest = wd.map(client, models.meet, ["a"] * 12, [other] * 12, [one] * 12,
+                  warm=partial(load, "a"), pure=False)  # fmt: skip
+    addresses = {first.result(CAP), *client.gather(rest)}
+    assert 2 == len(addresses)
+
+
+def test_an_eviction_that_a_worker_reports_changes_where_tasks_go(client: Client) -> None:
+    home = at(client, "a")
+    [other] = client.scheduler_info()["workers"].keys() - {home}
+    at(client, "b", workers=[home])
+    assert home == at(client, "a")
+    assert 1 == client.submit(models.evict, "a", workers=[home], pure=False).result(CAP)
+    assert other == at(client, "a")
+
+
+def test_tasks_of_a_worker_that_is_killed_run_elsewhere(client: Client) -> None:
+    begun, go = uuid4().hex, uuid4().hex
+    hit = wd.submit(client, models.begin_and_wait, "a", begun, go, warm=partial(load, "a"))
+    assert Event(begun, client=client).wait(CAP)
+    [victim] = [address for address, tasks in client.processing().items() if tasks]
+    pid = client.run(os.getpid, workers=[victim])[victim]
+    names = [*"aabbcc"]
+    rest = wd.map(client, models.where, names, range(6), warm=models.marks(names))
+    os.kill(pid, signal.SIGKILL)
+    Event(go, client=client).set()
+    address, other_pid = hit.result(CAP)
+    assert (pid, victim) != (other_pid, address) and pid != other_pid
+    assert 6 == len([future.result(CAP) for future in rest])
+
+
+def test_a_model_is_not_torn_down_under_a_task_that_wants_it() -> None:
+    begun, go = "begun", "go"
+    with cluster(n_workers=1, threads_per_worker=2) as alone, Client(alone) as client:
+        wd.install(client)
+        one = wd.submit(client, models.wait_holding, "a", begun, go, warm=partial(load_single, "a"))
+        assert Event(begun, client=client).wait(CAP)
+        other = wd.submit(client, models.single, "b", warm=partial(load_single, "b"))
+        until(lambda: [1] == [*client.run(models.waits).values()])
+        Event(go, client=client).set()
+        assert one.result(CAP)
+        assert "b" == other.result(CAP)
+
+
+def test_what_is_warm_is_torn_down_as_the_cluster_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "journal"
+    monkeypatch.setenv("WARM_JOURNAL", str(journal))
+    with cluster() as both, Client(both) as client:
+        wd.install(client)
+        assert 2 == len({at(client, "a"), at(client, "b")})
+        client.submit(load, "c", pure=False).result(CAP)  # which no plugin knows of
+    lines = [line.split() for line in sorted(journal.read_text().splitlines())]
+    assert ["a", "b", "c"] == [line[0] for line in lines]
+    # Not by the end of the process, of which a slow one may see little.
+    assert not any("MainThread" in line[1] for line in lines)
+
+
+def test_a_scheduler_loads_nothing(client: Client) -> None:
+    before = len(models.loads)
+    at(client, "a"), at(client, "b")
+    wait(wd.map(client, models.where, [*"abc"], warm=models.marks([*"abc"])), timeout=CAP)
+    assert before == len(models.loads)  # whose scheduler is in this process
+
+
+def test_installing_twice_is_installing_once(client: Client) -> None:
+    scheduler: Any = client.cluster.scheduler
+    plugin = scheduler.plugins["warmcache"]
+    home = at(client, "a")
+    wd.install(client)
+    assert plugin is scheduler.plugins["warmcache"]
+    assert home == at(client, "a")
+    assert [[], ["a"]] == sorted(client.run(models.loaded).values())
+
+
+def test_what_is_warm_is_a_metric_of_workers(client: Client) -> None:
+    home = at(client, "a")
+
+    def metrics() -> dict[str, Any]:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        return {address: worker["metrics"].get("warmcache") for address, worker in workers.items()}
+
+    until(lambda: (metrics()[home] or {}).get("warm"))
+    assert ["dask_models.load('a')"] == [*metrics()[home]["warm"]]
