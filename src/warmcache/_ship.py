@@ -9,7 +9,9 @@ is made of. What goes along is a *ticket*: the loader's name, the digest of what
 
 Unpickling makes nothing and changes nothing: the loader is looked up, or made, when its
 copy is first used. One name has one cache in a process, a *slot*. Whoever of that name
-misses first takes the slot over, and what its predecessor has warm is torn down.
+misses first takes the slot over, and what its predecessor has warm is torn down. A loader
+that is defined here, because this process runs the same script or was forked, joins them
+once another process asks for it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from ._cache import Cache
 from ._caller import AsyncCaller, Caller
@@ -38,12 +41,14 @@ _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 _guard = threading.RLock()  # of all below, and of the slots
 _here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
 _slots: dict[tuple[str, str], Slot] = {}
+_process = uuid4().hex  # what tells this process from all others
 
 
 @in_child
-def _replace_guard() -> None:
-    global _guard
+def _begin_anew() -> None:
+    global _guard, _process
     _guard = threading.RLock()
+    _process = uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,15 @@ class Parts:
 class Ticket:
     """What finds a loader in any process, or else makes it there.
 
-    A ticket with a digest is one that arrived, or of a loader made for one; that of a
-    loader defined here has its digest taken whenever it travels, since globals change.
+    A ticket with a digest and an origin is one that arrived, or of a loader made for one;
+    that of a loader defined here has its digest taken whenever it travels, since globals
+    change, and this process for its origin.
     """
 
-    __slots__ = ("__weakref__", "_copies", "_digest", "_packed", "_parts", "_thing", "hit", "name")
+    __slots__ = (
+        *("__weakref__", "_copies", "_digest", "_origin", "_packed", "_parts", "_thing"),
+        *("hit", "name"),
+    )
 
     def __init__(
         self,
@@ -71,9 +80,11 @@ class Ticket:
         digest: str | None = None,
         parts: Parts | None = None,
         packed: bytes | None = None,
+        origin: str | None = None,
     ) -> None:
         self.name = name
         self._digest = digest
+        self._origin = origin
         self._parts = parts
         self._packed = packed
         self._thing: Callable[[], Any] = _nothing
@@ -102,6 +113,10 @@ class Ticket:
         """Return the digest of what the loader means."""
         return self._digest or digest(self._parts)
 
+    def origin(self) -> str:
+        """Return which process the loader was defined in."""
+        return self._origin or _process
+
     def token(self) -> tuple[str, ...]:
         """Return what stands for the loader in Dask's keys."""
         return "warmcache", *self.name, self.digest()
@@ -110,7 +125,7 @@ class Ticket:
         """Return the loader of this process, which is made if there is none."""
         thing = self._thing()
         if thing is None:
-            thing = _found(self) or _made(self)
+            thing = _found_or_made(self)
             self._thing = functools.partial(_same, thing)
             self.hit = thing
             for copy in self._copies:
@@ -145,8 +160,8 @@ class Ticket:
         # With the parts as state, so that the pickler shares its memo with them, and a
         # loader may reach itself.
         if self._parts is None:
-            return Ticket, (self.name, self._digest, None, self._packed)
-        return Ticket, (self.name, self.digest()), self._parts
+            return Ticket, (self.name, self._digest, None, self._packed, self._origin)
+        return Ticket, (self.name, self.digest(), None, None, self.origin()), self._parts
 
     def __setstate__(self, parts: Parts) -> None:
         self._parts = parts
@@ -194,12 +209,24 @@ class Slot:
         if self.cache is None or self.recipe != recipe or self.cache._store.closed:
             self.cache, self.recipe = parts.recipe.cache(), recipe
         thing = parts.make(parts.target, parts.options, Home(self.cache, parts.recipe))
+        own = ticket_of(thing)
+        own._digest, own._origin = ticket.digest(), ticket.origin()
+        self._take_in(thing)
+        return thing
+
+    def join(self, thing: Any) -> None:
+        """Have a loader that is defined here take turns with those that come."""
+        if loader_of(thing).slot is None:
+            if self.cache is None:
+                self.cache = loader_of(thing).cache
+                self.recipe = digest(ticket_of(thing).parts.recipe)
+            self._take_in(thing)
+
+    def _take_in(self, thing: Any) -> None:
         loader = loader_of(thing)
-        ticket_of(thing)._digest = ticket.digest()
         loader.slot, loader.face = self, thing
         if self.holder is None:
             self.hold(loader)
-        return thing
 
     def hold(self, loader: Loader) -> Loader | None:
         """Give the slot to ``loader``; return whose it was, if it was another's."""
@@ -221,10 +248,17 @@ def _found(ticket: Ticket) -> Any:
     return None
 
 
-def _made(ticket: Ticket) -> Any:
+def _found_or_made(ticket: Ticket) -> Any:
+    thing = _found(ticket)
+    if thing is not None and ticket.origin() == _process:
+        return thing  # back where it was defined, it is left alone
     with _guard:
         slot = _slots.setdefault(ticket.name, Slot())
-        return _found(ticket) or slot.make(ticket)
+        thing = thing or _found(ticket)
+        if thing is None:
+            return slot.make(ticket)
+        slot.join(thing)
+        return thing
 
 
 # -- the face of a warm function -----------------------------------------------------
@@ -267,7 +301,8 @@ class Face(dict[str, Any]):
 
     def __reduce__(self) -> Any:
         ticket = self.ticket
-        return _face_of, (self._function(), ticket.name, ticket.digest(), ticket.packed())
+        named = ticket.name, ticket.digest(), ticket.packed(), ticket.origin()
+        return _face_of, (self._function(), *named)
 
 
 class Adoption:
@@ -287,8 +322,10 @@ def _adopted(copy: types.FunctionType, ticket: Ticket) -> None:
     ticket.adopt(copy)
 
 
-def _face_of(copy: types.FunctionType, name: tuple[str, str], digest: str, data: bytes) -> Any:
-    Ticket(name, digest, None, data).adopt(copy)
+def _face_of(
+    copy: types.FunctionType, name: tuple[str, str], digest: str, data: bytes, origin: str
+) -> Any:
+    Ticket(name, digest, None, data, origin).adopt(copy)
     return copy.__dict__
 
 
