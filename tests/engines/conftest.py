@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("distributed") else ["test_dask.py", "test_dask_scheduling.py"]
+collect_ignore_glob = [] if find_spec("distributed") else ["test_*.py"]
