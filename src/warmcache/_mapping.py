@@ -397,6 +397,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         def let_go(entry: Entry) -> None:
             if not run(_room.end(store, entry, patience), store):
                 raise Overdue("another thread is still tearing it down")
+            settle(store, at_once=True)  # nobody waits for the memory any more
 
         return [
             Last(entry.loaded, bool(entry.holds), entry.key, partial(let_go, entry))

@@ -173,7 +173,7 @@ _COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 def packed(thing: Any) -> bytes:
     """Return ``thing`` as cloudpickle takes it: functions and their globals by value."""
     try:
-        import cloudpickle
+        import cloudpickle  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             "to ship a function by value takes cloudpickle: pip install cloudpickle; "
