@@ -203,7 +203,9 @@ def started(place: Place, program: str) -> Iterator[str]:
     ) as process:
         assert process.stdin and process.stdout
         try:
-            yield process.stdout.readline().strip()
+            address = process.stdout.readline().strip()
+            assert address, "it did not start"
+            yield address
             process.stdin.write("\n")
             process.stdin.close()
             process.wait(CAP)
@@ -274,6 +276,10 @@ def test_a_task_loads_once_and_once_more_after_an_edit(
 ) -> None:
     seen = ran(engine, kind)[way, "task"]
     assert seen.once_each, seen
+
+
+def test_ray_takes_functions_alone_and_no_task(ran: Ran) -> None:
+    assert ran("Ray", "script")["global", "task"].error.startswith("TypeError: The @ray.remote")
 
 
 def means_of(seen: Seen) -> str:
