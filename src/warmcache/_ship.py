@@ -20,13 +20,14 @@ import functools
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from ._cache import Cache
-from ._caller import AsyncCaller, Caller
+from ._caller import Caller
+from ._copies import COROUTINE, LaterAsyncCaller, LaterCache, LaterCaller, calling
 from ._digest import digest
 from ._fork import in_child
 from ._home import Home, Recipe
@@ -142,8 +143,8 @@ class Ticket:
         if isinstance(copy.__dict__, Face):
             return  # it is no copy
         copy.__globals__["_warm_ticket"] = self
-        is_async = bool(copy.__code__.co_flags & _COROUTINE)
-        code = _calling(copy.__code__.co_freevars, is_async)
+        is_async = bool(copy.__code__.co_flags & COROUTINE)
+        code = calling(copy.__code__.co_freevars, is_async)
         copy.__code__ = code.replace(co_name=copy.__name__, co_qualname=copy.__qualname__)
         face = Face(copy, self)
         caller = LaterAsyncCaller(self, copy) if is_async else LaterCaller(self, copy)
@@ -165,9 +166,6 @@ class Ticket:
 
     def __setstate__(self, parts: Parts) -> None:
         self._parts = parts
-
-
-_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 
 
 def packed(thing: Any) -> bytes:
@@ -327,70 +325,6 @@ def _face_of(
 ) -> Any:
     Ticket(name, digest, None, data, origin).adopt(copy)
     return copy.__dict__
-
-
-_CALLING = """\
-def outer():
-    {free}None
-
-    {define} hit(*args, **kwargs):
-        if 0: {names}  # as many free variables as the code has that it replaces
-        return {wait}_warm_ticket.hit(*args, **kwargs)
-"""
-
-
-@functools.cache
-def _calling(free: tuple[str, ...], is_async: bool) -> types.CodeType:
-    """Return code that has so many free variables, and calls the loader."""
-    source = _CALLING.format(
-        free="".join(f"{name} = " for name in free),
-        names=", ".join(free) or "pass",
-        define="async def" if is_async else "def",
-        wait="await " if is_async else "",
-    )
-    outer = next(c for c in compile(source, "<warm>", "exec").co_consts if hasattr(c, "co_code"))
-    return next(c for c in outer.co_consts if hasattr(c, "co_code"))  # type: ignore[no-any-return]
-
-
-class LaterCaller(Caller):
-    """What a copy offers besides being called: that of its loader, once it is wanted."""
-
-    def __init__(self, ticket: Ticket, function: types.FunctionType) -> None:
-        self._ticket = ticket
-        self.function = weakref.ref(function)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_loader", "_site"):
-            return getattr(self._ticket.live().lease.__self__, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-class LaterAsyncCaller(LaterCaller, AsyncCaller):
-    """The same of an asynchronous loader."""
-
-
-class LaterCache:
-    """The cache of a loader that has not been looked up yet."""
-
-    def __init__(self, ticket: Ticket) -> None:
-        self._ticket = ticket
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._ticket.live().cache, name)
-
-    def __len__(self) -> int:
-        return len(self._ticket.live().cache)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._ticket.live().cache)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._ticket.live().cache
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._ticket.live().cache[key]
 
 
 class ArrivedMethod:
