@@ -148,6 +148,35 @@ def test_where_there_is_another_of_that_name_both_are_left_alone() -> None:
     assert "aa" == value.name and own.contains("a")
 
 
+@pytest.mark.parametrize("dumps", [cloudpickle.dumps, dill.dumps])
+def test_one_that_is_defined_there_takes_turns_with_those_that_come(
+    monkeypatch: pytest.MonkeyPatch, dumps: Any
+) -> None:
+    payload = sent(CELL, dumps=dumps)
+    edited = sent(changed("FACTOR = 1", "FACTOR = 2"), dumps=dumps)
+    monkeypatch.setattr(_ship, "_process", "another")  # which runs the same script
+    own = cell(CELL)["load"]
+    for _ in range(2):
+        assert pickle.loads(payload)("a") is own("a")
+        twin = pickle.loads(edited)
+        assert "aa" == twin("a").name
+        assert own.cache is twin.cache
+    first, second = [("load", "a"), ("close", "a")], [("load", "a"), ("close", "aa")]
+    assert [*first, *second] * 2 == [*journal, ("close", "aa")]
+
+
+def test_one_that_was_sent_on_is_left_alone_where_it_was_defined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = cell(CELL)["load"]
+    payload, at_home = cloudpickle.dumps(own), _ship._process
+    monkeypatch.setattr(_ship, "_process", "another")
+    sent_on = cloudpickle.dumps(cloudpickle.loads(payload))
+    monkeypatch.setattr(_ship, "_process", at_home)
+    assert cloudpickle.loads(sent_on)("a") is own("a")
+    assert {} == _ship._slots
+
+
 def test_it_travels_on_as_it_came() -> None:
     load = cloudpickle.loads(sent(CELL))
     unused = cloudpickle.dumps(load)
