@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import by_value
-import numpy as np
 import cloudpickle
+import numpy as np
 import pytest
 from by_value import cell
 

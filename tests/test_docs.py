@@ -18,6 +18,9 @@ import warmcache
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+ENGINES = {  # whose examples take more than the tests do
+    f"docs/howto/{name}.md" for name in ("dask", "executors", "globus-compute", "parsl", "ray")
+}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -41,7 +44,11 @@ def _close_caches(namespace: dict[str, Any]) -> None:
             cache.close()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=[pytest.mark.engines] * (_name(p) in ENGINES)) for p in PAGES],
+    ids=_name,
+)
 def test_the_examples_on_the_page_do_what_it_says(page: Path, policies_as_before: None) -> None:
     pytest.importorskip("sybil")
     from sybil.document import Document

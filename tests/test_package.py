@@ -27,7 +27,10 @@ LAYERS: list[str] = next(
     if contract.get("containers") == ["warmcache"]
 )
 # These may import what an extra brings.
-WITH_EXTRAS = {"_dask_scheduler.py", "_dask_worker.py", "dask.py", "demo"}
+WITH_EXTRAS = {
+    *("_dask_scheduler.py", "_dask_worker.py", "dask.py", "parsl.py", "ray.py"),
+    "demo",
+}
 
 
 # -- what it exports -------------------------------------------------------------------

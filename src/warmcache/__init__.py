@@ -54,8 +54,9 @@ A map of the package, from the top down; imports point downwards only:
 beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stats``, ``_sizes``,
 ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
 ``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and ``_survey``; for many
-workers ``routing`` (over ``_fleet``) and ``dask`` (over ``_dask_scheduler``,
-``_dask_worker`` and ``_wanted``); and on top ``cli`` and ``demo``.
+workers ``routing`` (over ``_fleet``), ``dask`` (over ``_dask_scheduler`` and ``_dask_worker``),
+``executors``, ``parsl`` and ``ray`` (over ``_routed`` and ``_serve``), all over ``_wanted``; and on
+top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class _Reported:
     """What a worker has said."""
 
     warm: set[str] = field(default_factory=set)
-    number: int = 0
+    at: float = 0.0  # by the worker's clock
     loads: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -96,9 +97,17 @@ class WarmScheduler(SchedulerPlugin):
 
     def _add(self, worker: str, reported: _Reported) -> None:
         self._reported[worker] = reported
-        slots = self._scheduler.workers[worker].nthreads
-        self._backlog.add(worker, max(1, slots), reported.warm)
+        self._backlog.add(worker, self._slots(worker), reported.warm)
         self._route_soon()
+
+    def _slots(self, worker: str) -> int:
+        """Return how many tasks a worker is handed: as many as Dask hands it of its own.
+
+        By default that is one more than it has threads, so that none waits for a message.
+        """
+        threads: int = self._scheduler.workers[worker].nthreads
+        saturation: float = self._scheduler.WORKER_SATURATION
+        return max(1, threads + 1 if math.isinf(saturation) else math.ceil(threads * saturation))
 
     def _remove(self, worker: str) -> None:
         """Forget a worker that has gone; its tasks have come back already, one by one."""
@@ -118,8 +127,8 @@ class WarmScheduler(SchedulerPlugin):
                 self._backlog.done(self._placed[key])
         for name, seconds in msg.get("loads", ()):
             reported.loads[name].append(seconds)
-        if msg.get("number", 0) > reported.number:
-            reported.number, reported.warm = msg["number"], {*msg["warm"]}
+        if msg.get("at", 0.0) > reported.at:
+            reported.at, reported.warm = msg["at"], {*msg["warm"]}
             self._backlog.report(msg["worker"], reported.warm)
         self._route_soon()
 

@@ -52,7 +52,7 @@ class WarmWorker(WorkerPlugin):
 
     A report is an event of the topic ``warmcache``, sent when something has changed: after a
     load, when a task has ended, and with each heartbeat. It says all that is warm, so one more
-    or less does no harm; ``number`` tells which of two is later. ``leased`` runs in the threads
+    or less does no harm; ``at`` tells which of two is later. ``leased`` runs in the threads
     of tasks, all else in the event loop's.
     """
 
@@ -64,7 +64,6 @@ class WarmWorker(WorkerPlugin):
         self._lock = threading.Lock()  # of all below; only `contains` is called under it
         self._wanted: dict[str, Wanted] = {}
         self._said: set[str] = set()
-        self._number = 0
         worker.metrics[NAME] = self._metric
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
@@ -90,8 +89,7 @@ class WarmWorker(WorkerPlugin):
                 del self._wanted[name]
             if loads or self._said != self._wanted.keys():
                 self._said = set(self._wanted)
-                self._number += 1
-                report = dict(warm=[*self._said], loads=loads or [], number=self._number)
+                report = dict(warm=[*self._said], loads=loads or [], at=time.monotonic())
                 self._worker.log_event(NAME, report)
 
     async def teardown(self, worker: Any) -> None:

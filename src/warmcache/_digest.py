@@ -73,7 +73,9 @@ def importable(thing: Any) -> bool:
 
 def _goes_by_value(module: str) -> bool:
     for pickler in ("cloudpickle", "ray.cloudpickle"):
-        registered = getattr(sys.modules.get(pickler), "list_registry_pickle_by_value", set)()
+        registered: set[str] = getattr(
+            sys.modules.get(pickler), "list_registry_pickle_by_value", set
+        )()
         if any(f"{module}.".startswith(f"{name}.") for name in registered):
             return True
     return False

@@ -9,6 +9,7 @@ from typing import Any
 
 from distributed import Event, Future, get_worker, worker_client
 
+import warmcache
 import warmcache.dask as wd
 from warmcache import warm
 
@@ -59,8 +60,8 @@ def waits() -> int:
     return load_single.cache.stats().waits
 
 
-def warm_here(name: str) -> bool:
-    return load.contains(name)
+def mind_sigterm() -> None:
+    warmcache.close_on_sigterm(patience=3)
 
 
 def where(name: str, *_: Any) -> str:

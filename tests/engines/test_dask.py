@@ -127,6 +127,24 @@ def test_what_is_warm_is_torn_down_as_the_cluster_closes(
     assert not any("MainThread" in line[1] for line in lines)
 
 
+def test_a_sigterm_tears_down_what_a_worker_has_warm_if_it_was_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "journal"
+    monkeypatch.setenv("WARM_JOURNAL", str(journal))
+    with cluster() as both, Client(both) as client:
+        wd.install(client)
+        told, other = at(client, "a"), at(client, "b")
+        client.run(models.mind_sigterm, workers=[told])
+        scheduler: Any = both.scheduler
+        for nanny in both.workers.values():
+            nanny.close_gracefully()  # it brings no worker back
+        for worker in [*scheduler.workers.values()]:
+            os.kill(worker.pid, signal.SIGTERM)
+        until(lambda: {told, other}.isdisjoint(scheduler.workers))
+        assert ["a"] == [line[0] for line in journal.read_text().splitlines()]
+
+
 def test_a_scheduler_loads_nothing(client: Client) -> None:
     before = len(models.loads)
     at(client, "a"), at(client, "b")
@@ -134,11 +152,16 @@ def test_a_scheduler_loads_nothing(client: Client) -> None:
     assert before == len(models.loads)  # whose scheduler is in this process
 
 
+def _its_plugin(dask_worker: Any) -> int:
+    return id(dask_worker.plugins["warmcache"])
+
+
 def test_installing_twice_is_installing_once(client: Client) -> None:
     scheduler: Any = client.cluster.scheduler
-    plugin = scheduler.plugins["warmcache"]
+    plugin, workers = scheduler.plugins["warmcache"], client.run(_its_plugin)
     home = at(client, "a")
     wd.install(client)
+    assert workers == client.run(_its_plugin)
     assert plugin is scheduler.plugins["warmcache"]
     assert home == at(client, "a")
     assert [[], ["a"]] == sorted(client.run(models.loaded).values())

@@ -25,7 +25,9 @@ from warmcache._dask_scheduler import _HELD, WarmScheduler
 from warmcache._wanted import Wanted
 
 pytestmark = pytest.mark.engines
-a_cluster = partial(gen_cluster, client=True, timeout=2 * CAP)
+SATURATION = "distributed.scheduler.worker-saturation"
+# A worker is handed no more than it has threads for, or little would ever wait.
+a_cluster = partial(gen_cluster, client=True, timeout=2 * CAP, config={SATURATION: 1.0})
 one_worker = a_cluster(nthreads=[("", 1)])
 two_workers = a_cluster(nthreads=[("", 1)] * 2)
 
@@ -102,6 +104,20 @@ async def test_a_task_waits_only_while_no_slot_is_free_and_is_then_bound_loosely
     await go.set()
     assert a.address == await second
     assert (None, False) == _restrictions(s, second)
+
+
+@pytest.mark.parametrize(
+    ("saturation", "slots"), [(1.0, (1, 4)), (1.1, (2, 5)), ("inf", (2, 5)), (0.1, (1, 1))]
+)
+def test_a_worker_is_handed_as_many_tasks_as_dask_hands_it(
+    saturation: Any, slots: tuple[int, ...]
+) -> None:
+    @a_cluster(nthreads=[("", 1), ("", 4)], config={SATURATION: saturation})
+    async def in_cluster(c: Any, s: Any, a: Any, b: Any) -> None:
+        plugin = await installed(c, s)
+        assert slots == tuple(plugin._backlog._workers[each.address].slots for each in (a, b))
+
+    in_cluster()
 
 
 def _restrictions(scheduler: Any, future: Any) -> tuple[Any, bool]:
@@ -256,8 +272,8 @@ async def test_of_two_reports_the_later_counts_however_they_arrive(
     c: Any, s: Any, a: Any, b: Any
 ) -> None:
     plugin = await installed(c, s)
-    for number, warm in (3, ["m"]), (2, ["m", "old"]):
-        s.log_event("warmcache", {"worker": a.address, "number": number, "warm": warm})
+    for at, warm in (3.0, ["m"]), (2.0, ["m", "old"]):
+        s.log_event("warmcache", {"worker": a.address, "at": at, "warm": warm})
     assert {"m"} == plugin._reported[a.address].warm
     assert {"m"} == {*plugin._backlog._models}
 
@@ -313,6 +329,10 @@ async def test_a_worker_that_loses_the_plugin_tears_nothing_down(c: Any, s: Any,
     assert [] == models.torn_down
     assert "warmcache" not in a.metrics
     assert a.address == await submit(c, models.where, "a")  # held, and not reported
+    load.evict("a")
+    await wd.install(c)
+    await submit(c, models.where, "b")
+    assert {"dask_models.load('b')"} == s.plugins["warmcache"]._reported[a.address].warm
 
 
 # -- when things go wrong ----------------------------------------------------------------
@@ -350,7 +370,9 @@ async def test_dask_takes_over_when_the_plugin_is_unregistered(c: Any, s: Any, a
     assert a.address == await waits == await depends
 
 
-@a_cluster(nthreads=[("", 1)], config={"distributed.scheduler.no-workers-timeout": "100s"})
+@a_cluster(
+    nthreads=[("", 1)], config={SATURATION: 1.0, "distributed.scheduler.no-workers-timeout": "100s"}
+)
 async def test_waiting_for_a_slot_is_not_waiting_for_a_worker(c: Any, s: Any, a: Any) -> None:
     plugin = await installed(c, s)
     _, go = await blocked(c)

@@ -1,0 +1,352 @@
+"""An executor over slots: it holds calls back until a slot is free, and routes them.
+
+A slot is an executor of one worker. Calls wait here, in a :class:`~warmcache.routing.Backlog`,
+not in the slots, so that each goes to a slot that has what it wants warm, or to one that is
+free while that is worth a load.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from itertools import repeat
+from typing import Any, TypeVar
+
+from ._serve import Report, hello, report_of, serve
+from ._wanted import Wanted
+from .routing import Backlog, Placement
+
+R = TypeVar("R")
+log = logging.getLogger("warmcache")
+
+
+class Call:
+    """One call that was submitted: what is to be done, and the future that waits for it."""
+
+    __slots__ = ("args", "function", "future", "kwargs", "running", "wanted")
+
+    def __init__(
+        self, wanted: Wanted | None, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.wanted = wanted
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.future: Future[Any] = Future()
+        self.running = False
+
+    @property
+    def key(self) -> Any:
+        """What it is routed by: the call itself if it wants nothing, for then any slot will do."""
+        return self if self.wanted is None else self.wanted.name
+
+    def begins(self) -> bool:
+        """Tell whether it is to be run: not if it was cancelled."""
+        self.running = self.running or self.future.set_running_or_notify_cancel()
+        return self.running
+
+
+class RoutedExecutor(Executor):
+    """An executor over executors of one worker each, that routes calls to what is warm.
+
+    For engines that give out such executors: one for each Globus Compute endpoint of one
+    worker, or MPI rank, for example. It takes them over: what is submitted to them beside it
+    is not routed, and :meth:`shutdown` shuts them down. A slot takes part once its worker has
+    answered a first call. One that breaks is left out from then on; the call that it was
+    running fails, all others go on elsewhere.
+
+    Args:
+        slots: executors of one worker each, whose processes do not share what they load.
+    """
+
+    def __init__(self, slots: Sequence[Executor]) -> None:
+        self._begin([*slots])
+
+    # Any thread may call any of this. The lock guards the backlog and what is counted; nothing
+    # else is called under it. Slots are asked, and futures resolved, without it: in the thread
+    # that submitted, or in the one in which a slot's future was.
+
+    def _begin(self, slots: list[Any]) -> None:
+        if not slots:
+            raise ValueError("it needs a slot at least")
+        self._slots = slots
+        self._changed = threading.Condition()
+        self._backlog: Backlog[int, Any] = Backlog()
+        self._calls: dict[Call, None] = {}  # neither done nor cancelled
+        self._hoped_for: set[int] = set()  # slots that take part, or will
+        self._closed = False
+        self._awaited = 0  # threads in shutdown(), of which the first closes
+        for number in range(len(slots)):
+            self._hoped_for.add(number)
+            self._join(number)
+
+    # -- calls ---------------------------------------------------------------------
+
+    def submit(
+        self, fn: Callable[..., R], /, *args: Any, warm: Any = None, **kwargs: Any
+    ) -> Future[R]:
+        """Have ``fn`` called in a slot, the one that has ``warm`` warm if that pays.
+
+        It is leased there as long as ``fn`` runs, and loaded first if need be: ``fn`` finds it
+        warm by calling the loader as always.
+
+        Args:
+            fn: what to call.
+            args: for ``fn``.
+            warm: a call of a loader, as ``functools.partial(load, "a")``, or a loader that
+                needs no arguments; None means that any slot will do.
+            kwargs: for ``fn``.
+
+        Raises:
+            TypeError: ``warm`` is neither, or of an ``async`` loader.
+            RuntimeError: it is shut down.
+        """
+        return self._enter(Call(None if warm is None else Wanted.of(warm), fn, args, kwargs))
+
+    def _enter(self, call: Call) -> Future[Any]:
+        """Have ``call`` wait for a slot."""
+        if call.wanted is not None and call.wanted.is_async:
+            raise TypeError(
+                f"{call.wanted.name} is of an async loader, which a call here cannot lease"
+            )
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if not self._hoped_for:
+                raise BrokenExecutor("no slot is left")
+            self._calls[call] = None
+            self._backlog.submit(call.key, call)
+        call.future.add_done_callback(partial(self._cancelled, call))
+        self._pump()
+        return call.future
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        warm: Any = None,
+    ) -> Iterator[R]:
+        """Return an iterator like ``map(fn, *iterables)``, whose calls run in the slots.
+
+        Args:
+            fn: what to call.
+            iterables: its arguments.
+            timeout: seconds after which ``__next__`` raises TimeoutError; None waits.
+            chunksize: is taken as 1, for each call goes where what it wants is.
+            warm: as of :meth:`submit`, for all calls; or several of them, one for each call.
+        """
+        if not iterables:
+            return iter(())
+        each = repeat(warm) if warm is None or callable(warm) else warm
+        return Executor.map(_Marking(self.submit), fn, each, *iterables, timeout=timeout)
+
+    def _cancelled(self, call: Call, future: Future[Any]) -> None:
+        if future.cancelled():
+            with self._changed:
+                self._backlog.withdraw(call.key, call)
+            self._done(call)
+
+    def _done(self, call: Call) -> None:
+        with self._changed:
+            self._calls.pop(call, None)
+            last = self._closed and not self._calls and not self._awaited
+            self._changed.notify_all()
+        if last:
+            self._close(wait=False)
+
+    # -- routing -------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Start whatever can start."""
+        while True:
+            with self._changed:
+                placement = self._backlog.take()
+            if placement is None:
+                return
+            self._start(placement)
+
+    def _start(self, placement: Placement[int, Any]) -> None:
+        call: Call = placement.request
+        if not call.begins():
+            with self._changed:
+                self._backlog.done(placement, warm=not placement.cold)
+            return
+        try:
+            future = self._send(placement.worker, call)
+        except BrokenExecutor as error:  # it has not begun
+            self._lost(placement.worker, error, again=placement)
+        except BaseException as error:
+            with self._changed:
+                self._backlog.done(placement, warm=not placement.cold)
+            self._settle(call, None, error)
+        else:
+            future.add_done_callback(partial(self._answered, placement))
+
+    def _answered(self, placement: Placement[int, Any], future: Future[Any]) -> None:
+        call: Call = placement.request
+        error = _error(future)
+        answer = None if error is not None else future.result()
+        report = self._report_of(error) if answer is None else answer.report
+        if report is None and self._has_ended(placement.worker, error):
+            self._lost(placement.worker, error)
+        else:
+            self._learn(placement, report)
+        try:
+            self._pump()  # first, for whoever waits for the future may take long
+        finally:
+            self._settle(call, None if answer is None else answer.value, error)
+
+    def _learn(self, placement: Placement[int, Any], report: Report | None) -> None:
+        with self._changed:
+            if report is None:  # it was lost: the next one says all
+                self._backlog.done(placement, warm=placement.request.wanted is not None)
+            else:
+                timed = placement.request.wanted is not None
+                self._backlog.done(
+                    placement,
+                    seconds=report.seconds if timed else None,
+                    loading=report.loading,
+                    warm=placement.key in report.warm,
+                )
+                self._backlog.report(placement.worker, report.warm)
+
+    def _settle(self, call: Call, value: Any, error: BaseException | None) -> None:
+        try:
+            if error is None:
+                call.future.set_result(value)
+            else:
+                call.future.set_exception(error)
+        finally:
+            self._done(call)
+
+    # -- slots ---------------------------------------------------------------------
+
+    def _join(self, slot: int) -> None:
+        """Have ``slot`` take part once it answers."""
+        self._ask(slot, self._slots[slot].submit, hello)
+
+    def _ask(self, slot: int, ask: Callable[..., Future[Any]], *args: Any) -> None:
+        try:
+            future = ask(*args)
+        except Exception as error:
+            self._left_out(slot, error)
+        else:
+            future.add_done_callback(partial(self._joined, slot))
+
+    def _joined(self, slot: int, future: Future[Any]) -> None:
+        error = _error(future)
+        if error is not None:
+            self._left_out(slot, error)
+            return
+        with self._changed:
+            self._backlog.add(slot, warm=future.result().warm)
+        self._pump()
+
+    def _left_out(self, slot: int, error: BaseException) -> None:
+        """Go on without ``slot``; without any, fail whatever waits."""
+        with self._changed:
+            self._hoped_for.discard(slot)
+            lost = [] if self._hoped_for or self._closed else [*self._calls]
+            for call in lost:
+                self._backlog.withdraw(call.key, call)
+        if not self._closed:
+            log.error("slot %d is left out: %r", slot, error)
+        for call in lost:
+            if call.begins():
+                self._settle(call, None, BrokenExecutor(f"no slot is left; the last: {error!r}"))
+
+    def _lost(
+        self,
+        slot: int,
+        error: BaseException | None,
+        again: Placement[int, Any] | None = None,
+    ) -> None:
+        """Forget what ``slot`` had warm, for its worker has ended; have it join again."""
+        log.warning("the worker of slot %d has ended: %r", slot, error)
+        with self._changed:
+            self._backlog.remove(slot)
+            if again is not None:
+                self._backlog.again(again)
+        self._renew(slot)
+        self._join(slot)
+
+    # What an engine may do otherwise:
+
+    def _renew(self, slot: int) -> None:
+        """Put a worker in place of one that has ended, unless the slot does so itself."""
+
+    def _send(self, slot: int, call: Call) -> Future[Any]:
+        """Have ``slot`` serve ``call``; raise BrokenExecutor if it cannot any more."""
+        future: Future[Any] = self._slots[slot].submit(
+            serve, call.wanted, call.function, *call.args, **call.kwargs
+        )
+        return future
+
+    def _has_ended(self, slot: int, error: BaseException | None) -> bool:
+        """Tell if an error says that the worker of ``slot`` has ended."""
+        return isinstance(error, BrokenExecutor)
+
+    def _report_of(self, error: BaseException | None) -> Report | None:
+        return report_of(error)
+
+    # -- the end -------------------------------------------------------------------
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; once all are done, end the workers, which tear down first.
+
+        Args:
+            wait: whether to return only when all of that is over.
+            cancel_futures: whether to cancel what has not begun.
+        """
+        with self._changed:
+            first, self._closed = not self._closed, True
+            self._awaited += wait
+            calls = [*self._calls]
+        try:
+            if cancel_futures:
+                for call in calls:
+                    call.future.cancel()
+            with self._changed:
+                if wait:
+                    self._changed.wait_for(lambda: not self._calls)
+                first = first and not self._calls
+        finally:
+            with self._changed:
+                self._awaited -= wait
+        if first:
+            self._close(wait=wait)
+
+    def _close(self, wait: bool) -> None:
+        """End the workers."""
+        ends = [partial(slot.shutdown, wait=wait) for slot in self._slots]
+        if not wait:
+            for end in ends:
+                end()
+            return
+        threads = [threading.Thread(target=end) for end in ends]  # they tear down side by side
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+class _Marking(Executor):
+    """Submits with what is wanted as the first argument: for the ``map`` of all executors."""
+
+    def __init__(self, submit: Callable[..., Future[Any]]) -> None:
+        self._submit = submit
+
+    def submit(self, fn: Any, warm: Any, /, *args: Any) -> Future[Any]:  # type: ignore[override]
+        return self._submit(fn, *args, warm=warm)
+
+
+def _error(future: Future[Any]) -> BaseException | None:
+    try:
+        return future.exception()
+    except BaseException as error:  # it was cancelled
+        return error

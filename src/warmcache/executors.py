@@ -1,0 +1,118 @@
+"""Executors that run a call where what it wants is warm: for one machine, without an engine.
+
+::
+
+    from functools import partial
+    from warmcache.executors import WarmProcessPool
+
+    with WarmProcessPool(4) as pool:
+        future = pool.submit(answer, "a", question, warm=partial(load, "a"))
+        answers = pool.map(answer, names, questions, warm=[partial(load, n) for n in names])
+
+``load`` is a loader, and ``answer`` a function that calls it. :class:`RoutedExecutor` does the
+same over executors of other kinds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from ._fork import in_child
+from ._routed import Call, RoutedExecutor
+from ._serve import hello, portable, portable_wanted, serve
+
+__all__ = ["RoutedExecutor", "WarmProcessPool"]
+
+
+class WarmProcessPool(RoutedExecutor):
+    """A pool of processes, each of which keeps warm what it has loaded.
+
+    As ``concurrent.futures.ProcessPoolExecutor``, but that ``submit`` and ``map`` take
+    ``warm=``, and that a process which ends takes only the call with it that it was running:
+    its future gets ``BrokenProcessPool``, another process takes its place, and all others go
+    on. Functions that cannot be imported, as those of a notebook, travel by value if
+    cloudpickle is installed. A process tears down what it has warm when the pool is shut down,
+    and on SIGTERM.
+
+    Args:
+        max_workers: how many processes; as many as there are processors if None. They are
+            started as they are needed.
+        mp_context: how processes start: a context of ``multiprocessing``. None means the
+            default, but never by a fork of this process, in which threads run.
+        initializer: called in each process when it starts. If that fails, so does the call
+            for which it was started.
+        initargs: the arguments of ``initializer``.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        *,
+        mp_context: BaseContext | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
+        count = max_workers if max_workers is not None else os.cpu_count() or 1
+        if count < 1:
+            raise ValueError(f"max_workers must be positive, got {max_workers}")
+        self._options: dict[str, Any] = dict(
+            max_workers=1,
+            mp_context=mp_context or _default_context(),
+            initializer=_begin_work,
+            initargs=(portable(initializer), initargs),
+        )
+        self._begin([ProcessPoolExecutor(**self._options) for _ in range(count)])
+        _pools.add(self)
+
+    def _join(self, slot: int) -> None:
+        with self._changed:
+            self._backlog.add(slot)  # a process that starts has nothing warm
+
+    def _renew(self, slot: int) -> None:
+        self._slots[slot] = ProcessPoolExecutor(**self._options)
+
+    def _send(self, slot: int, call: Call) -> Future[Any]:
+        wanted = None if call.wanted is None else portable_wanted(call.wanted)
+        pool: ProcessPoolExecutor = self._slots[slot]
+        return pool.submit(serve, wanted, portable(call.function), *call.args, **call.kwargs)
+
+
+def _begin_work(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    hello()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _default_context() -> BaseContext:
+    default = multiprocessing.get_context()
+    if default.get_start_method() != "fork":
+        return default
+    return multiprocessing.get_context("forkserver")
+
+
+# -- the end of this process -----------------------------------------------------------
+
+_pools: weakref.WeakSet[WarmProcessPool] = weakref.WeakSet()
+
+
+@in_child
+def _forget() -> None:
+    _pools.clear()  # they are the parent's
+
+
+def _finish() -> None:
+    """Have all that was submitted done before process pools take no more, as they do."""
+    for pool in [*_pools]:
+        with pool._changed:
+            pool._changed.wait_for(lambda pool=pool: not pool._calls)  # type: ignore[misc]
+
+
+# Runs before that of concurrent.futures, which was registered before it.
+threading._register_atexit(_finish)  # type: ignore[attr-defined]

@@ -1,0 +1,108 @@
+"""Warm on Ray: a pool of actors that routes calls to what is warm, and actors that tear down.
+
+::
+
+    with WarmActorPool(4, num_gpus=1) as pool:
+        future = pool.submit(answer, "a", question, warm=partial(load, "a"))
+        answers = pool.map(answer, names, questions, warm=[partial(load, n) for n in names])
+
+``load`` is a loader, and ``answer`` a function that calls it. It takes the extra
+``warmcache[ray]``, on workers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import ray as _ray
+from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
+
+from ._exit import close_all
+from ._routed import Call, RoutedExecutor
+from ._serve import Answer, Report, report_of, serve, warm_here
+from ._wanted import Wanted
+
+ray: Any = _ray  # for checkers that take it for this module
+__all__ = ["WarmActor", "WarmActorPool"]
+
+
+class WarmActor:
+    """A base for actors: what their process has warm is torn down as they end.
+
+    Ray calls ``__ray_shutdown__`` when an actor goes out of scope or is told to terminate;
+    nothing is called when it is killed by ``ray.kill`` or the out-of-memory monitor.
+    """
+
+    def __ray_shutdown__(self) -> None:
+        close_all()
+
+
+class _Slot(WarmActor):
+    """The actor of a slot."""
+
+    def hello(self) -> Report:
+        return Report(warm_here())
+
+    def serve(
+        self, wanted: Wanted | None, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Answer:
+        return serve(wanted, function, *args, **kwargs)
+
+    def close(self) -> None:
+        close_all()
+
+
+class WarmActorPool(RoutedExecutor):
+    """An executor of actors, each of which keeps warm what it has loaded.
+
+    ``submit`` and ``map`` are those of ``concurrent.futures``, with ``warm=``; an argument that
+    is an ``ObjectRef`` arrives as the object. What a call returns comes to this process:
+    return ``ray.put(result)`` where it is to stay in the object store.
+
+    An actor takes part once it runs; those that the cluster has no room for keep nobody
+    waiting. When one dies, the call that it was running fails with ``RayActorError``, another
+    takes its place, and all other calls go on. Shut down, the actors tear down what they have
+    warm and end.
+
+    Args:
+        max_workers: how many actors.
+        options: as for ``ray.remote``: ``num_gpus``, ``resources``, ``runtime_env``, ...
+    """
+
+    def __init__(self, max_workers: int, **options: Any) -> None:
+        if max_workers < 1:
+            raise ValueError(f"max_workers must be positive, got {max_workers}")
+        self._actor: Any = ray.remote(**options)(_Slot) if options else ray.remote(_Slot)
+        self._begin([self._actor.remote() for _ in range(max_workers)])
+
+    def _join(self, slot: int) -> None:
+        self._ask(slot, lambda: self._slots[slot].hello.remote().future())
+
+    def _renew(self, slot: int) -> None:
+        self._slots[slot] = self._actor.remote()
+
+    def _send(self, slot: int, call: Call) -> Future[Any]:
+        reference = self._slots[slot].serve.remote(
+            call.wanted, call.function, *call.args, **call.kwargs
+        )
+        future: Future[Any] = reference.future()
+        return future
+
+    def _has_ended(self, slot: int, error: BaseException | None) -> bool:
+        return isinstance(error, RayActorError)
+
+    def _report_of(self, error: BaseException | None) -> Report | None:
+        return report_of(error) or report_of(getattr(error, "cause", None))
+
+    def _close(self, wait: bool) -> None:
+        closing = [actor.close.remote() for actor in self._slots] if wait else []
+        for reference in closing:
+            try:
+                ray.get(reference)
+            except RayError:  # it has died
+                pass
+        for actor in self._slots:
+            actor.__ray_terminate__.remote()
+        self._slots.clear()

@@ -1,0 +1,246 @@
+"""A pool of Ray actors."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import bodies
+import pytest
+import ray
+from bodies import Gate, gone, journal, torn_down_once, wanted
+from ray.exceptions import RayActorError
+
+import warmcache
+from warmcache.ray import WarmActor, WarmActorPool
+
+pytestmark = [
+    pytest.mark.engines,
+    pytest.mark.timeout(120),
+    pytest.mark.filterwarnings("default"),  # Ray's own are many
+]
+CAP = 60.0
+HERE = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            object_store_memory=80 * 2**20,
+        )
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pool(cluster: None) -> Iterator[WarmActorPool]:
+    with WarmActorPool(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    gate = Gate(tmp_path)
+    yield gate
+    gate.close()
+
+
+def submit(pool: WarmActorPool, body: Any, folder: Path, name: str, *args: Any) -> Any:
+    return pool.submit(body, str(folder), name, *args, warm=wanted(folder, name))
+
+
+def result(future: Any) -> Any:
+    return future.result(CAP)
+
+
+def both_run(pool: WarmActorPool, folder: Path) -> set[int]:
+    """Have both actors run, and return their processes."""
+    gates = [Gate(folder, name) for name in ("left", "right")]
+    futures = [pool.submit(bodies.waiting, str(folder), "", gate.name) for gate in gates]
+    processes = {gate.entered() for gate in gates}
+    for gate in gates:
+        gate.open()
+    assert processes == {result(future) for future in futures}
+    for gate in gates:
+        gate.close()
+    return processes
+
+
+def test_each_model_is_loaded_once_and_asked_where_it_is(
+    pool: WarmActorPool, tmp_path: Path
+) -> None:
+    assert 2 == len(both_run(pool, tmp_path))
+    answers = {result(submit(pool, bodies.use, tmp_path, name)) for name in "abababab"}
+    assert ["a", "b"] == sorted(name for _, name in answers)
+    assert ["a", "b"] == sorted(journal(tmp_path, "loads"))
+
+
+def test_a_body_holds_a_lease_for_as_long_as_it_runs(pool: WarmActorPool, tmp_path: Path) -> None:
+    assert "leased" == result(submit(pool, bodies.want_another, tmp_path, "a"))
+
+
+def test_an_argument_that_is_a_reference_arrives_as_the_object(pool: WarmActorPool) -> None:
+    assert [1, 2, 3] == result(pool.submit(sorted, ray.put([3, 1, 2])))
+
+
+def test_what_a_body_raises_is_raised_and_its_model_stays_warm(
+    pool: WarmActorPool, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="a"):
+        result(submit(pool, bodies.fail, tmp_path, "a"))
+    result(submit(pool, bodies.use, tmp_path, "a"))
+    assert ["a"] == journal(tmp_path, "loads")
+
+
+def test_what_a_failed_load_has_thrown_out_is_learned(pool: WarmActorPool, tmp_path: Path) -> None:
+    with pytest.raises(LookupError):
+        result(submit(pool, bodies.use, tmp_path, "none"))
+    warm = {name for slot in pool._backlog._workers.values() for name in map(_key, slot.warm)}
+    assert not any("none" in name for name in warm)
+
+
+def _key(model: Any) -> str:
+    return str(model.key)
+
+
+def test_loaders_of_main_and_closures_are_warm_across_calls(pool: WarmActorPool) -> None:
+    loads: list[str] = []
+
+    @warmcache.warm(policy="lru", maxsize=2)
+    def nested(name: str) -> list[str]:
+        loads.append(name)
+        return loads
+
+    def use(name: str) -> int:
+        return len(nested(name))
+
+    each = [partial(nested, "a")] * 5
+    assert [1] * 5 == list(pool.map(use, "aaaaa", warm=each, timeout=CAP))
+
+
+def test_an_actor_that_is_killed_takes_only_its_own_call_with_it(
+    tmp_path: Path, gate: Gate, pool: WarmActorPool
+) -> None:
+    dying = submit(pool, bodies.waiting, tmp_path, "a", "gate")
+    others = [submit(pool, bodies.use, tmp_path, name) for name in "abab"]
+    os.kill(process := gate.entered(), signal.SIGKILL)
+    with pytest.raises(RayActorError):
+        result(dying)
+    assert ["a", "b", "a", "b"] == [result(future)[1] for future in others]
+    assert process not in {result(future)[0] for future in others}
+    assert 2 == len(both_run(pool, tmp_path)), "another has taken its place"
+
+
+# -- what ends with what ---------------------------------------------------------------
+
+
+def test_shutdown_tears_down_once(tmp_path: Path) -> None:
+    with WarmActorPool(1, num_cpus=0) as pool:
+        process, _ = result(submit(pool, bodies.use, tmp_path, "a"))
+    assert ["a"] == journal(tmp_path, "torn down"), "before shutdown() has returned"
+    assert gone(process)
+    assert torn_down_once(tmp_path)
+
+
+def test_a_pool_that_nobody_has_any_more_tears_down_once(tmp_path: Path) -> None:
+    pool = WarmActorPool(1, num_cpus=0)
+    process, _ = result(submit(pool, bodies.use, tmp_path, "a"))
+    del pool
+    gc.collect()
+    assert gone(process)
+    assert torn_down_once(tmp_path)
+
+
+@ray.remote(num_cpus=0)
+class Own(WarmActor):
+    """An actor as users write them."""
+
+    def use(self, folder: str) -> tuple[int, str]:
+        return bodies.use(folder, "a")
+
+
+@ray.remote(num_cpus=0)
+class Plain:
+    """One that does not know of warmcache."""
+
+    def use(self, folder: str) -> tuple[int, str]:
+        return bodies.use(folder, "a")
+
+
+def _terminate(actor: Any, process: int) -> None:
+    actor.__ray_terminate__.remote()
+
+
+def _kill(actor: Any, process: int) -> None:
+    ray.kill(actor)
+
+
+def _sigterm(actor: Any, process: int) -> None:
+    os.kill(process, signal.SIGTERM)
+
+
+def _sigkill(actor: Any, process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("end", "torn_down"),
+    [(_terminate, 1), (None, 1), (_sigterm, 1), (_kill, 0), (_sigkill, 0)],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+@pytest.mark.parametrize("kind", [Own, Plain], ids=["WarmActor", "plain"])
+def test_what_ends_with_an_actor(kind: Any, end: Any, torn_down: int, tmp_path: Path) -> None:
+    actor = kind.remote()
+    process, _ = ray.get(actor.use.remote(str(tmp_path)), timeout=CAP)
+    if end is None:  # it goes out of scope
+        del actor
+        gc.collect()
+    else:
+        end(actor, process)
+    assert gone(process)
+    assert torn_down == len(journal(tmp_path, "torn down"))
+
+
+SCRIPT = """
+    import sys
+    import bodies, ray
+    from warmcache.ray import WarmActorPool
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
+    pool = WarmActorPool(1)
+    pool.submit(bodies.use, sys.argv[1], "a", warm=bodies.wanted(sys.argv[1], "a")).result(60)
+    ray.shutdown()
+"""
+
+
+def test_what_ends_with_the_cluster(tmp_path: Path) -> None:
+    script = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path)]
+    subprocess.run(script, timeout=CAP, check=True)
+    assert [] == journal(tmp_path, "torn down"), "its actors are killed: shut pools down first"
+
+
+@ray.remote(num_cpus=0, max_calls=0)
+def task(folder: str) -> tuple[int, str]:
+    return bodies.use(folder, "a")
+
+
+def test_what_ends_with_a_worker_of_tasks(tmp_path: Path) -> None:
+    process, _ = ray.get(task.remote(str(tmp_path)), timeout=CAP)
+    os.kill(process, signal.SIGTERM)
+    assert gone(process)
+    assert ["a"] == journal(tmp_path, "torn down")

@@ -1,0 +1,271 @@
+"""An executor over slots, whose answers are given by hand."""
+
+from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from functools import partial
+from typing import Any
+
+import pytest
+
+from warmcache import warm
+from warmcache._serve import Answer, Report, hello
+from warmcache.executors import RoutedExecutor
+
+CAP = 5.0
+
+
+@warm(policy="lru", maxsize=4)
+def load(name: str) -> str:
+    return name
+
+
+def name_of(letter: str) -> str:
+    return f"test_routed.load({letter!r})"
+
+
+class Slot(Executor):
+    """A worker that answers what it is told to."""
+
+    def __init__(self, *warm: str) -> None:
+        self.warm = warm
+        self.asked: list[tuple[Any, Future[Any]]] = []
+        self.broken = self.shut_down = False
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.broken:
+            raise BrokenExecutor("broken")
+        future: Future[Any] = Future()
+        if fn is hello:
+            future.set_result(Report(tuple(map(name_of, self.warm))))
+        else:
+            self.asked.append((args, future))
+        return future
+
+    def answer(self, value: Any, *warm: str) -> None:
+        """Answer the oldest call."""
+        _, future = self.asked.pop(0)
+        future.set_result(Answer(value, Report(tuple(map(name_of, warm)), 0.1)))
+
+    def fail(self, error: Exception) -> None:
+        _, future = self.asked.pop(0)
+        future.set_exception(error)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.shut_down = True
+
+
+def routed(*slots: Slot) -> RoutedExecutor:
+    return RoutedExecutor(slots)
+
+
+def submit(executor: RoutedExecutor, letter: str) -> Future[Any]:
+    return executor.submit(len, letter, warm=partial(load, letter))
+
+
+def test_a_call_goes_to_the_slot_that_says_it_has_its_key_warm() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    submit(executor, "b")
+    assert (0, 1) == (len(left.asked), len(right.asked))
+    submit(executor, "a")
+    assert (1, 1) == (len(left.asked), len(right.asked))
+
+
+def test_a_call_waits_for_the_slot_that_has_its_key_warm() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    submit(executor, "a")
+    submit(executor, "a")
+    assert (1, 0) == (len(left.asked), len(right.asked))
+    left.answer(1, "a")
+    assert (1, 0) == (len(left.asked), len(right.asked))
+
+
+def test_what_a_slot_has_evicted_is_learned_from_its_answer() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    submit(executor, "a")
+    left.answer(1, "b")
+    submit(executor, "b")
+    submit(executor, "b")
+    assert (1, 1) == (len(left.asked), len(right.asked))
+
+
+def test_what_a_failed_call_has_left_warm_is_learned_from_its_exception() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    future = submit(executor, "a")
+    error = ValueError("no")
+    error.__dict__["_warmcache_report"] = Report((name_of("b"),))
+    left.fail(error)
+    assert future.exception(CAP) is error
+    submit(executor, "b")
+    submit(executor, "b")
+    assert (1, 1) == (len(left.asked), len(right.asked))
+
+
+def test_a_report_that_is_lost_changes_nothing() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    future = submit(executor, "a")
+    left.fail(ValueError("no"))
+    assert isinstance(future.exception(CAP), ValueError)
+    submit(executor, "a")
+    assert (1, 0) == (len(left.asked), len(right.asked))
+
+
+def test_calls_that_want_nothing_take_any_free_slot() -> None:
+    left, right = Slot("a"), Slot()
+    executor = routed(left, right)
+    executor.submit(len, "x")
+    executor.submit(len, "x")
+    assert (1, 1) == (len(left.asked), len(right.asked))
+
+
+def test_the_slots_know_nothing_of_what_wants_nothing_afterwards() -> None:
+    slot = Slot()
+    executor = routed(slot)
+    executor.submit(len, "x")
+    slot.answer(1)
+    assert not executor._backlog._models
+
+
+def test_a_slot_that_breaks_fails_its_call_and_the_others_go_on_elsewhere() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    running, waiting = submit(executor, "a"), submit(executor, "a")
+    left.broken = True
+    left.fail(BrokenExecutor("died"))
+    assert isinstance(running.exception(CAP), BrokenExecutor)
+    right.answer(1, "a", "b")
+    assert 1 == waiting.result(CAP)
+
+
+def test_a_call_that_a_broken_slot_does_not_take_goes_elsewhere() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    left.broken = True
+    future = submit(executor, "a")
+    right.answer(1, "a")
+    assert 1 == future.result(CAP)
+
+
+def test_without_a_slot_left_whatever_waits_fails() -> None:
+    slot = Slot("a")
+    executor = routed(slot)
+    futures = [submit(executor, "a") for _ in range(3)]
+    slot.broken = True
+    slot.fail(BrokenExecutor("died"))
+    assert all(isinstance(future.exception(CAP), BrokenExecutor) for future in futures)
+    with pytest.raises(BrokenExecutor, match="no slot is left"):
+        submit(executor, "a")
+
+
+def test_a_slot_takes_part_only_once_it_has_answered() -> None:
+    class Late(Slot):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if fn is hello:
+                self.joining: Future[Any] = Future()
+                return self.joining
+            return super().submit(fn, *args, **kwargs)
+
+    late = Late()
+    executor = routed(late)
+    future = submit(executor, "a")
+    assert not late.asked
+    late.joining.set_result(Report(()))
+    late.answer(1, "a")
+    assert 1 == future.result(CAP)
+
+
+def test_a_call_that_is_cancelled_while_it_waits_is_never_run() -> None:
+    slot = Slot()
+    executor = routed(slot)
+    running, waiting = submit(executor, "a"), submit(executor, "b")
+    assert waiting.cancel()
+    assert not running.cancel()
+    slot.answer(1, "a")
+    assert not slot.asked
+    assert 0 == len(executor._backlog)
+
+
+def test_shutdown_cancels_what_waits_when_asked_to() -> None:
+    slot = Slot()
+    executor = routed(slot)
+    running, waiting = submit(executor, "a"), submit(executor, "b")
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert not slot.shut_down
+    slot.answer(1, "a")
+    assert 1 == running.result(CAP)
+    with pytest.raises(CancelledError):
+        waiting.result(CAP)
+    assert slot.shut_down
+
+
+def test_shutdown_without_waiting_ends_the_slots_once_all_is_done() -> None:
+    slot = Slot()
+    executor = routed(slot)
+    futures = [submit(executor, letter) for letter in "ab"]
+    executor.shutdown(wait=False)
+    slot.answer(1, "a")
+    assert not slot.shut_down
+    slot.answer(2, "b")
+    assert [1, 2] == [future.result(CAP) for future in futures]
+    assert slot.shut_down
+
+
+def test_nothing_is_taken_after_shutdown() -> None:
+    executor = routed(Slot())
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        submit(executor, "a")
+
+
+def test_a_slot_that_breaks_after_shutdown_still_has_its_calls_done_elsewhere() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    running, waiting = submit(executor, "a"), submit(executor, "a")
+    executor.shutdown(wait=False)
+    left.broken = True
+    left.fail(BrokenExecutor("died"))
+    right.answer(1, "a")
+    assert isinstance(running.exception(CAP), BrokenExecutor)
+    assert 1 == waiting.result(CAP)
+    assert right.shut_down
+
+
+def test_map_takes_what_each_call_wants_or_one_for_all() -> None:
+    left, right = Slot("a"), Slot("b")
+    executor = routed(left, right)
+    results = executor.map(len, ["x", "y"], warm=[partial(load, "b"), partial(load, "a")])
+    right.answer("from b", "b")
+    left.answer("from a", "a")
+    assert ["from b", "from a"] == list(results)
+    results = executor.map(len, ["x", "y"], warm=partial(load, "b"))
+    right.answer(1, "b")
+    right.answer(2, "b")
+    assert [1, 2] == list(results)
+    assert [] == list(executor.map(len, warm=partial(load, "b")))
+
+
+def test_what_is_no_call_of_a_loader_is_refused() -> None:
+    executor = routed(Slot())
+    for warmth in ("a", len, partial(len, "a")):
+        with pytest.raises(TypeError, match="call"):
+            executor.submit(len, "a", warm=warmth)
+
+
+def test_an_async_loader_is_refused() -> None:
+    @warm
+    async def later(name: str) -> str:
+        return name
+
+    executor = routed(Slot())
+    with pytest.raises(TypeError, match="async loader"):
+        executor.submit(len, "a", warm=partial(later, "a"))
+
+
+def test_an_executor_without_slots_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least"):
+        RoutedExecutor([])
