@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import multiprocessing
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from importlib.util import find_spec
 from typing import Any
 
 BATCH = 10
@@ -162,10 +160,3 @@ ENGINES: dict[str, Callable[[], AbstractContextManager[Connect]]] = {
     "Parsl, ThreadPoolExecutor": _parsl(processes=False),
     "Globus Compute": _globus_compute,
 }
-_NEEDED = {"Dask": "distributed", "Globus": "globus_compute_sdk"}
-
-
-def is_here(engine: str) -> bool:
-    """Whether ``engine`` is installed; Globus Compute is where the others are not."""
-    name, *_ = re.split("[ ,]", engine)
-    return name == "ProcessPoolExecutor" or find_spec(_NEEDED.get(name, name.lower())) is not None

@@ -23,7 +23,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from by_value_engines import BATCH, ENGINES, is_here
+from by_value_engines import BATCH, ENGINES
 
 import warmcache
 
@@ -37,7 +37,6 @@ CAP = 100  # seconds, after which a program hangs
 NOTEBOOK = "import sys; exec(compile(sys.stdin.read(), '<cell>', 'exec'))"
 
 THREADS = "Parsl, ThreadPoolExecutor"
-INSTALLED = [engine for engine in ENGINES if is_here(engine)]
 
 # The columns of the table: what the program calls them, and as what it runs.
 COLUMNS = {
@@ -262,7 +261,7 @@ def test_the_table_has_a_row_for_each_engine() -> None:
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-@pytest.mark.parametrize("engine", INSTALLED)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_loader_travels_as_the_table_says(engine: str, column: str, ran: Ran) -> None:
     way, kind = COLUMNS[column]
     seen = ran(engine, kind)[way, "as it is"]
@@ -271,7 +270,7 @@ def test_a_loader_travels_as_the_table_says(engine: str, column: str, ran: Ran) 
 
 @pytest.mark.parametrize("kind", ["script", "notebook"])
 @pytest.mark.parametrize("way", ["global", "nested", "as argument", "itself"])
-@pytest.mark.parametrize("engine", [name for name in INSTALLED if name not in ("Ray", THREADS)])
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name not in ("Ray", THREADS)])
 def test_a_task_loads_once_and_once_more_after_an_edit(
     engine: str, way: str, kind: str, ran: Ran
 ) -> None:
@@ -292,18 +291,15 @@ def means_of(seen: Seen) -> str:
     return "by name" if seen.once_in_all else "`task`"
 
 
-NOT_OURS = [
-    ("loky", "nested, by hand", "as it is"),
-    ("Dask", "nested, by hand", "as it is"),
-    ("Ray", "as argument, by hand", "as it is"),
-    ("Globus Compute", "nested, lru_cache", "as it is"),
-    ("ProcessPoolExecutor, spawn", "nested, by hand", "task"),
-]
-
-
 @pytest.mark.parametrize(
     ("engine", "way", "means"),
-    [case for case in NOT_OURS if is_here(case[0])],
+    [
+        ("loky", "nested, by hand", "as it is"),
+        ("Dask", "nested, by hand", "as it is"),
+        ("Ray", "as argument, by hand", "as it is"),
+        ("Globus Compute", "nested, lru_cache", "as it is"),
+        ("ProcessPoolExecutor, spawn", "nested, by hand", "task"),
+    ],
 )
 def test_what_is_not_ours_loads_for_each_task(engine: str, way: str, means: str, ran: Ran) -> None:
     seen = ran(engine, "notebook")[way, means]
