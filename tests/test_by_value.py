@@ -7,7 +7,10 @@ import copy
 import gc
 import inspect
 import pickle
+import sys
+import textwrap
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -708,6 +711,46 @@ def test_an_importable_loader_travels_by_name() -> None:
     load("a")
     for module in (cloudpickle, dill):
         assert len(module.dumps(load)) < 150 and module.loads(module.dumps(load)) is load
+
+
+def test_a_module_that_cloudpickle_takes_by_value_is_seen_to_be_edited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edited = types.ModuleType("edited")
+    monkeypatch.setitem(sys.modules, "edited", edited)
+    source = """
+    from by_value import note
+    from warmcache import warm
+
+    def helper():
+        return 1
+
+    @warm(teardown=lambda value: note("close", value))
+    def load():
+        return helper()
+
+    class Models:
+        @classmethod
+        @warm
+        def load(cls):
+            return helper()
+    """
+    payloads = []
+    cloudpickle.register_pickle_by_value(edited)
+    try:
+        for version in "112":
+            exec(textwrap.dedent(source.replace("return 1", f"return {version}")), vars(edited))
+            payloads.append(cloudpickle.dumps((edited.load, edited.Models)))
+    finally:
+        cloudpickle.unregister_pickle_by_value(edited)
+    monkeypatch.delitem(sys.modules, "edited")
+    vars(edited).clear()
+    gc.collect()
+    journal.clear()
+    sent = [pickle.loads(payload) for payload in payloads]
+    assert [1, 1, 2] == [load() for load, _ in sent]
+    assert [1, 1, 2] == [models.load() for _, models in sent]
+    assert [("close", 1)] == journal
 
 
 def test_without_cloudpickle_a_bytes_form_says_what_is_missing(
