@@ -251,9 +251,8 @@ class RoutedExecutor(Executor):
         """Go on without ``slot``; without any, fail whatever waits."""
         with self._changed:
             self._hoped_for.discard(slot)
-            lost = [] if self._hoped_for or self._closed else [*self._calls]
-            for call in lost:
-                self._backlog.withdraw(call.key, call)
+            left = [] if self._hoped_for else [*self._calls]
+            lost = [call for call in left if self._backlog.withdraw(call.key, call)]
         if not self._closed:
             log.error("slot %d is left out: %r", slot, error)
         for call in lost:
@@ -272,13 +271,15 @@ class RoutedExecutor(Executor):
             self._backlog.remove(slot)
             if again is not None:
                 self._backlog.again(again)
-        self._renew(slot)
-        self._join(slot)
+        self._replace(slot)
 
     # What an engine may do otherwise:
 
-    def _renew(self, slot: int) -> None:
-        """Put a worker in place of one that has ended, unless the slot does so itself."""
+    def _replace(self, slot: int) -> None:
+        """Have another worker join in place of one that has ended."""
+        # In a thread, for this one may hold a lock of the slot's that asking it takes: pools of
+        # processes tell of their breaking under theirs.
+        threading.Thread(target=self._join, args=(slot,), daemon=True).start()
 
     def _send(self, slot: int, call: Call) -> Future[Any]:
         """Have ``slot`` serve ``call``; raise BrokenExecutor if it cannot any more."""

@@ -68,6 +68,7 @@ class WarmProcessPool(RoutedExecutor):
             initializer=_begin_work,
             initargs=(portable(initializer), initargs),
         )
+        self._broken: dict[int, ProcessPoolExecutor] = {}
         self._begin([ProcessPoolExecutor(**self._options) for _ in range(count)])
         _pools.add(self)
 
@@ -75,8 +76,11 @@ class WarmProcessPool(RoutedExecutor):
         with self._changed:
             self._backlog.add(slot)  # a process that starts has nothing warm
 
-    def _renew(self, slot: int) -> None:
+    def _replace(self, slot: int) -> None:
+        # The old pool is kept, for it tells of its breaking under a lock that dropping it takes.
+        self._broken[slot] = self._slots[slot]
         self._slots[slot] = ProcessPoolExecutor(**self._options)
+        self._join(slot)
 
     def _send(self, slot: int, call: Call) -> Future[Any]:
         wanted = None if call.wanted is None else portable_wanted(call.wanted)

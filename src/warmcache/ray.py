@@ -80,8 +80,9 @@ class WarmActorPool(RoutedExecutor):
     def _join(self, slot: int) -> None:
         self._ask(slot, lambda: self._slots[slot].hello.remote().future())
 
-    def _renew(self, slot: int) -> None:
+    def _replace(self, slot: int) -> None:
         self._slots[slot] = self._actor.remote()
+        self._join(slot)
 
     def _send(self, slot: int, call: Call) -> Future[Any]:
         reference = self._slots[slot].serve.remote(
