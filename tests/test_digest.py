@@ -106,6 +106,7 @@ def test_values_count_by_what_is_in_them() -> None:
     assert digest(closing_over(np.zeros(3))) != digest(closing_over(np.zeros(4)))
     assert digest([1, 2]) != digest((1, 2)) != digest({1, 2})
     assert digest([[1], 2]) != digest([[1, 2]])
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
     assert digest(-1) != digest(-2)
     assert digest(0.0) != digest(-0.0)
     assert digest("\ud800") != digest(b"\xed\xa0\x80")

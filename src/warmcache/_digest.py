@@ -125,7 +125,7 @@ class _Digest:
         if kind in (set, frozenset):
             return _hashed("set", *sorted(self._all(thing)))
         if kind in (dict, types.MappingProxyType):
-            return _hashed("dict", *self._all(part for item in thing.items() for part in item))
+            return _hashed("dict", *sorted(self.of(key) + self.of(thing[key]) for key in thing))
         if kind is types.CodeType:
             return self._code(thing)
         if kind is types.ModuleType:
