@@ -7,7 +7,7 @@ from typing import Any
 
 from warmcache import warm
 
-LOAD, USE = 0.15, 0.05  # seconds
+LOAD, USE = 0.15, 0.03  # seconds
 
 
 def _load(model: int) -> int:

@@ -22,6 +22,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["dask", "distributed", "parsl", "ray", "tornado"]
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
 python_maximum_signature_line_length = 120

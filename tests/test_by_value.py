@@ -7,7 +7,10 @@ import copy
 import gc
 import inspect
 import pickle
+import sys
+import textwrap
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +149,35 @@ def test_where_there_is_another_of_that_name_both_are_left_alone() -> None:
     value = own("a")
     assert "a" == cloudpickle.loads(payload)("a").name
     assert "aa" == value.name and own.contains("a")
+
+
+@pytest.mark.parametrize("dumps", [cloudpickle.dumps, dill.dumps])
+def test_one_that_is_defined_there_takes_turns_with_those_that_come(
+    monkeypatch: pytest.MonkeyPatch, dumps: Any
+) -> None:
+    payload = sent(CELL, dumps=dumps)
+    edited = sent(changed("FACTOR = 1", "FACTOR = 2"), dumps=dumps)
+    monkeypatch.setattr(_ship, "_process", "another")  # which runs the same script
+    own = cell(CELL)["load"]
+    for _ in range(2):
+        assert pickle.loads(payload)("a") is own("a")
+        twin = pickle.loads(edited)
+        assert "aa" == twin("a").name
+        assert own.cache is twin.cache
+    first, second = [("load", "a"), ("close", "a")], [("load", "a"), ("close", "aa")]
+    assert [*first, *second] * 2 == [*journal, ("close", "aa")]
+
+
+def test_one_that_was_sent_on_is_left_alone_where_it_was_defined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = cell(CELL)["load"]
+    payload, at_home = cloudpickle.dumps(own), _ship._process
+    monkeypatch.setattr(_ship, "_process", "another")
+    sent_on = cloudpickle.dumps(cloudpickle.loads(payload))
+    monkeypatch.setattr(_ship, "_process", at_home)
+    assert cloudpickle.loads(sent_on)("a") is own("a")
+    assert {} == _ship._slots
 
 
 def test_it_travels_on_as_it_came() -> None:
@@ -679,6 +711,46 @@ def test_an_importable_loader_travels_by_name() -> None:
     load("a")
     for module in (cloudpickle, dill):
         assert len(module.dumps(load)) < 150 and module.loads(module.dumps(load)) is load
+
+
+def test_a_module_that_cloudpickle_takes_by_value_is_seen_to_be_edited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edited = types.ModuleType("edited")
+    monkeypatch.setitem(sys.modules, "edited", edited)
+    source = """
+    from by_value import note
+    from warmcache import warm
+
+    def helper():
+        return 1
+
+    @warm(teardown=lambda value: note("close", value))
+    def load():
+        return helper()
+
+    class Models:
+        @classmethod
+        @warm
+        def load(cls):
+            return helper()
+    """
+    payloads = []
+    cloudpickle.register_pickle_by_value(edited)
+    try:
+        for version in "112":
+            exec(textwrap.dedent(source.replace("return 1", f"return {version}")), vars(edited))
+            payloads.append(cloudpickle.dumps((edited.load, edited.Models)))
+    finally:
+        cloudpickle.unregister_pickle_by_value(edited)
+    monkeypatch.delitem(sys.modules, "edited")
+    vars(edited).clear()
+    gc.collect()
+    journal.clear()
+    sent = [pickle.loads(payload) for payload in payloads]
+    assert [1, 1, 2] == [load() for load, _ in sent]
+    assert [1, 1, 2] == [models.load() for _, models in sent]
+    assert [("close", 1)] == journal
 
 
 def test_without_cloudpickle_a_bytes_form_says_what_is_missing(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import by_value
+import cloudpickle
 import numpy as np
 import pytest
 from by_value import cell
@@ -105,6 +106,7 @@ def test_values_count_by_what_is_in_them() -> None:
     assert digest(closing_over(np.zeros(3))) != digest(closing_over(np.zeros(4)))
     assert digest([1, 2]) != digest((1, 2)) != digest({1, 2})
     assert digest([[1], 2]) != digest([[1, 2]])
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
     assert digest(-1) != digest(-2)
     assert digest(0.0) != digest(-0.0)
     assert digest("\ud800") != digest(b"\xed\xa0\x80")
@@ -138,6 +140,25 @@ def test_what_can_be_imported_is_its_name() -> None:
     assert not importable(closing_over(1)) and not importable(cell(BASE)["f"])
     f, g = closing_over(by_value.note), closing_over(by_value.cell)
     assert digest(f) != digest(g)
+
+
+@pytest.mark.parametrize("name", ["edited", "edited.helpers"])
+def test_what_cloudpickle_takes_by_value_counts_though_it_can_be_imported(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    modules = [types.ModuleType("edited"), types.ModuleType(name)]
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec("def helper(): return 1", vars(modules[1]))
+    reads = closing_over(modules[1].helper)
+    before = digest(reads)
+    cloudpickle.register_pickle_by_value(modules[0])
+    try:
+        assert not importable(modules[1].helper) and importable(by_value.note)
+        assert before != digest(reads)
+    finally:
+        cloudpickle.unregister_pickle_by_value(modules[0])
+    assert before == digest(reads)
 
 
 def test_a_child_names_the_main_module_otherwise_and_means_the_same(

@@ -10,6 +10,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_task``          functions that any pickler ships
 ``_wrap``          what becomes of a function, a method, a class
 ``_ship``          loaders that travel by value, and what they meet
+``_copies``        what picklers make of them, until the loader is known
 ``_caller``        what the wrappers offer: calls, leases, eviction, looking
 ``_loader``        one decorated callable: what it loads, under which keys
 ``_hotpath``       generates the code of a hit

@@ -240,7 +240,7 @@ class AsyncCaller(Caller):
         from ._aio import run_async
 
         cache, loader = self._loader.cache, self._loader
-        store = cache._store
+        store = cache._store  # once: a fork changes it
         await _supplanted_async(loader.supplant())
         entry = await run_async(_planner.get(cache._context(), request, hold), store)
         cache._watch()

@@ -57,15 +57,28 @@ def digest(thing: object) -> str:
 
 
 def importable(thing: Any) -> bool:
-    """Whether ``thing``, a function or class, is found under its name in its module."""
+    """Whether ``thing``, a function or class, is found under its name in its module.
+
+    Not so if its module is one that cloudpickle was told to take by value.
+    """
     name = getattr(thing, "__qualname__", None)
     module = module_of(thing)
-    if not isinstance(name, str) or module == "__main__":
+    if not isinstance(name, str) or module == "__main__" or _goes_by_value(module):
         return False
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is thing
+
+
+def _goes_by_value(module: str) -> bool:
+    for pickler in ("cloudpickle", "ray.cloudpickle"):
+        registered: set[str] = getattr(
+            sys.modules.get(pickler), "list_registry_pickle_by_value", set
+        )()
+        if any(f"{module}.".startswith(f"{name}.") for name in registered):
+            return True
+    return False
 
 
 def module_of(thing: Any) -> str:
@@ -112,7 +125,7 @@ class _Digest:
         if kind in (set, frozenset):
             return _hashed("set", *sorted(self._all(thing)))
         if kind in (dict, types.MappingProxyType):
-            return _hashed("dict", *self._all(part for item in thing.items() for part in item))
+            return _hashed("dict", *sorted(self.of(key) + self.of(thing[key]) for key in thing))
         if kind is types.CodeType:
             return self._code(thing)
         if kind is types.ModuleType:

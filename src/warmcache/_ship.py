@@ -9,7 +9,9 @@ is made of. What goes along is a *ticket*: the loader's name, the digest of what
 
 Unpickling makes nothing and changes nothing: the loader is looked up, or made, when its
 copy is first used. One name has one cache in a process, a *slot*. Whoever of that name
-misses first takes the slot over, and what its predecessor has warm is torn down.
+misses first takes the slot over, and what its predecessor has warm is torn down. A loader
+that is defined here, because this process runs the same script or was forked, joins them
+once another process asks for it.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import functools
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from ._cache import Cache
-from ._caller import AsyncCaller, Caller
+from ._caller import Caller
+from ._copies import COROUTINE, LaterAsyncCaller, LaterCache, LaterCaller, calling
 from ._digest import digest
 from ._fork import in_child
 from ._home import Home, Recipe
@@ -38,12 +42,14 @@ _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 _guard = threading.RLock()  # of all below, and of the slots
 _here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
 _slots: dict[tuple[str, str], Slot] = {}
+_process = uuid4().hex  # what tells this process from all others
 
 
 @in_child
-def _replace_guard() -> None:
-    global _guard
+def _begin_anew() -> None:
+    global _guard, _process
     _guard = threading.RLock()
+    _process = uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,15 @@ class Parts:
 class Ticket:
     """What finds a loader in any process, or else makes it there.
 
-    A ticket with a digest is one that arrived, or of a loader made for one; that of a
-    loader defined here has its digest taken whenever it travels, since globals change.
+    A ticket with a digest and an origin is one that arrived, or of a loader made for one;
+    that of a loader defined here has its digest taken whenever it travels, since globals
+    change, and this process for its origin.
     """
 
-    __slots__ = ("__weakref__", "_copies", "_digest", "_packed", "_parts", "_thing", "hit", "name")
+    __slots__ = (
+        *("__weakref__", "_copies", "_digest", "_origin", "_packed", "_parts", "_thing"),
+        *("hit", "name"),
+    )
 
     def __init__(
         self,
@@ -71,9 +81,11 @@ class Ticket:
         digest: str | None = None,
         parts: Parts | None = None,
         packed: bytes | None = None,
+        origin: str | None = None,
     ) -> None:
         self.name = name
         self._digest = digest
+        self._origin = origin
         self._parts = parts
         self._packed = packed
         self._thing: Callable[[], Any] = _nothing
@@ -102,6 +114,10 @@ class Ticket:
         """Return the digest of what the loader means."""
         return self._digest or digest(self._parts)
 
+    def origin(self) -> str:
+        """Return which process the loader was defined in."""
+        return self._origin or _process
+
     def token(self) -> tuple[str, ...]:
         """Return what stands for the loader in Dask's keys."""
         return "warmcache", *self.name, self.digest()
@@ -110,7 +126,7 @@ class Ticket:
         """Return the loader of this process, which is made if there is none."""
         thing = self._thing()
         if thing is None:
-            thing = _found(self) or _made(self)
+            thing = _found_or_made(self)
             self._thing = functools.partial(_same, thing)
             self.hit = thing
             for copy in self._copies:
@@ -127,8 +143,8 @@ class Ticket:
         if isinstance(copy.__dict__, Face):
             return  # it is no copy
         copy.__globals__["_warm_ticket"] = self
-        is_async = bool(copy.__code__.co_flags & _COROUTINE)
-        code = _calling(copy.__code__.co_freevars, is_async)
+        is_async = bool(copy.__code__.co_flags & COROUTINE)
+        code = calling(copy.__code__.co_freevars, is_async)
         copy.__code__ = code.replace(co_name=copy.__name__, co_qualname=copy.__qualname__)
         face = Face(copy, self)
         caller = LaterAsyncCaller(self, copy) if is_async else LaterCaller(self, copy)
@@ -145,14 +161,11 @@ class Ticket:
         # With the parts as state, so that the pickler shares its memo with them, and a
         # loader may reach itself.
         if self._parts is None:
-            return Ticket, (self.name, self._digest, None, self._packed)
-        return Ticket, (self.name, self.digest()), self._parts
+            return Ticket, (self.name, self._digest, None, self._packed, self._origin)
+        return Ticket, (self.name, self.digest(), None, None, self.origin()), self._parts
 
     def __setstate__(self, parts: Parts) -> None:
         self._parts = parts
-
-
-_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 
 
 def packed(thing: Any) -> bytes:
@@ -194,12 +207,24 @@ class Slot:
         if self.cache is None or self.recipe != recipe or self.cache._store.closed:
             self.cache, self.recipe = parts.recipe.cache(), recipe
         thing = parts.make(parts.target, parts.options, Home(self.cache, parts.recipe))
+        own = ticket_of(thing)
+        own._digest, own._origin = ticket.digest(), ticket.origin()
+        self._take_in(thing)
+        return thing
+
+    def join(self, thing: Any) -> None:
+        """Have a loader that is defined here take turns with those that come."""
+        if loader_of(thing).slot is None:
+            if self.cache is None:
+                self.cache = loader_of(thing).cache
+                self.recipe = digest(ticket_of(thing).parts.recipe)
+            self._take_in(thing)
+
+    def _take_in(self, thing: Any) -> None:
         loader = loader_of(thing)
-        ticket_of(thing)._digest = ticket.digest()
         loader.slot, loader.face = self, thing
         if self.holder is None:
             self.hold(loader)
-        return thing
 
     def hold(self, loader: Loader) -> Loader | None:
         """Give the slot to ``loader``; return whose it was, if it was another's."""
@@ -221,10 +246,17 @@ def _found(ticket: Ticket) -> Any:
     return None
 
 
-def _made(ticket: Ticket) -> Any:
+def _found_or_made(ticket: Ticket) -> Any:
+    thing = _found(ticket)
+    if thing is not None and ticket.origin() == _process:
+        return thing  # back where it was defined, it is left alone
     with _guard:
         slot = _slots.setdefault(ticket.name, Slot())
-        return _found(ticket) or slot.make(ticket)
+        thing = thing or _found(ticket)
+        if thing is None:
+            return slot.make(ticket)
+        slot.join(thing)
+        return thing
 
 
 # -- the face of a warm function -----------------------------------------------------
@@ -267,7 +299,8 @@ class Face(dict[str, Any]):
 
     def __reduce__(self) -> Any:
         ticket = self.ticket
-        return _face_of, (self._function(), ticket.name, ticket.digest(), ticket.packed())
+        named = ticket.name, ticket.digest(), ticket.packed(), ticket.origin()
+        return _face_of, (self._function(), *named)
 
 
 class Adoption:
@@ -287,73 +320,11 @@ def _adopted(copy: types.FunctionType, ticket: Ticket) -> None:
     ticket.adopt(copy)
 
 
-def _face_of(copy: types.FunctionType, name: tuple[str, str], digest: str, data: bytes) -> Any:
-    Ticket(name, digest, None, data).adopt(copy)
+def _face_of(
+    copy: types.FunctionType, name: tuple[str, str], digest: str, data: bytes, origin: str
+) -> Any:
+    Ticket(name, digest, None, data, origin).adopt(copy)
     return copy.__dict__
-
-
-_CALLING = """\
-def outer():
-    {free}None
-
-    {define} hit(*args, **kwargs):
-        if 0: {names}  # as many free variables as the code has that it replaces
-        return {wait}_warm_ticket.hit(*args, **kwargs)
-"""
-
-
-@functools.cache
-def _calling(free: tuple[str, ...], is_async: bool) -> types.CodeType:
-    """Return code that has so many free variables, and calls the loader."""
-    source = _CALLING.format(
-        free="".join(f"{name} = " for name in free),
-        names=", ".join(free) or "pass",
-        define="async def" if is_async else "def",
-        wait="await " if is_async else "",
-    )
-    outer = next(c for c in compile(source, "<warm>", "exec").co_consts if hasattr(c, "co_code"))
-    return next(c for c in outer.co_consts if hasattr(c, "co_code"))  # type: ignore[no-any-return]
-
-
-class LaterCaller(Caller):
-    """What a copy offers besides being called: that of its loader, once it is wanted."""
-
-    def __init__(self, ticket: Ticket, function: types.FunctionType) -> None:
-        self._ticket = ticket
-        self.function = weakref.ref(function)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_loader", "_site"):
-            return getattr(self._ticket.live().lease.__self__, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-class LaterAsyncCaller(LaterCaller, AsyncCaller):
-    """The same of an asynchronous loader."""
-
-
-class LaterCache:
-    """The cache of a loader that has not been looked up yet."""
-
-    def __init__(self, ticket: Ticket) -> None:
-        self._ticket = ticket
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._ticket.live().cache, name)
-
-    def __len__(self) -> int:
-        return len(self._ticket.live().cache)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._ticket.live().cache)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._ticket.live().cache
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._ticket.live().cache[key]
 
 
 class ArrivedMethod:

@@ -30,6 +30,7 @@ class Wanted:
             TypeError: it is neither, or the loader does not take these arguments.
             KeyingError: an argument cannot be part of a key.
         """
+        loader: Any
         is_call = isinstance(warm, functools.partial)
         loader, args, kwargs = (warm.func, warm.args, warm.keywords) if is_call else (warm, (), {})
         if not (hasattr(loader, "lease") and hasattr(loader, "cache_key")):

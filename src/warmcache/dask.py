@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import dask  # pyright: ignore[reportMissingImports]
+from dask import annotate  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
 from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
 from dask.utils import funcname  # pyright: ignore[reportMissingImports]
 from distributed import Client, Future  # pyright: ignore[reportMissingImports]
@@ -67,7 +67,7 @@ def submit(
     body = _body(function, [wanted])
     if kwargs.get("key") is None:
         kwargs["key"] = _keys(client.submit, function, [wanted], [args], kwargs)[0]
-    with dask.annotate(**{MARK: wanted.name}):
+    with annotate(**{MARK: wanted.name}):  # pyright: ignore[reportCallIssue]
         return client.submit(body, wanted, function, *args, **kwargs)
 
 
@@ -97,7 +97,7 @@ def map(
     names = {key: each.name for key, each in zip(kwargs["key"], wanted, strict=True)}
     if not calls:
         return []
-    with dask.annotate(**{MARK: names.get}):
+    with annotate(**{MARK: names.get}):  # pyright: ignore[reportCallIssue]
         columns = [[*column] for column in zip(*calls, strict=True)]
         return client.map(body, wanted, [function] * len(calls), *columns, **kwargs)  # type: ignore[no-any-return]
 
