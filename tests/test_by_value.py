@@ -335,7 +335,8 @@ def test_payloads_do_not_grow_with_what_is_warm(tmp_path: Path) -> None:
         for dumps in (cloudpickle.dumps, dill.dumps, lambda f: pickle.dumps(warmcache.task(f))):
             cold = dumps(load)
             load("a"), load("a"), load("b")
-            assert len(cold) == len(dumps(load)) < 4000
+            # With dill the clock of all uses goes along: a number, which has more digits later.
+            assert len(cold) <= len(dumps(load)) <= len(cold) + 8 < 4000
             with load.cache.record(tmp_path / "recording.csv"):
                 load("a" * 4000), load("a" * 4000)
                 assert len(dumps(load)) < 4000  # its code is another meanwhile

@@ -101,13 +101,33 @@ def test_a_load_that_runs_out_of_memory_is_tried_again(device: str, cache: Any) 
     def load(name: str) -> Any:
         tries.append(len(cache))
         if name == "large" and len(tries) == 2:
-            torch.empty(2**50, device=device)
+            if device == "cpu":  # whose allocator fails only beyond what the machine has at all
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+            torch.empty(cache.probe.sample().total, dtype=torch.uint8, device=device)
         return layers(device, 1)
 
     load("small")
     load("large")
     assert [0, 1, 0] == tries
     assert {RemovalCause.PRESSURE: 1} == cache.stats().removals
+
+
+def test_a_tensor_that_no_such_device_could_hold_is_not_tried_again(
+    device: str, cache: Any
+) -> None:
+    import torch
+
+    tries: list[str] = []
+
+    @warm(cache=cache)
+    def load(name: str) -> Any:
+        tries.append(name)
+        return torch.empty(2**50, device=device) if name == "large" else layers(device, 1)
+
+    load("small")
+    with pytest.raises(RuntimeError, match="llocate"):
+        load("large")
+    assert (["small", "large"], 1) == (tries, len(cache))
 
 
 @pytest.mark.gpu
