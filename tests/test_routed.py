@@ -250,6 +250,15 @@ def test_map_takes_what_each_call_wants_or_one_for_all() -> None:
     assert [] == list(executor.map(len, warm=partial(load, "b")))
 
 
+def test_map_refuses_fewer_or_more_wishes_than_calls_and_calls_nothing() -> None:
+    slot = Slot("a")
+    executor = routed(slot)
+    for count in (1, 3):
+        with pytest.raises(ValueError, match=f"warm= has {count} elements for 2 calls"):
+            executor.map(len, ["x", "y"], warm=[partial(load, "a")] * count)
+    assert [] == slot.asked
+
+
 def test_what_is_no_call_of_a_loader_is_refused() -> None:
     executor = routed(Slot())
     for warmth in ("a", len, partial(len, "a")):

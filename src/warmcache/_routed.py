@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
-from itertools import repeat
 from typing import Any, TypeVar
 
 from ._serve import Report, hello, report_of, serve
@@ -140,11 +139,16 @@ class RoutedExecutor(Executor):
             timeout: seconds after which ``__next__`` raises TimeoutError; None waits.
             chunksize: is taken as 1, for each call goes where what it wants is.
             warm: as of :meth:`submit`, for all calls; or several of them, one for each call.
+
+        Raises:
+            ValueError: there are not as many of ``warm`` as calls.
         """
-        if not iterables:
-            return iter(())
-        each = repeat(warm) if warm is None or callable(warm) else warm
-        return Executor.map(_Marking(self.submit), fn, each, *iterables, timeout=timeout)
+        calls = [*zip(*iterables, strict=False)]
+        each = [warm] * len(calls) if warm is None or callable(warm) else [*warm]
+        if len(each) != len(calls):
+            raise ValueError(f"warm= has {len(each)} elements for {len(calls)} calls")
+        columns = zip(*calls, strict=True)
+        return Executor.map(_Marking(self.submit), fn, each, *columns, timeout=timeout)
 
     def _cancelled(self, call: Call, future: Future[Any]) -> None:
         if future.cancelled():
