@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from . import policies
 from ._cache import Cache
@@ -89,6 +89,6 @@ def recipe_of(cache: Cache[Any, Any]) -> Recipe:
         return Recipe("only here", "<name>", type(cache))
     with _guard:
         known_as = [token for token, other in _strangers.items() if other is cache]
-        token = known_as[0] if known_as else uuid4().hex
+        token = known_as[0] if known_as else os.urandom(16).hex()
         _strangers[token] = cache
     return Recipe("like", token, (type(cache), cache._setting()))
