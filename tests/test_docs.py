@@ -50,7 +50,6 @@ def _close_caches(namespace: dict[str, Any]) -> None:
     ids=_name,
 )
 def test_the_examples_on_the_page_do_what_it_says(page: Path, policies_as_before: None) -> None:
-    pytest.importorskip("sybil")
     from sybil.document import Document
     from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from warmcache import CapacityError, LRUCache, warm
 from warmcache.errors import ProbeUnavailable
-from warmcache.memory import GPUMemoryCache, HostMemoryCache, MemoryCache, retry_on_oom
+from warmcache.memory import Footprint, GPUMemoryCache, HostMemoryCache, MemoryCache, retry_on_oom
 from warmcache.testing import FakeProbe, assert_consistent
 
 GiB = 2**30
@@ -181,6 +184,54 @@ def test_a_key_whose_text_cannot_be_had_is_loaded_like_any_other() -> None:
     key = Shy()
     assert "value" == load(key)
     assert load.contains(key)
+
+
+def test_sizes_are_learned_for_one_device_and_one_version_of_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def known(device: str, version: str | None) -> bool:
+        def installed(name: str) -> str:
+            if version is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return version
+
+        monkeypatch.setattr(importlib.metadata, "version", installed)
+        probe = FakeProbe(8 * GiB, name=device)
+        cache: MemoryCache[Any, Any] = MemoryCache(
+            "4GiB", probe=probe, headroom=0, poll=0, learn=tmp_path / "sizes.json"
+        )
+        reserved: list[float] = []
+
+        @warm(cache=cache)
+        def load() -> Any:
+            reserved.append(cache.stats().loading)
+            return probe.block(GiB)
+
+        load()
+        return reserved == [GiB]
+
+    places = [("one", "2.13.0"), ("one", "2.14.0"), ("other", "2.13.0"), ("one", None)]
+    assert [False] * 4 == [known(*place) for place in places]
+    assert [True] * 4 == [known(*place) for place in places]
+
+
+def test_a_zombie_that_a_running_function_holds_is_said_to_be_held_by_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache = cache_of(
+        8, "4GiB", footprint=lambda value: Footprint(GiB, ((weakref.ref(value), GiB),), ())
+    )
+
+    class Model:
+        pass
+
+    load = warm(cache=cache, size="1GiB")(Model)
+    model = load()
+    load.evict()
+    cache.expire_now()
+    assert GiB == cache.stats().zombies
+    assert "a variable of a function that is running" in caplog.text
+    del model
 
 
 # -- which device ------------------------------------------------------------------
