@@ -8,7 +8,8 @@ A map of the package, from the top down; imports point downwards only:
 ``_warm``          ``@warm`` and the types it returns
 ``_decorate``      which cache and which wrapper a decoration means
 ``_task``          functions that any pickler ships
-``_wrap``          what becomes of a function, a method, a class
+``_classes``       what becomes of a class
+``_wrap``          what becomes of a function, a method
 ``_ship``          loaders that travel by value, and what they meet
 ``_copies``        what picklers make of them, until the loader is known
 ``_caller``        what the wrappers offer: calls, leases, eviction, looking
