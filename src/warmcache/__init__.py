@@ -27,6 +27,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
 ``_mapping``       the mapping: a ``cachetools.Cache``
+``_ending``        what is left when a cache or the process ends
 ``_aio``           carries plans out for asyncio
 ``_drive``         carries plans out for threads; teardown, reclaim
 ``_planner``       plans that get a value: hit, join, load, refuse
@@ -52,12 +53,12 @@ A map of the package, from the top down; imports point downwards only:
 ``_fork``          what a forked child begins anew
 =================  ==============================================================
 
-beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stats``, ``_sizes``,
-``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
-``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and ``_survey``; for many
-workers ``routing`` (over ``_fleet``), ``dask`` (over ``_dask_scheduler`` and ``_dask_worker``),
-``executors``, ``parsl`` and ``ray`` (over ``_routed`` and ``_serve``), all over ``_wanted``; and on
-top ``cli`` and ``demo``.
+beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stats``,
+``_options``, ``_sizes``, ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over
+``_nvml``, ``_host``, ``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and
+``_survey``; for many workers ``routing`` (over ``_fleet``), ``dask`` (over
+``_dask_scheduler`` and ``_dask_worker``), ``executors``, ``parsl`` and ``ray`` (over ``_routed``
+and ``_serve``), all over ``_wanted``; and on top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ from typing import TYPE_CHECKING, Any
 from . import keys, policies
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
 from ._exit import close_all
-from ._mapping import CacheOptions
 from ._named import named as cache
+from ._options import CacheOptions
 from ._record import Recording
 from ._registry import Registry
 from ._scopes import disabled, no_load

@@ -19,9 +19,9 @@ from ._drive import run, settle, tear_down
 from ._entry import Entry, RemovalCause, seconds_between
 from ._footprint import Footprint
 from ._learned import Learned
-from ._mapping import CacheOptions
 from ._measure import MemoryMeter
 from ._oom import lacked
+from ._options import CacheOptions
 from ._pressure import Act, Pressure
 from ._process import janitor
 from ._sizes import parse_size
