@@ -22,6 +22,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_device``        a device as such a cache sees it
 ``_measure``       what loads take of it, and whether it came back
 ``_reclaim``       has free memory go back
+``_watcher``       looks at the device, and has idle entries go when it runs full
 ``costs``          the policies that weigh load seconds: cost, GDSF
 ``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
 ``_cache``         ``Cache``: leases, eviction, looking
