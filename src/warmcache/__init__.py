@@ -36,6 +36,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_refusal``       who is in the way when there is none
 ``_steps``         what a plan is made of
 ``_store``         entries and ledger under the lock
+``_promises``      who was granted room, who waits for some
 ``_ledger``        the sums: what is committed, what may be promised
 ``_meter``         what a cache of real memory asks; what is left of a value
 ``_referrers``     who holds an object, in words

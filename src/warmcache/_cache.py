@@ -204,18 +204,19 @@ class Cache(CacheMapping[K, V]):
     def stats(self) -> Stats:
         """Return the cache's counts and its ledger."""
         store = self._store
+        counts = store.counts
         with store.lock:
             alive = list(store.alive())
             return Stats(
-                hits=store.past_hits + sum(entry.hits for entry in alive),
-                misses=store.misses,
-                loads=store.loads,
-                load_seconds=store.load_seconds,
-                saved_seconds=store.past_saved
+                hits=counts.past_hits + sum(entry.hits for entry in alive),
+                misses=counts.misses,
+                loads=counts.loads,
+                load_seconds=counts.load_seconds,
+                saved_seconds=counts.past_saved
                 + sum(entry.hits * entry.how.seconds for entry in alive),
-                removals=dict(store.removals),
-                teardown_failures=store.teardown_failures,
-                waits=store.waits,
+                removals=dict(counts.removals),
+                teardown_failures=counts.teardown_failures,
+                waits=counts.waits,
                 live=store.live_weight,
                 loading=store.reserved,
                 retired=store.retired_weight,

@@ -175,7 +175,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             value: V = entry.value  # type: ignore[union-attr]
         except AttributeError:  # never there, or torn down this very moment
             with self._store.lock:
-                self._store.misses += 1
+                self._store.counts.misses += 1
                 self._origin.misses += 1
             return _MISSING  # type: ignore[no-any-return]
         entry.used = tick()  # type: ignore[union-attr]
