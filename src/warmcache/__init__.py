@@ -65,6 +65,7 @@ and ``_serve``), all over ``_wanted``; and on top ``cli`` and ``demo``.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import keys, policies
@@ -72,7 +73,6 @@ from ._entry import Entry, EntryInfo, Removal, RemovalCause
 from ._exit import close_all
 from ._named import named as cache
 from ._options import CacheOptions
-from ._record import Recording
 from ._registry import Registry
 from ._scopes import disabled, no_load
 from ._sigterm import close_on_sigterm
@@ -93,6 +93,7 @@ from .errors import (
 from .keys import drop_if_equal
 
 if TYPE_CHECKING:
+    from ._record import Recording
     from .memory import (
         AutoMemoryCache,
         Footprint,
@@ -154,16 +155,15 @@ __all__ = [
     "warm",
 ]
 
-# Imported when first asked for: whoever caches no memory need not wait for it.
-_LAZY = (
+# Imported when first asked for: whoever caches no memory, or records nothing, need not wait.
+_MEMORY = (
     *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache", "MemoryOptions"),
     *("Footprint", "devices_table", "retry_on_oom"),
 )
+_LAZY = {**dict.fromkeys(_MEMORY, ".memory"), "Recording": "._record"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        from . import memory
-
-        return getattr(memory, name)
+        return getattr(importlib.import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from operator import attrgetter
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import _room
 from ._drive import run
 from ._entry import Entry, EntryInfo, Hold, Loaded, Removal, seconds_between, tick
 from ._lease import EntryLease
 from ._mapping import CacheMapping
-from ._record import Recording
 from ._stats import Stats
+
+if TYPE_CHECKING:
+    from ._record import Recording
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -155,6 +157,8 @@ class Cache(CacheMapping[K, V]):
             OSError: the file cannot be written.
             RuntimeError: the cache is being recorded already.
         """
+        from ._record import Recording
+
         return Recording(self._store, path)
 
     # -- looking -------------------------------------------------------------------

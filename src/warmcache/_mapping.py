@@ -21,7 +21,6 @@ from ._meter import Meter
 from ._options import CacheOptions, Teardown, as_limit, as_teardown
 from ._order import Order, RankOrder, ScanOrder
 from ._process import janitor
-from ._record import Recording
 from ._steps import Context
 from ._store import Store
 
@@ -91,6 +90,8 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._wait = wait
         self._open()
         if record is not None:
+            from ._record import Recording
+
             Recording(self._store, record, lazily=True)
 
     def _open(self) -> None:

@@ -11,7 +11,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
 from ._exit import arm
@@ -20,10 +20,12 @@ from ._fork import join, park
 from ._meter import Meter, Remains
 from ._order import Deadlines, Order, Rank
 from ._promises import Promises
-from ._record import Recording
 from ._signal import Signal
 from ._stats import Counts
 from .errors import ClosedError
+
+if TYPE_CHECKING:
+    from ._record import Recording
 
 _SIZE, _REPLACED, _GONE = RemovalCause.SIZE, RemovalCause.REPLACED, State.GONE
 
