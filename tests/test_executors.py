@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -118,7 +119,8 @@ def test_a_process_that_dies_takes_only_its_own_call_with_it(
         result(dying)
     assert ["a", "b", "a", "b"] == [result(future)[1] for future in others]
     assert process not in {result(future)[0] for future in others}
-    assert 3 == len(journal(tmp_path, "loads")), "a again, in the process that came instead"
+    loads = Counter(journal(tmp_path, "loads"))
+    assert 2 <= loads["a"], "again, in the process that came instead"
 
 
 def test_over_pools_of_one_process_one_that_breaks_is_left_out(
