@@ -6,9 +6,11 @@ import os
 import select
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from warmcache import CapacityError, warm
 
@@ -66,6 +68,21 @@ def waiting(folder: str, name: str, gate: str) -> int:
     return os.getpid()
 
 
+def unimportable() -> tuple[Any, Any]:
+    """Return a loader that is nobody's to import, and a body that tells how often it has loaded."""
+    loads: list[str] = []
+
+    @warm(policy="lru", maxsize=2)
+    def nested(name: str) -> list[str]:
+        loads.append(name)
+        return loads
+
+    def count(name: str) -> int:
+        return len(nested(name))
+
+    return nested, count
+
+
 class Gate:
     """Two pipes by which a body says that it runs, and is told to go on."""
 
@@ -96,6 +113,22 @@ class Gate:
     def close(self) -> None:
         for end in self._ends.values():
             os.close(end)
+
+
+def side_by_side(folder: Path, submit: Callable[[str], Any]) -> set[int]:
+    """Have two workers run something at a time, and return their processes.
+
+    ``submit`` submits :func:`waiting` at the gate of this name, and returns the future.
+    """
+    gates = [Gate(folder, uuid4().hex) for _ in range(2)]
+    futures = [submit(gate.name) for gate in gates]
+    processes = {gate.entered() for gate in gates}
+    for gate in gates:
+        gate.open()
+    assert processes == {future.result(6 * CAP) for future in futures}
+    for gate in gates:
+        gate.close()
+    return processes
 
 
 def journal(folder: Path, name: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
 import sys
@@ -49,12 +50,16 @@ def _close_caches(namespace: dict[str, Any]) -> None:
     [pytest.param(p, marks=[pytest.mark.engines] * (_name(p) in ENGINES)) for p in PAGES],
     ids=_name,
 )
-def test_the_examples_on_the_page_do_what_it_says(page: Path, policies_as_before: None) -> None:
+def test_the_examples_on_the_page_do_what_it_says(
+    page: Path, policies_as_before: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sybil.document import Document
     from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     parsers = PythonCodeBlockParser(doctest_optionflags=flags), SkipParser()
+    # Where Parsl's scripts are.
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     document = Document.parse(str(page), *parsers)
     document.namespace["__name__"] = "page"
     for example in document.examples():

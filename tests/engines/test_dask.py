@@ -35,6 +35,14 @@ def client() -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which workers say what they tear down."""
+    path = tmp_path / "journal"
+    monkeypatch.setenv("WARM_JOURNAL", str(path))
+    return path
+
+
 def until(claim: Callable[[], object]) -> None:
     end = time.monotonic() + CAP
     while not claim():
@@ -112,11 +120,7 @@ def test_a_model_is_not_torn_down_under_a_task_that_wants_it() -> None:
         assert "b" == other.result(CAP)
 
 
-def test_what_is_warm_is_torn_down_as_the_cluster_closes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = tmp_path / "journal"
-    monkeypatch.setenv("WARM_JOURNAL", str(journal))
+def test_what_is_warm_is_torn_down_as_the_cluster_closes(journal: Path) -> None:
     with cluster() as both, Client(both) as client:
         wd.install(client)
         assert 2 == len({at(client, "a"), at(client, "b")})
@@ -127,11 +131,7 @@ def test_what_is_warm_is_torn_down_as_the_cluster_closes(
     assert not any("MainThread" in line[1] for line in lines)
 
 
-def test_a_sigterm_tears_down_what_a_worker_has_warm_if_it_was_told_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = tmp_path / "journal"
-    monkeypatch.setenv("WARM_JOURNAL", str(journal))
+def test_a_sigterm_tears_down_what_a_worker_has_warm_if_it_was_told_to(journal: Path) -> None:
     with cluster() as both, Client(both) as client:
         wd.install(client)
         told, other = at(client, "a"), at(client, "b")

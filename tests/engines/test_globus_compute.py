@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from bodies import unimportable
 from globus_compute_sdk.serialize import ComputeSerializer
 
-import warmcache
 from warmcache._serve import serve
 from warmcache._wanted import Wanted
 
@@ -69,23 +69,9 @@ def packed(function: Callable[..., Any], *args: Any) -> str:
     return packed
 
 
-def nested() -> tuple[Any, Any]:
-    loads: list[str] = []
-
-    @warmcache.warm(policy="lru", maxsize=2)
-    def load(name: str) -> list[str]:
-        loads.append(name)
-        return loads
-
-    def use(name: str) -> int:
-        return len(load(name))
-
-    return load, use
-
-
 def test_a_nested_loader_is_loaded_once_for_several_tasks() -> None:
-    _, use = nested()
-    tasks = [packed(use, "a") for _ in range(4)]
+    _, count = unimportable()
+    tasks = [packed(count, "a") for _ in range(4)]
     assert ["1"] * 4 == run(WORKER, json.dumps(tasks)).split()
 
 
@@ -94,9 +80,9 @@ def test_a_loader_of_the_main_module_is_too_in_a_task() -> None:
 
 
 def test_what_a_routed_executor_sends_arrives_and_reports() -> None:
-    load, use = nested()
-    wanted = Wanted.of(partial(load, "a"))
-    tasks = [packed(serve, wanted, use, "a") for _ in range(2)]
+    nested, count = unimportable()
+    wanted = Wanted.of(partial(nested, "a"))
+    tasks = [packed(serve, wanted, count, "a") for _ in range(2)]
     first, second = run(WORKER, json.dumps(tasks)).splitlines()
     assert first.startswith("Answer(value=1,") and second.startswith("Answer(value=1,")
     assert wanted.name in first and wanted.name in second

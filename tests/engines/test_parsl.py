@@ -14,13 +14,12 @@ from typing import Any
 import bodies
 import parsl
 import pytest
-from bodies import Gate, gone, journal, torn_down_once
+from bodies import Gate, gone, journal, side_by_side, torn_down_once
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.providers import LocalProvider
 
-import warmcache
 from warmcache.parsl import WarmExecutor, warm_app
 
 pytestmark = [
@@ -94,15 +93,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, surroundings: None) -> Ite
 
 def both_run(folder: Path) -> set[int]:
     """Have both slots run something, and return their processes."""
-    gates = [Gate(folder, f"{name}{len([*folder.iterdir()])}") for name in ("left", "right")]
-    futures = [waiting_for_nothing(str(folder), "", gate.name) for gate in gates]
-    processes = {gate.entered() for gate in gates}
-    for gate in gates:
-        gate.open()
-    assert processes == {result(future) for future in futures}
-    for gate in gates:
-        gate.close()
-    return processes
+    return side_by_side(folder, lambda gate: waiting_for_nothing(str(folder), "", gate))
 
 
 @pytest.fixture
@@ -159,17 +150,8 @@ def test_a_load_that_fails_fails_its_app(folder: Path) -> None:
 
 
 def test_loaders_and_functions_that_cannot_be_imported_travel_by_value(folder: Path) -> None:
-    loads: list[str] = []
-
-    @warmcache.warm(policy="lru", maxsize=2)
-    def nested(name: str) -> list[str]:
-        loads.append(name)
-        return loads
-
-    @warm_app(lambda name: partial(nested, name))
-    def count(name: str) -> int:
-        return len(nested(name))
-
+    nested, function = bodies.unimportable()
+    count = warm_app(lambda name: partial(nested, name))(function)
     assert [1] * 5 == [result(count("a")) for _ in range(5)]
 
 
