@@ -255,11 +255,12 @@ def test_a_child_that_is_forked_meanwhile_ends_without_waiting(
 
 
 def test_loaders_and_functions_that_cannot_be_imported_travel_by_value(
-    pool: WarmProcessPool,
+    pool: WarmProcessPool, tmp_path: Path
 ) -> None:
-    nested, count = bodies.unimportable()
-    each = [partial(nested, "a")] * 5
-    assert [1] * 5 == list(pool.map(count, "aaaaa", warm=each, timeout=CAP_OF_A_START))
+    nested, use_nested = bodies.unimportable()
+    each = [partial(nested, str(tmp_path), "a")] * 5
+    answers = pool.map(use_nested, [str(tmp_path)] * 5, "aaaaa", warm=each, timeout=CAP_OF_A_START)
+    assert len({*answers}) == len(journal(tmp_path, "loads")), "once in each process"
 
 
 def test_the_initializer_is_called_in_each_process(tmp_path: Path) -> None:

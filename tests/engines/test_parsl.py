@@ -150,9 +150,10 @@ def test_a_load_that_fails_fails_its_app(folder: Path) -> None:
 
 
 def test_loaders_and_functions_that_cannot_be_imported_travel_by_value(folder: Path) -> None:
-    nested, function = bodies.unimportable()
-    count = warm_app(lambda name: partial(nested, name))(function)
-    assert [1] * 5 == [result(count("a")) for _ in range(5)]
+    nested, use_nested = bodies.unimportable()
+    app = warm_app(lambda folder, name: partial(nested, folder, name))(use_nested)
+    answers = {result(app(str(folder), "a")) for _ in range(5)}
+    assert len(answers) == len(journal(folder, "loads")), "once in each worker"
 
 
 def test_a_worker_that_is_killed_takes_only_its_own_app_with_it(folder: Path) -> None:

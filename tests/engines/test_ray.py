@@ -109,10 +109,13 @@ def _key(model: Any) -> str:
     return str(model.key)
 
 
-def test_loaders_of_main_and_closures_are_warm_across_calls(pool: WarmActorPool) -> None:
-    nested, count = bodies.unimportable()
-    each = [partial(nested, "a")] * 5
-    assert [1] * 5 == list(pool.map(count, "aaaaa", warm=each, timeout=CAP))
+def test_loaders_of_main_and_closures_are_warm_across_calls(
+    pool: WarmActorPool, tmp_path: Path
+) -> None:
+    nested, use_nested = bodies.unimportable()
+    each = [partial(nested, str(tmp_path), "a")] * 5
+    answers = pool.map(use_nested, [str(tmp_path)] * 5, "aaaaa", warm=each, timeout=CAP)
+    assert len({*answers}) == len(journal(tmp_path, "loads")), "once in each actor"
 
 
 def test_an_actor_that_is_killed_takes_only_its_own_call_with_it(
