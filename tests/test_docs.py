@@ -62,9 +62,12 @@ def test_the_examples_on_the_page_do_what_it_says(
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     document = Document.parse(str(page), *parsers)
     document.namespace["__name__"] = "page"
-    for example in document.examples():
-        example.evaluate()
+    examples = [*document.examples()]
+    for example in examples:
+        example.evaluate()  # which raises what the page does not say
     _close_caches(document.namespace)
+    prompts = sum(isinstance(example.parsed, doctest.Example) for example in examples)
+    assert page.read_text(encoding="utf-8").count(">>> ") == prompts, "not all of them are run"
 
 
 def test_the_pages_have_examples() -> None:
