@@ -118,6 +118,18 @@ def test_a_policy_shipped_as_the_page_shows_is_found_by_name(tmp_path: Path) -> 
     assert ("cheapest\n", "") == (ran.stdout, ran.stderr)
 
 
+def test_the_script_on_the_page_of_executors_prints_the_answers(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/executors.md").read_text(encoding="utf-8")
+    defined, main = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:2]
+    script = tmp_path / "script.py"  # which the page cannot be: processes import it
+    script.write_text(defined + main, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    answers = [f"{name}: {number}?" for number, name in enumerate(["ada", "bob"] * 4)]
+    assert (f"ada: who?\n{answers}\n", "") == (ran.stdout, ran.stderr)
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     broken = []
     for page in PAGES:
