@@ -29,6 +29,12 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 @pytest.fixture
 def policies_as_before() -> Iterator[None]:
     before = set(warmcache.policies.names())
@@ -80,9 +86,7 @@ def test_the_example_prints_what_its_docstring_says(example: Path) -> None:
     source = example.read_text(encoding="utf-8")
     block = re.search(r'It prints::\n\n(.*?)\n(?="""|\S)', source, re.DOTALL)
     assert block is not None, "the docstring does not say what it prints"
-    ran = subprocess.run(
-        [sys.executable, str(example)], capture_output=True, text=True, timeout=60, check=False
-    )
+    ran = _run(str(example))
     assert ("", 0) == (ran.stderr, ran.returncode)
     assert textwrap.dedent(block[1]).strip() == ran.stdout.strip()
 
@@ -108,13 +112,7 @@ def test_a_policy_shipped_as_the_page_shows_is_found_by_name(tmp_path: Path) -> 
         def load(): ...
         print(type(load.cache).__module__)
     """
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = _run("-c", textwrap.dedent(program))
     assert ("cheapest\n", "") == (ran.stdout, ran.stderr)
 
 
@@ -123,9 +121,7 @@ def test_the_script_on_the_page_of_executors_prints_the_answers(tmp_path: Path) 
     defined, main = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:2]
     script = tmp_path / "script.py"  # which the page cannot be: processes import it
     script.write_text(defined + main, encoding="utf-8")
-    ran = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
-    )
+    ran = _run(str(script))
     answers = [f"{name}: {number}?" for number, name in enumerate(["ada", "bob"] * 4)]
     assert (f"ada: who?\n{answers}\n", "") == (ran.stdout, ran.stderr)
 
