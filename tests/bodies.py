@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +30,12 @@ class Model:
 
     def close(self) -> None:
         note(self.folder, "torn down", self.name)
+
+
+class Hanging(Model):
+    def close(self) -> None:
+        super().close()
+        threading.Event().wait(20 * CAP)
 
 
 @warm(policy="lru", maxsize=1, teardown="close")
@@ -155,5 +163,6 @@ def gone(process: int) -> bool:
                 return True
         except (FileNotFoundError, ProcessLookupError):
             return True
+        gc.collect()  # again: another thread may just now be leaving what held the pool
         select.select([], [], [], 0.02)
     return False

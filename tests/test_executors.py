@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -179,7 +178,6 @@ def test_a_pool_that_nobody_has_any_more_ends_its_processes(tmp_path: Path) -> N
     pool = WarmProcessPool(1)
     process = result(submit(pool, bodies.use, tmp_path, "a"))[0]
     del pool
-    gc.collect()
     assert gone(process)
     assert ["a"] == journal(tmp_path, "torn down")
 

@@ -14,6 +14,7 @@ from processes import run
 
 import warmcache
 from warmcache import _exit, _sigterm, close_on_sigterm
+from warmcache._serve import hello
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such signals here")
 
@@ -602,6 +603,17 @@ def test_undone_it_leaves_a_handler_that_was_put_over_it_and_closes_nothing(
     _sigterm._installed.undo()
     signal.raise_signal(signal.SIGTERM)
     assert ["over", "theirs"] == called
+
+
+def test_a_worker_that_begins_to_serve_keeps_what_it_was_told_of_sigterm(sigterm: None) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    undo = close_on_sigterm(patience=3)
+    hello()
+    assert _sigterm._installed is not None
+    assert 3 == _sigterm._installed.patience
+    undo()
+    hello()
+    assert before is signal.getsignal(signal.SIGTERM)
 
 
 def test_only_the_main_thread_can_ask_for_it() -> None:

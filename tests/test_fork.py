@@ -317,8 +317,8 @@ LOCKS = {
     "learned": ("memory._learned._lock", "grow(1)"),
     "the file of what was learned": ("warmcache._learned._writing", "grow(1)"),
     "the look at a device": (
-        "memory._looking",
-        "memory._looking.locked() and say('the child failed')",
+        "memory._watcher._looking",
+        "memory._watcher._looking.locked() and say('the child failed')",
     ),
     "probe": ("memory.probe._lock", "grow(1)"),
     "clock": ("clock._lock", "clock.advance(1)"),

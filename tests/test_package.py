@@ -107,12 +107,22 @@ def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
 # -- what it imports -------------------------------------------------------------------
 
 
-def test_importing_it_imports_the_standard_library_and_cachetools_alone() -> None:
-    code = "import json, sys; before = {*sys.modules}; import warmcache, warmcache.testing; "
+def _brought_along(by: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has more after importing ``by``."""
+    code = f"import json, sys; before = {{*sys.modules}}; import {by}; "
     code += "print(json.dumps(sorted({*sys.modules} - before)))"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=50)
-    imported = {name.partition(".")[0] for name in json.loads(printed)}
+    return {name.partition(".")[0] for name in json.loads(printed)}
+
+
+def test_importing_it_imports_the_standard_library_and_cachetools_alone() -> None:
+    imported = _brought_along(by="warmcache, warmcache.testing")
     assert {"cachetools", "warmcache"} == imported - sys.stdlib_module_names
+
+
+def test_importing_it_does_not_wait_for_what_only_few_need() -> None:
+    for_few = {"asyncio", "csv", "difflib", "gzip", "hashlib", "pathlib", "uuid"}
+    assert set() == for_few & _brought_along(by="warmcache")
 
 
 def test_no_file_of_the_core_imports_more_than_that_as_it_is_imported() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from warmcache import RemovalCause, memory, warm
+from warmcache import RemovalCause, _watcher, warm
 from warmcache._footprint import Footprint
 from warmcache._pressure import Act, Pressure
 from warmcache._process import janitor
@@ -144,7 +144,7 @@ def test_a_teardown_that_takes_long_leaves_the_driver_as_much_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(_watcher, "time", SimpleNamespace(monotonic=lambda: now[0]))
     rig = Rig(
         confirm=2,
         teardown=lambda block: now.__setitem__(0, now[0] + 60),

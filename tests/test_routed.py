@@ -30,7 +30,7 @@ class Slot(Executor):
     def __init__(self, *warm: str) -> None:
         self.warm = warm
         self.asked: list[tuple[Any, Future[Any]]] = []
-        self.broken = self.shut_down = False
+        self.broken = self.shut_down = self.waited_for = False
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         if self.broken:
@@ -52,7 +52,17 @@ class Slot(Executor):
         future.set_exception(error)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self.shut_down = True
+        self.shut_down, self.waited_for = True, wait
+
+
+class Late(Slot):
+    """A worker that has not come yet."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if fn is hello:
+            self.joining: Future[Any] = Future()
+            return self.joining
+        return super().submit(fn, *args, **kwargs)
 
 
 def routed(*slots: Slot) -> RoutedExecutor:
@@ -164,13 +174,6 @@ def test_without_a_slot_left_whatever_waits_fails() -> None:
 
 
 def test_a_slot_takes_part_only_once_it_has_answered() -> None:
-    class Late(Slot):
-        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            if fn is hello:
-                self.joining: Future[Any] = Future()
-                return self.joining
-            return super().submit(fn, *args, **kwargs)
-
     late = Late()
     executor = routed(late)
     future = submit(executor, "a")
@@ -214,6 +217,16 @@ def test_shutdown_without_waiting_ends_the_slots_once_all_is_done() -> None:
     slot.answer(2, "b")
     assert [1, 2] == [future.result(CAP) for future in futures]
     assert slot.shut_down
+
+
+def test_shutdown_waits_for_the_slots_that_ever_came_alone() -> None:
+    slot, late = Slot(), Late()
+    routed(slot, late).shutdown()
+    assert slot.shut_down
+    assert slot.waited_for
+    assert late.shut_down
+    assert not late.waited_for
+    assert late.joining.cancelled(), "or its executor would do that before it ends"
 
 
 def test_nothing_is_taken_after_shutdown() -> None:

@@ -8,7 +8,8 @@ A map of the package, from the top down; imports point downwards only:
 ``_warm``          ``@warm`` and the types it returns
 ``_decorate``      which cache and which wrapper a decoration means
 ``_task``          functions that any pickler ships
-``_wrap``          what becomes of a function, a method, a class
+``_classes``       what becomes of a class
+``_wrap``          what becomes of a function, a method
 ``_ship``          loaders that travel by value, and what they meet
 ``_copies``        what picklers make of them, until the loader is known
 ``_caller``        what the wrappers offer: calls, leases, eviction, looking
@@ -21,11 +22,13 @@ A map of the package, from the top down; imports point downwards only:
 ``_device``        a device as such a cache sees it
 ``_measure``       what loads take of it, and whether it came back
 ``_reclaim``       has free memory go back
+``_watcher``       looks at the device, and has idle entries go when it runs full
 ``costs``          the policies that weigh load seconds: cost, GDSF
 ``caches``         the policies: LRU, LFU, FIFO, RR, TTL, TLRU
 ``_cache``         ``Cache``: leases, eviction, looking
 ``_lease``         scoped holds
 ``_mapping``       the mapping: a ``cachetools.Cache``
+``_ending``        what is left when a cache or the process ends
 ``_aio``           carries plans out for asyncio
 ``_drive``         carries plans out for threads; teardown, reclaim
 ``_planner``       plans that get a value: hit, join, load, refuse
@@ -33,6 +36,7 @@ A map of the package, from the top down; imports point downwards only:
 ``_refusal``       who is in the way when there is none
 ``_steps``         what a plan is made of
 ``_store``         entries and ledger under the lock
+``_promises``      who was granted room, who waits for some
 ``_ledger``        the sums: what is committed, what may be promised
 ``_meter``         what a cache of real memory asks; what is left of a value
 ``_referrers``     who holds an object, in words
@@ -51,24 +55,24 @@ A map of the package, from the top down; imports point downwards only:
 ``_fork``          what a forked child begins anew
 =================  ==============================================================
 
-beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stats``, ``_sizes``,
-``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over ``_nvml``, ``_host``,
-``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and ``_survey``; for many
-workers ``routing`` (over ``_fleet``), ``dask`` (over ``_dask_scheduler`` and ``_dask_worker``),
-``executors``, ``parsl`` and ``ray`` (over ``_routed`` and ``_serve``), all over ``_wanted``; and on
-top ``cli`` and ``demo``.
+beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stats``,
+``_options``, ``_sizes``, ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over
+``_nvml``, ``_host``, ``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and
+``_survey``; for many workers ``routing`` (over ``_fleet``), ``dask`` (over
+``_dask_scheduler`` and ``_dask_worker``), ``executors``, ``parsl`` and ``ray`` (over ``_routed``
+and ``_serve``), all over ``_wanted``; and on top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import keys, policies
 from ._entry import Entry, EntryInfo, Removal, RemovalCause
 from ._exit import close_all
-from ._mapping import CacheOptions
 from ._named import named as cache
-from ._record import Recording
+from ._options import CacheOptions
 from ._registry import Registry
 from ._scopes import disabled, no_load
 from ._sigterm import close_on_sigterm
@@ -89,6 +93,7 @@ from .errors import (
 from .keys import drop_if_equal
 
 if TYPE_CHECKING:
+    from ._record import Recording
     from .memory import (
         AutoMemoryCache,
         Footprint,
@@ -150,16 +155,15 @@ __all__ = [
     "warm",
 ]
 
-# Imported when first asked for: whoever caches no memory need not wait for it.
-_LAZY = (
+# Imported when first asked for: whoever caches no memory, or records nothing, need not wait.
+_MEMORY = (
     *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache", "MemoryOptions"),
     *("Footprint", "devices_table", "retry_on_oom"),
 )
+_LAZY = {**dict.fromkeys(_MEMORY, ".memory"), "Recording": "._record"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        from . import memory
-
-        return getattr(memory, name)
+        return getattr(importlib.import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

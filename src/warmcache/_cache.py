@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from operator import attrgetter
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import _room
 from ._drive import run
 from ._entry import Entry, EntryInfo, Hold, Loaded, Removal, seconds_between, tick
 from ._lease import EntryLease
 from ._mapping import CacheMapping
-from ._record import Recording
 from ._stats import Stats
+
+if TYPE_CHECKING:
+    from ._record import Recording
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -155,6 +157,8 @@ class Cache(CacheMapping[K, V]):
             OSError: the file cannot be written.
             RuntimeError: the cache is being recorded already.
         """
+        from ._record import Recording
+
         return Recording(self._store, path)
 
     # -- looking -------------------------------------------------------------------
@@ -204,18 +208,19 @@ class Cache(CacheMapping[K, V]):
     def stats(self) -> Stats:
         """Return the cache's counts and its ledger."""
         store = self._store
+        counts = store.counts
         with store.lock:
             alive = list(store.alive())
             return Stats(
-                hits=store.past_hits + sum(entry.hits for entry in alive),
-                misses=store.misses,
-                loads=store.loads,
-                load_seconds=store.load_seconds,
-                saved_seconds=store.past_saved
+                hits=counts.past_hits + sum(entry.hits for entry in alive),
+                misses=counts.misses,
+                loads=counts.loads,
+                load_seconds=counts.load_seconds,
+                saved_seconds=counts.past_saved
                 + sum(entry.hits * entry.how.seconds for entry in alive),
-                removals=dict(store.removals),
-                teardown_failures=store.teardown_failures,
-                waits=store.waits,
+                removals=dict(counts.removals),
+                teardown_failures=counts.teardown_failures,
+                waits=counts.waits,
                 live=store.live_weight,
                 loading=store.reserved,
                 retired=store.retired_weight,

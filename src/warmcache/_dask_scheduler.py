@@ -173,14 +173,15 @@ class WarmScheduler(SchedulerPlugin):
                 self._lost[task.key] = placement
             return
         reported = self._reported[worker]
-        seconds = loading = None
+        loads = reported.loads.get(name)
+        loading = loads.pop(0) if loads else None
+        seconds = None
         if finish == "memory" and how.get("worker") == worker:  # it may have been stolen
             seconds = sum(
                 each["stop"] - each["start"]
                 for each in how.get("startstops") or ()
                 if each["action"] == "compute"
             )
-            loading = reported.loads[name].pop(0) if reported.loads.get(name) else None
         self._backlog.done(placement, seconds=seconds, loading=loading, warm=name in reported.warm)
         self._route_soon()
 

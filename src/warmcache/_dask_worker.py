@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
+import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeAlias
 
 from distributed import WorkerPlugin, get_worker  # pyright: ignore[reportMissingImports]
 from distributed.core import Status  # pyright: ignore[reportMissingImports]
@@ -17,6 +19,8 @@ from ._exit import closing
 from ._wanted import Wanted
 
 NAME = "warmcache"  # of the plugins, the metric and the topic of the reports
+PATIENCE = 2.0  # seconds that others wait for a teardown; a local cluster's nannies have four
+log = logging.getLogger("warmcache")
 
 
 def hold(wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -93,7 +97,7 @@ class WarmWorker(WorkerPlugin):
                 self._worker.log_event(NAME, report)
 
     async def teardown(self, worker: Any) -> None:
-        """Tear down what is idle; what a task still leases goes when that has ended.
+        """Tear down what is idle, the last loaded first; what a task leases goes with its end.
 
         Under a nanny the process is this worker's alone, and all its caches are closed.
         Without one others may live here, so only what its tasks wanted goes; the end of the
@@ -103,18 +107,58 @@ class WarmWorker(WorkerPlugin):
         if worker.status not in (Status.closing, Status.closed):
             return  # the plugin goes, and the worker stays
         if worker.nanny:
-            await asyncio.to_thread(_close_caches)
-            return
-        for wanted in reversed(self._wanted.values()):
-            torn_down = await asyncio.to_thread(wanted.evict)
-            if inspect.isawaitable(torn_down):
-                await torn_down
+            await _in_turn(_all_that_is_idle())
+        else:
+            await _in_turn([(name, each.evict) for name, each in reversed(self._wanted.items())])
 
 
-def _close_caches() -> None:
-    for cache in closing():
-        if isinstance(cache, Cache):
-            try:
-                cache.close()
-            except ExceptionGroup:  # each is in the log
-                pass
+Job: TypeAlias = tuple[Hashable, Callable[[], Any]]
+
+
+def _all_that_is_idle() -> list[Job]:
+    """Close all caches; return how to tear down what is idle, and what is to follow that."""
+    things = closing()
+    last = [each for thing in things for each in thing.close_at_exit(PATIENCE) if not each.leased]
+    last.sort(key=lambda each: each.loaded, reverse=True)
+    caches: list[Any] = [thing for thing in things if isinstance(thing, Cache)]
+    return [
+        *((each.key, each.let_go) for each in last),
+        *(("a cache", cache.close) for cache in caches),  # what is leased goes with its leases
+    ]
+
+
+async def _in_turn(jobs: Iterable[Job]) -> None:
+    """Do one job after the other; what takes too long goes on while the others are done."""
+    patience = PATIENCE
+    late: dict[asyncio.Task[None], Hashable] = {}
+    for key, job in jobs:
+        running = asyncio.create_task(_do(job))
+        if (await asyncio.wait([running], timeout=patience))[1]:
+            late[running] = key
+            patience /= 2
+    still = (await asyncio.wait(late, timeout=PATIENCE))[1] if late else ()
+    for running in still:
+        running.cancel()
+        log.error("not torn down in time, and left as the worker closes: %r", late[running])
+
+
+async def _do(job: Callable[[], Any]) -> None:
+    """Do a job in a thread of its own, which nobody waits for at the end of the process."""
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    future.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            future.set_result(job())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="warmcache-teardown", daemon=True).start()
+    try:
+        torn_down = await asyncio.wrap_future(future)
+        if inspect.isawaitable(torn_down):
+            await torn_down
+    except ExceptionGroup:
+        pass  # each is in the log
+    except Exception:
+        log.exception("closing failed")

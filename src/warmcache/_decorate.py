@@ -6,11 +6,12 @@ from typing import Any
 
 from . import policies
 from ._cache import Cache
+from ._classes import warm_class
 from ._home import Home, Recipe, recipe_of
 from ._loader import LoaderOptions
 from ._named import named
 from ._registry import nearest
-from ._wrap import WarmMethod, warm_class, warm_function
+from ._wrap import WarmMethod, warm_function
 
 _LOADER_OPTIONS = tuple(LoaderOptions.__dataclass_fields__)
 _DEFAULT_POLICY = "lru"

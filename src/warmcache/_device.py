@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from . import _visible
 from ._footprint import Footprint, footprint
 from ._reclaim import empty_gpu_cache, trim_heap
 from ._sizes import parse_size
+from .errors import ProbeUnavailable
 from .probes import HostProbe, Probe, TorchProbe
+
+log = logging.getLogger("warmcache")
 
 
 def unseen(value: Any) -> None:
@@ -62,6 +66,23 @@ def host(probe: Probe | None) -> Device:
     """Return the machine's own memory."""
     found = HostProbe() if probe is None else probe
     return Device(found, lambda: "cpu", partial(footprint, device="cpu"), trim_heap, exact=False)
+
+
+_told: set[str] = set()
+
+
+def gpu_or_host(device: int | str) -> Device:
+    """Return the GPU that ``device`` means, or the machine's memory where there is none.
+
+    Why there is none is logged once a process.
+    """
+    try:
+        return gpu(device, None)
+    except ProbeUnavailable as error:
+        if error.reason not in _told:
+            _told.add(error.reason)
+            log.warning("no GPU (%s): policy 'auto' goes by the machine's memory", error.reason)
+        return host(None)
 
 
 def circumstances(probe: Probe) -> str:

@@ -14,7 +14,6 @@ or a connection, only the type is known. A class says otherwise with a method
 from __future__ import annotations
 
 import functools
-import hashlib
 import opcode
 import sys
 import types
@@ -187,6 +186,8 @@ class _Digest:
 
 
 def _hashed(kind: str, *parts: bytes) -> bytes:
+    import hashlib
+
     found = hashlib.blake2b(digest_size=16, person=kind.encode()[:16])
     for part in parts:
         found.update(len(part).to_bytes(8, "big"))

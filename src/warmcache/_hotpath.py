@@ -33,6 +33,7 @@ import types
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -90,45 +91,74 @@ def build(
         is_async: whether the loader is ``async``, and so its hit.
         free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
     """
-    taken = set(signature.parameters)
-    prefix = "_warm_"
-    while any(name.startswith(prefix) for name in taken):
-        prefix = "_" + prefix
+    prefix = _prefix(signature)
     fresh = bool(free.get("fresh"))
-    source = _source(signature, shape, prefix, first, flavour, is_async, fresh)
+    write = partial(_source, signature, shape, prefix, first, flavour, is_async, fresh)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
-    codes = {
-        code.co_name: code
-        for code in _nested(compile(source, filename, "exec"))
-        if code.co_name in ("hit", "bind")
-    }
-    cells = {f"{prefix}{name}": types.CellType(value) for name, value in free.items()}
-    helpers = dict(key=shape.key, types=_types, typed=typed_part)
-    helpers |= dict(items=typed_items if shape.typed else frozen_items)
-    cells |= {f"{prefix}{name}": types.CellType(value) for name, value in helpers.items()}
-    cells[f"{prefix}clock"] = USE_CLOCK
-    cells[f"{prefix}record"] = record_cell = types.CellType(None)
-    for name, part in shape.parts.items():
-        cells[f"{prefix}part_{name}"] = types.CellType(part)
+    names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
+    source = write()
+    codes = _compiled(source, filename, names)
+    cells = _cells(shape, prefix, free)
     hit = _function(codes["hit"], loader, signature, cells, source)
     bound = signature.replace(parameters=shape.parameters)
     bind = _function(codes["bind"], loader, bound, cells, source)
-    names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
+
+    def recorded() -> types.CodeType:
+        return _compiled(write(recorded=True), filename, names)["hit"]
+
+    return hit, bind, _switch(hit, cells[f"{prefix}record"], recorded)
+
+
+def _prefix(signature: inspect.Signature) -> str:
+    """Return what the names of the generated code begin with, and no argument's does."""
+    prefix = "_warm_"
+    while any(name.startswith(prefix) for name in signature.parameters):
+        prefix = "_" + prefix
+    return prefix
+
+
+def _compiled(source: str, filename: str, names: Any) -> dict[str, types.CodeType]:
+    """Return the code of ``hit`` and of ``bind``, both with the loader's ``names``."""
+    return {
+        code.co_name: code.replace(**names)
+        for code in _nested(compile(source, filename, "exec"))
+        if code.co_name in ("hit", "bind")
+    }
+
+
+def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, types.CellType]:
+    """Return what the free variables of the generated code are bound to, by name."""
+    helpers = dict(key=shape.key, types=_types, typed=typed_part, record=None)
+    helpers |= dict(items=typed_items if shape.typed else frozen_items)
+    helpers |= {f"part_{name}": part for name, part in shape.parts.items()}
+    cells = {
+        f"{prefix}{name}": types.CellType(value) for name, value in {**free, **helpers}.items()
+    }
+    cells[f"{prefix}clock"] = USE_CLOCK
+    return cells
+
+
+def _switch(
+    hit: types.FunctionType, record_cell: types.CellType, recorded: Callable[[], types.CodeType]
+) -> Switch:
+    """Return what gives ``hit`` its code: the one it has, or the ``recorded`` one.
+
+    The loader owns the switch, and ``hit`` the loader: so that all of them die at once,
+    neither this nor ``recorded`` may hold them.
+    """
     known = {False: hit.__code__}  # by whether hits are recorded
-    function = weakref.ref(hit)  # it owns, in a roundabout way, the switch
+    function = weakref.ref(hit)
 
     def switch(record: Callable[[Any], object] | None) -> None:
         if record is not None and True not in known:
-            text = _source(signature, shape, prefix, first, flavour, is_async, fresh, True)
-            nested = _nested(compile(text, filename, "exec"))
-            known[True] = next(c for c in nested if c.co_name == "hit").replace(**names)
+            known[True] = recorded()
         here = function()
         if here is not None:
             record_cell.cell_contents = record or record_cell.cell_contents
             here.__code__ = known[record is not None]
 
-    return hit, bind, switch
+    return switch
 
 
 class _Source:
@@ -165,7 +195,6 @@ def _function(
     cells: Mapping[str, types.CellType],
     source: str,
 ) -> types.FunctionType:
-    code = code.replace(co_name=loader.__name__, co_qualname=loader.__qualname__)
     namespace = {
         "__builtins__": builtins,
         "__name__": loader.__module__,

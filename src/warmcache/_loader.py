@@ -15,7 +15,7 @@ from ._cache import Cache
 from ._entry import Entry, HotEntries, Origin, RemovalCause
 from ._fork import join
 from ._hotpath import Shape, Switch
-from ._mapping import Teardown, as_teardown
+from ._options import Teardown, as_teardown
 from ._process import janitor
 from ._sizes import SizeHint, file_size, parse_size
 from ._steps import Request

@@ -7,22 +7,20 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from functools import partial
-from operator import methodcaller
-from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import Any, ClassVar, TypeVar, Unpack, overload
 
 import cachetools
 
 from . import _room
 from ._drive import run, settle, tear_down
+from ._ending import last_of, mind_the_end
 from ._entry import Entry, Loaded, Origin, Removal, RemovalCause, State, seconds_between, tick
-from ._exit import Last, Overdue, close_at_exit
+from ._exit import Last
 from ._fork import join
 from ._meter import Meter
+from ._options import CacheOptions, Teardown, as_limit, as_teardown
 from ._order import Order, RankOrder, ScanOrder
 from ._process import janitor
-from ._record import Recording
-from ._sizes import parse_size
 from ._steps import Context
 from ._store import Store
 
@@ -30,19 +28,6 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 T = TypeVar("T")
 _MISSING: Any = object()
-
-Teardown: TypeAlias = Callable[[Any], object] | str
-
-
-class CacheOptions(TypedDict, total=False):
-    """The options that every cache takes besides its policy's own."""
-
-    teardown: Teardown | None
-    reclaim: Callable[[], object] | None
-    on_removal: Callable[[Removal], object] | None
-    idle_ttl: float | None
-    wait: float
-    record: str | os.PathLike[str] | None
 
 
 class Freshness:
@@ -92,7 +77,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         wait: float = 60.0,
         record: str | os.PathLike[str] | None = None,
     ) -> None:
-        super().__init__(_limit(maxsize), getsizeof)
+        super().__init__(as_limit(maxsize), getsizeof)
         if idle_ttl is not None and not idle_ttl > 0:
             raise ValueError(f"idle_ttl must be positive, got {idle_ttl!r}")
         if not wait >= 0:
@@ -105,6 +90,8 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._wait = wait
         self._open()
         if record is not None:
+            from ._record import Recording
+
             Recording(self._store, record, lazily=True)
 
     def _open(self) -> None:
@@ -143,13 +130,11 @@ class CacheMapping(cachetools.Cache[K, V]):
     def _mind_the_end(self) -> None:
         """Tear down what is left when the cache is collected or the process ends.
 
-        Only once something has a teardown: the finalizer keeps the entries alive, and
-        through them, maybe, the cache itself.
+        Only once something has a teardown; why is said in ``_ending.py``.
         """
         if not self._has_an_end:
             self._has_an_end = True
-            close_at_exit(self)
-            weakref.finalize(self, _abandoned, self._store).atexit = False
+            mind_the_end(self, self._store)
 
     _shown_by: weakref.ref[Any] | None = None  # a function whose attribute ``cache`` it is
     __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
@@ -191,7 +176,7 @@ class CacheMapping(cachetools.Cache[K, V]):
             value: V = entry.value  # type: ignore[union-attr]
         except AttributeError:  # never there, or torn down this very moment
             with self._store.lock:
-                self._store.misses += 1
+                self._store.counts.misses += 1
                 self._origin.misses += 1
             return _MISSING  # type: ignore[no-any-return]
         entry.used = tick()  # type: ignore[union-attr]
@@ -388,58 +373,7 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     def close_at_exit(self, patience: float) -> list[Last]:
         """Close, and return what is to be torn down, even what is leased; see ``_exit.py``."""
-        store = self._store
-        with store.lock:
-            store.closed = True
-            store.wake()
-            entries = [entry for entry in store.alive() if entry not in store.lingering]
-
-        def let_go(entry: Entry) -> None:
-            if not run(_room.end(store, entry, patience), store):
-                raise Overdue("another thread is still tearing it down")
-            settle(store, at_once=True)  # nobody waits for the memory any more
-
-        return [
-            Last(entry.loaded, bool(entry.holds), entry.key, partial(let_go, entry))
-            for entry in entries
-        ]
+        return last_of(self._store, patience)
 
     def settle_at_exit(self) -> None:
         settle(self._store, at_once=True)
-
-
-def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:
-    """Return ``teardown`` as a callable; a text names the value's method to call."""
-    if isinstance(teardown, str):
-        if not teardown.isidentifier():
-            raise ValueError(f"teardown must name a method, got {teardown!r}")
-        return methodcaller(teardown)
-    if teardown is not None and not callable(teardown):
-        raise TypeError(f"teardown must be callable or a method's name, got {teardown!r}")
-    return teardown
-
-
-def _limit(maxsize: float | str | None) -> float:
-    if maxsize is None:
-        return math.inf
-    if not isinstance(maxsize, (int, float, str)):
-        raise TypeError(f"maxsize must be a number, a text such as '6GiB' or None, got {maxsize!r}")
-    try:
-        return parse_size(maxsize)
-    except ValueError as error:
-        raise ValueError(f"maxsize: {error}") from None
-
-
-def _abandoned(store: Store) -> None:
-    """Have the entries of a cache that was garbage-collected torn down.
-
-    A finalizer may run anywhere, even inside this store's own lock, so the janitor
-    does it.
-    """
-    if (store.live and store.tears_down) or store.lingering:
-        janitor.defer(lambda: _end(store))
-
-
-def _end(store: Store) -> None:
-    run(_room.close(store), store)
-    settle(store, at_once=True)

@@ -36,7 +36,7 @@ def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
             elif not doomed:
                 if not counted:
                     counted = True
-                    store.misses += 1
+                    store.counts.misses += 1
                     request.origin.misses += 1
                 flight, mine = _join_or_begin(store, request, hold)
         if doomed:
@@ -67,7 +67,7 @@ def _join_or_begin(store: Store, request: Request, hold: Hold) -> tuple[Flight, 
         flight.blocked_on.extend(store.dying.get(request.key, ()))
     else:
         flight.joined.append(hold)
-        store.waits += 1
+        store.counts.waits += 1
     # The edge first, the search second: of two threads that close a cycle at the
     # same moment, at least one then sees it.
     if chain:
@@ -301,8 +301,8 @@ def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
             if usurper is None:
                 entry.holds = tuple(flight.joined)
                 entry.base_uses = len(flight.joined)
-                store.loads += 1
-                store.load_seconds += entry.how.seconds
+                store.counts.loads += 1
+                store.counts.load_seconds += entry.how.seconds
                 store.publish(entry)
                 _heat(store, entry)
                 flight.entry, flight.weight = entry, 0

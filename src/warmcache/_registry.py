@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import threading
@@ -160,6 +159,8 @@ class Registry(Generic[F]):
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return the end of a message about a wrong name: the one meant, and all there are."""
+    import difflib
+
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1)
     text = f"; did you mean {near[0]!r}?" if near else "."

@@ -42,7 +42,7 @@ def room(
                 if not doomed:
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
-                        store.waits += 1
+                        store.counts.waits += 1
                     timeout = _patience(cache, claim, flight, deadline, blocked)
                     if meter is not None:  # nobody tells us what others give back
                         timeout = LOOK if timeout is None else min(timeout, LOOK)

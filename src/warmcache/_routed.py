@@ -76,6 +76,7 @@ class RoutedExecutor(Executor):
         self._backlog: Backlog[int, Any] = Backlog()
         self._calls: dict[Call, None] = {}  # neither done nor cancelled
         self._hoped_for: set[int] = set()  # slots that take part, or will
+        self._asked: dict[int, Future[Any]] = {}  # those of them that have not answered yet
         self._closed = False
         self._awaited = 0  # threads in shutdown(), of which the first closes
         for number in range(len(slots)):
@@ -241,10 +242,12 @@ class RoutedExecutor(Executor):
         except Exception as error:
             self._left_out(slot, error)
         else:
+            self._asked[slot] = future
             future.add_done_callback(partial(self._joined, slot))
 
     def _joined(self, slot: int, future: Future[Any]) -> None:
         error = _error(future)
+        self._asked.pop(slot, None)
         if error is not None:
             self._left_out(slot, error)
             return
@@ -308,6 +311,8 @@ class RoutedExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; once all are done, end the workers, which tear down first.
 
+        A slot that has not taken part by then is shut down, and not waited for.
+
         Args:
             wait: whether to return only when all of that is over.
             cancel_futures: whether to cancel what has not begun.
@@ -331,8 +336,14 @@ class RoutedExecutor(Executor):
             self._close(wait=wait)
 
     def _close(self, wait: bool) -> None:
-        """End the workers."""
-        ends = [partial(slot.shutdown, wait=wait) for slot in self._slots]
+        """End the workers, and wait for those that ever came."""
+        never_came = {**self._asked}
+        for asked in never_came.values():
+            asked.cancel()
+        ends = [
+            partial(slot.shutdown, wait=wait and number not in never_came)
+            for number, slot in enumerate(self._slots)
+        ]
         if not wait:
             for end in ends:
                 end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from ._digest import importable, module_of
-from ._sigterm import close_on_sigterm
+from ._sigterm import close_on_sigterm_by_default
 from ._task import Task, task
 from ._wanted import Wanted
 
@@ -79,11 +78,7 @@ def warm_here() -> tuple[str, ...]:
 
 def hello() -> Report:
     """Begin to work here: a SIGTERM closes what is warm. Return what is warm already."""
-    if threading.current_thread() is threading.main_thread():
-        try:
-            close_on_sigterm()
-        except RuntimeError:  # it is handled by code that is not Python's
-            pass
+    close_on_sigterm_by_default()
     return Report(warm_here())
 
 

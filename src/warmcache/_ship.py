@@ -17,13 +17,13 @@ once another process asks for it.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import types
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from ._cache import Cache
 from ._caller import Caller
@@ -42,14 +42,14 @@ _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 _guard = threading.RLock()  # of all below, and of the slots
 _here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
 _slots: dict[tuple[str, str], Slot] = {}
-_process = uuid4().hex  # what tells this process from all others
+_process = os.urandom(16).hex()  # what tells this process from all others
 
 
 @in_child
 def _begin_anew() -> None:
     global _guard, _process
     _guard = threading.RLock()
-    _process = uuid4().hex
+    _process = os.urandom(16).hex()
 
 
 @dataclass(frozen=True)

@@ -93,3 +93,12 @@ def close_on_sigterm(*, patience: float = PATIENCE) -> Callable[[], None]:
         signal.signal(signal.SIGTERM, _installed)
     _installed.patience = patience
     return _installed.undo
+
+
+def close_on_sigterm_by_default() -> None:
+    """Do so in a worker, where that can be, unless it was ever done or undone there."""
+    if _installed is None and threading.current_thread() is threading.main_thread():
+        try:
+            close_on_sigterm()
+        except RuntimeError:  # it is handled by code that is not Python's
+            pass

@@ -6,7 +6,6 @@ import math
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeAlias
 
 SizeHint: TypeAlias = float | str | os.PathLike[str] | Callable[..., float | str | os.PathLike[str]]
@@ -49,6 +48,8 @@ def file_size(size: float | str | os.PathLike[str]) -> float:
     """
     if not isinstance(size, os.PathLike):
         return parse_size(size)
+    from pathlib import Path
+
     path = Path(size)
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ._entry import RemovalCause
+from ._entry import Entry, RemovalCause
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,26 @@ class Stats:
     retired: float
     dying: float
     zombies: float
+
+
+class Counts:
+    """What a store counts as it goes. The hits of a live entry are the entry's own."""
+
+    def __init__(self) -> None:
+        self.removals: defaultdict[RemovalCause, int] = defaultdict(int)
+        self.past_hits = 0
+        self.misses = 0
+        self.loads = 0
+        self.load_seconds = 0.0
+        self.past_saved = 0.0
+        self.teardown_failures = 0
+        self.waits = 0
+
+    def left(self, entry: Entry) -> None:
+        """Add the hits of ``entry``, which has left."""
+        self.past_hits += entry.hits
+        entry.how.origin.past_hits += entry.hits
+        self.past_saved += entry.hits * entry.how.seconds
 
 
 class CacheInfo(NamedTuple):

@@ -10,25 +10,27 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
 from ._exit import arm
-from ._flight import Claim, Flight
+from ._flight import Flight
 from ._fork import join, park
-from ._ledger import Ledger
 from ._meter import Meter, Remains
 from ._order import Deadlines, Order, Rank
-from ._record import Recording
+from ._promises import Promises
 from ._signal import Signal
+from ._stats import Counts
 from .errors import ClosedError
+
+if TYPE_CHECKING:
+    from ._record import Recording
 
 _SIZE, _REPLACED, _GONE = RemovalCause.SIZE, RemovalCause.REPLACED, State.GONE
 
 
-class Store(Ledger):
+class Store(Promises):
     """Entries and ledger of one cache. Every method wants ``lock`` held.
 
     With a ``meter``, the memory behind the weights is looked at, too.
@@ -64,22 +66,12 @@ class Store(Ledger):
         self.tears_down = tears_down or told or meter is not None
 
         self.live: dict[Hashable, Entry] = {}
-        self.flights: dict[Hashable, Flight] = {}
         self.held: set[Entry] = set()  # leased entries, live or retired
         self.dying: dict[Hashable, tuple[Entry, ...]] = {}
         self.lingering: dict[Entry, tuple[Remains, bool]] = {}  # torn down, not yet back
         self.zombies: list[Remains] = []
-        self._waiting: list[Signal] = []
 
-        self.removals: defaultdict[RemovalCause, int] = defaultdict(int)
-        self.past_hits = 0
-        self.misses = 0
-        self.loads = 0
-        self.load_seconds = 0.0
-        self.past_saved = 0.0
-        self.teardown_failures = 0
-        self.waits = 0
-
+        self.counts = Counts()
         self.recording: Recording | None = None
         self.switches: weakref.WeakSet[Any] = weakref.WeakSet()  # of the hit paths, for it
         join(self)
@@ -96,40 +88,6 @@ class Store(Ledger):
             self._waiting = []
             alive = list(self.alive())
             park(self, [(getattr(entry, "value", None), entry.how.finish) for entry in alive])
-
-    # -- promises of room ---------------------------------------------------------
-
-    def free_for(self, claim: Claim) -> float:
-        """What may be promised to ``claim``."""
-        return self.limit - self.committed if claim.present else self.free
-
-    def most_for(self, claim: Claim) -> float:
-        """What may ever be promised to ``claim``."""
-        return self.limit if claim.present else self.most
-
-    @property
-    def elastic_weight(self) -> float:
-        """What loads of unknown weight hold; most of it comes back as they end."""
-        return sum(flight.weight for flight in self.flights.values() if flight.elastic)
-
-    def reserve(self, claim: Claim, flight: Flight | None = None) -> None:
-        """Grant ``claim``: its weight is committed from now on."""
-        self.committed += claim.weight
-        if flight is not None:
-            flight.weight += claim.weight
-            flight.elastic = claim.alone
-        self.settle(claim)
-
-    def settle(self, claim: Claim) -> None:
-        """Whatever became of ``claim``, nothing is owed to it any more."""
-        if claim.owed:
-            self.owed -= claim.owed
-            claim.owed = 0
-            self.wake()
-
-    def unreserve(self, weight: float) -> None:
-        self.committed -= weight
-        self.wake()
 
     # -- entries ------------------------------------------------------------------
 
@@ -183,12 +141,12 @@ class Store(Ledger):
                 removed = [first]
             else:
                 removed, passed = self.victims(short, rank, old, first)
-            self.removals[_SIZE] += len(removed)
+            self.counts.removals[_SIZE] += len(removed)
         if old is not None:
             if not passed:  # one that came up itself starts anew
                 entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
-            self.removals[_REPLACED] += 1
+            self.counts.removals[_REPLACED] += 1
             removed.append(old)
         change = weight
         for gone in removed:
@@ -198,7 +156,7 @@ class Store(Ledger):
             if gone.how.hot is not None and (hot := gone.how.hot()) is not None:
                 hot.pop(gone.how.hot_key, None)
             if gone.hits:
-                self._account(gone)
+                self.counts.left(gone)
         live[entry.key] = entry
         self.order.add(entry)
         if change:
@@ -286,13 +244,6 @@ class Store(Ledger):
         entry.weight = weight
         self.wake()
 
-    def recharge(self, flight: Flight, weight: float) -> None:
-        """Charge a load with what it turned out to weigh, whatever was reserved for it."""
-        self.committed += weight - flight.weight
-        flight.weight = weight
-        flight.elastic = False
-        self.wake()
-
     def charge_zombie(self, remains: Remains, left: float) -> None:
         """Charge for what is still alive of a value that was torn down."""
         if remains not in self.zombies:
@@ -335,10 +286,10 @@ class Store(Ledger):
             # Of what was on its way out before, nobody knows when its memory came back.
             flight.disturbed |= entry in flight.leaving
             flight.inside -= entry.weight
-        self._account(entry)
+        self.counts.left(entry)
         removal = self.removal(entry)
-        self.removals[removal.cause] += 1
-        self.teardown_failures += failed
+        self.counts.removals[removal.cause] += 1
+        self.counts.teardown_failures += failed
         if self._waiting:
             self.wake()
         return removal
@@ -359,11 +310,6 @@ class Store(Ledger):
             tags=entry.tags,
         )
 
-    def _account(self, entry: Entry) -> None:
-        self.past_hits += entry.hits
-        entry.how.origin.past_hits += entry.hits
-        self.past_saved += entry.hits * entry.how.seconds
-
     def release_alive(self, entry: Entry) -> None:
         """Let a live entry go without a teardown; its value is the caller's now."""
         self.condemn(entry, RemovalCause.EXPLICIT)
@@ -375,7 +321,7 @@ class Store(Ledger):
             self.held.discard(entry)
             entry.holds = ()
             entry.state = State.GONE
-        self._account(entry)
+        self.counts.left(entry)
         self.wake()
 
     def alive(self) -> Iterator[Entry]:
@@ -446,14 +392,3 @@ class Store(Ledger):
         """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
         if self.inherited and not signal.happened:
             raise ClosedError("this was begun before the process was forked; ask again")
-
-    def change(self) -> Signal:
-        """Return a signal that happens at the next change of the ledger."""
-        signal = Signal()
-        self._waiting.append(signal)
-        return signal
-
-    def wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for signal in waiting:
-            signal.happen()

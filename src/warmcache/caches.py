@@ -15,7 +15,8 @@ from typing import Any, TypeVar, Unpack, overload
 from ._cache import Cache
 from ._clock import Timer
 from ._entry import Entry, RemovalCause
-from ._mapping import _MISSING, CacheOptions
+from ._mapping import _MISSING
+from ._options import CacheOptions
 from ._order import ChoiceOrder
 
 __all__ = [

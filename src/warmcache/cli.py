@@ -78,98 +78,9 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"warmcache {__version__}")
     commands = parser.add_subparsers(metavar="command", dest="command", required=True)
     _add_simulate(commands)
-    demo = commands.add_parser(
-        "demo", help="serve real models under a memory budget", description=_DEMO
-    )
-    demo.set_defaults(run=_demo)
-    default = Options()
-    demo.add_argument(
-        "--requests",
-        type=_positive,
-        default=default.requests,
-        metavar="N",
-        help="how many requests to serve (%(default)s)",
-    )
-    demo.add_argument(
-        "--budget",
-        type=_bytes,
-        default=default.budget,
-        metavar="SIZE",
-        help=f"memory for models, such as 120MiB or 0.2GB ({default.budget // 2**20}MiB)",
-    )
-    demo.add_argument(
-        "--policy",
-        default=default.policy,
-        metavar="NAME",
-        help="what goes first: auto (on the GPU if there is one), cost, gdsf, lru, lfu, "
-        "fifo, rr, or another registered policy that needs no more than a maxsize "
-        "(%(default)s)",
-    )
-    demo.add_argument(
-        "--seed",
-        type=int,
-        default=default.seed,
-        metavar="N",
-        help="of the stream of requests (%(default)s)",
-    )
-    demo.add_argument(
-        "--threads",
-        type=_positive,
-        default=default.threads,
-        metavar="N",
-        help="how many serve at a time (%(default)s)",
-    )
-    demo.add_argument(
-        "--out",
-        type=Path,
-        default=default.out,
-        metavar="FOLDER",
-        help="where the picture goes (%(default)s)",
-    )
-    devices = commands.add_parser(
-        "devices", help="list GPUs and what is free on them", description=_DEVICES
-    )
-    devices.set_defaults(run=_devices)
-    devices.add_argument(
-        "--torch",
-        action="store_true",
-        help="ask torch too, though that takes some hundred MiB of every GPU meanwhile",
-    )
+    _add_demo(commands)
+    _add_devices(commands)
     return parser
-
-
-def _devices(chosen: argparse.Namespace) -> int:
-    unasked = _ask_torch() if chosen.torch else None
-    found = survey()
-    sys.stdout.write(f"{found.text}\n")
-    for problem in (found.problem, unasked):
-        if problem is not None:
-            sys.stderr.write(f"warmcache devices: {problem}\n")
-    return 0 if found.problem is None and unasked is None else 1
-
-
-def _ask_torch() -> str | None:
-    """Have torch initialise CUDA; return why it cannot."""
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-
-        torch.cuda.init()
-    except (ImportError, AssertionError, RuntimeError) as error:
-        return f"torch cannot be asked: {str(error).splitlines()[0]}"
-    return None
-
-
-def _demo(chosen: argparse.Namespace) -> int:
-    return run(
-        Options(
-            requests=chosen.requests,
-            budget=chosen.budget,
-            policy=chosen.policy,
-            seed=chosen.seed,
-            threads=chosen.threads,
-            out=chosen.out,
-        )
-    )
 
 
 def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -199,6 +110,80 @@ def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _simulate(chosen: argparse.Namespace) -> int:
     return simulate(chosen.trace, chosen.budget, chosen.policy, chosen.plot)
+
+
+def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
+    demo = commands.add_parser(
+        "demo", help="serve real models under a memory budget", description=_DEMO
+    )
+    demo.set_defaults(run=_demo)
+    default = Options()
+
+    def add(name: str, type: Callable[[str], object], metavar: str, help: str) -> None:
+        demo.add_argument(
+            f"--{name}", type=type, default=getattr(default, name), metavar=metavar, help=help
+        )
+
+    budget = f"{default.budget // 2**20}MiB"
+    add("requests", _positive, "N", "how many requests to serve (%(default)s)")
+    add("budget", _bytes, "SIZE", f"memory for models, such as 120MiB or 0.2GB ({budget})")
+    add(
+        "policy",
+        str,
+        "NAME",
+        "what goes first: auto (on the GPU if there is one), cost, gdsf, lru, lfu, "
+        "fifo, rr, or another registered policy that needs no more than a maxsize "
+        "(%(default)s)",
+    )
+    add("seed", int, "N", "of the stream of requests (%(default)s)")
+    add("threads", _positive, "N", "how many serve at a time (%(default)s)")
+    add("out", Path, "FOLDER", "where the picture goes (%(default)s)")
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    return run(
+        Options(
+            requests=chosen.requests,
+            budget=chosen.budget,
+            policy=chosen.policy,
+            seed=chosen.seed,
+            threads=chosen.threads,
+            out=chosen.out,
+        )
+    )
+
+
+def _add_devices(commands: argparse._SubParsersAction[_Parser]) -> None:
+    devices = commands.add_parser(
+        "devices", help="list GPUs and what is free on them", description=_DEVICES
+    )
+    devices.set_defaults(run=_devices)
+    devices.add_argument(
+        "--torch",
+        action="store_true",
+        help="ask torch too, though that takes some hundred MiB of every GPU meanwhile",
+    )
+
+
+def _devices(chosen: argparse.Namespace) -> int:
+    unasked = _ask_torch() if chosen.torch else None
+    found = survey()
+    sys.stdout.write(f"{found.text}\n")
+    for problem in (found.problem, unasked):
+        if problem is not None:
+            sys.stderr.write(f"warmcache devices: {problem}\n")
+    return 0 if found.problem is None and unasked is None else 1
+
+
+def _ask_torch() -> str | None:
+    """Have torch initialise CUDA; return why it cannot."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+
+        torch.cuda.init()
+    except (ImportError, AssertionError, RuntimeError) as error:
+        return f"torch cannot be asked: {str(error).splitlines()[0]}"
+    return None
 
 
 def _budgets(text: str) -> list[Budget]:

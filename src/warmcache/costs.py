@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Unpack
 from ._cache import Cache
 from ._entry import USE_CLOCK, Entry, RemovalCause, tick
 from ._history import GHOSTS, HistoryOrder
-from ._mapping import CacheOptions
+from ._options import CacheOptions
 from ._order import Rank, RankOrder
 
 __all__ = ["CostCache", "GDSFCache"]

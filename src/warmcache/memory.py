@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import math
-import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
@@ -14,21 +12,20 @@ from os import PathLike
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from . import _room, _survey
-from ._device import Device, circumstances, gpu, host, nothing, share, unseen
-from ._drive import run, settle, tear_down
-from ._entry import Entry, RemovalCause, seconds_between
+from ._device import Device, circumstances, gpu, gpu_or_host, host, nothing, share, unseen
+from ._drive import run, settle
+from ._entry import RemovalCause
 from ._footprint import Footprint
 from ._learned import Learned
-from ._mapping import CacheOptions
 from ._measure import MemoryMeter
 from ._oom import lacked
-from ._pressure import Act, Pressure
+from ._options import CacheOptions
 from ._process import janitor
 from ._sizes import parse_size
 from ._store import Store
 from ._survey import DeviceReport
+from ._watcher import Watcher
 from .costs import CostCache
-from .errors import ProbeUnavailable
 from .probes import Probe
 
 __all__ = [
@@ -50,8 +47,6 @@ R = TypeVar("R")
 _LINGER = 0.02  # seconds between looks at what has not come back
 _HEADROOM = 2**30  # bytes, or a twentieth of a small device
 _RETRIES = 2
-
-log = logging.getLogger("warmcache")
 
 
 class MemoryOptions(CacheOptions, total=False):
@@ -139,20 +134,19 @@ class MemoryCache(CostCache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"0 < low <= high <= 1 must hold, got low={low!r}, high={high!r}")
-        for name, seconds in dict(poll=poll, min_residency=min_residency, confirm=confirm).items():
-            if not seconds >= 0:
-                raise ValueError(f"{name} must not be negative, got {seconds!r}")
+        self._watcher = Watcher(
+            device.probe,
+            high=high,
+            low=low,
+            poll=poll,
+            confirm=confirm,
+            min_residency=min_residency,
+        )
         self._device = device
         total = device.probe.sample().total
         usual = _HEADROOM if total is None else min(_HEADROOM, total / 20)
         self._headroom = share("headroom", usual if headroom is None else headroom, total)
-        self._low, self._poll, self._confirm = low, poll, confirm
-        self._min_residency = min_residency
-        self._new_pressure = partial(Pressure, high, low, poll, confirm)
-        self._pressure = self._new_pressure()
-        self._looking = threading.Lock()  # at the device, for the sake of its pressure
+        self._low, self._confirm = low, confirm
         self._learned = Learned(learn, circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
         budget = share("budget", high if budget is None else budget, total)
@@ -166,7 +160,7 @@ class MemoryCache(CostCache[K, V]):
 
     def begin_anew(self) -> None:
         super().begin_anew()
-        self._pressure, self._looking = self._new_pressure(), threading.Lock()
+        self._watcher.begin_anew()
 
     def _open(self) -> None:
         super()._open()
@@ -250,59 +244,20 @@ class MemoryCache(CostCache[K, V]):
         meter = store.meter
         if meter is not None and (store.lingering or store.zombies):
             meter.look(store)
-        watching = self._poll and not store.closed
-        if watching and self._looking.acquire(blocking=False):
-            try:
-                self._mind_the_pressure()
-            finally:
-                self._looking.release()
+        watching = self._watcher.poll and not store.closed
+        if watching:
+            self._watcher.look(self._context())
         waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
         if watching:
-            waits.append(self._pressure.next_look())
+            waits.append(self._watcher.next_look())
         if store.lingering:
             waits.append(_LINGER)
         return min(waits, default=None)
 
     def _watch(self) -> None:
-        if self._poll and not self._store.closed:
-            janitor.watch(self, self._pressure.next_look())
+        if self._watcher.poll and not self._store.closed:
+            janitor.watch(self, self._watcher.next_look())
         super()._watch()
-
-    def _mind_the_pressure(self) -> None:
-        sample = self._device.probe.sample()
-        if sample.total is None or sample.free is None:
-            return
-        now, used, known = time.monotonic(), sample.total - sample.free, self._pressure.foreign
-        act = self._pressure.look(now, sample.total, used, sample.reserved)
-        if self._pressure.foreign and not known:
-            log.warning(
-                "%s is %.0f %% full, but not by what is cached here: evicting gave nothing back",
-                *(self.probe.name, 100 * used / sample.total),
-            )
-        if act is Act.FLUSH:
-            self._store.flush()
-        elif act is Act.EVICT:
-            victim = self._condemn_idle()
-            if victim is None:
-                self._pressure.nothing_idle(now)
-            else:
-                tear_down(self._store, [victim])
-                self._pressure.evicted(time.monotonic(), victim.weight, used)
-
-    def _condemn_idle(self) -> Entry | None:
-        """Remove the idle entry of lowest rank that has been resident long enough."""
-        store = self._store
-        with store.lock:
-            now = self._timer()
-            idle = [
-                entry
-                for entry in store.live.values()
-                if not entry.holds and seconds_between(entry.loaded_at, now) >= self._min_residency
-            ]
-            for victim in store.order.listing(idle, self.rank)[:1]:
-                store.condemn(victim, RemovalCause.PRESSURE)
-                return victim
-        return None
 
 
 class GPUMemoryCache(MemoryCache[K, V]):
@@ -374,12 +329,7 @@ class AutoMemoryCache(MemoryCache[K, V]):
         device: int | str = 0,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        try:
-            found = gpu(device, None)
-        except ProbeUnavailable as error:
-            _say_once(f"no GPU ({error.reason}): policy 'auto' goes by the machine's memory")
-            found = host(None)
-        self._begin(found, budget, getsizeof, **options)
+        self._begin(gpu_or_host(device), budget, getsizeof, **options)
 
 
 _caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
@@ -407,15 +357,6 @@ def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]], store: Store) -> N
         janitor.watch(cache, _LINGER)
     else:
         settle(store, at_once=True)
-
-
-_said: set[str] = set()
-
-
-def _say_once(text: str) -> None:
-    if text not in _said:
-        _said.add(text)
-        log.warning("%s", text)
 
 
 # -- memory that user code lacks ---------------------------------------------------

@@ -98,7 +98,8 @@ class WarmActorPool(RoutedExecutor):
         return report_of(error) or report_of(getattr(error, "cause", None))
 
     def _close(self, wait: bool) -> None:
-        closing = [actor.close.remote() for actor in self._slots] if wait else []
+        here = [actor for slot, actor in enumerate(self._slots) if slot not in self._asked]
+        closing = [actor.close.remote() for actor in here] if wait else []
         for reference in closing:
             try:
                 ray.get(reference)

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from bodies import Gate
 from distributed import Event, Future, get_worker, worker_client
 
 import warmcache
@@ -17,6 +18,7 @@ CAP = 20  # seconds, after which something hangs
 
 loads: list[str] = []
 torn_down: list[str] = []
+hangs = threading.Event()  # until it is set
 
 
 class Model:
@@ -30,6 +32,8 @@ def tear_down(model: Model) -> None:
     if "WARM_JOURNAL" in os.environ:
         with Path(os.environ["WARM_JOURNAL"]).open("a") as journal:
             journal.write(f"{model.name} {threading.current_thread().name}\n")
+    if model.name == "hangs":
+        hangs.wait(10 * CAP)
 
 
 @warm(policy="lru", maxsize=2, teardown=tear_down)
@@ -96,6 +100,13 @@ def wait_holding(name: str, begun: str, go: str) -> bool:
     model = load_single(name)
     Event(begun).set()
     assert Event(go).wait(CAP)
+    return not model.closed
+
+
+def hold(name: str, folder: str) -> bool:
+    """Return whether the model is intact when the gate of ``folder`` opens."""
+    model = load_single(name)
+    Gate.enter(folder, "gate")
     return not model.closed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import dask_models as models
 import pytest
+from bodies import Gate
 from dask_models import CAP, load, load_single
 from distributed import Client, Event, LocalCluster, wait
 
@@ -33,14 +35,6 @@ def client() -> Iterator[Client]:
     with cluster() as two_workers, Client(two_workers) as client:
         wd.install(client)
         yield client
-
-
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which workers say what they tear down."""
-    path = tmp_path / "journal"
-    monkeypatch.setenv("WARM_JOURNAL", str(path))
-    return path
 
 
 def until(claim: Callable[[], object]) -> None:
@@ -120,18 +114,88 @@ def test_a_model_is_not_torn_down_under_a_task_that_wants_it() -> None:
         assert "b" == other.result(CAP)
 
 
-def test_what_is_warm_is_torn_down_as_the_cluster_closes(journal: Path) -> None:
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Return the names of what was torn down, and in which thread."""
+    path = tmp_path / "journal"
+    monkeypatch.setenv("WARM_JOURNAL", str(path))
+    return lambda: path.read_text().splitlines() if path.exists() else []
+
+
+def torn_down(lines: list[str]) -> list[str]:
+    return [line.split()[0] for line in lines]
+
+
+def _close(client: Client) -> None:
+    client.cluster.close()
+
+
+def _scale_down(client: Client) -> None:
+    client.cluster.scale(0)
+
+
+def _retire(client: Client) -> None:
+    client.retire_workers([*client.scheduler_info()["workers"]])
+
+
+def _restart(client: Client) -> None:
+    client.restart(wait_for_workers=False)
+
+
+@pytest.mark.parametrize("end", [_close, _scale_down, _retire, _restart])
+def test_what_is_warm_is_torn_down_as_workers_end(
+    end: Callable[[Client], None], journal: Callable[[], list[str]]
+) -> None:
     with cluster() as both, Client(both) as client:
         wd.install(client)
         assert 2 == len({at(client, "a"), at(client, "b")})
         client.submit(load, "c", pure=False).result(CAP)  # which no plugin knows of
-    lines = [line.split() for line in sorted(journal.read_text().splitlines())]
-    assert ["a", "b", "c"] == [line[0] for line in lines]
+        end(client)
+        until(lambda: 3 <= len(journal()))
+    assert ["a", "b", "c"] == sorted(torn_down(journal()))
     # Not by the end of the process, of which a slow one may see little.
-    assert not any("MainThread" in line[1] for line in lines)
+    assert not any("MainThread" in line for line in journal())
 
 
-def test_a_sigterm_tears_down_what_a_worker_has_warm_if_it_was_told_to(journal: Path) -> None:
+@pytest.mark.parametrize("nanny", [True, False], ids=["nanny", "no nanny"])
+def test_the_last_loaded_goes_first_and_what_hangs_does_not_keep_the_others(
+    nanny: bool, journal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "hangs", threading.Event())
+    with cluster(n_workers=1, processes=nanny) as alone, Client(alone) as client:
+        wd.install(client)
+        at(client, "a")
+        hanging = partial(load_single, "hangs")
+        wd.submit(client, models.single, "hangs", warm=hanging).result(CAP)
+        at(client, "b")
+    models.hangs.set()
+    assert ["b", "hangs", "a"] == torn_down(journal())
+
+
+def test_what_a_task_leases_as_its_worker_ends_goes_with_the_lease(
+    journal: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    with cluster(n_workers=1) as alone, Client(alone) as client:
+        wd.install(client)
+        at(client, "idle")
+        wanted = partial(load_single, "leased")
+        held = wd.submit(client, models.hold, "leased", str(tmp_path), warm=wanted)
+        gate.entered()
+        closing = threading.Thread(target=alone.close)
+        closing.start()
+        until(journal)
+        gate.open()
+        closing.join(CAP)
+        assert not closing.is_alive()
+        assert "finished" != held.status, "its worker has gone before"
+    assert ["idle", "leased"] == torn_down(journal())
+    gate.close()
+
+
+def test_a_sigterm_tears_down_what_a_worker_has_warm_if_it_was_told_to(
+    journal: Callable[[], list[str]],
+) -> None:
     with cluster() as both, Client(both) as client:
         wd.install(client)
         told, other = at(client, "a"), at(client, "b")
@@ -142,7 +206,7 @@ def test_a_sigterm_tears_down_what_a_worker_has_warm_if_it_was_told_to(journal: 
         for worker in [*scheduler.workers.values()]:
             os.kill(worker.pid, signal.SIGTERM)
         until(lambda: {told, other}.isdisjoint(scheduler.workers))
-        assert ["a"] == [line[0] for line in journal.read_text().splitlines()]
+        assert ["a"] == torn_down(journal())
 
 
 def test_a_scheduler_loads_nothing(client: Client) -> None:

@@ -313,6 +313,17 @@ async def test_the_router_learns_what_a_load_costs(c: Any, s: Any, a: Any) -> No
 
 
 @one_worker
+async def test_what_a_failed_task_has_loaded_is_not_taken_for_the_next_ones(
+    c: Any, s: Any, a: Any
+) -> None:
+    plugin = await installed(c, s)
+    with pytest.raises(OSError, match="flag"):
+        await submit(c, models.fail_once, "a", "flag")
+    assert "a" in models.loads
+    assert not any(plugin._reported[a.address].loads.values())
+
+
+@one_worker
 async def test_a_worker_that_leaves_tears_down_what_its_tasks_had_warm(
     c: Any, s: Any, a: Any
 ) -> None:

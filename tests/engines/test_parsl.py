@@ -16,10 +16,12 @@ import parsl
 import pytest
 from bodies import Gate, gone, journal, side_by_side, torn_down_once
 from parsl.config import Config
+from parsl.dataflow.dflow import DataFlowKernel
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.providers import LocalProvider
 
+import warmcache
 from warmcache.parsl import WarmExecutor, warm_app
 
 pytestmark = [
@@ -71,22 +73,21 @@ def surroundings() -> Iterator[None]:
         yield
 
 
-def loaded(folder: Path, slots: list[HighThroughputExecutor]) -> Any:
-    executors = [*slots, WarmExecutor(slots), ThreadPoolExecutor(label="threads")]
-    return parsl.load(
-        Config(
-            executors=executors,
-            run_dir=str(folder / "run"),
-            strategy="none",
-            initialize_logging=False,
-        )
+def config(folder: Path, *executors: Any) -> Config:
+    return Config(
+        executors=executors,
+        run_dir=str(folder / "run"),
+        strategy="none",
+        initialize_logging=False,
     )
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, surroundings: None) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("parsl")
-    with loaded(folder, [slot("slot-0"), slot("slot-1")]):
+    slots = [slot("slot-0"), slot("slot-1")]
+    threads = ThreadPoolExecutor(label="threads")
+    with parsl.load(config(folder, *slots, WarmExecutor(slots), threads)):
         both_run(folder)
         yield folder
 
@@ -193,34 +194,52 @@ def test_slots_that_parsl_has_not_been_told_of_are_refused(cluster: Path) -> Non
 
 
 def test_what_is_warm_is_torn_down_when_parsl_is_cleaned_up(tmp_path: Path) -> None:
-    dfk = parsl.dataflow.dflow.DataFlowKernel(
-        Config(
-            executors=[only := slot("only"), WarmExecutor([only])],
-            run_dir=str(tmp_path / "run"),
-            strategy="none",
-            initialize_logging=False,
-        )
-    )
-    app = warm_app(wants, data_flow_kernel=dfk)(bodies.use)
-    process, _ = result(app(str(tmp_path), "a"))
-    dfk.cleanup()
+    only = slot("only")
+    with DataFlowKernel(config(tmp_path, only, WarmExecutor([only]))) as kernel:
+        app = warm_app(wants, data_flow_kernel=kernel)(bodies.use)
+        process, _ = result(app(str(tmp_path), "a"))
     assert gone(process)
     assert torn_down_once(tmp_path)
 
 
-@pytest.mark.parametrize("warms", [True, False], ids=["warm_app", "python_app"])
-def test_what_ends_with_a_plain_executor(tmp_path: Path, warms: bool) -> None:
-    dfk = parsl.dataflow.dflow.DataFlowKernel(
-        Config(
-            executors=[slot("only")],
-            run_dir=str(tmp_path / "run"),
-            strategy="none",
-            initialize_logging=False,
-        )
-    )
-    options = dict(data_flow_kernel=dfk, executors=["only"])
-    make = warm_app(wants, **options) if warms else parsl.python_app(**options)
-    process, _ = result(make(bodies.use)(str(tmp_path), "a"))
-    dfk.cleanup()
+def test_what_hangs_has_the_patience_that_an_app_asked_for(tmp_path: Path) -> None:
+    @warmcache.warm(policy="lru", maxsize=2, teardown=lambda model: model.close())
+    def load(name: str) -> bodies.Model:
+        kind = bodies.Hanging if name == "hangs" else bodies.Model
+        return kind(str(tmp_path), name)
+
+    only = slot("only")
+    with DataFlowKernel(config(tmp_path, only, WarmExecutor([only]))) as kernel:
+
+        @warm_app(lambda name: partial(load, name), data_flow_kernel=kernel)
+        def process(name: str) -> int:
+            warmcache.close_on_sigterm(patience=0.5)
+            return os.getpid()
+
+        result(process("a"))
+        worker = result(process("hangs"))
+    assert gone(worker)
+    assert ["hangs", "a"] == journal(tmp_path, "torn down")
+
+
+@pytest.mark.parametrize(
+    ("kind", "torn_down"), [("warm_app", ["sigterm", "cleanup"]), ("python_app", [])]
+)
+def test_what_ends_with_a_worker(tmp_path: Path, kind: str, torn_down: list[str]) -> None:
+    with DataFlowKernel(config(tmp_path, slot("only"))) as kernel:
+        options = {"executors": ["only"], "data_flow_kernel": kernel}
+        warms = kind == "warm_app"
+        make = warm_app(wants, **options) if warms else parsl.python_app(**options)
+        app, wait = make(bodies.use), make(bodies.waiting)
+        for name, number in (("sigterm", signal.SIGTERM), ("sigkill", signal.SIGKILL)):
+            result(app(str(tmp_path), name))
+            # Busy, for one that dies as it waits for work leaves Parsl's queue locked.
+            gate, dying = Gate(tmp_path, name), wait(str(tmp_path), name, name)
+            os.kill(gate.entered(), number)
+            with pytest.raises(WorkerLost):
+                result(dying)
+            gate.close()
+        process, _ = result(app(str(tmp_path), "cleanup"))
     assert gone(process)
-    assert warms == torn_down_once(tmp_path)
+    assert ["sigterm", "sigkill", "cleanup"] == journal(tmp_path, "loads")
+    assert torn_down == journal(tmp_path, "torn down")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -37,6 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         ray.init(
             num_cpus=2,
+            resources={"seat": 1},
             include_dashboard=False,
             log_to_driver=False,
             logging_level="error",
@@ -142,11 +142,17 @@ def test_shutdown_tears_down_once(tmp_path: Path) -> None:
     assert torn_down_once(tmp_path)
 
 
+def test_shutdown_does_not_wait_for_an_actor_without_room(tmp_path: Path) -> None:
+    with WarmActorPool(2, num_cpus=0, resources={"seat": 1}) as pool:
+        result(submit(pool, bodies.use, tmp_path, "a"))
+        assert 1 == len(pool._asked)
+    assert ["a"] == journal(tmp_path, "torn down")
+
+
 def test_a_pool_that_nobody_has_any_more_tears_down_once(tmp_path: Path) -> None:
     pool = WarmActorPool(1, num_cpus=0)
     process, _ = result(submit(pool, bodies.use, tmp_path, "a"))
     del pool
-    gc.collect()
     assert gone(process)
     assert torn_down_once(tmp_path)
 
@@ -194,7 +200,6 @@ def test_what_ends_with_an_actor(kind: Any, end: Any, torn_down: int, tmp_path: 
     process, _ = ray.get(actor.use.remote(str(tmp_path)), timeout=CAP)
     if end is None:  # it goes out of scope
         del actor
-        gc.collect()
     else:
         end(actor, process)
     assert gone(process)

@@ -1,0 +1,55 @@
+"""What is left in a cache when the cache is garbage-collected, or the process ends."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+
+from . import _room
+from ._drive import run, settle
+from ._entry import Entry
+from ._exit import Closing, Last, Overdue, close_at_exit
+from ._process import janitor
+from ._store import Store
+
+
+def mind_the_end(cache: Closing, store: Store) -> None:
+    """Have what is in ``store`` torn down when ``cache`` is collected or the process ends.
+
+    The finalizer keeps the entries alive, and through them, maybe, the cache itself.
+    """
+    close_at_exit(cache)
+    weakref.finalize(cache, _abandoned, store).atexit = False
+
+
+def _abandoned(store: Store) -> None:
+    """Have the entries of a cache that was garbage-collected torn down.
+
+    A finalizer may run anywhere, even inside this store's own lock, so the janitor
+    does it.
+    """
+    if (store.live and store.tears_down) or store.lingering:
+        janitor.defer(lambda: _end(store))
+
+
+def _end(store: Store) -> None:
+    run(_room.close(store), store)
+    settle(store, at_once=True)
+
+
+def last_of(store: Store, patience: float) -> list[Last]:
+    """Close ``store``, and return what is to be torn down, even what is leased."""
+    with store.lock:
+        store.closed = True
+        store.wake()
+        entries = [entry for entry in store.alive() if entry not in store.lingering]
+
+    def let_go(entry: Entry) -> None:
+        if not run(_room.end(store, entry, patience), store):
+            raise Overdue("another thread is still tearing it down")
+        settle(store, at_once=True)  # nobody waits for the memory any more
+
+    return [
+        Last(entry.loaded, bool(entry.holds), entry.key, partial(let_go, entry))
+        for entry in entries
+    ]
