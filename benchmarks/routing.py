@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for scenario, seed, name in track(jobs, "running on Dask"):
         results[scenario, name].append(run(scenario, name, drawn(seed, tasks)))
-    text = page(results)
+    text = page(results, tasks)
     print(text)
     out = options.out or (None if options.small else DOCS)
     if out is not None:
@@ -156,12 +156,12 @@ def _window(
 # -- what came of it ------------------------------------------------------------------------
 
 
-def page(results: Results) -> str:
+def page(results: Results, tasks: int) -> str:
     """Return the tables."""
     head = ["", "loads, Dask", "warmcache", "ratio", "makespan, Dask", "warmcache", "ratio"]
     parts = [
         "## Loads and makespan",
-        f"{MODELS} models, {max(len(r) for r in results.values())} runs each with {TASKS} tasks "
+        f"{MODELS} models, {max(len(r) for r in results.values())} runs each with {tasks} tasks "
         f"of Zipf {ZIPF}, {LOAD:g} s a load, {USE:g} s a use; workers of one thread. `burst`: one "
         f"`map`; `window`: {IN_FLIGHT} tasks a worker under way. Means, and in brackets the range.",
         _piped([head, *(_row(results, s) for s in _scenarios(results))]),

@@ -8,9 +8,11 @@ import select
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from warmcache import CapacityError, warm
 
@@ -74,6 +76,20 @@ def waiting(folder: str, name: str, gate: str) -> int:
     return os.getpid()
 
 
+def unimportable() -> tuple[Any, Any]:
+    """Return a loader and a body that uses it; neither can be imported."""
+
+    @warm(policy="lru", maxsize=2)
+    def nested(folder: str, name: str) -> str:
+        note(folder, "loads", name)
+        return name
+
+    def use_nested(folder: str, name: str) -> tuple[int, str]:
+        return os.getpid(), nested(folder, name)
+
+    return nested, use_nested
+
+
 class Gate:
     """Two pipes by which a body says that it runs, and is told to go on."""
 
@@ -104,6 +120,22 @@ class Gate:
     def close(self) -> None:
         for end in self._ends.values():
             os.close(end)
+
+
+def side_by_side(folder: Path, submit: Callable[[str], Any]) -> set[int]:
+    """Have two workers run something at a time, and return their processes.
+
+    ``submit`` submits :func:`waiting` at the gate of this name, and returns the future.
+    """
+    gates = [Gate(folder, uuid4().hex) for _ in range(2)]
+    futures = [submit(gate.name) for gate in gates]
+    processes = {gate.entered() for gate in gates}
+    for gate in gates:
+        gate.open()
+    assert processes == {future.result(6 * CAP) for future in futures}
+    for gate in gates:
+        gate.close()
+    return processes
 
 
 def journal(folder: Path, name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -11,6 +12,10 @@ from hypothesis import settings
 # A slow machine is no falsifying example: no test asserts a time.
 settings.register_profile("no-deadline", parent=settings(), deadline=None)
 settings.load_profile("no-deadline")
+
+# Else Ray writes a token into the home; and where two clusters of one process differ in this,
+# the actors of the second die at once.
+os.environ["RAY_AUTH_MODE"] = "disabled"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,6 +25,12 @@ def timing(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
+def contenders(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT)
+    return importlib.import_module("benchmarks.contenders")
+
+
+@pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(ROOT)
     return importlib.import_module("benchmarks.report")
@@ -46,7 +52,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 # -- the command --------------------------------------------------------------------
 
 
-def test_a_quick_run_of_one_row_prints_its_ratios_and_writes_nothing() -> None:
+def test_a_quick_run_of_one_row_prints_its_ratios_and_writes_nothing(
+    contenders: ModuleType,
+) -> None:
     written = [ROOT / "docs" / name for name in ("benchmarks.md", "benchmarks.png")]
     before = [path.stat().st_mtime_ns for path in written]
     done = run("--quick", "--only", "hit-1")
@@ -56,7 +64,9 @@ def test_a_quick_run_of_one_row_prints_its_ratios_and_writes_nothing() -> None:
         for head, row in re.findall(r"^(row .*)\n(hit, one argument .*)$", done.stdout, re.M)
     )
     assert "1.00" == ratios["functools"]
-    assert float(ratios["warmcache"]) > 0
+    measured = {name for name in contenders.NAMES if ratios.get(name, "-") != "-"}
+    assert measured == {c.name for c in contenders.installed() if c.cached(len)}
+    assert all(float(ratios[name]) > 0 for name in measured)
     assert re.fullmatch(r"[\d.]+ (ns|µs|ms)", times["warmcache"])
     assert "hit, three arguments" not in done.stdout
     assert before == [path.stat().st_mtime_ns for path in written]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,12 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 @pytest.fixture
 def policies_as_before() -> Iterator[None]:
     before = set(warmcache.policies.names())
@@ -49,17 +56,24 @@ def _close_caches(namespace: dict[str, Any]) -> None:
     [pytest.param(p, marks=[pytest.mark.engines] * (_name(p) in ENGINES)) for p in PAGES],
     ids=_name,
 )
-def test_the_examples_on_the_page_do_what_it_says(page: Path, policies_as_before: None) -> None:
+def test_the_examples_on_the_page_do_what_it_says(
+    page: Path, policies_as_before: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sybil.document import Document
     from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     parsers = PythonCodeBlockParser(doctest_optionflags=flags), SkipParser()
+    # Where Parsl's scripts are.
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     document = Document.parse(str(page), *parsers)
     document.namespace["__name__"] = "page"
-    for example in document.examples():
-        example.evaluate()
+    examples = [*document.examples()]
+    for example in examples:
+        example.evaluate()  # which raises what the page does not say
     _close_caches(document.namespace)
+    prompts = sum(isinstance(example.parsed, doctest.Example) for example in examples)
+    assert page.read_text(encoding="utf-8").count(">>> ") == prompts, "not all of them are run"
 
 
 def test_the_pages_have_examples() -> None:
@@ -72,9 +86,7 @@ def test_the_example_prints_what_its_docstring_says(example: Path) -> None:
     source = example.read_text(encoding="utf-8")
     block = re.search(r'It prints::\n\n(.*?)\n(?="""|\S)', source, re.DOTALL)
     assert block is not None, "the docstring does not say what it prints"
-    ran = subprocess.run(
-        [sys.executable, str(example)], capture_output=True, text=True, timeout=60, check=False
-    )
+    ran = _run(str(example))
     assert ("", 0) == (ran.stderr, ran.returncode)
     assert textwrap.dedent(block[1]).strip() == ran.stdout.strip()
 
@@ -100,14 +112,18 @@ def test_a_policy_shipped_as_the_page_shows_is_found_by_name(tmp_path: Path) -> 
         def load(): ...
         print(type(load.cache).__module__)
     """
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = _run("-c", textwrap.dedent(program))
     assert ("cheapest\n", "") == (ran.stdout, ran.stderr)
+
+
+def test_the_script_on_the_page_of_executors_prints_the_answers(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/executors.md").read_text(encoding="utf-8")
+    defined, main = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:2]
+    script = tmp_path / "script.py"  # which the page cannot be: processes import it
+    script.write_text(defined + main, encoding="utf-8")
+    ran = _run(str(script))
+    answers = [f"{name}: {number}?" for number, name in enumerate(["ada", "bob"] * 4)]
+    assert (f"ada: who?\n{answers}\n", "") == (ran.stdout, ran.stderr)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

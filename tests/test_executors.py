@@ -19,9 +19,8 @@ from typing import Any
 
 import bodies
 import pytest
-from bodies import CAP, Gate, gone, journal, torn_down_once, wanted
+from bodies import CAP, Gate, gone, journal, side_by_side, torn_down_once, wanted
 
-import warmcache
 from warmcache import executors
 from warmcache.executors import RoutedExecutor, WarmProcessPool
 
@@ -96,16 +95,10 @@ def test_a_load_that_fails_fails_the_call_and_nothing_else(
     assert [f"bodies.load({str(tmp_path)!r}, 'a')"] == warm, "and that is learned"
 
 
-def test_calls_that_want_nothing_run_side_by_side(
-    pool: WarmProcessPool, tmp_path: Path, gates: Callable[[str], Gate]
-) -> None:
-    left, right = gates("left"), gates("right")
-    futures = [pool.submit(bodies.waiting, str(tmp_path), "", name) for name in ("left", "right")]
-    processes = [left.entered(), right.entered()]
-    left.open()
-    right.open()
-    assert processes == [result(future) for future in futures]
-    assert 2 == len(set(processes))
+def test_calls_that_want_nothing_run_side_by_side(pool: WarmProcessPool, tmp_path: Path) -> None:
+    assert 2 == len(
+        side_by_side(tmp_path, lambda gate: pool.submit(bodies.waiting, str(tmp_path), "", gate))
+    )
 
 
 def test_a_process_that_dies_takes_only_its_own_call_with_it(
@@ -262,20 +255,12 @@ def test_a_child_that_is_forked_meanwhile_ends_without_waiting(
 
 
 def test_loaders_and_functions_that_cannot_be_imported_travel_by_value(
-    pool: WarmProcessPool,
+    pool: WarmProcessPool, tmp_path: Path
 ) -> None:
-    loads: list[str] = []
-
-    @warmcache.warm(policy="lru", maxsize=2)
-    def nested(name: str) -> list[str]:
-        loads.append(name)
-        return loads
-
-    def use(name: str) -> int:
-        return len(nested(name))
-
-    each = [partial(nested, "a")] * 5
-    assert [1] * 5 == list(pool.map(use, "aaaaa", warm=each, timeout=CAP_OF_A_START))
+    nested, use_nested = bodies.unimportable()
+    each = [partial(nested, str(tmp_path), "a")] * 5
+    answers = pool.map(use_nested, [str(tmp_path)] * 5, "aaaaa", warm=each, timeout=CAP_OF_A_START)
+    assert len({*answers}) == len(journal(tmp_path, "loads")), "once in each process"
 
 
 def test_the_initializer_is_called_in_each_process(tmp_path: Path) -> None:

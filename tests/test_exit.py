@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -361,56 +362,58 @@ def test_closing_that_a_teardown_asks_for_goes_on_with_the_others(tmp_path: Path
 # -- SIGTERM ---------------------------------------------------------------------------
 
 TERMINATED = """
-    import signal
-    @warm(teardown="close")
-    def load(name):
-        return Value(name)
-    def terminate():
-        os.kill(os.getpid(), signal.SIGTERM)
+import logging, signal
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+@warm(teardown="close")
+def load(name):
+    return Value(name)
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
 """
+
+
+def terminated(tmp_path: Path, program: str, *, status: int = -signal.SIGTERM) -> list[str]:
+    """Run ``program``, which can ``load`` and ``terminate``, and says what is logged."""
+    return run(tmp_path, TERMINATED + textwrap.dedent(program), status=status)
 
 
 @posix
 def test_sigterm_closes_everything_and_the_process_still_dies_of_it(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    warmcache.close_on_sigterm()
-    load("a"), load("b")
-    in_thread(terminate)
-    threading.Event().wait()
-    """,
-        status=-signal.SIGTERM,
+        """
+        warmcache.close_on_sigterm()
+        load("a"), load("b")
+        in_thread(terminate)
+        threading.Event().wait()
+        """,
     )
     assert ["parent closes parent's b", "parent closes parent's a"] == said
 
 
 @posix
-def test_without_it_and_after_undoing_it_sigterm_closes_nothing(tmp_path: Path) -> None:
-    for opt_in in ("", "warmcache.close_on_sigterm()()"):
-        said = run(
-            tmp_path,
-            TERMINATED + f"    {opt_in}\n    load('a')\n    terminate()\n",
-            status=-signal.SIGTERM,
-        )
-        assert [] == said
+@pytest.mark.parametrize(
+    "opt_in", ["", "warmcache.close_on_sigterm()()"], ids=["without", "undone"]
+)
+def test_without_it_and_after_undoing_it_sigterm_closes_nothing(
+    opt_in: str, tmp_path: Path
+) -> None:
+    assert [] == terminated(tmp_path, f"{opt_in}\nload('a')\nterminate()\n")
 
 
 @posix
 def test_a_handler_that_was_there_is_called_once_everything_is_closed(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number + 1))
-    assert warmcache.close_on_sigterm() == warmcache.close_on_sigterm()
-    load("a")
-    try:
-        terminate()
-    finally:
-        say("unwound")
-    """,
+        """
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number + 1))
+        assert warmcache.close_on_sigterm() == warmcache.close_on_sigterm()
+        load("a")
+        try:
+            terminate()
+        finally:
+            say("unwound")
+        """,
         status=signal.SIGTERM + 1,
     )
     assert ["parent closes parent's a", "unwound"] == said
@@ -418,52 +421,46 @@ def test_a_handler_that_was_there_is_called_once_everything_is_closed(tmp_path: 
 
 @posix
 def test_where_sigterm_is_ignored_it_stays_so_and_nothing_is_closed(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    undo = warmcache.close_on_sigterm()
-    load("a")
-    terminate()
-    undo()
-    terminate()
-    say("alive")
-    """,
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        undo = warmcache.close_on_sigterm()
+        load("a")
+        terminate()
+        undo()
+        terminate()
+        say("alive")
+        """,
+        status=0,
     )
     assert ["alive", "parent closes parent's a"] == said
 
 
 @posix
 def test_a_second_sigterm_waits_for_nothing(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    warmcache.close_on_sigterm()
-    impatient = warm(teardown=lambda value: (value.close(), terminate()))(Value)
-    load("a"), impatient("b")
-    terminate()
-    """,
-        status=-signal.SIGTERM,
+        """
+        warmcache.close_on_sigterm()
+        impatient = warm(teardown=lambda value: (value.close(), terminate()))(Value)
+        load("a"), impatient("b")
+        terminate()
+        """,
     )
     assert ["parent closes parent's b"] == said
 
 
 @posix
 def test_a_teardown_that_hangs_holds_sigterm_up_for_its_time_alone(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    import logging
-    logging.basicConfig(stream=sys.stdout, format="%(message)s")
-    warmcache.close_on_sigterm(patience=0.1)
-    hanging = warm(teardown=lambda value: threading.Event().wait())(Value)
-    load("a"), hanging("b")
-    terminate()
-    """,
-        status=-signal.SIGTERM,
+        """
+        warmcache.close_on_sigterm(patience=0.1)
+        hanging = warm(teardown=lambda value: threading.Event().wait())(Value)
+        load("a"), hanging("b")
+        terminate()
+        """,
     )
     assert "parent closes parent's a" in said
     assert "not torn down in time, and left as the process closes: Value('b')" in said
@@ -471,18 +468,14 @@ def test_a_teardown_that_hangs_holds_sigterm_up_for_its_time_alone(tmp_path: Pat
 
 @posix
 def test_a_teardown_that_sigterm_interrupts_is_named_and_the_others_run(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    import logging
-    logging.basicConfig(stream=sys.stdout, format="%(message)s")
-    warmcache.close_on_sigterm()
-    interrupted = warm(teardown=lambda value: (terminate(), value.close()))(Value)
-    load("a"), interrupted("b")
-    interrupted.evict("b")
-    """,
-        status=-signal.SIGTERM,
+        """
+        warmcache.close_on_sigterm()
+        interrupted = warm(teardown=lambda value: (terminate(), value.close()))(Value)
+        load("a"), interrupted("b")
+        interrupted.evict("b")
+        """,
     )
     left = "not torn down in time, and left as the process closes: Value('b')"
     assert ["parent closes parent's a", left] == said
@@ -490,48 +483,46 @@ def test_a_teardown_that_sigterm_interrupts_is_named_and_the_others_run(tmp_path
 
 @posix
 def test_a_forked_child_inherits_it_and_closes_what_it_has_itself(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    warmcache.close_on_sigterm()
-    load("a")
-    child = os.fork()
-    if not child:
-        load("b")
-        terminate()
-    status = os.waitpid(child, 0)[1]
-    say(os.waitstatus_to_exitcode(status), load("a").name)
-    """,
+        """
+        warmcache.close_on_sigterm()
+        load("a")
+        child = os.fork()
+        if not child:
+            load("b")
+            terminate()
+        status = os.waitpid(child, 0)[1]
+        say(os.waitstatus_to_exitcode(status), load("a").name)
+        """,
+        status=0,
     )
     assert ["child closes child's b", "-15 parent's a", "parent closes parent's a"] == said
 
 
 @posix
 def test_a_child_that_is_forked_while_its_parent_closes_can_close_too(tmp_path: Path) -> None:
-    said = run(
+    said = terminated(
         tmp_path,
-        TERMINATED
-        + """
-    children = []
-    def fork(value):
-        value.close()
-        if not children:
-            children.append(None)
-            children.append(os.fork())
-            if not children[1]:
-                @warm(teardown="close")
-                def other(name):
-                    return Value(name)
-                other("b")
-                terminate()
-            os.waitpid(children[1], 0)
-    warmcache.close_on_sigterm()
-    forking = warm(teardown=fork)(Value)
-    forking("a")
-    terminate()
-    """,
-        status=-signal.SIGTERM,
+        """
+        children = []
+        def fork(value):
+            value.close()
+            if not children:
+                children.append(None)
+                children.append(os.fork())
+                if not children[1]:
+                    @warm(teardown="close")
+                    def other(name):
+                        return Value(name)
+                    other("b")
+                    terminate()
+                os.waitpid(children[1], 0)
+        warmcache.close_on_sigterm()
+        forking = warm(teardown=fork)(Value)
+        forking("a")
+        terminate()
+        """,
     )
     assert ["parent closes parent's a", "child closes child's b"] == said
 

@@ -552,10 +552,7 @@ def test_a_load_that_forks_gives_the_child_its_value_but_keeps_it_warm_in_the_pa
     assert [*child, "parent's a True", "parent closes parent's a"] == said
 
 
-def test_a_teardown_that_forks_runs_on_in_the_child_and_no_other_does(tmp_path: Path) -> None:
-    said = run(
-        tmp_path,
-        """
+FORKING_TEARDOWN = """
         children = []
         def close(value):
             value.close()
@@ -564,6 +561,14 @@ def test_a_teardown_that_forks_runs_on_in_the_child_and_no_other_does(tmp_path: 
                 children.append(os.fork())
                 if children[1]:
                     ended(children[1])
+"""
+
+
+def test_a_teardown_that_forks_runs_on_in_the_child_and_no_other_does(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        FORKING_TEARDOWN
+        + """
         def told(removal):
             say(who(), "is told of", removal.key)
         cache = warmcache.LRUCache(4, teardown=close, on_removal=told)
@@ -584,15 +589,8 @@ def test_a_teardown_that_forks_runs_on_in_the_child_and_no_other_does(tmp_path: 
 def test_room_that_a_teardown_of_the_parent_makes_is_not_waited_for(tmp_path: Path) -> None:
     said = run(
         tmp_path,
-        """
-        children = []
-        def close(value):
-            value.close()
-            if not children:
-                children.append(None)
-                children.append(os.fork())
-                if children[1]:
-                    ended(children[1])
+        FORKING_TEARDOWN
+        + """
         @warm(policy="lru", maxsize=1, teardown=close)
         def load(name):
             return Value(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import inspect
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from types import ModuleType
 import pytest
 
 import warmcache
-from warmcache import caches, costs, errors, keys, memory, policies, routing, testing
+from warmcache import caches, costs, errors, memory
 
 PACKAGE = Path(warmcache.__file__).parent
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
@@ -30,6 +31,24 @@ LAYERS: list[str] = next(
 WITH_EXTRAS = {
     *("_dask_scheduler.py", "_dask_worker.py", "dask.py", "parsl.py", "ray.py"),
     "demo",
+}
+PUBLIC_MODULES = pytest.mark.parametrize(
+    "name",
+    [
+        "warmcache",
+        *(
+            pytest.param(
+                f"warmcache.{file.stem}", marks=[pytest.mark.engines] * (file.name in WITH_EXTRAS)
+            )
+            for file in sorted(PACKAGE.glob("[!_]*.py"))
+        ),
+    ],
+)
+# What has no underscore, and is for the package itself all the same.
+INTERNAL = {
+    "warmcache.costs": {"AgingOrder"},
+    "warmcache.keys": {"checked_parts", "frozen", "frozen_items", "typed_items", "typed_part"},
+    "warmcache.parsl": {"Body"},
 }
 
 
@@ -46,12 +65,24 @@ def test_all_is_what_is_public() -> None:
     assert public == {*warmcache.__all__} - {"keys", "policies"}
 
 
-@pytest.mark.parametrize(
-    "module", [warmcache, caches, costs, errors, keys, memory, policies, routing, testing]
-)
-def test_all_is_sorted_and_names_what_is_there(module: ModuleType) -> None:
+@PUBLIC_MODULES
+def test_all_is_sorted_and_names_what_is_there(name: str) -> None:
+    module = importlib.import_module(name)
     assert sorted({*module.__all__}) == module.__all__
-    assert [] == [name for name in module.__all__ if not hasattr(module, name)]
+    assert [] == [each for each in module.__all__ if not hasattr(module, each)]
+
+
+@PUBLIC_MODULES
+def test_all_has_each_class_and_function_that_is_not_internal(name: str) -> None:
+    module = importlib.import_module(name)
+    public = {
+        each
+        for each, value in vars(module).items()
+        if not each.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == name
+    }
+    assert INTERNAL.get(name, set()) == public - {*module.__all__}
 
 
 @pytest.mark.parametrize("module", [caches, costs, errors, memory])
@@ -59,8 +90,10 @@ def test_caches_and_errors_are_exported_whole(module: ModuleType) -> None:
     assert {*module.__all__} <= {*warmcache.__all__}
 
 
-def test_every_public_name_has_a_docstring() -> None:
-    assert [] == [name for name in warmcache.__all__ if not getattr(warmcache, name).__doc__]
+@PUBLIC_MODULES
+def test_every_public_name_has_a_docstring(name: str) -> None:
+    module = importlib.import_module(name)
+    assert [] == [each for each in module.__all__ if not getattr(module, each).__doc__]
 
 
 def test_the_version_is_that_of_the_installed_distribution() -> None:

@@ -31,6 +31,14 @@ def contenders(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return dict(importlib.import_module("benchmarks.routing_contenders").CONTENDERS)
 
 
+@pytest.fixture
+def failing(world: ModuleType) -> Any:
+    """A scenario in which ten workers fail thirty times."""
+    return world.Scenario(
+        workers=10, models=50, requests=2000, slots=2, failures=30, away=2.0, keeps=12
+    )
+
+
 def test_a_simulated_cache_throws_out_what_an_lru_cache_does(world: ModuleType) -> None:
     draw, theirs = random.Random(0), []
     real: Any = warmcache.LRUCache(
@@ -61,12 +69,9 @@ def test_a_simulated_cache_never_throws_out_what_is_in_use(world: ModuleType) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_request_is_served_though_workers_fail(
-    world: ModuleType, contenders: dict[str, Any], name: str
+    world: ModuleType, failing: Any, contenders: dict[str, Any], name: str
 ) -> None:
-    scenario = world.Scenario(
-        workers=10, models=50, requests=2000, slots=2, failures=30, away=2.0, keeps=12
-    )
-    run = world.World(scenario, contenders[name]())
+    run = world.World(failing, contenders[name]())
     run.run()
     assert all(end > come for end, come in zip(run.finished, run.arrivals, strict=True))
     assert 15 < sum(worker.life for worker in run.workers), "too few have failed"
@@ -74,13 +79,10 @@ def test_every_request_is_served_though_workers_fail(
 
 @pytest.mark.parametrize("name", ["Router", "Backlog"])
 def test_the_books_balance_after_workers_failed(
-    world: ModuleType, contenders: dict[str, Any], name: str
+    world: ModuleType, failing: Any, contenders: dict[str, Any], name: str
 ) -> None:
-    scenario = world.Scenario(
-        workers=10, models=50, requests=2000, slots=2, failures=30, away=2.0, keeps=12
-    )
     contender = contenders[name]()
-    world.World(scenario, contender).run()
+    world.World(failing, contender).run()
     fleet = getattr(contender, f"_{name.lower()}")
     for worker in fleet._workers.values():
         assert (0, 0, 0, 0) == (

@@ -151,10 +151,11 @@ print(json.dumps(by_value.journal))
 """
 
 
-def run(script: str, *arguments: object, seed: int = 0) -> str:
+def run(*command: object, **surroundings: str) -> str:
+    """Run Python on ``command``, with variables of the environment; return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        env={**os.environ, "PYTHONHASHSEED": str(seed)},
+        [sys.executable, *map(str, command)],
+        env={**os.environ, **surroundings},
         capture_output=True,
         text=True,
         timeout=60,
@@ -178,17 +179,9 @@ def test_scripts_that_send_the_same_task_have_it_loaded_once(dumps: str, tmp_pat
     for number, (factor, lines) in enumerate([(1, ""), (1, "\n\n"), (2, "")]):
         script = tmp_path / "sender.py"
         script.write_text(lines + SENDER.format(path=path, factor=factor, dumps=dumps))
-        done = subprocess.run(
-            [sys.executable, script, tmp_path / str(number)],
-            env={**os.environ, "PYTHONHASHSEED": str(number)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert 0 == done.returncode, done.stderr
+        run(script, tmp_path / str(number), PYTHONHASHSEED=str(number))
     files = [tmp_path / str(number) for number in (0, 1, 0, 2)]
-    events = json.loads(run(RECEIVER.format(path=path), *files, seed=9))
+    events = json.loads(run("-c", RECEIVER.format(path=path), *files, PYTHONHASHSEED="9"))
     assert [["load", "a", 1], "close", ["load", "a", 2]] == events
 
 
@@ -221,12 +214,4 @@ if __name__ == "__main__":
         assert (1, 1) == info[:2], info
 """
     )
-    done = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
+    run(script, PYTHONPATH=os.pathsep.join(entry for entry in sys.path if entry))

@@ -162,7 +162,6 @@ def place() -> Iterator[Place]:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONDONTWRITEBYTECODE": "1",  # an edit within a second would not be seen
             "PYTHONPATH": os.pathsep.join(map(str, [folder / "modules", HERE, PACKAGE])),
-            "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         yield Place(folder, folder / "modules", env)

@@ -293,11 +293,13 @@ async def test_what_expires_between_tasks_is_reported_with_the_next_heartbeat(
 @one_worker
 async def test_an_eviction_is_known_before_its_task_has_ended(c: Any, s: Any, a: Any) -> None:
     plugin = await installed(c, s)
+    a.periodic_callbacks["heartbeat"].stop()  # which would tell, too, but later
     for name in "ab":
         await submit(c, models.where, name)
-    _, go = await blocked(c, "c")
+    running, go = await blocked(c, "c")
     loaded = {"dask_models.load('b')", "dask_models.load('c')"}
     await until(lambda: loaded == plugin._reported[a.address].warm)
+    assert not running.done()
     await go.set()
 
 

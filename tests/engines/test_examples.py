@@ -20,7 +20,6 @@ def test_each_request_is_answered_right(example: str, tmp_path: Path) -> None:
         **os.environ,
         "PATH": f"{beside}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(tmp_path),
-        "RAY_AUTH_MODE": "disabled",
     }
     ran = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{example}.py"), "--requests", "24"],

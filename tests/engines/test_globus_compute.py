@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from bodies import journal, unimportable
 from globus_compute_sdk.serialize import ComputeSerializer
 
-import warmcache
 from warmcache._serve import serve
 from warmcache._wanted import Wanted
 
@@ -27,30 +28,29 @@ for task in json.load(sys.stdin):
     print(function(*args, **kwargs))
 """
 MAIN = """
-import json
+import json, sys
+from bodies import note
 from globus_compute_sdk.serialize import ComputeSerializer
 import warmcache
 
-loads = []
-
 @warmcache.warm(policy="lru", maxsize=2)
-def load(name):
-    loads.append(name)
-    return loads
+def load(folder, name):
+    note(folder, "loads", name)
+    return name
 
-def use(name):
-    return len(load(name))
+def use(folder, name):
+    return load(folder, name)
 
 serializer = ComputeSerializer()
 function = warmcache.task(use)
-parts = [serializer.serialize(each) for each in (function, ("a",), {})]
+parts = [serializer.serialize(each) for each in (function, (sys.argv[1], "a"), {})]
 print(json.dumps([serializer.pack_buffers(parts) for _ in range(4)]))
 """
 
 
-def run(program: str, given: str = "") -> str:
+def run(program: str, *args: str, given: str = "") -> str:
     ran = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *args],
         input=given,
         capture_output=True,
         text=True,
@@ -69,35 +69,23 @@ def packed(function: Callable[..., Any], *args: Any) -> str:
     return packed
 
 
-def nested() -> tuple[Any, Any]:
-    loads: list[str] = []
-
-    @warmcache.warm(policy="lru", maxsize=2)
-    def load(name: str) -> list[str]:
-        loads.append(name)
-        return loads
-
-    def use(name: str) -> int:
-        return len(load(name))
-
-    return load, use
+def test_a_nested_loader_is_loaded_once_for_several_tasks(tmp_path: Path) -> None:
+    _, use_nested = unimportable()
+    tasks = [packed(use_nested, str(tmp_path), "a") for _ in range(4)]
+    assert 4 == len(run(WORKER, given=json.dumps(tasks)).splitlines())
+    assert ["a"] == journal(tmp_path, "loads")
 
 
-def test_a_nested_loader_is_loaded_once_for_several_tasks() -> None:
-    _, use = nested()
-    tasks = [packed(use, "a") for _ in range(4)]
-    assert ["1"] * 4 == run(WORKER, json.dumps(tasks)).split()
+def test_a_loader_of_the_main_module_is_too_in_a_task(tmp_path: Path) -> None:
+    assert ["a"] * 4 == run(WORKER, given=run(MAIN, str(tmp_path))).split()
+    assert ["a"] == journal(tmp_path, "loads")
 
 
-def test_a_loader_of_the_main_module_is_too_in_a_task() -> None:
-    assert ["1"] * 4 == run(WORKER, run(MAIN)).split()
-
-
-def test_what_a_routed_executor_sends_arrives_and_reports() -> None:
-    load, use = nested()
-    wanted = Wanted.of(partial(load, "a"))
-    tasks = [packed(serve, wanted, use, "a") for _ in range(2)]
-    first, second = run(WORKER, json.dumps(tasks)).splitlines()
-    assert first.startswith("Answer(value=1,") and second.startswith("Answer(value=1,")
+def test_what_a_routed_executor_sends_arrives_and_reports(tmp_path: Path) -> None:
+    nested, use_nested = unimportable()
+    wanted = Wanted.of(partial(nested, str(tmp_path), "a"))
+    tasks = [packed(serve, wanted, use_nested, str(tmp_path), "a") for _ in range(2)]
+    first, second = run(WORKER, given=json.dumps(tasks)).splitlines()
+    assert first.startswith("Answer(value=(") and second.startswith("Answer(value=(")
     assert wanted.name in first and wanted.name in second
     assert "loading=None" not in first and "loading=None" in second

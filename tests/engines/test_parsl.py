@@ -14,7 +14,7 @@ from typing import Any
 import bodies
 import parsl
 import pytest
-from bodies import Gate, gone, journal, torn_down_once
+from bodies import Gate, gone, journal, side_by_side, torn_down_once
 from parsl.config import Config
 from parsl.dataflow.dflow import DataFlowKernel
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
@@ -94,15 +94,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, surroundings: None) -> Ite
 
 def both_run(folder: Path) -> set[int]:
     """Have both slots run something, and return their processes."""
-    gates = [Gate(folder, f"{name}{len([*folder.iterdir()])}") for name in ("left", "right")]
-    futures = [waiting_for_nothing(str(folder), "", gate.name) for gate in gates]
-    processes = {gate.entered() for gate in gates}
-    for gate in gates:
-        gate.open()
-    assert processes == {result(future) for future in futures}
-    for gate in gates:
-        gate.close()
-    return processes
+    return side_by_side(folder, lambda gate: waiting_for_nothing(str(folder), "", gate))
 
 
 @pytest.fixture
@@ -159,18 +151,10 @@ def test_a_load_that_fails_fails_its_app(folder: Path) -> None:
 
 
 def test_loaders_and_functions_that_cannot_be_imported_travel_by_value(folder: Path) -> None:
-    loads: list[str] = []
-
-    @warmcache.warm(policy="lru", maxsize=2)
-    def nested(name: str) -> list[str]:
-        loads.append(name)
-        return loads
-
-    @warm_app(lambda name: partial(nested, name))
-    def count(name: str) -> int:
-        return len(nested(name))
-
-    assert [1] * 5 == [result(count("a")) for _ in range(5)]
+    nested, use_nested = bodies.unimportable()
+    app = warm_app(lambda folder, name: partial(nested, folder, name))(use_nested)
+    answers = {result(app(str(folder), "a")) for _ in range(5)}
+    assert len(answers) == len(journal(folder, "loads")), "once in each worker"
 
 
 def test_a_worker_that_is_killed_takes_only_its_own_app_with_it(folder: Path) -> None:

@@ -15,10 +15,9 @@ from typing import Any
 import bodies
 import pytest
 import ray
-from bodies import Gate, gone, journal, torn_down_once, wanted
+from bodies import Gate, gone, journal, side_by_side, torn_down_once, wanted
 from ray.exceptions import RayActorError
 
-import warmcache
 from warmcache.ray import WarmActor, WarmActorPool
 
 pytestmark = [
@@ -33,7 +32,6 @@ HERE = Path(__file__).parents[1]
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         ray.init(
@@ -71,15 +69,7 @@ def result(future: Any) -> Any:
 
 def both_run(pool: WarmActorPool, folder: Path) -> set[int]:
     """Have both actors run, and return their processes."""
-    gates = [Gate(folder, name) for name in ("left", "right")]
-    futures = [pool.submit(bodies.waiting, str(folder), "", gate.name) for gate in gates]
-    processes = {gate.entered() for gate in gates}
-    for gate in gates:
-        gate.open()
-    assert processes == {result(future) for future in futures}
-    for gate in gates:
-        gate.close()
-    return processes
+    return side_by_side(folder, lambda gate: pool.submit(bodies.waiting, str(folder), "", gate))
 
 
 def test_each_model_is_loaded_once_and_asked_where_it_is(
@@ -119,19 +109,13 @@ def _key(model: Any) -> str:
     return str(model.key)
 
 
-def test_loaders_of_main_and_closures_are_warm_across_calls(pool: WarmActorPool) -> None:
-    loads: list[str] = []
-
-    @warmcache.warm(policy="lru", maxsize=2)
-    def nested(name: str) -> list[str]:
-        loads.append(name)
-        return loads
-
-    def use(name: str) -> int:
-        return len(nested(name))
-
-    each = [partial(nested, "a")] * 5
-    assert [1] * 5 == list(pool.map(use, "aaaaa", warm=each, timeout=CAP))
+def test_loaders_of_main_and_closures_are_warm_across_calls(
+    pool: WarmActorPool, tmp_path: Path
+) -> None:
+    nested, use_nested = bodies.unimportable()
+    each = [partial(nested, str(tmp_path), "a")] * 5
+    answers = pool.map(use_nested, [str(tmp_path)] * 5, "aaaaa", warm=each, timeout=CAP)
+    assert len({*answers}) == len(journal(tmp_path, "loads")), "once in each actor"
 
 
 def test_an_actor_that_is_killed_takes_only_its_own_call_with_it(

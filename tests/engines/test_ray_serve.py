@@ -54,7 +54,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Serve with both, and end it; return their journals."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("closing", "plain")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("PYTHONPATH", f"{HERE}{os.pathsep}{Path(__file__).parent}", os.pathsep)
         options: dict[str, Any] = dict(include_dashboard=False, log_to_driver=False)
