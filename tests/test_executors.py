@@ -197,6 +197,7 @@ def test_shutdown_cancels_what_has_not_begun(tmp_path: Path, gates: Callable[[st
         gate.open()
         assert process == result(running)
     assert ["a"] == journal(tmp_path, "loads")
+    assert ["a"] == journal(tmp_path, "torn down")
 
 
 SCRIPT = """

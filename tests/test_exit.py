@@ -438,6 +438,32 @@ def test_where_sigterm_is_ignored_it_stays_so_and_nothing_is_closed(tmp_path: Pa
 
 
 @posix
+@pytest.mark.parametrize(
+    "before",
+    ["warmcache.close_on_sigterm()()", "warmcache.close_on_sigterm(); other_handler()"],
+    ids=["undone", "covered"],
+)
+def test_a_worker_that_is_forked_closes_on_sigterm_whatever_its_parent_made_of_it(
+    before: str, tmp_path: Path
+) -> None:
+    said = terminated(
+        tmp_path,
+        f"""
+        from warmcache._serve import hello
+        other_handler = lambda: signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        {before}
+        if not os.fork():
+            hello()
+            load("a")
+            terminate()
+        os.wait()
+        """,
+        status=0,
+    )
+    assert ["child closes child's a"] == said
+
+
+@posix
 def test_a_second_sigterm_waits_for_nothing(tmp_path: Path) -> None:
     said = terminated(
         tmp_path,
@@ -565,6 +591,7 @@ def sigterm() -> Iterator[None]:
     yield
     signal.signal(signal.SIGTERM, before)
     _sigterm._installed = None
+    _sigterm._asked_here = False
 
 
 @pytest.fixture
@@ -635,6 +662,28 @@ def test_a_handler_that_is_not_pythons_is_not_replaced(monkeypatch: pytest.Monke
     monkeypatch.setattr(signal, "getsignal", lambda _: None)
     with pytest.raises(RuntimeError, match="not Python's.*close_all"):
         close_on_sigterm()
+
+
+def test_an_alarm_just_as_a_teardown_ends_leaves_no_last_resort_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    armed: list[object] = []
+    handler = _exit.faulthandler
+    monkeypatch.setattr(handler, "dump_traceback_later", lambda *_, **__: armed.append(None))
+    monkeypatch.setattr(handler, "cancel_dump_traceback_later", armed.clear)
+
+    class Interrupted(_exit._Watch):
+        alarms = 1
+
+        def _stop(self) -> None:
+            if self.alarms:
+                self.alarms -= 1
+                raise _exit.Overdue("just now")
+            super()._stop()
+
+    with Interrupted(1.0, last_resort=True) as watch:
+        watch.run(lambda: None, "key")
+        assert [] == armed == _exit._watched
 
 
 def test_patience_is_ten_seconds_unless_said() -> None:

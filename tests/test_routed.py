@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from functools import partial
 from typing import Any
@@ -30,7 +32,8 @@ class Slot(Executor):
     def __init__(self, *warm: str) -> None:
         self.warm = warm
         self.asked: list[tuple[Any, Future[Any]]] = []
-        self.broken = self.shut_down = self.waited_for = False
+        self.broken = self.waited_for = False
+        self.ended = threading.Event()
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         if self.broken:
@@ -52,7 +55,8 @@ class Slot(Executor):
         future.set_exception(error)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self.shut_down, self.waited_for = True, wait
+        self.waited_for = wait
+        self.ended.set()
 
 
 class Late(Slot):
@@ -199,12 +203,12 @@ def test_shutdown_cancels_what_waits_when_asked_to() -> None:
     executor = routed(slot)
     running, waiting = submit(executor, "a"), submit(executor, "b")
     executor.shutdown(wait=False, cancel_futures=True)
-    assert not slot.shut_down
+    assert not slot.ended.is_set()
     slot.answer(1, "a")
     assert 1 == running.result(CAP)
     with pytest.raises(CancelledError):
         waiting.result(CAP)
-    assert slot.shut_down
+    assert slot.ended.wait(CAP)
 
 
 def test_shutdown_without_waiting_ends_the_slots_once_all_is_done() -> None:
@@ -213,18 +217,85 @@ def test_shutdown_without_waiting_ends_the_slots_once_all_is_done() -> None:
     futures = [submit(executor, letter) for letter in "ab"]
     executor.shutdown(wait=False)
     slot.answer(1, "a")
-    assert not slot.shut_down
+    assert not slot.ended.is_set()
     slot.answer(2, "b")
     assert [1, 2] == [future.result(CAP) for future in futures]
-    assert slot.shut_down
+    assert slot.ended.wait(CAP)
+
+
+def test_shutdown_asked_for_twice_ends_the_slots() -> None:
+    slot = Slot()
+    executor = routed(slot)
+    submit(executor, "a")
+    executor.shutdown(wait=False)
+    waiting, wait_for = threading.Event(), executor._changed.wait_for
+
+    def tell_and_wait(*args: Any) -> Any:
+        waiting.set()
+        return wait_for(*args)
+
+    executor._changed.wait_for = tell_and_wait  # type: ignore[method-assign]
+    again = threading.Thread(target=executor.shutdown)
+    again.start()
+    assert waiting.wait(CAP)
+    slot.answer(1, "a")
+    again.join(CAP)
+    assert not again.is_alive()
+    assert slot.waited_for
+
+
+def test_shutdown_in_two_threads_waits_for_the_end_in_both() -> None:
+    ending, go, waiting = threading.Event(), threading.Event(), threading.Event()
+
+    class Telling(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waiting.set()
+            return super().wait(timeout)
+
+    class Slow(Slot):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            ending.set()
+            assert go.wait(CAP)
+            super().shutdown(wait)
+
+    slot = Slow()
+    executor = routed(slot)
+    executor._ended = Telling()
+    first = threading.Thread(target=executor.shutdown)
+    first.start()
+    assert ending.wait(CAP)
+    seen: list[bool] = []
+    second = threading.Thread(
+        target=lambda: (executor.shutdown(), seen.append(slot.ended.is_set()))
+    )
+    second.start()
+    assert waiting.wait(CAP)
+    go.set()
+    first.join(CAP), second.join(CAP)
+    assert [True] == seen
+
+
+def test_answers_that_come_at_once_do_not_pile_up() -> None:
+    class Immediate(Late):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future = super().submit(fn, *args, **kwargs)
+            if fn is not hello:
+                self.answer(1, "a")
+            return future
+
+    slot = Immediate()
+    executor = routed(slot)
+    futures = [submit(executor, "a") for _ in range(sys.getrecursionlimit())]
+    slot.joining.set_result(Report(()))
+    assert all(1 == future.result(CAP) for future in futures)
 
 
 def test_shutdown_waits_for_the_slots_that_ever_came_alone() -> None:
     slot, late = Slot(), Late()
     routed(slot, late).shutdown()
-    assert slot.shut_down
+    assert slot.ended.wait(CAP)
     assert slot.waited_for
-    assert late.shut_down
+    assert late.ended.wait(CAP)
     assert not late.waited_for
     assert late.joining.cancelled(), "or its executor would do that before it ends"
 
@@ -246,7 +317,7 @@ def test_a_slot_that_breaks_after_shutdown_still_has_its_calls_done_elsewhere() 
     right.answer(1, "a")
     assert isinstance(running.exception(CAP), BrokenExecutor)
     assert 1 == waiting.result(CAP)
-    assert right.shut_down
+    assert right.ended.wait(CAP)
 
 
 def test_map_takes_what_each_call_wants_or_one_for_all() -> None:

@@ -213,6 +213,7 @@ class _Watch:
             finally:
                 self._stop()
         except Overdue:
+            self._stop()  # again, for it may have come as that began
             self.left.append(key)
             self.patience = max(self.patience / 2, _LEAST)
         except Exception:

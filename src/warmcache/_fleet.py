@@ -6,7 +6,7 @@ Nothing here reads a clock, takes a lock or knows an engine.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, KeysView
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -123,6 +123,11 @@ class Fleet(Generic[W, K]):
         self._uses = _GUESS  # that a load costs
 
     # -- workers and what they say --------------------------------------------------
+
+    @property
+    def workers(self) -> KeysView[W]:
+        """The workers that take part."""
+        return self._workers.keys()
 
     def add(self, worker: W, slots: int = 1, warm: Iterable[K] = ()) -> None:
         """Have ``worker`` take part: it serves ``slots`` requests at once, and has ``warm``."""

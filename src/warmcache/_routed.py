@@ -77,8 +77,10 @@ class RoutedExecutor(Executor):
         self._calls: dict[Call, None] = {}  # neither done nor cancelled
         self._hoped_for: set[int] = set()  # slots that take part, or will
         self._asked: dict[int, Future[Any]] = {}  # those of them that have not answered yet
-        self._closed = False
-        self._awaited = 0  # threads in shutdown(), of which the first closes
+        self._closed = self._ending = False
+        self._ended = threading.Event()
+        self._awaited = 0  # threads in shutdown(), of which one ends the workers
+        self._pumping = threading.local()
         for number in range(len(slots)):
             self._hoped_for.add(number)
             self._join(number)
@@ -160,21 +162,27 @@ class RoutedExecutor(Executor):
     def _done(self, call: Call) -> None:
         with self._changed:
             self._calls.pop(call, None)
-            last = self._closed and not self._calls and not self._awaited
             self._changed.notify_all()
+            last = self._closed and not self._calls and not self._awaited
         if last:
-            self._close(wait=False)
+            self._end(wait=False)
 
     # -- routing -------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Start whatever can start."""
-        while True:
-            with self._changed:
-                placement = self._backlog.take()
-            if placement is None:
-                return
-            self._start(placement)
+        """Start whatever can start, unless this thread is doing so: an answer may come at once."""
+        if getattr(self._pumping, "here", False):
+            return
+        self._pumping.here = True
+        try:
+            while True:
+                with self._changed:
+                    placement = self._backlog.take()
+                if placement is None:
+                    return
+                self._start(placement)
+        finally:
+            self._pumping.here = False
 
     def _start(self, placement: Placement[int, Any]) -> None:
         call: Call = placement.request
@@ -311,44 +319,56 @@ class RoutedExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; once all are done, end the workers, which tear down first.
 
-        A slot that has not taken part by then is shut down, and not waited for.
+        A slot that has not taken part by then is told to, and not waited for.
 
         Args:
             wait: whether to return only when all of that is over.
             cancel_futures: whether to cancel what has not begun.
         """
         with self._changed:
-            first, self._closed = not self._closed, True
+            self._closed = True
             self._awaited += wait
             calls = [*self._calls]
         try:
             if cancel_futures:
                 for call in calls:
                     call.future.cancel()
-            with self._changed:
-                if wait:
+            if wait:
+                with self._changed:
                     self._changed.wait_for(lambda: not self._calls)
-                first = first and not self._calls
         finally:
             with self._changed:
                 self._awaited -= wait
-        if first:
-            self._close(wait=wait)
+            self._end(wait)
 
-    def _close(self, wait: bool) -> None:
+    def _end(self, wait: bool) -> None:
+        """End the workers, unless a call is under way, or somebody else ends them."""
+        with self._changed:
+            if self._calls:
+                return
+            first, self._ending = not self._ending, True
+        if first and wait:
+            self._close_slots()
+        elif first:
+            threading.Thread(target=self._close_slots).start()
+        elif wait:
+            self._ended.wait()
+
+    def _close_slots(self) -> None:
+        try:
+            self._close()
+        finally:
+            self._ended.set()
+
+    def _close(self) -> None:
         """End the workers, and wait for those that ever came."""
-        never_came = {**self._asked}
-        for asked in never_came.values():
+        for asked in [*self._asked.values()]:
             asked.cancel()
-        ends = [
-            partial(slot.shutdown, wait=wait and number not in never_came)
+        came = self._backlog.workers
+        threads = [  # they tear down side by side
+            threading.Thread(target=slot.shutdown, kwargs={"wait": number in came})
             for number, slot in enumerate(self._slots)
         ]
-        if not wait:
-            for end in ends:
-                end()
-            return
-        threads = [threading.Thread(target=end) for end in ends]  # they tear down side by side
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -9,9 +9,16 @@ from types import FrameType
 from typing import Any
 
 from ._exit import PATIENCE, end
-from ._fork import join
+from ._fork import in_child, join
 
 _installed: _Handler | None = None
+_asked_here = False
+
+
+@in_child
+def _not_asked_yet() -> None:
+    global _asked_here
+    _asked_here = False
 
 
 class _Handler:
@@ -73,11 +80,12 @@ def close_on_sigterm(*, patience: float = PATIENCE) -> Callable[[], None]:
         RuntimeError: this is not the main thread, or SIGTERM has a handler that is not
             Python's, which could not be called.
     """
-    global _installed
+    global _installed, _asked_here
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
             "close_on_sigterm() must be called in the main thread, which alone can handle signals"
         )
+    _asked_here = True
     previous: Any = signal.getsignal(signal.SIGTERM)
     if previous is None:
         raise RuntimeError(
@@ -97,8 +105,11 @@ def close_on_sigterm(*, patience: float = PATIENCE) -> Callable[[], None]:
 
 def close_on_sigterm_by_default() -> None:
     """Do so in a worker, where that can be, unless it was ever done or undone there."""
-    if _installed is None and threading.current_thread() is threading.main_thread():
-        try:
-            close_on_sigterm()
-        except RuntimeError:  # it is handled by code that is not Python's
-            pass
+    in_force: object = signal.getsignal(signal.SIGTERM)
+    inherited = _installed is not None and in_force is _installed
+    if _asked_here or inherited or threading.current_thread() is not threading.main_thread():
+        return
+    try:
+        close_on_sigterm()
+    except RuntimeError:  # it is handled by code that is not Python's
+        pass

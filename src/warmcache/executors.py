@@ -35,11 +35,11 @@ class WarmProcessPool(RoutedExecutor):
     """A pool of processes, each of which keeps warm what it has loaded.
 
     As ``concurrent.futures.ProcessPoolExecutor``, but that ``submit`` and ``map`` take
-    ``warm=``, and that a process which ends takes only the call with it that it was running:
-    its future gets ``BrokenProcessPool``, another process takes its place, and all others go
-    on. Functions that cannot be imported, as those of a notebook, travel by value if
-    cloudpickle is installed. A process tears down what it has warm when the pool is shut down,
-    and on SIGTERM.
+    ``warm=``, and that a process which ends takes only the call with it that it was running,
+    or had just been sent: its future gets ``BrokenProcessPool``, another process takes its
+    place, and all others go on. Functions that cannot be imported, as those of a notebook,
+    travel by value if cloudpickle is installed. A process tears down what it has warm when the
+    pool is shut down, and on SIGTERM.
 
     Args:
         max_workers: how many processes; as many as there are processors if None. They are

@@ -172,7 +172,7 @@ class _Routed(RoutedExecutor):
     def _is_bad(self, slot: int) -> bool:
         return bool(getattr(self._slots[slot], "bad_state_is_set", False))
 
-    def _close(self, wait: bool) -> None: ...
+    def _close(self) -> None: ...
 
 
 def _by_value(thing: Any) -> Any:

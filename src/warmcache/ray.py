@@ -13,10 +13,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 import ray as _ray
+from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
 from ._exit import close_all
@@ -62,9 +63,9 @@ class WarmActorPool(RoutedExecutor):
     return ``ray.put(result)`` where it is to stay in the object store.
 
     An actor takes part once it runs; those that the cluster has no room for keep nobody
-    waiting. When one dies, the call that it was running fails with ``RayActorError``, another
-    takes its place, and all other calls go on. Shut down, the actors tear down what they have
-    warm and end.
+    waiting. When one dies, the call that it was running, or had just been sent, fails with
+    ``RayActorError``, another takes its place, and all other calls go on. Shut down, the
+    actors tear down what they have warm and end.
 
     Args:
         max_workers: how many actors.
@@ -85,9 +86,10 @@ class WarmActorPool(RoutedExecutor):
         self._join(slot)
 
     def _send(self, slot: int, call: Call) -> Future[Any]:
-        reference = self._slots[slot].serve.remote(
-            call.wanted, call.function, *call.args, **call.kwargs
-        )
+        actor = self._slots[slot]
+        if _is_known_dead(actor):
+            raise BrokenExecutor(f"{actor} has died")
+        reference = actor.serve.remote(call.wanted, call.function, *call.args, **call.kwargs)
         future: Future[Any] = reference.future()
         return future
 
@@ -97,9 +99,8 @@ class WarmActorPool(RoutedExecutor):
     def _report_of(self, error: BaseException | None) -> Report | None:
         return report_of(error) or report_of(getattr(error, "cause", None))
 
-    def _close(self, wait: bool) -> None:
-        here = [actor for slot, actor in enumerate(self._slots) if slot not in self._asked]
-        closing = [actor.close.remote() for actor in here] if wait else []
+    def _close(self) -> None:
+        closing = [self._slots[slot].close.remote() for slot in self._backlog.workers]
         for reference in closing:
             try:
                 ray.get(reference)
@@ -108,3 +109,9 @@ class WarmActorPool(RoutedExecutor):
         for actor in self._slots:
             actor.__ray_terminate__.remote()
         self._slots.clear()
+
+
+def _is_known_dead(actor: Any) -> bool:
+    """Tell if Ray has told this process that an actor has died, as it may have while idle."""
+    told = getattr(actor, "_get_local_state", None)  # which Ray's own pools ask; not documented
+    return told is not None and told() == ActorTableData.ActorState.DEAD

@@ -131,6 +131,16 @@ def test_an_actor_that_is_killed_takes_only_its_own_call_with_it(
     assert 2 == len(both_run(pool, tmp_path)), "another has taken its place"
 
 
+def test_an_actor_that_died_idle_takes_no_call_with_it(tmp_path: Path) -> None:
+    with WarmActorPool(1, num_cpus=0) as pool:
+        process, _ = result(submit(pool, bodies.use, tmp_path, "a"))
+        [actor] = pool._slots
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(RayActorError):  # by then Ray has told us
+            ray.get(actor.hello.remote(), timeout=CAP)
+        assert process != result(submit(pool, bodies.use, tmp_path, "a"))[0]
+
+
 # -- what ends with what ---------------------------------------------------------------
 
 
