@@ -46,6 +46,18 @@ def load(folder: str, name: str) -> Model:
     return Model(folder, name)
 
 
+class Large(Model):
+    def __init__(self, folder: str, name: str) -> None:
+        super().__init__(folder, name)
+        self.weights = bytearray(50 * 2**20)
+
+
+@warm(policy="ram", budget="120MiB", teardown="close")
+def load_large(folder: str, name: str) -> Model:
+    note(folder, "loads", name)
+    return Large(folder, name)
+
+
 def use(folder: str, name: str) -> tuple[int, str]:
     return os.getpid(), load(folder, name).name
 

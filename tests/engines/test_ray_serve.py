@@ -49,16 +49,27 @@ class Closing(Plain):
         warmcache.close_all()
 
 
+class Budgeted(Closing):
+    """One with a budget of memory."""
+
+    def answer(self, name: str) -> str:
+        with bodies.load_large.lease(self.folder, name) as model:
+            return model.name
+
+
+KINDS = {"closing": Closing, "plain": Plain, "budgeted": Budgeted}
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Serve with both, and end it; return their journals."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("closing", "plain")}
+    """Serve with each kind, and end it; return their journals."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in KINDS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("PYTHONPATH", f"{HERE}{os.pathsep}{Path(__file__).parent}", os.pathsep)
         options: dict[str, Any] = dict(include_dashboard=False, log_to_driver=False)
         ray.init(num_cpus=2, object_store_memory=80 * 2**20, **options)
-        for kind, folder in zip((Closing, Plain), folders.values(), strict=True):
+        for kind, folder in zip(KINDS.values(), folders.values(), strict=True):
             deployment = serve.deployment(
                 kind, ray_actor_options={"num_cpus": 0}, max_ongoing_requests=4
             )
@@ -67,6 +78,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             asked = [*"abab"]
             replies = [handle.remote(name) for name in asked]
             assert asked == [reply.result(timeout_s=CAP) for reply in replies]
+            if kind is Budgeted:
+                assert "c" == handle.remote("c").result(timeout_s=CAP)
+                assert 1 == len(journal(folder, "torn down")), "of three, two fit"
         serve.shutdown()
         ray.shutdown()
     return folders
@@ -80,3 +94,9 @@ def test_a_replica_that_closes_all_in_del_tears_down_once(folders: dict[str, Pat
 def test_one_that_does_not_loses_what_is_warm(folders: dict[str, Path]) -> None:
     folder = folders["plain"]
     assert len(journal(folder, "loads")) == len(journal(folder, "torn down")) + 1
+
+
+def test_a_replica_keeps_what_a_budget_of_memory_holds(folders: dict[str, Path]) -> None:
+    folder = folders["budgeted"]
+    assert ["a", "b", "c"] == sorted(journal(folder, "loads"))
+    assert ["a", "b", "c"] == sorted(journal(folder, "torn down"))
