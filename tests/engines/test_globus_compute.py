@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bodies import journal, unimportable
+from bodies import journal, load, unimportable, use
+from compute_worker import work
 from globus_compute_sdk.serialize import ComputeSerializer
 
-from warmcache._serve import serve
-from warmcache._wanted import Wanted
+from warmcache.executors import RoutedExecutor
 
 pytestmark = pytest.mark.engines
+CAP = 50.0
 WORKER = """
 import json, sys
 from globus_compute_sdk.serialize import ComputeSerializer
@@ -62,9 +65,9 @@ def run(program: str, *args: str, given: str = "") -> str:
     return ran.stdout
 
 
-def packed(function: Callable[..., Any], *args: Any) -> str:
+def packed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     serializer = ComputeSerializer()
-    parts = [serializer.serialize(each) for each in (function, args, {})]
+    parts = [serializer.serialize(each) for each in (function, args, kwargs)]
     packed: str = serializer.pack_buffers(parts)
     return packed
 
@@ -81,11 +84,36 @@ def test_a_loader_of_the_main_module_is_too_in_a_task(tmp_path: Path) -> None:
     assert ["a"] == journal(tmp_path, "loads")
 
 
-def test_what_a_routed_executor_sends_arrives_and_reports(tmp_path: Path) -> None:
+class Endpoint(Executor):
+    """An endpoint of one worker; what it is sent, and answers, goes through the serializer."""
+
+    def __init__(self) -> None:
+        self._worker = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def answered(answer: Future[str]) -> None:
+            future.set_result(ComputeSerializer().deserialize(answer.result()))
+
+        self._worker.submit(work, packed(fn, *args, **kwargs)).add_done_callback(answered)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._worker.shutdown(wait)
+
+
+def test_a_routed_executor_asks_the_endpoint_that_has_it_warm(tmp_path: Path) -> None:
     nested, use_nested = unimportable()
-    wanted = Wanted.of(partial(nested, str(tmp_path), "a"))
-    tasks = [packed(serve, wanted, use_nested, str(tmp_path), "a") for _ in range(2)]
-    first, second = run(WORKER, given=json.dumps(tasks)).splitlines()
-    assert first.startswith("Answer(value=(") and second.startswith("Answer(value=(")
-    assert wanted.name in first and wanted.name in second
-    assert "loading=None" not in first and "loading=None" in second
+    with RoutedExecutor([Endpoint(), Endpoint()]) as pool:
+        for name in "abababab":
+            wanted = partial(nested, str(tmp_path), name)
+            _, answer = pool.submit(use_nested, str(tmp_path), name, warm=wanted).result(CAP)
+            assert name == answer
+    assert ["a", "b"] == sorted(journal(tmp_path, "loads"))
+
+
+def test_what_its_endpoints_have_warm_is_torn_down_as_they_end(tmp_path: Path) -> None:
+    with RoutedExecutor([Endpoint()]) as pool:
+        pool.submit(use, str(tmp_path), "a", warm=partial(load, str(tmp_path), "a")).result(CAP)
+    assert ["a"] == journal(tmp_path, "torn down")
