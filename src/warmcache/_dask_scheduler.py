@@ -240,8 +240,9 @@ class WarmScheduler(SchedulerPlugin):
         self._works, scheduler, starting = False, self._scheduler, {}
         scheduler.periodic_callbacks.pop(NAME).stop()
         for task in scheduler.tasks.values():
-            if task.worker_restrictions == _HELD:
-                task.worker_restrictions = None
-                if task.state == "no-worker":
+            waits = task.state == "no-worker"
+            if task.worker_restrictions == _HELD or (waits and task.key in self._placed):
+                task.worker_restrictions, task.loose_restrictions = None, False
+                if waits:
                     starting[task.key] = "processing"
         scheduler.transitions(starting, stimulus_id=_STIMULUS)

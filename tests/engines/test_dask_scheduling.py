@@ -351,17 +351,27 @@ async def test_a_worker_that_loses_the_plugin_tears_nothing_down(c: Any, s: Any,
 # -- when things go wrong ----------------------------------------------------------------
 
 
-@one_worker
-async def test_dask_takes_over_when_routing_fails(c: Any, s: Any, a: Any) -> None:
-    plugin = await installed(c, s)
+@pytest.mark.parametrize("placed", [0, 1, 2])
+def test_dask_takes_over_when_routing_fails(placed: int) -> None:
+    @a_cluster(nthreads=[("", 2)])
+    async def in_cluster(c: Any, s: Any, a: Any) -> None:
+        plugin = await installed(c, s)
+        take, taken = plugin._backlog.take, []
 
-    def fail() -> None:
-        raise RuntimeError("a defect")
+        def fail() -> Any:
+            if placed == len(taken):
+                raise RuntimeError("a defect")
+            taken.append(take())
+            return taken[-1]
 
-    plugin._backlog.take = fail  # type: ignore[method-assign]
-    assert a.address == await submit(c, models.where, "a")
-    assert "warmcache" not in s.periodic_callbacks
-    assert a.address == await submit(c, models.where, "a")
+        plugin._backlog.take = fail  # type: ignore[method-assign]
+        both = wd.map(c, models.where, [*"ab"], warm=models.marks([*"ab"]))
+        assert [a.address] * 2 == await c.gather(both)
+        assert "warmcache" not in s.periodic_callbacks
+        assert a.address == await submit(c, models.where, "a")
+        assert placed == len(taken)
+
+    in_cluster()
 
 
 @one_worker
