@@ -27,32 +27,34 @@ TOTAL = 3.0  # that the worker does, from the first one on, if any takes longer
 log = logging.getLogger("warmcache")
 
 
-def hold(wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call ``function`` while what it wants is warm and leased: the body of a task."""
+def hold(
+    key: Hashable, wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    """Call ``function`` while what it wants is warm and leased: the body of the task ``key``."""
     begun, cold = time.monotonic(), not wanted.is_warm()
     with wanted.lease():
-        _tell(wanted, time.monotonic() - begun if cold else None)
+        _tell(key, wanted, time.monotonic() - begun if cold else None)
         return function(*args, **kwargs)
 
 
 async def hold_async(
-    wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    key: Hashable, wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """Do the same for an ``async`` loader and an ``async`` function."""
     begun, cold = time.monotonic(), not wanted.is_warm()
     async with wanted.lease():
-        _tell(wanted, time.monotonic() - begun if cold else None)
+        _tell(key, wanted, time.monotonic() - begun if cold else None)
         return await function(*args, **kwargs)
 
 
-def _tell(wanted: Wanted, seconds: float | None) -> None:
+def _tell(key: Hashable, wanted: Wanted, seconds: float | None) -> None:
     """Have this worker's plugin, if it has one, know of ``wanted`` and what its load took."""
     try:
         plugin = get_worker().plugins.get(NAME)
     except ValueError:  # this is no worker
         return
     if isinstance(plugin, WarmWorker):
-        plugin.leased(wanted, seconds)
+        plugin.leased(key, wanted, seconds)
 
 
 class WarmWorker(WorkerPlugin):
@@ -80,18 +82,18 @@ class WarmWorker(WorkerPlugin):
         elif start in ("executing", "long-running"):
             self._report()
 
-    def leased(self, wanted: Wanted, seconds: float | None) -> None:
-        """Note that a task has ``wanted`` warm, and the seconds it took if it was cold."""
+    def leased(self, key: Hashable, wanted: Wanted, seconds: float | None) -> None:
+        """Note that task ``key`` has ``wanted`` warm, and the seconds it took if it was cold."""
         with self._lock:
             self._wanted[wanted.name] = wanted
-        self._report([] if seconds is None else [(wanted.name, seconds)])
+        self._report([] if seconds is None else [(key, seconds)])
 
     def _metric(self, _: Any) -> dict[str, Any]:
         self._report()
         with self._lock:
             return {"warm": sorted(self._said)}
 
-    def _report(self, loads: list[tuple[str, float]] | None = None) -> None:
+    def _report(self, loads: list[tuple[Hashable, float]] | None = None) -> None:
         with self._lock:
             for name in [name for name, each in self._wanted.items() if not each.is_warm()]:
                 del self._wanted[name]
