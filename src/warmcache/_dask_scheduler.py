@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -40,7 +39,6 @@ class _Reported:
 
     warm: set[str] = field(default_factory=set)
     at: float = 0.0  # by the worker's clock
-    loads: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 class WarmScheduler(SchedulerPlugin):
@@ -48,7 +46,8 @@ class WarmScheduler(SchedulerPlugin):
 
     Everything runs in the scheduler's event loop. ``_waiting`` are the tasks in the backlog,
     all of them held back; ``_placed`` those that run, or are about to; ``_lost`` those whose
-    worker has gone, until they are in the backlog again.
+    worker has gone, until they are in the backlog again. ``_loads`` are the seconds in which
+    tasks of ``_placed`` have loaded what they want.
     """
 
     name = NAME
@@ -62,6 +61,7 @@ class WarmScheduler(SchedulerPlugin):
         self._waiting: dict[Any, Any] = {}
         self._placed: dict[Any, Placement[str, str]] = {}
         self._lost: dict[Any, Placement[str, str]] = {}
+        self._loads: dict[Any, float] = {}
         self._works, self._routing = True, False
         for worker, state in scheduler.workers.items():
             metric = state.metrics.get(NAME) or {}
@@ -125,8 +125,9 @@ class WarmScheduler(SchedulerPlugin):
         for key in msg.get("seceded", ()):  # it needs no slot any more, though it runs on
             if key in self._placed:
                 self._backlog.done(self._placed[key])
-        for name, seconds in msg.get("loads", ()):
-            reported.loads[name].append(seconds)
+        for key, seconds in msg.get("loads", ()):
+            if key in self._placed:
+                self._loads[key] = seconds
         if msg.get("at", 0.0) > reported.at:
             reported.at, reported.warm = msg["at"], {*msg["warm"]}
             self._backlog.report(msg["worker"], reported.warm)
@@ -163,7 +164,7 @@ class WarmScheduler(SchedulerPlugin):
         self._route_soon()
 
     def _ended(self, task: Any, finish: str, how: dict[str, Any]) -> None:
-        placement = self._placed.pop(task.key, None)
+        placement, loading = self._placed.pop(task.key, None), self._loads.pop(task.key, None)
         if placement is None:
             return
         task.worker_restrictions, task.loose_restrictions = None, False
@@ -172,9 +173,6 @@ class WarmScheduler(SchedulerPlugin):
             if finish == "released":
                 self._lost[task.key] = placement
             return
-        reported = self._reported[worker]
-        loads = reported.loads.get(name)
-        loading = loads.pop(0) if loads else None
         seconds = None
         if finish == "memory" and how.get("worker") == worker:  # it may have been stolen
             seconds = sum(
@@ -182,7 +180,8 @@ class WarmScheduler(SchedulerPlugin):
                 for each in how.get("startstops") or ()
                 if each["action"] == "compute"
             )
-        self._backlog.done(placement, seconds=seconds, loading=loading, warm=name in reported.warm)
+        warm = name in self._reported[worker].warm
+        self._backlog.done(placement, seconds=seconds, loading=loading, warm=warm)
         self._route_soon()
 
     # -- routing -----------------------------------------------------------------------
@@ -240,8 +239,9 @@ class WarmScheduler(SchedulerPlugin):
         self._works, scheduler, starting = False, self._scheduler, {}
         scheduler.periodic_callbacks.pop(NAME).stop()
         for task in scheduler.tasks.values():
-            if task.worker_restrictions == _HELD:
-                task.worker_restrictions = None
-                if task.state == "no-worker":
+            waits = task.state == "no-worker"
+            if task.worker_restrictions == _HELD or (waits and task.key in self._placed):
+                task.worker_restrictions, task.loose_restrictions = None, False
+                if waits:
                     starting[task.key] = "processing"
         scheduler.transitions(starting, stimulus_id=_STIMULUS)

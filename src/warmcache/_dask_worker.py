@@ -9,46 +9,52 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from distributed import WorkerPlugin, get_worker  # pyright: ignore[reportMissingImports]
 from distributed.core import Status  # pyright: ignore[reportMissingImports]
 
 from ._cache import Cache
-from ._exit import closing
+from ._ending import idle_of
+from ._exit import Last, Overdue, closing
 from ._wanted import Wanted
 
 NAME = "warmcache"  # of the plugins, the metric and the topic of the reports
-PATIENCE = 2.0  # seconds that others wait for a teardown; a local cluster's nannies have four
+# Seconds. The nanny of a LocalCluster sends SIGKILL four after it has asked a worker to close.
+PATIENCE = 2.0  # that others wait for a teardown
+TOTAL = 3.0  # that the worker does, from the first one on, if any takes longer
 log = logging.getLogger("warmcache")
 
 
-def hold(wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call ``function`` while what it wants is warm and leased: the body of a task."""
+def hold(
+    key: Hashable, wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    """Call ``function`` while what it wants is warm and leased: the body of the task ``key``."""
     begun, cold = time.monotonic(), not wanted.is_warm()
     with wanted.lease():
-        _tell(wanted, time.monotonic() - begun if cold else None)
+        _tell(key, wanted, time.monotonic() - begun if cold else None)
         return function(*args, **kwargs)
 
 
 async def hold_async(
-    wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    key: Hashable, wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """Do the same for an ``async`` loader and an ``async`` function."""
     begun, cold = time.monotonic(), not wanted.is_warm()
     async with wanted.lease():
-        _tell(wanted, time.monotonic() - begun if cold else None)
+        _tell(key, wanted, time.monotonic() - begun if cold else None)
         return await function(*args, **kwargs)
 
 
-def _tell(wanted: Wanted, seconds: float | None) -> None:
+def _tell(key: Hashable, wanted: Wanted, seconds: float | None) -> None:
     """Have this worker's plugin, if it has one, know of ``wanted`` and what its load took."""
     try:
         plugin = get_worker().plugins.get(NAME)
     except ValueError:  # this is no worker
         return
     if isinstance(plugin, WarmWorker):
-        plugin.leased(wanted, seconds)
+        plugin.leased(key, wanted, seconds)
 
 
 class WarmWorker(WorkerPlugin):
@@ -76,18 +82,18 @@ class WarmWorker(WorkerPlugin):
         elif start in ("executing", "long-running"):
             self._report()
 
-    def leased(self, wanted: Wanted, seconds: float | None) -> None:
-        """Note that a task has ``wanted`` warm, and the seconds it took if it was cold."""
+    def leased(self, key: Hashable, wanted: Wanted, seconds: float | None) -> None:
+        """Note that task ``key`` has ``wanted`` warm, and the seconds it took if it was cold."""
         with self._lock:
             self._wanted[wanted.name] = wanted
-        self._report([] if seconds is None else [(wanted.name, seconds)])
+        self._report([] if seconds is None else [(key, seconds)])
 
     def _metric(self, _: Any) -> dict[str, Any]:
         self._report()
         with self._lock:
             return {"warm": sorted(self._said)}
 
-    def _report(self, loads: list[tuple[str, float]] | None = None) -> None:
+    def _report(self, loads: list[tuple[Hashable, float]] | None = None) -> None:
         with self._lock:
             for name in [name for name, each in self._wanted.items() if not each.is_warm()]:
                 del self._wanted[name]
@@ -109,7 +115,9 @@ class WarmWorker(WorkerPlugin):
         if worker.nanny:
             await _in_turn(_all_that_is_idle())
         else:
-            await _in_turn([(name, each.evict) for name, each in reversed(self._wanted.items())])
+            with self._lock:
+                wanted = [*self._wanted.items()]
+            await _in_turn([(name, each.evict) for name, each in reversed(wanted)])
 
 
 Job: TypeAlias = tuple[Hashable, Callable[[], Any]]
@@ -117,33 +125,44 @@ Job: TypeAlias = tuple[Hashable, Callable[[], Any]]
 
 def _all_that_is_idle() -> list[Job]:
     """Close all caches; return how to tear down what is idle, and what is to follow that."""
-    things = closing()
-    last = [each for thing in things for each in thing.close_at_exit(PATIENCE) if not each.leased]
-    last.sort(key=lambda each: each.loaded, reverse=True)
-    caches: list[Any] = [thing for thing in things if isinstance(thing, Cache)]
+    things, last = closing(), list[Last]()
+    for thing in things:
+        if isinstance(thing, Cache):
+            last += idle_of(thing._store, TOTAL)
+        else:
+            last += thing.close_at_exit(TOTAL)
+    last.sort(key=attrgetter("loaded"), reverse=True)
     return [
         *((each.key, each.let_go) for each in last),
-        *(("a cache", cache.close) for cache in caches),  # what is leased goes with its leases
+        *((type(thing).__name__, thing.settle_at_exit) for thing in things),
     ]
 
 
 async def _in_turn(jobs: Iterable[Job]) -> None:
-    """Do one job after the other; what takes too long goes on while the others are done."""
-    patience = PATIENCE
-    late: dict[asyncio.Task[None], Hashable] = {}
+    """Do one job after the other; what takes too long goes on while the others are done.
+
+    The log names it at once, for the worker may be killed while it waits for that.
+    """
+    end, patience = time.monotonic() + TOTAL, PATIENCE
+    late: list[asyncio.Task[bool]] = []
     for key, job in jobs:
         running = asyncio.create_task(_do(job))
-        if (await asyncio.wait([running], timeout=patience))[1]:
-            late[running] = key
+        done, _ = await asyncio.wait([running], timeout=patience)
+        if not done or not running.result():
+            log.error("not torn down in time, and left if the worker closes first: %r", key)
+            late.append(running)
             patience /= 2
-    still = (await asyncio.wait(late, timeout=PATIENCE))[1] if late else ()
-    for running in still:
+    if late:
+        await asyncio.wait(late, timeout=max(0.0, end - time.monotonic()))
+    for running in late:
         running.cancel()
-        log.error("not torn down in time, and left as the worker closes: %r", late[running])
 
 
-async def _do(job: Callable[[], Any]) -> None:
-    """Do a job in a thread of its own, which nobody waits for at the end of the process."""
+async def _do(job: Callable[[], Any]) -> bool:
+    """Do a job in a thread of its own, which nobody waits for at the end of the process.
+
+    Return whether it has ended, in whatever way.
+    """
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
     future.set_running_or_notify_cancel()
 
@@ -158,7 +177,10 @@ async def _do(job: Callable[[], Any]) -> None:
         torn_down = await asyncio.wrap_future(future)
         if inspect.isawaitable(torn_down):
             await torn_down
-    except ExceptionGroup:
-        pass  # each is in the log
-    except Exception:
+    except Overdue:  # another thread was faster, and is at it still
+        return False
+    except asyncio.CancelledError:
+        raise
+    except BaseException:  # a SystemExit, too, would end the loop
         log.exception("closing failed")
+    return True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from functools import partial
 
 from . import _room
 from ._drive import run, settle
-from ._entry import Entry
+from ._entry import Entry, Hold
 from ._exit import Closing, Last, Overdue, close_at_exit
 from ._process import janitor
 from ._store import Store
@@ -43,13 +44,41 @@ def last_of(store: Store, patience: float) -> list[Last]:
         store.closed = True
         store.wake()
         entries = [entry for entry in store.alive() if entry not in store.lingering]
-
-    def let_go(entry: Entry) -> None:
-        if not run(_room.end(store, entry, patience), store):
-            raise Overdue("another thread is still tearing it down")
-        settle(store, at_once=True)  # nobody waits for the memory any more
-
     return [
-        Last(entry.loaded, bool(entry.holds), entry.key, partial(let_go, entry))
+        Last(entry.loaded, bool(entry.holds), entry.key, partial(_let_go, store, entry, patience))
         for entry in entries
     ]
+
+
+def idle_of(store: Store, patience: float) -> list[Last]:
+    """Close ``store``, remove everything, and return what nobody leases, to be torn down.
+
+    Nobody can lease that any more: it is retired under a lease of ours, which letting it go
+    ends. What others lease goes with their leases.
+    """
+    hold = Hold(time.monotonic())
+    with store.lock:
+        dying = [entry for each in store.dying.values() for entry in each]
+        idle = [entry for entry in store.live.values() if not entry.holds]
+        for entry in idle:
+            store.hold(entry, hold)
+        run(_room.close(store), store)  # which tears nothing down, for all is leased now
+
+    def release(entry: Entry) -> None:
+        run(_room.release(store, entry, hold), store)
+        settle(store, at_once=True)
+
+    return [
+        *(
+            Last(entry.loaded, False, entry.key, partial(_let_go, store, entry, patience))
+            for entry in dying
+            if entry not in store.lingering
+        ),
+        *(Last(entry.loaded, False, entry.key, partial(release, entry)) for entry in idle),
+    ]
+
+
+def _let_go(store: Store, entry: Entry, patience: float) -> None:
+    if not run(_room.end(store, entry, patience), store):
+        raise Overdue("another thread is still tearing it down")
+    settle(store, at_once=True)  # nobody waits for the memory any more

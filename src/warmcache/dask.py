@@ -68,7 +68,7 @@ def submit(
     if kwargs.get("key") is None:
         kwargs["key"] = _keys(client.submit, function, [wanted], [args], kwargs)[0]
     with annotate(**{MARK: wanted.name}):  # pyright: ignore[reportCallIssue]
-        return client.submit(body, wanted, function, *args, **kwargs)
+        return client.submit(body, kwargs["key"], wanted, function, *args, **kwargs)
 
 
 def map(
@@ -99,7 +99,8 @@ def map(
         return []
     with annotate(**{MARK: names.get}):  # pyright: ignore[reportCallIssue]
         columns = [[*column] for column in zip(*calls, strict=True)]
-        return client.map(body, wanted, [function] * len(calls), *columns, **kwargs)  # type: ignore[no-any-return]
+        functions = [function] * len(calls)
+        return client.map(body, kwargs["key"], wanted, functions, *columns, **kwargs)  # type: ignore[no-any-return]
 
 
 def _each(warm: Any, count: int) -> list[Wanted]:

@@ -16,17 +16,23 @@ import dask_models as models
 import pytest
 from bodies import Gate
 from dask_models import CAP, load, load_single
-from distributed import Client, Event, LocalCluster, wait
+from distributed import Client, Event, LocalCluster, Nanny, Worker, wait
 
 import warmcache.dask as wd
 
 pytestmark = pytest.mark.engines
 
 
+class Patient(Nanny):
+    """One that sends no SIGKILL after four seconds, which a slow machine may well take."""
+
+    async def close(self, timeout: float = 3 * CAP, reason: str = "") -> Any:  # noqa: ASYNC109
+        return await super().close(timeout=timeout, reason=reason)
+
+
 def cluster(**options: Any) -> LocalCluster:
-    return LocalCluster(
-        **{"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", **options}
-    )
+    default = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    return LocalCluster(**{**default, "worker_class": Patient, **options})
 
 
 @pytest.fixture
@@ -135,6 +141,7 @@ def _scale_down(client: Client) -> None:
 
 
 def _retire(client: Client) -> None:
+    until(lambda: not client.who_has())  # Dask retires no worker that alone has a result
     client.retire_workers([*client.scheduler_info()["workers"]])
 
 
@@ -157,19 +164,25 @@ def test_what_is_warm_is_torn_down_as_workers_end(
     assert not any("MainThread" in line for line in journal())
 
 
-@pytest.mark.parametrize("nanny", [True, False], ids=["nanny", "no nanny"])
+@pytest.mark.parametrize("nanny", [Patient, Worker], ids=["nanny", "no nanny"])
 def test_the_last_loaded_goes_first_and_what_hangs_does_not_keep_the_others(
-    nanny: bool, journal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+    nanny: Any, journal: Callable[[], list[str]], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(models, "hangs", threading.Event())
-    with cluster(n_workers=1, processes=nanny) as alone, Client(alone) as client:
+    hanging = partial(load_single, f"hangs {tmp_path}")
+    gate = Gate(tmp_path)
+    with cluster(n_workers=1, worker_class=nanny) as alone, Client(alone) as client:
         wd.install(client)
         at(client, "a")
-        hanging = partial(load_single, "hangs")
-        wd.submit(client, models.single, "hangs", warm=hanging).result(CAP)
+        wd.submit(client, models.single, *hanging.args, warm=hanging).result(CAP)
         at(client, "b")
-    models.hangs.set()
-    assert ["b", "hangs", "a"] == torn_down(journal())
+        closing = threading.Thread(target=alone.close)
+        closing.start()
+        gate.entered()
+        until(lambda: ["b", "hangs", "a"] == torn_down(journal()))
+        gate.open()
+        closing.join(CAP)
+        assert not closing.is_alive()
+    gate.close()
 
 
 def test_what_a_task_leases_as_its_worker_ends_goes_with_the_lease(
@@ -185,6 +198,7 @@ def test_what_a_task_leases_as_its_worker_ends_goes_with_the_lease(
         closing = threading.Thread(target=alone.close)
         closing.start()
         until(journal)
+        assert ["idle"] == torn_down(journal())
         gate.open()
         closing.join(CAP)
         assert not closing.is_alive()

@@ -125,6 +125,18 @@ def _restrictions(scheduler: Any, future: Any) -> tuple[Any, bool]:
     return task.worker_restrictions, task.loose_restrictions
 
 
+@one_worker
+async def test_adaptive_clusters_count_what_is_held_back_as_work(c: Any, s: Any, a: Any) -> None:
+    plugin = await installed(c, s)
+    _, go = await blocked(c)
+    assert 1 == s.adaptive_target("1ms")
+    rest = [submit(c, models.where, name) for name in "bcd"]
+    await until(lambda: 3 == len(plugin._waiting))
+    assert 4 == s.adaptive_target("1ms")
+    await go.set()
+    await c.gather(rest)
+
+
 @two_workers
 async def test_a_task_waits_for_what_it_depends_on(c: Any, s: Any, a: Any, b: Any) -> None:
     plugin = await installed(c, s)
@@ -308,8 +320,40 @@ async def test_the_router_learns_what_a_load_costs(c: Any, s: Any, a: Any) -> No
     plugin = await installed(c, s)
     for name in "aab":
         await submit(c, models.where, name)
-    assert (2, 3) == (plugin._backlog._load._count, plugin._backlog._use._count)
-    assert not any(plugin._reported[a.address].loads.values())
+    assert (2, 3) == learned(plugin)
+
+
+@one_worker
+async def test_the_router_learns_what_async_loads_cost(c: Any, s: Any, a: Any) -> None:
+    plugin = await installed(c, s)
+    for name in "aab":
+        await wd.submit(c, models.fetched, name, warm=partial(fetch, name), pure=False)
+    assert (2, 3) == learned(plugin)
+
+
+@pytest.mark.parametrize(("function", "loader"), [(models.where, load), (models.fetched, fetch)])
+def test_loads_of_tasks_that_were_not_placed_teach_nothing(function: Any, loader: Any) -> None:
+    @a_cluster(nthreads=[("", 1)])
+    async def in_cluster(c: Any, s: Any, a: Any) -> None:
+        plugin = await installed(c, s)
+        calls = [partial(loader, name) for name in "abcd"]
+        await c.gather(wd.map(c, function, [*"abcd"], warm=calls, workers=[a.address]))
+        assert 4 == len(models.loads)
+        for name in "cd":
+            await wd.submit(c, function, name, warm=partial(loader, name), pure=False)
+        assert 4 == len(models.loads)
+        assert (0, 2) == learned(plugin)
+        assert not plugin._loads
+
+    in_cluster()
+
+
+@one_worker
+async def test_what_is_told_of_a_task_that_has_ended_is_not_kept(c: Any, s: Any, a: Any) -> None:
+    plugin = await installed(c, s)
+    await submit(c, models.where, "a")
+    s.log_event("warmcache", {"worker": a.address, "loads": [("where-ended", 1.0)]})
+    assert not plugin._loads
 
 
 @one_worker
@@ -320,7 +364,14 @@ async def test_what_a_failed_task_has_loaded_is_not_taken_for_the_next_ones(
     with pytest.raises(OSError, match="flag"):
         await submit(c, models.fail_once, "a", "flag")
     assert "a" in models.loads
-    assert not any(plugin._reported[a.address].loads.values())
+    assert not plugin._loads
+    await submit(c, models.where, "a")
+    assert (0, 1) == learned(plugin)
+
+
+def learned(plugin: WarmScheduler) -> tuple[int, int]:
+    """Return of how many loads, and of how many uses, the router knows the seconds."""
+    return plugin._backlog._load._count, plugin._backlog._use._count
 
 
 @one_worker
@@ -351,17 +402,27 @@ async def test_a_worker_that_loses_the_plugin_tears_nothing_down(c: Any, s: Any,
 # -- when things go wrong ----------------------------------------------------------------
 
 
-@one_worker
-async def test_dask_takes_over_when_routing_fails(c: Any, s: Any, a: Any) -> None:
-    plugin = await installed(c, s)
+@pytest.mark.parametrize("placed", [0, 1, 2])
+def test_dask_takes_over_when_routing_fails(placed: int) -> None:
+    @a_cluster(nthreads=[("", 2)])
+    async def in_cluster(c: Any, s: Any, a: Any) -> None:
+        plugin = await installed(c, s)
+        take, taken = plugin._backlog.take, []
 
-    def fail() -> None:
-        raise RuntimeError("a defect")
+        def fail() -> Any:
+            if placed == len(taken):
+                raise RuntimeError("a defect")
+            taken.append(take())
+            return taken[-1]
 
-    plugin._backlog.take = fail  # type: ignore[method-assign]
-    assert a.address == await submit(c, models.where, "a")
-    assert "warmcache" not in s.periodic_callbacks
-    assert a.address == await submit(c, models.where, "a")
+        plugin._backlog.take = fail  # type: ignore[method-assign]
+        both = wd.map(c, models.where, [*"ab"], warm=models.marks([*"ab"]))
+        assert [a.address] * 2 == await c.gather(both)
+        assert "warmcache" not in s.periodic_callbacks
+        assert a.address == await submit(c, models.where, "a")
+        assert placed == len(taken)
+
+    in_cluster()
 
 
 @one_worker
@@ -475,6 +536,6 @@ def test_a_held_function_works_where_there_is_no_worker() -> None:
     from warmcache._dask_worker import hold
 
     with pytest.raises(ValueError, match="No worker"):
-        hold(Wanted.of(partial(load, "a")), models.where, "a")
+        hold("key", Wanted.of(partial(load, "a")), models.where, "a")
     assert ["a"] == models.loads
     assert not isinstance(load("a"), warmcache.Cache)
