@@ -586,6 +586,27 @@ def test_methods_of_all_kinds() -> None:
     assert ["class method", "static", ("method", True), "later"] == journal
 
 
+KINDS = {
+    "method": "@warm(**how)\n        def load(self, n)",
+    "class method": "@warm(**how)\n        @classmethod\n        def load(cls, n)",
+    "static method": "@staticmethod\n        @warm(**how)\n        def load(n)",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_edited_methods_predecessors_values_go_first(kind: str) -> None:
+    source = f"""
+    from warmcache import warm
+    how = dict(teardown=lambda value: note("close", value))
+    class Zoo:
+        {KINDS[kind]}:
+            return [n, VERSION]
+    """
+    old, new = (cloudpickle.loads(sent(source, "Zoo", VERSION=version))() for version in (1, 2))
+    assert [1, 1] == old.load(1) and [] == journal
+    assert [1, 2] == new.load(1) and [("close", [1, 1])] == journal
+
+
 @pytest.mark.parametrize("base", ["", "(abc.ABC)"])
 def test_warm_classes(base: str) -> None:
     source = f"""

@@ -216,12 +216,12 @@ class Seat:
         own = Ticket(ticket.name, ticket.digest(), parts, origin=ticket.origin())
         home = Home(self._cache_of(parts.recipe), parts.recipe)
         thing = parts.make(parts.target, parts.options, home, own)
-        loader = loader_of(thing)
+        loaders = loaders_of(thing)
         with _guard:
             for other in _here.get(own.name, ()):
                 if other._digest == own._digest and (theirs := other._thing()) is not None:
                     return theirs
-            self._take_in(loader, thing)
+            self._take_in(loaders, thing)
             own.enlist()
             if isinstance(thing, types.FunctionType):
                 home.show(thing)
@@ -246,17 +246,18 @@ class Seat:
 
     def join(self, thing: Any) -> None:
         """Have a loader that is defined here take turns with those that come."""
-        loader, recipe = loader_of(thing), digest(ticket_of(thing).parts.recipe)
+        loaders, recipe = loaders_of(thing), digest(ticket_of(thing).parts.recipe)
         with _guard:
-            if loader.seat is None:
+            if loaders[0].seat is None:
                 if self.cache is None:
-                    self.cache, self.recipe = loader.cache, recipe
-                self._take_in(loader, thing)
+                    self.cache, self.recipe = loaders[0].cache, recipe
+                self._take_in(loaders, thing)
 
-    def _take_in(self, loader: Loader, thing: Any) -> None:
-        loader.seat, loader.face = self, thing
+    def _take_in(self, loaders: list[Loader], thing: Any) -> None:
+        for loader in loaders:
+            loader.seat, loader.face = self, thing
         if self.holder is None:
-            self.hold(loader)
+            self.hold(loaders[0])
 
     def hold(self, loader: Loader) -> Loader | None:
         """Give the seat to ``loader``; return whose it was, if it was another's."""
@@ -390,7 +391,8 @@ def ticket_of(thing: Any) -> Ticket:
     return ticket
 
 
-def loader_of(thing: Any) -> Loader:
-    """Return the loader of a warm function or method."""
-    loader: Loader = thing.lease.__self__._loader if hasattr(thing, "lease") else thing._loader
-    return loader
+def loaders_of(thing: Any) -> list[Loader]:
+    """Return the loader of a warm function or method; two of what may be a static method."""
+    of_method = vars(thing).get("_loader")
+    found = [] if of_method is None else [of_method]
+    return [*found, thing.lease.__self__._loader] if hasattr(thing, "lease") else found
