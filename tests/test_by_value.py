@@ -58,9 +58,9 @@ def _a_process_that_knows_of_no_loader() -> Iterator[None]:
     _ship._here.clear()
     journal.clear()
     yield
-    for slot in _ship._slots.values():
-        slot.cache.close()
-    _ship._slots.clear()
+    for seat in _ship._seats.values():
+        seat.cache.close()
+    _ship._seats.clear()
 
 
 def changed(old: str, new: str) -> str:
@@ -68,12 +68,12 @@ def changed(old: str, new: str) -> str:
     return CELL.replace(old, new)
 
 
-def in_another_function() -> Any:
+def in_another_function(part: object = None) -> Any:
     """Return a loader that even dill does not take for one of the main module."""
 
     @warmcache.warm(maxsize=2, teardown="close")
     def load(name: str) -> Any:
-        by_value.note("load", name)
+        by_value.note("load", name, *[part][1:])
         return Closing(name)
 
     return load
@@ -133,7 +133,7 @@ def test_back_where_it_came_from_it_is_the_loader_there() -> None:
     value = load("a")
     for twin in (cloudpickle.loads(cloudpickle.dumps(load)), dill.loads(dill.dumps(load))):
         assert twin("a") is value and twin.cache is load.cache
-    assert {} == _ship._slots
+    assert {} == _ship._seats
 
 
 def test_where_there_is_one_of_the_same_meaning_it_is_that_one() -> None:
@@ -177,7 +177,7 @@ def test_one_that_was_sent_on_is_left_alone_where_it_was_defined(
     sent_on = cloudpickle.dumps(cloudpickle.loads(payload))
     monkeypatch.setattr(_ship, "_process", at_home)
     assert cloudpickle.loads(sent_on)("a") is own("a")
-    assert {} == _ship._slots
+    assert {} == _ship._seats
 
 
 def test_it_travels_on_as_it_came() -> None:
@@ -197,7 +197,7 @@ def test_it_travels_on_from_where_it_was_never_used() -> None:
     for _ in range(3):
         payload = cloudpickle.dumps(dill.loads(payload))
         payload = dill.dumps(cloudpickle.loads(payload))
-    assert {} == _ship._slots and "a" == dill.loads(payload)("a").name
+    assert {} == _ship._seats and "a" == dill.loads(payload)("a").name
 
 
 # -- another loader -------------------------------------------------------------------
@@ -299,7 +299,7 @@ def test_what_a_predecessor_was_loading_goes_too() -> None:
 def test_unpickling_loads_tears_down_and_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     old = cloudpickle.loads(sent(CELL))
     old("a")
-    made = next(iter(_ship._slots.values())).cache
+    made = next(iter(_ship._seats.values())).cache
     source = """
     import warmcache
     from warmcache import warm
@@ -316,11 +316,11 @@ def test_unpickling_loads_tears_down_and_makes_nothing(monkeypatch: pytest.Monke
     """
     payload = sent(source, "[load, named]")
     monkeypatch.delitem(warmcache._named._caches, "by value only")
-    before = dict(_ship._slots), {name: len(known) for name, known in _ship._here.items()}
+    before = dict(_ship._seats), {name: len(known) for name, known in _ship._here.items()}
     threads = threading.enumerate()
     load, named = cloudpickle.loads(payload)
     dill.loads(sent(changed("= 1", "= 2"), dumps=dill.dumps))
-    assert before == (dict(_ship._slots), {name: len(k) for name, k in _ship._here.items()})
+    assert before == (dict(_ship._seats), {name: len(k) for name, k in _ship._here.items()})
     assert threads == threading.enumerate()
     assert "by value only" not in warmcache._named._caches
     assert old.contains("a") and old.cache is made
@@ -403,6 +403,79 @@ def test_two_copies_that_find_no_loader_at_once_make_one() -> None:
     for thread in threads:
         thread.join(5)
     assert [("load", "a")] == journal and other.cache is not copies[0].cache
+    assert copies[0].cache is copies[1].cache
+
+
+class Gated(warmcache.LRUCache[Any, Any]):
+    """A policy that has something to pass when a cache is made, as an import would be."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Gated:
+        by_value.pass_by()
+        return super().__new__(cls)
+
+
+class GatedPart:
+    """The same of what a loader closes over, when it is unpacked."""
+
+    def __reduce__(self) -> Any:
+        return by_value.pass_by, ()
+
+
+GATED = {
+    "parts": lambda: in_another_function(GatedPart()),
+    "policy": lambda: warmcache.warm(policy="gated", maxsize=1)(lambda n: [n]),
+    "shared": lambda: warmcache.warm(cache=Gated(1))(lambda n: [n]),
+    "named": lambda: warmcache.warm(cache="gated by value")(lambda n: [n]),
+}
+
+
+@pytest.mark.parametrize("what", GATED)
+def test_while_one_is_made_another_can_be_defined(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """As it has to be in a module that others import meanwhile, who wait for the import."""
+    monkeypatch.setitem(warmcache.policies.registry._factories, "gated", Gated)
+    monkeypatch.setattr(warmcache._named, "_caches", {})
+    if what == "named":
+        warmcache.cache("gated by value", policy="gated", maxsize=1)
+    payload = dill.dumps(GATED[what]())
+    gc.collect()
+    warmcache._named._caches.clear()
+    load = dill.loads(payload)
+
+    making, defined, in_time = threading.Event(), threading.Event(), []
+
+    def pass_by() -> None:
+        if not making.is_set():
+            making.set()
+            in_time.append(defined.wait(5))
+
+    monkeypatch.setattr(by_value, "gate", pass_by)
+    thread = threading.Thread(target=load, args=["a"])
+    thread.start()
+    assert making.wait(5)
+    warmcache.warm(cache=warmcache.LRUCache(1))(lambda n: [n])
+    defined.set()
+    thread.join(5)
+    assert [True] == in_time and load.contains("a")
+
+
+def test_of_two_that_are_made_at_once_one_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = [cloudpickle.loads(sent(CELL)) for _ in range(2)]
+    both = threading.Barrier(2)
+
+    class Slow(warmcache.LRUCache[Any, Any]):
+        def __init__(self, **options: Any) -> None:
+            both.wait(5)
+            super().__init__(**options)
+
+    monkeypatch.setitem(warmcache.policies.registry._factories, "lru", Slow)
+    threads = [threading.Thread(target=copy, args=["a"]) for copy in copies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert [("load", "a")] == journal and copies[0]("a") is copies[1]("a")
     assert copies[0].cache is copies[1].cache
 
 
@@ -511,6 +584,27 @@ def test_methods_of_all_kinds() -> None:
     again = cloudpickle.loads(cloudpickle.dumps(zoo_class))
     assert again.of_class(1) is zoo_class.of_class(1)
     assert ["class method", "static", ("method", True), "later"] == journal
+
+
+KINDS = {
+    "method": "@warm(**how)\n        def load(self, n)",
+    "class method": "@warm(**how)\n        @classmethod\n        def load(cls, n)",
+    "static method": "@staticmethod\n        @warm(**how)\n        def load(n)",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_edited_methods_predecessors_values_go_first(kind: str) -> None:
+    source = f"""
+    from warmcache import warm
+    how = dict(teardown=lambda value: note("close", value))
+    class Zoo:
+        {KINDS[kind]}:
+            return [n, VERSION]
+    """
+    old, new = (cloudpickle.loads(sent(source, "Zoo", VERSION=version))() for version in (1, 2))
+    assert [1, 1] == old.load(1) and [] == journal
+    assert [1, 2] == new.load(1) and [("close", [1, 1])] == journal
 
 
 @pytest.mark.parametrize("base", ["", "(abc.ABC)"])

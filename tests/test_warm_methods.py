@@ -8,9 +8,11 @@ import typing
 import weakref
 from collections.abc import Callable
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import run
 
 import warmcache
 from warmcache import LRUCache, Removal, RemovalCause, warm
@@ -315,3 +317,19 @@ def test_a_warm_bound_method_is_a_loader_like_any_other() -> None:
     owner = Owner()
     assert owner.load(1) is owner.load(1) is not owner.load(2)
     assert (1, 2) == owner.load.cache_info()[:2]
+
+
+def test_an_instance_that_outlives_everything_does_not_keep_the_process(tmp_path: Path) -> None:
+    """It dies as the interpreter ends, when no janitor can be started any more."""
+    program = """
+        import builtins
+
+        class Zoo:
+            @warm(teardown="close")
+            def load(self, name):
+                return Value(name)
+
+        builtins.zoo = Zoo()
+        zoo.load("a")
+    """
+    assert ["parent closes parent's a"] == run(tmp_path, program)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import types
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,12 @@ class Home:
     cache: Cache[Any, Any]
     recipe: Recipe
 
+    def show(self, function: types.FunctionType) -> None:
+        """Have the cache travel as that of a warm function, unless it does as another's."""
+        shown_by = self.cache._shown_by
+        if shown_by is None or shown_by() is None:
+            self.cache._shown_by = weakref.ref(function)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -49,14 +56,10 @@ class Recipe:
         if self.kind == "policy":
             created: Cache[Any, Any] = policies.create(self.which, **self.options)
             return created
-        with _guard:
-            if self.kind == "named":
-                return _named(self.which, self.options)
-            known = _strangers.get(self.which)
-            if known is None or known._store.closed:
-                kind, setting = self.options
-                _strangers[self.which] = known = kind._empty_as(setting)
-            return known
+        if self.kind == "named":
+            return _named(self.which, self.options)
+        known = _stranger(self.which)
+        return _new_stranger(self.which, *self.options) if known is None else known
 
     def __reduce__(self) -> Any:
         if self.kind == "only here":
@@ -78,6 +81,20 @@ def _named(name: str, definition: dict[str, Any]) -> Cache[Any, Any]:
         return named(name)
     except ValueError:
         return named(name, **definition)
+
+
+def _stranger(token: str) -> Cache[Any, Any] | None:
+    with _guard:
+        known = _strangers.get(token)
+        return None if known is None or known._store.closed else known
+
+
+def _new_stranger(token: str, kind: type[Cache[Any, Any]], setting: Any) -> Cache[Any, Any]:
+    made = kind._empty_as(setting)  # not under the lock: it may be the user's, and import
+    with _guard:
+        known = _stranger(token)
+        _strangers[token] = cache = made if known is None else known
+    return cache
 
 
 def recipe_of(cache: Cache[Any, Any]) -> Recipe:

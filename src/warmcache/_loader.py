@@ -76,8 +76,8 @@ class Loader:
     cache: Cache[Any, Any]
     bind: Callable[..., Any] = field(init=False)
     shape: Shape = field(init=False)
-    # Of one that came from another process, see _ship.py: its name's slot, what calls it.
-    slot: Any = None
+    # Of one that came from another process, see _ship.py: its name's seat, what calls it.
+    seat: Any = None
     face: Any = None
 
     def __post_init__(self) -> None:
@@ -197,14 +197,14 @@ class Loader:
             ]
 
     def supplant(self) -> Loader | None:
-        """Take over the slot of its name; return whose it was, if it was another's."""
-        slot = self.slot
-        return None if slot is None or slot.holder is self else slot.hold(self)
+        """Take over the seat of its name; return whose it was, if it was another's."""
+        seat = self.seat
+        return None if seat is None or seat.holder is self else seat.hold(self)
 
     @property
     def supplanted(self) -> bool:
-        """Whether another has taken over the slot of its name."""
-        return self.slot is not None and self.slot.holder is not self
+        """Whether another has taken over the seat of its name."""
+        return self.seat is not None and self.seat.holder is not self
 
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""

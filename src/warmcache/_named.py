@@ -32,24 +32,32 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
         TypeError: the policy has no such option.
     """
     definition = {"policy": policy or "lru", **options}
-    with _guard:
-        if name in _caches and not _caches[name][0]._store.closed:
-            cache, known = _caches[name]
-            if (policy is not None or options) and definition != known:
-                raise ValueError(
-                    f"cache {name!r} is defined already, as {_shown(known)}; "
-                    f"it cannot be {_shown(definition)} too"
-                )
-            return cache
-        if policy is None and not options:
-            raise ValueError(
-                f"there is no cache {name!r} yet: define it with "
-                f"warmcache.cache({name!r}, policy=..., maxsize=...). "
-                f"There are: {', '.join(sorted(_caches)) or 'none'}"
-            )
+    defines = policy is not None or bool(options)
+    found = _open(name)
+    if found is None and defines:
+        # Not under the lock: it imports what the policy is in, which may define a cache too.
         created: Cache[Any, Any] = policies.create(definition["policy"], **options)
-        _caches[name] = created, definition
-        return created
+        with _guard:
+            found = _caches[name] = _open(name) or (created, definition)
+    if found is None:
+        raise ValueError(
+            f"there is no cache {name!r} yet: define it with "
+            f"warmcache.cache({name!r}, policy=..., maxsize=...). "
+            f"There are: {', '.join(sorted(_caches)) or 'none'}"
+        )
+    cache, known = found
+    if defines and definition != known:
+        raise ValueError(
+            f"cache {name!r} is defined already, as {_shown(known)}; "
+            f"it cannot be {_shown(definition)} too"
+        )
+    return cache
+
+
+def _open(name: str) -> tuple[Cache[Any, Any], dict[str, Any]] | None:
+    with _guard:
+        found = _caches.get(name)
+        return None if found is None or found[0]._store.closed else found
 
 
 def definition_of(cache: Cache[Any, Any]) -> tuple[str, dict[str, Any]] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -84,6 +85,8 @@ class Janitor:
         self.__init__()  # type: ignore[misc]
 
     def _start(self) -> None:
+        if sys.is_finalizing():
+            return  # a thread would never begin to run, and be waited for; all is torn down by now
         # A finalizer may interrupt this very method: whoever holds the lock starts it.
         if self._starting.acquire(blocking=False):
             try:

@@ -8,10 +8,15 @@ is made of. What goes along is a *ticket*: the loader's name, the digest of what
 (see ``_digest.py``), and its parts, from which it is made where no such loader is.
 
 Unpickling makes nothing and changes nothing: the loader is looked up, or made, when its
-copy is first used. One name has one cache in a process, a *slot*. Whoever of that name
-misses first takes the slot over, and what its predecessor has warm is torn down. A loader
+copy is first used. One name has one cache in a process, a *seat*. Whoever of that name
+misses first takes the seat over, and what its predecessor has warm is torn down. A loader
 that is defined here, because this process runs the same script or was forked, joins them
 once another process asks for it.
+
+To unpack parts, take digests, and make caches and loaders is to import modules and to call
+the user's code. None of that is done under the lock, which every ``@warm`` takes: a thread
+that imports a module may stand at one, and the import is what another waits for. So what
+several threads make at once counts once it is published, and whoever comes late drops his.
 """
 
 from __future__ import annotations
@@ -39,9 +44,9 @@ API = (
 )
 _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 
-_guard = threading.RLock()  # of all below, and of the slots
+_guard = threading.RLock()  # of all below, and of the seats; nothing of the user's runs under it
 _here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
-_slots: dict[tuple[str, str], Slot] = {}
+_seats: dict[tuple[str, str], Seat] = {}
 _process = os.urandom(16).hex()  # what tells this process from all others
 
 
@@ -54,9 +59,9 @@ def _begin_anew() -> None:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a loader is made of: ``make(target, options, home)`` makes it."""
+    """What a loader is made of: ``make(target, options, home, ticket)`` makes it."""
 
-    make: Callable[[Any, LoaderOptions, Home], Any]
+    make: Callable[[Any, LoaderOptions, Home, Ticket | None], Any]
     target: Any
     options: LoaderOptions
     recipe: Recipe
@@ -93,11 +98,16 @@ class Ticket:
         self.hit: Callable[..., Any] = self._first  # what the copies call
 
     def of(self, thing: Any) -> Ticket:
-        """Make this the ticket of ``thing``, which is defined here."""
+        """Make this the ticket of ``thing``, which can be found if it is defined here."""
         self._thing = weakref.ref(thing)
+        if self._origin is None:
+            self.enlist()
+        return self
+
+    def enlist(self) -> None:
+        """Have the loader found by those that arrive."""
         with _guard:
             _here.setdefault(self.name, weakref.WeakSet()).add(self)
-        return self
 
     @property
     def parts(self) -> Parts:
@@ -192,7 +202,7 @@ def _same(thing: Any) -> Any:
 # -- the loaders of this process -----------------------------------------------------
 
 
-class Slot:
+class Seat:
     """One name in this process, and whose it is: the loader that last had to load."""
 
     def __init__(self) -> None:
@@ -201,33 +211,56 @@ class Slot:
         self.holder: Loader | None = None
 
     def make(self, ticket: Ticket) -> Any:
-        """Return the loader that ``ticket`` is for, made anew, in the slot's cache."""
+        """Return the loader that ``ticket`` is for, made anew unless another was faster."""
         parts = ticket.parts
-        recipe = digest(parts.recipe)
-        if self.cache is None or self.recipe != recipe or self.cache._store.closed:
-            self.cache, self.recipe = parts.recipe.cache(), recipe
-        thing = parts.make(parts.target, parts.options, Home(self.cache, parts.recipe))
-        own = ticket_of(thing)
-        own._digest, own._origin = ticket.digest(), ticket.origin()
-        self._take_in(thing)
+        own = Ticket(ticket.name, ticket.digest(), parts, origin=ticket.origin())
+        home = Home(self._cache_of(parts.recipe), parts.recipe)
+        thing = parts.make(parts.target, parts.options, home, own)
+        loaders = loaders_of(thing)
+        with _guard:
+            for other in _here.get(own.name, ()):
+                if other._digest == own._digest and (theirs := other._thing()) is not None:
+                    return theirs
+            self._take_in(loaders, thing)
+            own.enlist()
+            if isinstance(thing, types.FunctionType):
+                home.show(thing)
         return thing
+
+    def _cache_of(self, recipe: Recipe) -> Cache[Any, Any]:
+        """Return the seat's cache, which is a new one if it was made otherwise, or closed."""
+        means = digest(recipe)
+        cache = self._cache_if(means)
+        if cache is None:
+            made = recipe.cache()
+            with _guard:
+                cache = self._cache_if(means)
+                if cache is None:
+                    self.cache, self.recipe, cache = made, means, made
+        return cache
+
+    def _cache_if(self, means: str) -> Cache[Any, Any] | None:
+        with _guard:
+            cache = self.cache
+            return None if cache is None or self.recipe != means or cache._store.closed else cache
 
     def join(self, thing: Any) -> None:
         """Have a loader that is defined here take turns with those that come."""
-        if loader_of(thing).slot is None:
-            if self.cache is None:
-                self.cache = loader_of(thing).cache
-                self.recipe = digest(ticket_of(thing).parts.recipe)
-            self._take_in(thing)
+        loaders, recipe = loaders_of(thing), digest(ticket_of(thing).parts.recipe)
+        with _guard:
+            if loaders[0].seat is None:
+                if self.cache is None:
+                    self.cache, self.recipe = loaders[0].cache, recipe
+                self._take_in(loaders, thing)
 
-    def _take_in(self, thing: Any) -> None:
-        loader = loader_of(thing)
-        loader.slot, loader.face = self, thing
+    def _take_in(self, loaders: list[Loader], thing: Any) -> None:
+        for loader in loaders:
+            loader.seat, loader.face = self, thing
         if self.holder is None:
-            self.hold(loader)
+            self.hold(loaders[0])
 
     def hold(self, loader: Loader) -> Loader | None:
-        """Give the slot to ``loader``; return whose it was, if it was another's."""
+        """Give the seat to ``loader``; return whose it was, if it was another's."""
         with _guard:
             before, self.holder = self.holder, loader
         return before if before is not loader else None
@@ -251,12 +284,11 @@ def _found_or_made(ticket: Ticket) -> Any:
     if thing is not None and ticket.origin() == _process:
         return thing  # back where it was defined, it is left alone
     with _guard:
-        slot = _slots.setdefault(ticket.name, Slot())
-        thing = thing or _found(ticket)
-        if thing is None:
-            return slot.make(ticket)
-        slot.join(thing)
-        return thing
+        seat = _seats.setdefault(ticket.name, Seat())
+    if thing is None:
+        return seat.make(ticket)
+    seat.join(thing)
+    return thing
 
 
 # -- the face of a warm function -----------------------------------------------------
@@ -359,7 +391,8 @@ def ticket_of(thing: Any) -> Ticket:
     return ticket
 
 
-def loader_of(thing: Any) -> Loader:
-    """Return the loader of a warm function or method."""
-    loader: Loader = thing.lease.__self__._loader if hasattr(thing, "lease") else thing._loader
-    return loader
+def loaders_of(thing: Any) -> list[Loader]:
+    """Return the loader of a warm function or method; two of what may be a static method."""
+    of_method = vars(thing).get("_loader")
+    found = [] if of_method is None else [of_method]
+    return [*found, thing.lease.__self__._loader] if hasattr(thing, "lease") else found

@@ -25,7 +25,7 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
 
 
 def _ticket(
-    make: Callable[[Any, LoaderOptions, Home], Any],
+    make: Callable[[Any, LoaderOptions, Home, Ticket | None], Any],
     target: Any,
     options: LoaderOptions,
     home: Home,
@@ -34,8 +34,13 @@ def _ticket(
     return Ticket((module_of(target), name), parts=Parts(make, target, options, home.recipe))
 
 
-def warm_function(target: Any, options: LoaderOptions, home: Home) -> Any:
-    """Return the warm counterpart of a function: a function with its signature."""
+def warm_function(
+    target: Any, options: LoaderOptions, home: Home, ticket: Ticket | None = None
+) -> Any:
+    """Return the warm counterpart of a function: a function with its signature.
+
+    With a ``ticket``, it is made for one that arrived, see ``_ship.py``.
+    """
     signature = signature_of(target)
     loader = Loader(target, signature, options, home.cache)
     caller = AsyncCaller(loader, Site()) if loader.is_async else Caller(loader, Site())
@@ -49,12 +54,11 @@ def warm_function(target: Any, options: LoaderOptions, home: Home) -> Any:
     )
     loader.record_by(switch)
     functools.update_wrapper(hit, target)
-    ticket = _ticket(warm_function, target, options, home).of(hit)
-    Face(hit, ticket).show(caller, home.cache)
+    if ticket is None:
+        ticket = _ticket(warm_function, target, options, home)
+        home.show(hit)
+    Face(hit, ticket.of(hit)).show(caller, home.cache)
     caller.function = weakref.ref(hit)
-    shown_by = home.cache._shown_by
-    if shown_by is None or shown_by() is None:
-        home.cache._shown_by = caller.function
     return hit
 
 
@@ -71,13 +75,15 @@ class WarmMethod:
         target: Any,
         options: LoaderOptions,
         home: Home,
+        ticket: Ticket | None = None,
+        *,
         of_class: bool = False,
     ) -> None:
         signature = signature_of(target)
         parameters = list(signature.parameters.values())
         first = parameters[0] if parameters else None
         make = _warm_class_method if of_class else WarmMethod
-        self.ticket = _ticket(make, target, options, home).of(self)
+        self.ticket = (ticket or _ticket(make, target, options, home)).of(self)
         self._as_function = functools.partial(warm_function, target, options, home)
         self._function: Any = None
         self._owner: type | None = None
@@ -193,8 +199,10 @@ class WarmMethod:
         return f"<warm {self.__wrapped__!r}>"
 
 
-def _warm_class_method(target: Any, options: LoaderOptions, home: Home) -> WarmMethod:
-    return WarmMethod(target, options, home, of_class=True)
+def _warm_class_method(
+    target: Any, options: LoaderOptions, home: Home, ticket: Ticket | None = None
+) -> WarmMethod:
+    return WarmMethod(target, options, home, ticket, of_class=True)
 
 
 class _OfFunction:

@@ -238,8 +238,9 @@ class Backlog(Fleet[W, K]):
     def _wants_worker(self, model: Model) -> bool:
         """Tell if more wait than its holders' slots are for.
 
-        One slot more than ``h`` has ``n`` who wait wait ``n ** 2 / 2 h ** 2`` uses less in all,
-        about. That is what two loads cost at ``n = 2 h sqrt(load / use)``.
+        When ``n`` requests wait for ``h`` slots, they wait ``n ** 2 / (2 * h)`` uses in all, and
+        with one slot more about ``n ** 2 / (2 * h ** 2)`` less. That is what two loads cost at
+        ``n = 2 * h * sqrt(load / use)``.
         """
         return len(model.waiting) > 2 * sqrt(self._uses) * model.slots
 

@@ -287,7 +287,26 @@ def means_of(seen: Seen) -> str:
         return "nothing travels"
     if seen.once_each:
         return "as it is"
-    return "by name" if seen.once_in_all else "`task`"
+    if seen.once_in_all:
+        return "by name"
+    return "`task`" if seen.error and not seen.notes else "what no cell may say"
+
+
+WORKER = 2
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        Seen([[1] * BATCH, [2] * BATCH], "", [("load", 1)] * BATCH, {WORKER}, client=1),
+        Seen([[1] * BATCH] * 2, "", [("load", 1)], {WORKER, 3}, client=1),
+        Seen([], "", [], set(), client=1),
+        Seen([[1] * BATCH], "KeyError: it came late", [("load", 1)], {WORKER}, client=1),
+    ],
+    ids=["a load for each task", "two processes", "nothing at all", "an error after the edit"],
+)
+def test_no_cell_says_what_is_neither_once_nor_refused(seen: Seen) -> None:
+    assert means_of(seen) not in {cell for row in table().values() for cell in row.values()}
 
 
 @pytest.mark.parametrize(
