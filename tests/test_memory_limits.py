@@ -12,7 +12,7 @@ import pytest
 from warmcache import CapacityError, LRUCache, warm
 from warmcache.errors import ProbeUnavailable
 from warmcache.memory import Footprint, GPUMemoryCache, HostMemoryCache, MemoryCache, retry_on_oom
-from warmcache.testing import FakeProbe, assert_consistent
+from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
 GiB = 2**30
 IMPOSSIBLE = "CUDA out of memory. Tried to allocate 1862.65 GiB."
@@ -65,8 +65,8 @@ def test_an_error_tells_apart_what_is_too_large_for_the_cache_and_for_the_device
 # -- what can never be had ---------------------------------------------------------
 
 
-def full() -> MemoryCache[Any, Any]:
-    cache = cache_of(16, "16GiB")
+def full(**options: Any) -> MemoryCache[Any, Any]:
+    cache = cache_of(16, "16GiB", **options)
     for name in "abcd":
         warm(cache=cache, size="1GiB")(lambda name: name)(name)
     return cache
@@ -134,13 +134,15 @@ def test_loads_inside_of_one_another_do_not_multiply_their_tries() -> None:
 
 
 def test_a_load_tries_again_by_itself_when_one_inside_of_it_got_what_it_needed() -> None:
-    cache, tries = full(), []
+    clock = ManualClock()
+    cache, tries = full(timer=clock), []
 
     @warm(cache=cache, size="1GiB")
     def inner() -> str:
         tries.append("inner")
         if tries.count("inner") < 3:
             raise MemoryError
+        clock.advance(60)  # so that it is the last to go
         return "inner"
 
     @warm(cache=cache, size="1GiB")
