@@ -196,11 +196,13 @@ def test_shutdown_cancels_what_has_not_begun(tmp_path: Path, gates: Callable[[st
             pool.submit(bodies.pid)
         gate.open()
         assert process == result(running)
+    assert gone(process)
     assert ["a"] == journal(tmp_path, "loads")
     assert ["a"] == journal(tmp_path, "torn down")
 
 
 SCRIPT = """
+    import atexit
     import sys
     from functools import partial
     from warmcache import warm
@@ -226,9 +228,21 @@ SCRIPT = """
 """
 
 
-def test_what_a_script_has_submitted_is_done_though_it_ends_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        "pool.shutdown(wait=False)",
+        "atexit.register(pool.shutdown)",
+        "pool.shutdown(wait=False); atexit.register(pool.shutdown)",
+        "atexit.register(pool.shutdown, wait=False)",
+    ],
+)
+def test_what_a_script_has_submitted_is_done_though_it_ends_at_once(
+    end: str, tmp_path: Path
+) -> None:
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
+    script.write_text(f"{textwrap.dedent(SCRIPT)}    {end}\n")
     ran = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=50, check=False
     )

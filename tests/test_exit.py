@@ -664,7 +664,9 @@ def test_a_handler_that_is_not_pythons_is_not_replaced(monkeypatch: pytest.Monke
         close_on_sigterm()
 
 
-def test_an_alarm_just_as_a_teardown_ends_leaves_no_last_resort_behind(
+@pytest.mark.parametrize("signalled", [_exit.Overdue, KeyboardInterrupt])
+def test_a_signal_just_as_a_teardown_ends_leaves_no_last_resort_behind(
+    signalled: type[BaseException],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     armed: list[object] = []
@@ -678,7 +680,7 @@ def test_an_alarm_just_as_a_teardown_ends_leaves_no_last_resort_behind(
         def _stop(self) -> None:
             if self.alarms:
                 self.alarms -= 1
-                raise _exit.Overdue("just now")
+                raise signalled
             super()._stop()
 
     with Interrupted(1.0, last_resort=True) as watch:

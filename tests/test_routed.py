@@ -290,6 +290,44 @@ def test_answers_that_come_at_once_do_not_pile_up() -> None:
     assert all(1 == future.result(CAP) for future in futures)
 
 
+def test_a_callback_may_wait_for_a_call_that_is_answered_at_once() -> None:
+    class Immediate(Late):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future = super().submit(fn, *args, **kwargs)
+            if fn is not hello:
+                self.answer(2, "a")
+            return future
+
+    slot = Immediate()
+    executor = routed(slot)
+    first, seen = submit(executor, "a"), []
+
+    def ask_again(_: Future[Any]) -> None:
+        seen.append(submit(executor, "a").result(CAP))
+
+    first.add_done_callback(ask_again)
+    slot.joining.set_result(Report(()))
+    assert [2] == seen
+
+
+def test_shutdown_in_a_callback_cannot_wait_for_the_call_itself() -> None:
+    slot = Slot()
+    executor = routed(slot)
+    future = submit(executor, "a")
+    refused: list[str] = []
+
+    def shut_down(_: Future[Any]) -> None:
+        with pytest.raises(RuntimeError, match="wait=False") as caught:
+            executor.shutdown()
+        refused.append(str(caught.value))
+        executor.shutdown(wait=False)
+
+    future.add_done_callback(shut_down)
+    slot.answer(1, "a")
+    assert 1 == len(refused)
+    assert slot.ended.is_set()
+
+
 def test_shutdown_waits_for_the_slots_that_ever_came_alone() -> None:
     slot, late = Slot(), Late()
     routed(slot, late).shutdown()

@@ -59,8 +59,8 @@ beside them ``keys``, ``errors``, ``testing``, ``_digest``, ``_scopes``, ``_stat
 ``_options``, ``_sizes``, ``_clock``, ``_progress``, ``_traces``; for memory ``probes`` (over
 ``_nvml``, ``_host``, ``_visible``, ``_sample``), ``_footprint`` (over ``_extents``) and
 ``_survey``; for many workers ``routing`` (over ``_fleet``), ``dask`` (over
-``_dask_scheduler`` and ``_dask_worker``), ``executors``, ``parsl`` and ``ray`` (over ``_routed``
-and ``_serve``), all over ``_wanted``; and on top ``cli`` and ``demo``.
+``_dask_scheduler`` and ``_dask_worker``), ``executors``, ``parsl`` and ``ray`` (over ``_routed``,
+``_call`` and ``_serve``), all over ``_wanted``; and on top ``cli`` and ``demo``.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ from ._wanted import Wanted
 
 NAME = "warmcache"  # of the plugins, the metric and the topic of the reports
 # Seconds. The nanny of a LocalCluster sends SIGKILL four after it has asked a worker to close.
-PATIENCE = 2.0  # that others wait for a teardown
-TOTAL = 3.0  # that the worker does, from the first one on, if any takes longer
+PATIENCE = 1.5  # that others wait for a teardown, and half as long for the next that is late
+LEAST = 0.1  # that they wait even then
+TOTAL = 3.0  # that the worker waits for what is late, from the first teardown on
 log = logging.getLogger("warmcache")
 
 
@@ -151,9 +152,9 @@ async def _in_turn(jobs: Iterable[Job]) -> None:
         if not done or not running.result():
             log.error("not torn down in time, and left if the worker closes first: %r", key)
             late.append(running)
-            patience /= 2
+            patience = max(patience / 2, LEAST)
     if late:
-        await asyncio.wait(late, timeout=max(0.0, end - time.monotonic()))
+        await asyncio.wait(late, timeout=max(LEAST, end - time.monotonic()))
     for running in late:
         running.cancel()
 

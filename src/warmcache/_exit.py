@@ -207,19 +207,25 @@ class _Watch:
     def run(self, job: Callable[[], object], key: Hashable) -> None:
         """Run ``job``, whatever becomes of it; ``key`` is left if it takes too long."""
         try:
-            try:
-                self._start()
-                job()
-            finally:
-                self._stop()
+            self._run(job)
         except Overdue:
-            self._stop()  # again, for it may have come as that began
             self.left.append(key)
             self.patience = max(self.patience / 2, _LEAST)
         except Exception:
             log.exception("closing failed")
         except BaseException as interrupt:
             self.interrupt = interrupt
+
+    def _run(self, job: Callable[[], object]) -> None:
+        try:
+            try:
+                self._start()
+                job()
+            finally:
+                self._stop()
+        except BaseException:
+            self._stop()  # again, for a signal may have come just as that began
+            raise
 
     def _start(self) -> None:
         self._running = True

@@ -14,38 +14,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 from typing import Any, TypeVar
 
+from ._call import Call, Marking, error_of
 from ._serve import Report, hello, report_of, serve
 from ._wanted import Wanted
 from .routing import Backlog, Placement
 
 R = TypeVar("R")
 log = logging.getLogger("warmcache")
-
-
-class Call:
-    """One call that was submitted: what is to be done, and the future that waits for it."""
-
-    __slots__ = ("args", "function", "future", "kwargs", "running", "wanted")
-
-    def __init__(
-        self, wanted: Wanted | None, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self.wanted = wanted
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
-        self.future: Future[Any] = Future()
-        self.running = False
-
-    @property
-    def key(self) -> Any:
-        """What it is routed by: the call itself if it wants nothing, for then any slot will do."""
-        return self if self.wanted is None else self.wanted.name
-
-    def begins(self) -> bool:
-        """Tell whether it is to be run: not if it was cancelled."""
-        self.running = self.running or self.future.set_running_or_notify_cancel()
-        return self.running
 
 
 class RoutedExecutor(Executor):
@@ -80,7 +55,7 @@ class RoutedExecutor(Executor):
         self._closed = self._ending = False
         self._ended = threading.Event()
         self._awaited = 0  # threads in shutdown(), of which one ends the workers
-        self._pumping = threading.local()
+        self._here = _InThisThread()
         for number in range(len(slots)):
             self._hoped_for.add(number)
             self._join(number)
@@ -151,7 +126,7 @@ class RoutedExecutor(Executor):
         if len(each) != len(calls):
             raise ValueError(f"warm= has {len(each)} elements for {len(calls)} calls")
         columns = zip(*calls, strict=True)
-        return Executor.map(_Marking(self.submit), fn, each, *columns, timeout=timeout)
+        return Executor.map(Marking(self.submit), fn, each, *columns, timeout=timeout)
 
     def _cancelled(self, call: Call, future: Future[Any]) -> None:
         if future.cancelled():
@@ -170,10 +145,11 @@ class RoutedExecutor(Executor):
     # -- routing -------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Start whatever can start, unless this thread is doing so: an answer may come at once."""
-        if getattr(self._pumping, "here", False):
-            return
-        self._pumping.here = True
+        """Start whatever can start; then settle what this thread was answered meanwhile."""
+        here = self._here
+        if here.answered is not None:
+            return  # it is at it: an answer came at once
+        answered = here.answered = []
         try:
             while True:
                 with self._changed:
@@ -182,7 +158,9 @@ class RoutedExecutor(Executor):
                     return
                 self._start(placement)
         finally:
-            self._pumping.here = False
+            here.answered = None
+            for each in answered:
+                self._settle(*each)
 
     def _start(self, placement: Placement[int, Any]) -> None:
         call: Call = placement.request
@@ -203,7 +181,7 @@ class RoutedExecutor(Executor):
 
     def _answered(self, placement: Placement[int, Any], future: Future[Any]) -> None:
         call: Call = placement.request
-        error = _error(future)
+        error = error_of(future)
         answer = None if error is not None else future.result()
         report = self._report_of(error) if answer is None else answer.report
         if report is None and self._has_ended(placement.worker, error):
@@ -211,7 +189,7 @@ class RoutedExecutor(Executor):
         else:
             self._learn(placement, report)
         try:
-            self._pump()  # first, for whoever waits for the future may take long
+            self._pump()
         finally:
             self._settle(call, None if answer is None else answer.value, error)
 
@@ -230,12 +208,16 @@ class RoutedExecutor(Executor):
                 self._backlog.report(placement.worker, report.warm)
 
     def _settle(self, call: Call, value: Any, error: BaseException | None) -> None:
+        """Resolve ``call``, once all is started: whoever waits for it may take long."""
+        here = self._here
+        if here.answered is not None:
+            here.answered.append((call, value, error))
+            return
+        here.settling += 1
         try:
-            if error is None:
-                call.future.set_result(value)
-            else:
-                call.future.set_exception(error)
+            call.resolve(value, error)
         finally:
+            here.settling -= 1
             self._done(call)
 
     # -- slots ---------------------------------------------------------------------
@@ -254,7 +236,7 @@ class RoutedExecutor(Executor):
             future.add_done_callback(partial(self._joined, slot))
 
     def _joined(self, slot: int, future: Future[Any]) -> None:
-        error = _error(future)
+        error = error_of(future)
         self._asked.pop(slot, None)
         if error is not None:
             self._left_out(slot, error)
@@ -324,7 +306,15 @@ class RoutedExecutor(Executor):
         Args:
             wait: whether to return only when all of that is over.
             cancel_futures: whether to cancel what has not begun.
+
+        Raises:
+            RuntimeError: it is to wait in the callback of a call, for which it would wait, too.
         """
+        if wait and self._here.settling:
+            raise RuntimeError(
+                "the callback of a call cannot wait for all calls, of which it is one; "
+                "use shutdown(wait=False)"
+            )
         with self._changed:
             self._closed = True
             self._awaited += wait
@@ -347,46 +337,46 @@ class RoutedExecutor(Executor):
             if self._calls:
                 return
             first, self._ending = not self._ending, True
-        if first and wait:
-            self._close_slots()
-        elif first:
-            threading.Thread(target=self._close_slots).start()
+        if first:
+            try:
+                self._close(wait)
+            finally:
+                self._ended.set()
         elif wait:
             self._ended.wait()
 
-    def _close_slots(self) -> None:
-        try:
-            self._close()
-        finally:
-            self._ended.set()
-
-    def _close(self) -> None:
-        """End the workers, and wait for those that ever came."""
+    def _close(self, wait: bool) -> None:
+        """End the workers; wait, if at all, for those that take part."""
         for asked in [*self._asked.values()]:
             asked.cancel()
         came = self._backlog.workers
-        threads = [  # they tear down side by side
-            threading.Thread(target=slot.shutdown, kwargs={"wait": number in came})
+        ends = [
+            partial(slot.shutdown, wait=wait and number in came)
             for number, slot in enumerate(self._slots)
         ]
-        for thread in threads:
+        if wait:
+            _side_by_side(ends)  # for they tear down
+        else:
+            for end in ends:
+                end()
+
+
+class _InThisThread(threading.local):
+    """What the running thread is at: starting calls, and what it was answered meanwhile."""
+
+    answered: list[tuple[Call, Any, BaseException | None]] | None = None
+    settling = 0
+
+
+def _side_by_side(jobs: Iterable[Callable[[], object]]) -> None:
+    threads = []
+    for job in jobs:
+        thread = threading.Thread(target=job)
+        try:
             thread.start()
-        for thread in threads:
-            thread.join()
-
-
-class _Marking(Executor):
-    """Submits with what is wanted as the first argument: for the ``map`` of all executors."""
-
-    def __init__(self, submit: Callable[..., Future[Any]]) -> None:
-        self._submit = submit
-
-    def submit(self, fn: Any, warm: Any, /, *args: Any) -> Future[Any]:  # type: ignore[override]
-        return self._submit(fn, *args, warm=warm)
-
-
-def _error(future: Future[Any]) -> BaseException | None:
-    try:
-        return future.exception()
-    except BaseException as error:  # it was cancelled
-        return error
+        except RuntimeError:  # none can be started any more, as the interpreter ends
+            job()
+        else:
+            threads.append(thread)
+    for thread in threads:
+        thread.join()

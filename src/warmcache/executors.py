@@ -24,8 +24,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from ._call import Call
 from ._fork import in_child
-from ._routed import Call, RoutedExecutor
+from ._routed import RoutedExecutor
 from ._serve import hello, portable, portable_wanted
 
 __all__ = ["RoutedExecutor", "WarmProcessPool"]

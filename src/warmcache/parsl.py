@@ -30,8 +30,9 @@ from parsl.app.app import python_app  # pyright: ignore[reportMissingImports]
 from parsl.executors.base import ParslExecutor  # pyright: ignore[reportMissingImports]
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost  # pyright: ignore[reportMissingImports]
 
+from ._call import Call
 from ._digest import importable
-from ._routed import Call, RoutedExecutor
+from ._routed import RoutedExecutor
 from ._serve import hello, serve
 from ._task import task
 from ._wanted import Wanted
@@ -172,7 +173,7 @@ class _Routed(RoutedExecutor):
     def _is_bad(self, slot: int) -> bool:
         return bool(getattr(self._slots[slot], "bad_state_is_set", False))
 
-    def _close(self) -> None: ...
+    def _close(self, wait: bool) -> None: ...
 
 
 def _by_value(thing: Any) -> Any:

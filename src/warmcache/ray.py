@@ -20,8 +20,9 @@ import ray as _ray
 from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
+from ._call import Call
 from ._exit import close_all
-from ._routed import Call, RoutedExecutor
+from ._routed import RoutedExecutor
 from ._serve import Answer, Report, report_of, serve, warm_here
 from ._wanted import Wanted
 
@@ -99,16 +100,23 @@ class WarmActorPool(RoutedExecutor):
     def _report_of(self, error: BaseException | None) -> Report | None:
         return report_of(error) or report_of(getattr(error, "cause", None))
 
-    def _close(self) -> None:
-        closing = [self._slots[slot].close.remote() for slot in self._backlog.workers]
-        for reference in closing:
-            try:
-                ray.get(reference)
-            except RayError:  # it has died
-                pass
-        for actor in self._slots:
-            actor.__ray_terminate__.remote()
-        self._slots.clear()
+    def _close(self, wait: bool) -> None:
+        with self._changed:  # or one might join meanwhile
+            came = [self._slots[slot] for slot in self._backlog.workers] if wait else []
+        try:
+            for reference in [actor.close.remote() for actor in came]:
+                _wait_for(reference)
+        finally:
+            for actor in self._slots:
+                actor.__ray_terminate__.remote()
+            self._slots.clear()
+
+
+def _wait_for(reference: Any) -> None:
+    try:
+        ray.get(reference)
+    except RayError:  # it has died
+        pass
 
 
 def _is_known_dead(actor: Any) -> bool:

@@ -134,35 +134,52 @@ def late(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [str(line.args[0]) for line in lines if isinstance(line.args, tuple)]
 
 
-def test_what_hangs_is_named_before_the_others_go(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the first teardown be late at once, and the others never."""
     monkeypatch.setattr(_dask_worker, "PATIENCE", 0.05)
-    monkeypatch.setattr(_dask_worker, "TOTAL", 0.0)
+    monkeypatch.setattr(_dask_worker, "LEAST", CAP)
+    monkeypatch.setattr(_dask_worker, "TOTAL", CAP)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_hangs_is_named_before_the_others_go_and_waited_for_in_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     go = threading.Event()
     named: list[str] = []
-    in_turn(("hangs", lambda: go.wait(CAP)), ("next", lambda: named.extend(late(caplog))))
-    assert not go.is_set()
-    assert ["hangs"] == named
-    go.set()
-
-
-def test_what_is_late_is_waited_for_in_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_dask_worker, "PATIENCE", 0.05)
-    monkeypatch.setattr(_dask_worker, "TOTAL", CAP)
-    left = threading.Event()
     done: list[str] = []
 
-    def late() -> None:
-        left.wait(0.3)
-        done.append("late")
+    def hangs() -> None:
+        assert go.wait(CAP)
+        done.append("hangs")
 
-    in_turn(("late", late), ("next", lambda: done.append("next")))
-    waited = [*done]
-    left.set()
-    assert ["late", "next"] == sorted(waited)
+    def following() -> None:
+        named.extend(late(caplog))
+        done.append("next")
+        go.set()
+
+    in_turn(("hangs", hangs), ("next", following))
+    assert ["hangs"] == named
+    assert ["next", "hangs"] == done
+
+
+def test_however_many_hang_others_have_their_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits: list[float] = []
+    wait = asyncio.wait
+
+    async def at_once(jobs: Any, timeout: float) -> Any:  # noqa: ASYNC109
+        waits.append(timeout)
+        return await wait(jobs, timeout=0)
+
+    monkeypatch.setattr(asyncio, "wait", at_once)
+    go = threading.Event()
+    in_turn(*((f"hangs {number}", lambda: go.wait(CAP)) for number in range(9)))
+    go.set()
+    assert [1.5, 0.75, 0.375, 0.1875, *[0.1] * 5] == waits[:9]
+    assert 9 == len(late(caplog))
 
 
 def test_what_another_thread_fails_to_tear_down_is_late_too(

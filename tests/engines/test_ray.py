@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bodies
@@ -18,6 +20,7 @@ import ray
 from bodies import Gate, gone, journal, side_by_side, torn_down_once, wanted
 from ray.exceptions import RayActorError
 
+from warmcache._serve import Report
 from warmcache.ray import WarmActor, WarmActorPool
 
 pytestmark = [
@@ -157,6 +160,32 @@ def test_shutdown_does_not_wait_for_an_actor_without_room(tmp_path: Path) -> Non
         result(submit(pool, bodies.use, tmp_path, "a"))
         assert 1 == len(pool._asked)
     assert ["a"] == journal(tmp_path, "torn down")
+
+
+def test_an_actor_that_joins_as_the_others_close_is_ended_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+
+    def method(act: Callable[[], Any]) -> Any:
+        return SimpleNamespace(remote=act)
+
+    class Actor:
+        def __init__(self, number: int) -> None:
+            self.answer: Future[Report] = Future()
+            if number < 2:
+                self.answer.set_result(Report(()))
+            self.hello = method(lambda: SimpleNamespace(future=lambda: self.answer))
+            self.close = method(lambda: number or actors[2].answer.set_result(Report(())))
+            self.__dict__["__ray_terminate__"] = method(lambda: ended.append(number))
+
+    actors: list[Actor] = []
+    actors.extend(Actor(number) for number in range(3))
+    monkeypatch.setattr(ray, "get", lambda reference: None)
+    pool = WarmActorPool.__new__(WarmActorPool)
+    pool._begin([*actors])
+    pool.shutdown()
+    assert [0, 1, 2] == ended
 
 
 def test_a_pool_that_nobody_has_any_more_tears_down_once(tmp_path: Path) -> None:
