@@ -157,6 +157,21 @@ def test_a_slot_that_breaks_fails_its_call_and_the_others_go_on_elsewhere() -> N
     assert 1 == waiting.result(CAP)
 
 
+def test_a_call_of_a_slot_that_cannot_be_replaced_fails_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slot = Slot("a")
+    executor = routed(slot)
+
+    def no_thread(slot: int) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(executor, "_replace", no_thread)
+    running = submit(executor, "a")
+    slot.fail(BrokenExecutor("died"))
+    assert isinstance(running.exception(CAP), BrokenExecutor)
+
+
 def test_a_call_that_a_broken_slot_does_not_take_goes_elsewhere() -> None:
     left, right = Slot("a"), Slot("b")
     executor = routed(left, right)

@@ -184,11 +184,11 @@ class RoutedExecutor(Executor):
         error = error_of(future)
         answer = None if error is not None else future.result()
         report = self._report_of(error) if answer is None else answer.report
-        if report is None and self._has_ended(placement.worker, error):
-            self._lost(placement.worker, error)
-        else:
-            self._learn(placement, report)
         try:
+            if report is None and self._has_ended(placement.worker, error):
+                self._lost(placement.worker, error)
+            else:
+                self._learn(placement, report)
             self._pump()
         finally:
             self._settle(call, None if answer is None else answer.value, error)
