@@ -113,10 +113,9 @@ def _forget() -> None:
 
 
 def _finish() -> None:
-    """Have all that was submitted done before process pools take no more, as they do."""
+    """Have all that was submitted done, and the processes end, before pools take no more."""
     for pool in [*_pools]:
-        with pool._changed:
-            pool._changed.wait_for(lambda pool=pool: not pool._calls)  # type: ignore[misc]
+        pool.shutdown()
 
 
 # Runs before that of concurrent.futures, which was registered before it.
