@@ -69,6 +69,16 @@ class Late(Slot):
         return super().submit(fn, *args, **kwargs)
 
 
+class Immediate(Late):
+    """One that answers before it is asked whether it has."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        if fn is not hello:
+            self.answer(1, "a")
+        return future
+
+
 def routed(*slots: Slot) -> RoutedExecutor:
     return RoutedExecutor(slots)
 
@@ -291,13 +301,6 @@ def test_shutdown_in_two_threads_waits_for_the_end_in_both() -> None:
 
 
 def test_answers_that_come_at_once_do_not_pile_up() -> None:
-    class Immediate(Late):
-        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            future = super().submit(fn, *args, **kwargs)
-            if fn is not hello:
-                self.answer(1, "a")
-            return future
-
     slot = Immediate()
     executor = routed(slot)
     futures = [submit(executor, "a") for _ in range(sys.getrecursionlimit())]
@@ -306,13 +309,6 @@ def test_answers_that_come_at_once_do_not_pile_up() -> None:
 
 
 def test_a_callback_may_wait_for_a_call_that_is_answered_at_once() -> None:
-    class Immediate(Late):
-        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            future = super().submit(fn, *args, **kwargs)
-            if fn is not hello:
-                self.answer(2, "a")
-            return future
-
     slot = Immediate()
     executor = routed(slot)
     first, seen = submit(executor, "a"), []
@@ -322,7 +318,20 @@ def test_a_callback_may_wait_for_a_call_that_is_answered_at_once() -> None:
 
     first.add_done_callback(ask_again)
     slot.joining.set_result(Report(()))
-    assert [2] == seen
+    assert [1] == seen
+
+
+def test_shutdown_ends_the_slots_where_no_thread_can_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    slots = Slot(), Slot()
+    executor = routed(*slots)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    executor.shutdown()
+    assert all(slot.waited_for for slot in slots)
 
 
 def test_shutdown_in_a_callback_cannot_wait_for_the_call_itself() -> None:
