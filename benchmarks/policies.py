@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmcache._progress import track
-from warmcache._replay import Outcome, replay
-from warmcache._traces import Trace, read_trace
+from warmcache._loaders.progress import track
+from warmcache._simulation.replay import Outcome, replay
+from warmcache._simulation.trace_file import Trace, read_trace
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACES = ROOT / "tests" / "traces"

@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
 from warmcache import __version__
-from warmcache._caller import Caller
+from warmcache._loaders.calls import Caller
 
 project = "warmcache"
 author = "the warmcache authors"
@@ -53,6 +53,6 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _borrow_docstring)
     app.connect("autodoc-process-signature", _shorten_signature)
     # One signature for people; the overloads are for type checkers.
-    analyzer = ModuleAnalyzer.for_module("warmcache._warm")
+    analyzer = ModuleAnalyzer.for_module("warmcache._decorator")
     analyzer.analyze()
     analyzer.overloads.pop("warm", None)

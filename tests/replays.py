@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from warmcache._replay import Outcome, replay
-from warmcache._traces import Trace, read_trace
+from warmcache._simulation.replay import Outcome, replay
+from warmcache._simulation.trace_file import Trace, read_trace
 
 TRACES = Path(__file__).parent / "traces"
 

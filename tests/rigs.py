@@ -6,8 +6,8 @@ import weakref
 from typing import Any
 
 from warmcache import warm
-from warmcache._footprint import Footprint
 from warmcache.memory import MemoryCache
+from warmcache.memory.footprint import Footprint
 from warmcache.testing import FakeProbe
 
 GiB = 2**30

@@ -22,8 +22,8 @@ import pytest
 from by_value import cell, journal, sent
 
 import warmcache
-from warmcache import _ship
-from warmcache._process import janitor
+from warmcache._by_value import ticket as _ship
+from warmcache._process.janitor import janitor
 
 CELL = """
 from warmcache import warm
@@ -315,18 +315,18 @@ def test_unpickling_loads_tears_down_and_makes_nothing(monkeypatch: pytest.Monke
         return named(n)
     """
     payload = sent(source, "[load, named]")
-    monkeypatch.delitem(warmcache._named._caches, "by value only")
+    monkeypatch.delitem(warmcache.policies.shared_caches._caches, "by value only")
     before = dict(_ship._seats), {name: len(known) for name, known in _ship._here.items()}
     threads = threading.enumerate()
     load, named = cloudpickle.loads(payload)
     dill.loads(sent(changed("= 1", "= 2"), dumps=dill.dumps))
     assert before == (dict(_ship._seats), {name: len(k) for name, k in _ship._here.items()})
     assert threads == threading.enumerate()
-    assert "by value only" not in warmcache._named._caches
+    assert "by value only" not in warmcache.policies.shared_caches._caches
     assert old.contains("a") and old.cache is made
     assert [("load", "a")] == journal
     assert load(1) is named(1)
-    assert "by value only" in warmcache._named._caches
+    assert "by value only" in warmcache.policies.shared_caches._caches
 
 
 def test_payloads_do_not_grow_with_what_is_warm(tmp_path: Path) -> None:
@@ -435,12 +435,12 @@ def test_while_one_is_made_another_can_be_defined(
 ) -> None:
     """As it has to be in a module that others import meanwhile, who wait for the import."""
     monkeypatch.setitem(warmcache.policies.registry._factories, "gated", Gated)
-    monkeypatch.setattr(warmcache._named, "_caches", {})
+    monkeypatch.setattr(warmcache.policies.shared_caches, "_caches", {})
     if what == "named":
         warmcache.cache("gated by value", policy="gated", maxsize=1)
     payload = dill.dumps(GATED[what]())
     gc.collect()
-    warmcache._named._caches.clear()
+    warmcache.policies.shared_caches._caches.clear()
     load = dill.loads(payload)
 
     making, defined, in_time = threading.Event(), threading.Event(), []

@@ -17,8 +17,8 @@ from replays import paid, trace
 
 import warmcache
 from warmcache import CostCache, GDSFCache, warm
-from warmcache._history import GHOSTS, HALF_LIVES
-from warmcache._replay import _store, replay
+from warmcache._simulation.replay import _store, replay
+from warmcache.caches.use_history import GHOSTS, HALF_LIVES
 from warmcache.testing import ManualClock, assert_consistent
 
 LN2 = math.log(2)
@@ -274,7 +274,7 @@ def test_far_ahead_in_time_counts_neither_overflow_nor_forget_who_is_ahead() -> 
             cache.detach(key)
         busy.hits += 3_000_000  # as if it had been used so often meanwhile
         busy.used += 3_000_000
-        warmcache._entry.USE_CLOCK.cell_contents += 3_000_000
+        warmcache._core.state.entry.USE_CLOCK.cell_contents += 3_000_000
         for key in ("once", "twice"):
             store(cache, key)
         cache["twice"]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from by_value import cell
 
-from warmcache._digest import digest, importable
+from warmcache._by_value.digest import digest, importable
 
 BASE = """
 import math
@@ -234,7 +234,7 @@ def test_no_two_objects_are_taken_for_one() -> None:
 SCRIPT = """
 import sys
 sys.path[:0] = sys.argv[1:]
-from warmcache._digest import digest
+from warmcache._by_value.digest import digest
 class C(frozenset): pass
 S = {"a", "b", ("c", 1), frozenset("xyz")}
 def f(x=frozenset("abcdef")): return x in {"q", "r", "s"}, S, C("pqr")

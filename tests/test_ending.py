@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from warmcache import Cache, ClosedError, Removal, RemovalCause
-from warmcache._ending import idle_of, last_of
-from warmcache._exit import Overdue
+from warmcache._process.at_exit import Overdue
+from warmcache.caches.leftovers import idle_of, last_of
 from warmcache.testing import assert_consistent
 
 CAP = 5.0  # seconds, after which something hangs

@@ -13,8 +13,10 @@ import pytest
 from processes import run
 
 import warmcache
-from warmcache import _exit, _sigterm, close_on_sigterm
-from warmcache._serve import hello
+from warmcache import close_on_sigterm
+from warmcache._engines.worker_side import hello
+from warmcache._process import at_exit as _exit
+from warmcache._process import sigterm as _sigterm
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such signals here")
 
@@ -118,7 +120,7 @@ def test_nothing_is_armed_before_something_has_to_be_torn_down(tmp_path: Path) -
     said = run(
         tmp_path,
         """
-        from warmcache import _exit
+        from warmcache._process import at_exit as _exit
         cache = warmcache.LRUCache(3)
         cache["a"] = 1
         other = warm(lambda: 1)
@@ -172,7 +174,7 @@ def test_a_failing_teardown_stops_no_other_and_is_logged(tmp_path: Path) -> None
 
 HANGING = """
     import logging, signal
-    from warmcache import _exit
+    from warmcache._process import at_exit as _exit
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     _exit.PATIENCE = float(sys.argv[1])
     def close(value):
@@ -207,7 +209,7 @@ def test_one_that_lets_nothing_interrupt_it_ends_the_process_and_is_shown(tmp_pa
     said = run(
         tmp_path,
         """
-        from warmcache import _exit
+        from warmcache._process import at_exit as _exit
         _exit.PATIENCE = 0.05
         def hang_for_good(value):
             value.close()
@@ -294,7 +296,7 @@ def test_a_teardown_that_another_thread_never_ends_is_named(tmp_path: Path) -> N
         tmp_path,
         """
         import logging
-        from warmcache import _exit
+        from warmcache._process import at_exit as _exit
         logging.basicConfig(stream=sys.stdout, format="%(message)s")
         begun = threading.Event()
         def close(value):
@@ -449,7 +451,7 @@ def test_a_worker_that_is_forked_closes_on_sigterm_whatever_its_parent_made_of_i
     said = terminated(
         tmp_path,
         f"""
-        from warmcache._serve import hello
+        from warmcache._engines.worker_side import hello
         other_handler = lambda: signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         {before}
         if not os.fork():

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import warmcache
-from warmcache._footprint import footprint
+from warmcache.memory.footprint import footprint
 
 KIB = 1024
 

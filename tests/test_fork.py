@@ -307,15 +307,21 @@ def test_a_closed_cache_stays_closed(tmp_path: Path) -> None:
 LOCKS = {
     "store": ("load.cache._store.lock", "load(2)"),
     "a store that is leased from": ("held._store.lock", "held.__exit__(None, None, None)"),
-    "named": ("warmcache._named._guard", "warmcache.cache('other', policy='lru', maxsize=1)"),
-    "scopes": ("warmcache._scopes._guard", "warm(lambda: 1)()"),
-    "by value": ("warmcache._ship._guard", "warm(lambda: 1)()"),
-    "homes": ("warmcache._home._guard", "warmcache._home.recipe_of(load.cache)"),
+    "named": (
+        "warmcache.policies.shared_caches._guard",
+        "warmcache.cache('other', policy='lru', maxsize=1)",
+    ),
+    "scopes": ("warmcache._loaders.scopes._guard", "warm(lambda: 1)()"),
+    "by value": ("warmcache._by_value.ticket._guard", "warm(lambda: 1)()"),
+    "homes": (
+        "warmcache._by_value.recipe._guard",
+        "warmcache._by_value.recipe.recipe_of(load.cache)",
+    ),
     "registry": ("warmcache.policies.registry._lock", "warmcache.policies.register('x')(Mine)"),
-    "janitor": ("warmcache._process.janitor._starting", "expires()"),
+    "janitor": ("warmcache._process.janitor.janitor._starting", "expires()"),
     "recording": ("recording._writing", "recording.stop(), recording.flush()"),
     "learned": ("memory._learned._lock", "grow(1)"),
-    "the file of what was learned": ("warmcache._learned._writing", "grow(1)"),
+    "the file of what was learned": ("warmcache.memory.learned_sizes._writing", "grow(1)"),
     "the look at a device": (
         "memory._watcher._looking",
         "memory._watcher._looking.locked() and say('the child failed')",
@@ -697,7 +703,7 @@ def test_one_that_fails_to_begin_anew_is_logged_and_stops_no_other(tmp_path: Pat
         tmp_path,
         """
         import logging
-        from warmcache import _fork
+        from warmcache._process import after_fork as _fork
         logging.basicConfig(stream=sys.stdout, format="%(message)s")
         class Failing:
             def begin_anew(self):

@@ -10,7 +10,7 @@ import pytest
 from rigs import GiB, Model, Rig
 
 from warmcache import warm
-from warmcache._learned import Learned
+from warmcache.memory.learned_sizes import Learned
 from warmcache.testing import ManualClock
 
 H100 = "GPU 0 (NVIDIA H100); torch 2.13.0"
@@ -36,7 +36,7 @@ def test_long_keys_are_told_apart_and_kept_short(tmp_path: Path) -> None:
 
 
 def test_the_oldest_keys_make_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warmcache._learned._KEYS", 2)
+    monkeypatch.setattr("warmcache.memory.learned_sizes._KEYS", 2)
     learned = Learned(None, H100)
     for key in "abac":
         learned.note(key, 1, 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmcache._ledger import Ledger
+from warmcache._core.state.ledger import Ledger
 
 GIB = 2**30
 

@@ -11,9 +11,9 @@ from rigs import GiB, Model, Rig, ask, blocks
 
 import warmcache
 from warmcache import CapacityError, RemovalCause, warm
-from warmcache._footprint import Footprint
-from warmcache._referrers import referrers
+from warmcache._core.drivers.who_holds import referrers
 from warmcache.memory import HostMemoryCache, MemoryCache, retry_on_oom
+from warmcache.memory.footprint import Footprint
 from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
 CAP = 5.0

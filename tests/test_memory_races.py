@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from warmcache import TTLCache, warm
-from warmcache._footprint import Footprint
 from warmcache.memory import MemoryCache
+from warmcache.memory.footprint import Footprint
 from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
 CAP = 5.0

@@ -13,7 +13,7 @@ import pytest
 
 import warmcache
 from warmcache import LRUCache, warm
-from warmcache._process import Janitor
+from warmcache._process.janitor import Janitor
 from warmcache.testing import ManualClock, assert_consistent
 
 CAP = 5.0
@@ -189,7 +189,7 @@ def test_where_no_thread_can_be_started_everything_else_goes_on(
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("warmcache._mapping.janitor", Janitor())
+    monkeypatch.setattr("warmcache.caches.mapping.janitor", Janitor())
     clock, torn_down = ManualClock(), []
 
     @warm(policy="ttl", maxsize=2, ttl=10, timer=clock, teardown=torn_down.append)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from warmcache import _oom
+from warmcache.memory import out_of_memory as _oom
 from warmcache.testing import FakeProbe
 
 MiB, GiB = 2**20, 2**30

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from replays import trace
 
-from warmcache._replay import replay
+from warmcache._simulation.replay import replay
 
 pytestmark = pytest.mark.traces
 

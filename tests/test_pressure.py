@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from warmcache import RemovalCause, _watcher, warm
-from warmcache._footprint import Footprint
-from warmcache._pressure import Act, Pressure
-from warmcache._process import janitor
+from warmcache import RemovalCause, warm
+from warmcache._process.janitor import janitor
 from warmcache.memory import MemoryCache
+from warmcache.memory import watcher as _watcher
+from warmcache.memory.footprint import Footprint
+from warmcache.memory.watermarks import Act, Pressure
 from warmcache.testing import FakeProbe
 
 GiB = 2**30

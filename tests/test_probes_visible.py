@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from warmcache import ProbeUnavailable
-from warmcache._visible import Card, by_index, cuda, parse, torch_index, torch_uuid
+from warmcache.probes.cuda_numbering import Card, by_index, cuda, parse, torch_index, torch_uuid
 
 A, B, C = "GPU-aaaa1111-1", "GPU-aaaa2222-2", "GPU-cccc3333-3"
 ALIKE = [Card(A, "X", (0, 5, 0)), Card(B, "X", (0, 1, 0)), Card(C, "X", (1, 0, 0))]

@@ -19,8 +19,9 @@ import cachetools
 import pytest
 
 import warmcache
-from warmcache import _record, cli, warm
-from warmcache._traces import read_trace
+from warmcache import cli, warm
+from warmcache._observe import recording as _record
+from warmcache._simulation.trace_file import read_trace
 from warmcache.testing import ManualClock
 
 CAP = 5

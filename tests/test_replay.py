@@ -10,8 +10,8 @@ import pytest
 from replays import paid
 
 import warmcache
-from warmcache._replay import ReplayError, replay
-from warmcache._traces import Trace, TraceError, read_trace
+from warmcache._simulation.replay import ReplayError, replay
+from warmcache._simulation.trace_file import Trace, TraceError, read_trace
 
 SHARES = [0.05, 0.1, 0.2, 0.4]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from warmcache import warm
-from warmcache._serve import Answer, Report, hello
+from warmcache._engines.worker_side import Answer, Report, hello
 from warmcache.executors import RoutedExecutor
 
 CAP = 5.0

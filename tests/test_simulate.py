@@ -13,9 +13,9 @@ from replays import TRACES, paid, trace
 
 import warmcache
 from warmcache import cli
-from warmcache._replay import Outcome
-from warmcache._simulate import Budget, in_bytes, recommend, table
-from warmcache._traces import Trace
+from warmcache._simulation.replay import Outcome
+from warmcache._simulation.simulate import Budget, in_bytes, recommend, table
+from warmcache._simulation.trace_file import Trace
 
 HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "simulate.md"
 SMALL = "t_s,key,size_bytes,load_s\n" + "".join(

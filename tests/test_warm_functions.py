@@ -8,14 +8,7 @@ from typing import Any
 import pytest
 
 import warmcache
-from warmcache import (
-    LFUCache,
-    LRUCache,
-    Removal,
-    RemovalCause,
-    TTLCache,
-    warm,
-)
+from warmcache import LFUCache, LRUCache, Removal, RemovalCause, TTLCache, warm
 from warmcache.testing import ManualClock, assert_consistent
 
 CAP = 5.0

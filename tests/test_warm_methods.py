@@ -180,7 +180,7 @@ def test_a_lease_outlives_the_instance() -> None:
     with small.load.lease(1) as model:
         del small
         retired = threading.Event()
-        warmcache._process.janitor.defer(retired.set)  # jobs run in order
+        warmcache._process.janitor.janitor.defer(retired.set)  # jobs run in order
         assert retired.wait(CAP)
         assert ["retired"] == [entry.state for entry in cache.entries()] and not closed
     assert [model] == closed and gone.wait(CAP)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from . import policies
-from ._cache import Cache
-from ._classes import warm_class
-from ._home import Home, Recipe, recipe_of
-from ._loader import LoaderOptions
-from ._named import named
+from ._by_value.recipe import Home, Recipe, recipe_of
+from ._loaders.classes import warm_class
+from ._loaders.functions import WarmMethod, warm_function
+from ._loaders.loader import LoaderOptions
 from ._registry import nearest
-from ._wrap import WarmMethod, warm_function
+from .caches.cache import Cache
+from .policies.shared_caches import named
 
 _LOADER_OPTIONS = tuple(LoaderOptions.__dataclass_fields__)
 _DEFAULT_POLICY = "lru"

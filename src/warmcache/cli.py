@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
-from ._simulate import Budget, simulate
+from ._simulation.simulate import Budget, simulate
 from ._sizes import parse_size
-from ._survey import survey
-from .demo import DemoError, Options, run
+from .demo._options import DemoError, Options
+from .demo._run import run
 from .errors import WarmcacheError
+from .memory.report import survey
 
 __all__ = ["main"]
 

@@ -25,9 +25,9 @@ from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
 from dask.utils import funcname  # pyright: ignore[reportMissingImports]
 from distributed import Client, Future  # pyright: ignore[reportMissingImports]
 
-from ._dask_scheduler import MARK, WarmScheduler
-from ._dask_worker import WarmWorker, hold, hold_async
-from ._wanted import Wanted
+from ._engines.dask_scheduler import MARK, WarmScheduler
+from ._engines.dask_worker import WarmWorker, hold, hold_async
+from ._engines.wanted import Wanted
 
 __all__ = ["install", "map", "submit"]
 

@@ -24,10 +24,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from ._call import Call
-from ._fork import in_child
-from ._routed import RoutedExecutor
-from ._serve import hello, portable, portable_wanted
+from ._engines.call import Call
+from ._engines.routed_executor import RoutedExecutor
+from ._engines.worker_side import hello, portable, portable_wanted
+from ._process.after_fork import in_child
 
 __all__ = ["RoutedExecutor", "WarmProcessPool"]
 

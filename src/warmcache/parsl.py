@@ -30,12 +30,12 @@ from parsl.app.app import python_app  # pyright: ignore[reportMissingImports]
 from parsl.executors.base import ParslExecutor  # pyright: ignore[reportMissingImports]
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost  # pyright: ignore[reportMissingImports]
 
-from ._call import Call
-from ._digest import importable
-from ._routed import RoutedExecutor
-from ._serve import hello, serve
-from ._task import task
-from ._wanted import Wanted
+from ._by_value.digest import importable
+from ._by_value.task import task
+from ._engines.call import Call
+from ._engines.routed_executor import RoutedExecutor
+from ._engines.wanted import Wanted
+from ._engines.worker_side import hello, serve
 
 __all__ = ["WarmExecutor", "warm_app"]
 

@@ -20,11 +20,11 @@ import ray as _ray
 from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
-from ._call import Call
-from ._exit import close_all
-from ._routed import RoutedExecutor
-from ._serve import Answer, Report, report_of, serve, warm_here
-from ._wanted import Wanted
+from ._engines.call import Call
+from ._engines.routed_executor import RoutedExecutor
+from ._engines.wanted import Wanted
+from ._engines.worker_side import Answer, Report, report_of, serve, warm_here
+from ._process.at_exit import close_all
 
 ray: Any = _ray  # for checkers that take it for this module
 __all__ = ["WarmActor", "WarmActorPool"]

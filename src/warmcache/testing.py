@@ -7,11 +7,11 @@ import weakref
 from collections import deque
 from typing import Any
 
-from ._cache import Cache
-from ._entry import State
-from ._fork import join
-from ._process import janitor
-from ._sample import Sample
+from ._core.state.entry import State
+from ._process.after_fork import join
+from ._process.janitor import janitor
+from .caches.cache import Cache
+from .probes.probe import Sample
 
 __all__ = ["FakeBlock", "FakeProbe", "ManualClock", "assert_consistent"]
 

@@ -13,10 +13,11 @@ import pytest
 from distributed.core import Status
 
 import warmcache
-from warmcache import ClosedError, _dask_worker, warm
-from warmcache._caller import _unowned
-from warmcache._dask_worker import WarmWorker, _in_turn
-from warmcache._exit import Overdue
+from warmcache import ClosedError, warm
+from warmcache._engines import dask_worker as _dask_worker
+from warmcache._engines.dask_worker import WarmWorker, _in_turn
+from warmcache._loaders.calls import _unowned
+from warmcache._process.at_exit import Overdue
 
 pytestmark = pytest.mark.engines
 CAP = 20.0  # seconds, after which something hangs

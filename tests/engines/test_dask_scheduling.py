@@ -21,8 +21,8 @@ from distributed.utils_test import gen_cluster
 
 import warmcache
 import warmcache.dask as wd
-from warmcache._dask_scheduler import _HELD, WarmScheduler
-from warmcache._wanted import Wanted
+from warmcache._engines.dask_scheduler import _HELD, WarmScheduler
+from warmcache._engines.wanted import Wanted
 
 pytestmark = pytest.mark.engines
 SATURATION = "distributed.scheduler.worker-saturation"
@@ -533,7 +533,7 @@ def test_unpickling_a_task_loads_nothing() -> None:
 
 
 def test_a_held_function_works_where_there_is_no_worker() -> None:
-    from warmcache._dask_worker import hold
+    from warmcache._engines.dask_worker import hold
 
     with pytest.raises(ValueError, match="No worker"):
         hold("key", Wanted.of(partial(load, "a")), models.where, "a")

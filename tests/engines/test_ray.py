@@ -20,7 +20,7 @@ import ray
 from bodies import Gate, gone, journal, side_by_side, torn_down_once, wanted
 from ray.exceptions import RayActorError
 
-from warmcache._serve import Report
+from warmcache._engines.worker_side import Report
 from warmcache.ray import WarmActor, WarmActorPool
 
 pytestmark = [

@@ -11,7 +11,7 @@ import pytest
 from fakenvml import GIB, FakeNvml
 
 from warmcache import cli
-from warmcache._survey import DeviceReport, devices_table
+from warmcache.memory.report import DeviceReport, devices_table
 
 UUID = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
 OTHER = "GPU-22222222-aaaa-bbbb-cccc-000000000002"

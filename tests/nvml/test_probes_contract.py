@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 from fakenvml import FakeNvml
 
-from warmcache import probes, testing
-from warmcache._nvml import session
+from warmcache import testing
 from warmcache.probes import HostProbe, NvmlProbe, Probe, TorchProbe
+from warmcache.probes import torch_allocator as probes
+from warmcache.probes.nvml import session
 
 CAP = 30.0
 MIB = 2**20
@@ -196,7 +197,7 @@ def test_a_tensor_is_seen_and_what_it_leaves_is_reserved_until_it_is_given_back(
 
 
 def on_card(value: object) -> Any:
-    from warmcache._footprint import footprint
+    from warmcache.memory.footprint import footprint
 
     return footprint(value, "cuda:0")
 
@@ -216,7 +217,7 @@ def test_both_versions_of_the_drivers_figures_agree_on_what_is_free(cuda: Any) -
 
 @pytest.mark.gpu
 def test_the_table_lists_the_card(cuda: Any) -> None:
-    from warmcache._survey import devices_table
+    from warmcache.memory.report import devices_table
 
     text = devices_table()
     assert NvmlProbe(0).uuid in text

@@ -11,8 +11,8 @@ import pytest
 from fakenvml import GIB, FakeNvml
 
 from warmcache import ProbeUnavailable
-from warmcache._nvml import session
 from warmcache.probes import NvmlProbe, Probe, Sample
+from warmcache.probes.nvml import session
 from warmcache.testing import ManualClock
 
 ERRORS = {

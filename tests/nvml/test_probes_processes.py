@@ -15,8 +15,8 @@ import pytest
 from fakenvml import FakeNvml
 
 from warmcache import ProbeUnavailable
-from warmcache._nvml import session
 from warmcache.probes import NvmlProbe, Sample
+from warmcache.probes.nvml import session
 from warmcache.testing import ManualClock
 
 CAP = 5.0
@@ -124,7 +124,7 @@ IN_CHILD = """
     import pynvml
     from ctypes import *
     from warmcache import ProbeUnavailable
-    from warmcache._nvml import session
+    from warmcache.probes.nvml import session
     from warmcache.probes import NvmlProbe, Sample
 
     def until(claim):

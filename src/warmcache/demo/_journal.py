@@ -9,7 +9,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from warmcache import Cache, Removal, RemovalCause
+from warmcache._core.state.entry import Removal, RemovalCause
+from warmcache.caches.cache import Cache
 
 from ._memory import resident
 from ._spec import Answer

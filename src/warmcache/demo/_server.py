@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import warmcache
-from warmcache import Cache, Warm, policies, warm
+from warmcache import policies
+from warmcache._decorator import Warm, warm
+from warmcache.caches.cache import Cache
 
 from ._journal import Journal
 from ._memory import trimmer

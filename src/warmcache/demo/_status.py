@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from warmcache import EntryInfo, Stats
+from warmcache._core.state.counts import Stats
+from warmcache._core.state.entry import EntryInfo
 
 from ._options import Options
 from ._server import Server

@@ -1,0 +1,111 @@
+"""Which cache a loader lives in, and how another process comes to have the same."""
+
+from __future__ import annotations
+
+import os
+import threading
+import types
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+from warmcache import policies
+from warmcache._process.after_fork import in_child
+from warmcache.caches.cache import Cache
+from warmcache.policies.shared_caches import definition_of, named
+
+_guard = threading.RLock()
+_strangers: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+@in_child
+def _replace_guard() -> None:
+    global _guard
+    _guard = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The cache of a loader, and its recipe."""
+
+    cache: Cache[Any, Any]
+    recipe: Recipe
+
+    def show(self, function: types.FunctionType) -> None:
+        """Have the cache travel as that of a warm function, unless it does as another's."""
+        shown_by = self.cache._shown_by
+        if shown_by is None or shown_by() is None:
+            self.cache._shown_by = weakref.ref(function)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to come by a cache: one of its own by policy, one by name, or one like another.
+
+    ``kind`` is ``"policy"``, ``"named"``, ``"like"`` or ``"only here"``; ``which`` the
+    policy, the cache's name, or a name that stands for the other cache wherever it is met;
+    ``options`` are those of the policy, or what the other cache is set up with.
+    """
+
+    kind: str
+    which: str
+    options: Any
+
+    def cache(self) -> Cache[Any, Any]:
+        """Return the cache: a new one only where none of that name is here."""
+        if self.kind == "policy":
+            created: Cache[Any, Any] = policies.create(self.which, **self.options)
+            return created
+        if self.kind == "named":
+            return _named(self.which, self.options)
+        known = _stranger(self.which)
+        return _new_stranger(self.which, *self.options) if known is None else known
+
+    def __reduce__(self) -> Any:
+        if self.kind == "only here":
+            raise TypeError(
+                "a loader whose cache is a memory cache made here cannot be sent by value: "
+                f"share the cache by name, cache={self.which!r}, as warmcache.cache() defines it"
+            )
+        return Recipe, (self.kind, self.which, self.options)
+
+    def __warm_digest__(self) -> Any:
+        """Return what of it has a meaning: not where it writes, nor which cache it is."""
+        if self.kind in ("like", "only here"):
+            return self.kind, self.options
+        return self.kind, self.which, {k: v for k, v in self.options.items() if k != "record"}
+
+
+def _named(name: str, definition: dict[str, Any]) -> Cache[Any, Any]:
+    try:
+        return named(name)
+    except ValueError:
+        return named(name, **definition)
+
+
+def _stranger(token: str) -> Cache[Any, Any] | None:
+    with _guard:
+        known = _strangers.get(token)
+        return None if known is None or known._store.closed else known
+
+
+def _new_stranger(token: str, kind: type[Cache[Any, Any]], setting: Any) -> Cache[Any, Any]:
+    made = kind._empty_as(setting)  # not under the lock: it may be the user's, and import
+    with _guard:
+        known = _stranger(token)
+        _strangers[token] = cache = made if known is None else known
+    return cache
+
+
+def recipe_of(cache: Cache[Any, Any]) -> Recipe:
+    """Return the recipe of a cache that several loaders may share."""
+    definition = definition_of(cache)
+    if definition is not None:
+        return Recipe("named", *definition)
+    if cache._store.meter is not None:  # its device and its watcher belong to this process
+        return Recipe("only here", "<name>", type(cache))
+    with _guard:
+        known_as = [token for token, other in _strangers.items() if other is cache]
+        token = known_as[0] if known_as else os.urandom(16).hex()
+        _strangers[token] = cache
+    return Recipe("like", token, (type(cache), cache._setting()))

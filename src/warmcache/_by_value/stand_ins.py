@@ -1,0 +1,79 @@
+"""What a pickler's copy of a loader is made to do: call the loader that a ticket finds."""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from warmcache._loaders.calls import AsyncCaller, Caller
+
+if TYPE_CHECKING:
+    from .ticket import Ticket
+
+COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
+
+_CALLING = """\
+def outer():
+    {free}None
+
+    {define} hit(*args, **kwargs):
+        if 0: {names}  # as many free variables as the code has that it replaces
+        return {wait}_warm_ticket.hit(*args, **kwargs)
+"""
+
+
+@functools.cache
+def calling(free: tuple[str, ...], is_async: bool) -> types.CodeType:
+    """Return code that has so many free variables, and calls the loader."""
+    source = _CALLING.format(
+        free="".join(f"{name} = " for name in free),
+        names=", ".join(free) or "pass",
+        define="async def" if is_async else "def",
+        wait="await " if is_async else "",
+    )
+    outer = next(c for c in compile(source, "<warm>", "exec").co_consts if hasattr(c, "co_code"))
+    return next(c for c in outer.co_consts if hasattr(c, "co_code"))  # type: ignore[no-any-return]
+
+
+class LaterCaller(Caller):
+    """What a copy offers besides being called: that of its loader, once it is wanted."""
+
+    def __init__(self, ticket: Ticket, function: types.FunctionType) -> None:
+        self._ticket = ticket
+        self.function = weakref.ref(function)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_loader", "_site"):
+            return getattr(self._ticket.live().lease.__self__, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class LaterAsyncCaller(LaterCaller, AsyncCaller):
+    """The same of an asynchronous loader."""
+
+
+class LaterCache:
+    """The cache of a loader that has not been looked up yet."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self._ticket = ticket
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._ticket.live().cache, name)
+
+    def __len__(self) -> int:
+        return len(self._ticket.live().cache)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._ticket.live().cache)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._ticket.live().cache
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._ticket.live().cache[key]

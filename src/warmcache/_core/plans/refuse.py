@@ -1,0 +1,73 @@
+"""Who is in the way when there is no room, and the error that says so."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.flights import CHAIN, Claim
+from warmcache._core.state.store import Store
+from warmcache.errors import CapacityError
+
+
+def withheld_by(me: Hold, store: Store) -> float:
+    """Return the weight that only the asking thread or task could give back."""
+    chain = CHAIN.get()
+    weight = sum(
+        entry.weight for entry in store.held if any(_same(hold, me) for hold in entry.holds)
+    )
+    for link in chain:
+        if isinstance(link, Entry):
+            owned = link in store.dying.get(link.key, ())
+        else:
+            owned = store.flights.get(link.key) is link
+        weight += link.weight if owned else 0
+    return weight + _stuck_behind(me, store)
+
+
+def _stuck_behind(me: Hold, store: Store) -> float:
+    """Weight whose asynchronous teardown waits for the loop that ``me`` would block."""
+    asyncio = sys.modules.get("asyncio")  # who has not imported it runs no loop
+    if me.task is not None or not store.dying or asyncio is None:
+        return 0
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return 0
+    dying = [entry for entries in store.dying.values() for entry in entries]
+    return sum(entry.weight for entry in dying if entry.how.loop is loop)
+
+
+def refusal(store: Store, claim: Claim, *, own: bool = False) -> CapacityError:
+    """Return the error that says who is in the way of ``claim``."""
+    now = time.monotonic()
+    holders = [
+        f"{entry.key!r} leased by thread {hold.thread_name!r} (since {now - hold.since:.0f} s)"
+        for entry in store.held
+        for hold in entry.holds
+    ]
+    holders += [
+        f"{flight.key!r} being loaded by thread {flight.hold.thread_name!r}"
+        for flight in store.flights.values()
+        if flight.weight
+    ]
+    holders += [f"{zombie.key!r} torn down, but still held outside" for zombie in store.zombies]
+    return CapacityError(
+        claim.key,
+        needed=claim.weight,
+        free=store.free_for(claim),
+        leased=store.committed - store.idle_weight,
+        limit=store.limit,
+        available=store.available,
+        attainable=math.inf if claim.present else store.attainable,
+        holders=holders,
+        own=own,
+        option="maxsize" if store.meter is None else "budget",
+    )
+
+
+def _same(hold: Hold, me: Hold) -> bool:
+    # A synchronous caller blocks its whole thread, any task of it included.
+    return hold.thread == me.thread and (me.task is None or hold.task is me.task)

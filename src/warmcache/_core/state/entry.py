@@ -1,0 +1,265 @@
+"""An entry and the small frozen records that tell of it."""
+
+from __future__ import annotations
+
+import enum
+import threading
+import types
+import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from warmcache._core.plans.meter import Remains
+
+# One clock of uses for the whole process. Every use stamps its entry with the next
+# tick, which is all that recency needs. It is a bare closure cell so that the
+# generated hit paths can share and advance it without a call (see _hotpath.py).
+USE_CLOCK = types.CellType(0)
+
+
+def tick() -> int:
+    """Advance the clock of uses and return its new time."""
+    USE_CLOCK.cell_contents = now = USE_CLOCK.cell_contents + 1
+    return now  # type: ignore[no-any-return]
+
+
+class State(enum.Enum):
+    """Where an entry is in its life; LOADING is a :class:`~._flight.Flight`."""
+
+    LIVE = "live"
+    RETIRED = "retired"  # removed while leased: torn down by the last release
+    DYING = "dying"  # its teardown is running
+    GONE = "gone"
+
+
+class RemovalCause(enum.Enum):
+    """Why an entry left."""
+
+    SIZE = "size"
+    EXPIRED = "expired"
+    PRESSURE = "pressure"
+    EXPLICIT = "explicit"
+    REPLACED = "replaced"
+    INVALID = "invalid"
+    CLOSED = "closed"
+
+    __hash__ = object.__hash__  # Enum's own is Python code, and counts are kept by cause
+
+    @property
+    def evicted(self) -> bool:
+        """Whether the cache itself decided it."""
+        return self in _EVICTIONS
+
+
+_LIVE = State.LIVE
+_EVICTIONS = {RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE}
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a listener is told once an entry is gone; it never holds the value.
+
+    ``age`` is seconds since the load, ``load_seconds`` what that load took.
+    """
+
+    key: Hashable
+    cause: RemovalCause
+    weight: float
+    age: float
+    uses: int = 0
+    load_seconds: float = 0.0
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EntryInfo:
+    """A snapshot of one entry, as :meth:`Cache.entries` gives it.
+
+    ``age``, ``idle`` and ``load_seconds`` are seconds. ``idle`` never overstates: a use
+    on the hit path leaves a stamp, not a time, so it is dated when the cache next
+    looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
+    ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
+    ``"footprint"``, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were
+    unknown, as while other loads ran. None: nothing was seen to grow.
+    """
+
+    key: Hashable
+    weight: float
+    uses: int
+    age: float
+    idle: float
+    load_seconds: float
+    leases: int
+    state: str
+    tags: frozenset[str] = frozenset()
+    weighed_by: str | None = None
+
+
+class Hold:
+    """One lease on one entry: who took it, and when (``time.monotonic``)."""
+
+    __slots__ = ("since", "task", "thread", "thread_name")
+
+    def __init__(self, since: float, task: object | None = None) -> None:
+        self.since = since
+        self.task = task
+        self.thread = threading.get_ident()
+        self.thread_name = threading.current_thread().name
+
+
+class Origin:
+    """What the entries from one source share: a loader, or the cache's own mapping.
+
+    ``past_hits`` counts the hits of entries that have left.
+    """
+
+    __slots__ = ("misses", "name", "past_hits", "tags", "teardown")
+
+    def __init__(
+        self,
+        name: str,
+        teardown: Callable[[Any], object] | None = None,
+        tags: frozenset[str] = frozenset(),
+    ) -> None:
+        self.name = name
+        self.teardown = teardown
+        self.tags = tags
+        self.past_hits = 0
+        self.misses = 0
+
+
+class HotEntries(dict[Any, "Entry"]):
+    """Raw arguments to live entries: what a generated hit path looks up.
+
+    A dict of its own type so that it can be referenced weakly and so that pickling a
+    function that closes over it never carries a warm object.
+    """
+
+    __slots__ = ("__weakref__",)
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return HotEntries, ()
+
+
+class Loaded:
+    """How a value came to be: from where, in which time, and what only loaded ones have."""
+
+    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "seconds", "weighed_by")
+
+    def __init__(
+        self,
+        origin: Origin,
+        seconds: float = 0.0,
+        finish: Callable[[], object] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        hot: HotEntries | None = None,
+        hot_key: Any = None,
+    ) -> None:
+        self.origin = origin
+        self.seconds = seconds
+        self.finish = finish  # the rest of a generator loader
+        self.loop = loop  # where an asynchronous teardown has to run
+        # Weakly, or an entry and its hit path would wait for the garbage collector.
+        self.hot = None if hot is None else weakref.ref(hot)
+        self.hot_key = hot_key
+        self.weighed_by: str | None = None  # what a meter took the weight from
+
+
+class Entry:
+    """One warm object with its key, weight, load time and use record.
+
+    What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
+    was asked for, the first time included), ``used`` and ``loaded`` (ticks of the
+    clock of uses: larger is later), ``key``, ``tags``. The rest is the cache's;
+    ``cause`` is set when it is removed.
+
+    Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
+    the hit path writes without it): ``holds`` is empty in every state but LIVE and
+    RETIRED; ``value`` is deleted between DYING and GONE, so that a hit path that
+    comes too late sees an ``AttributeError`` and takes the slow path.
+    """
+
+    cause: RemovalCause
+    recorded: Any  # its rank as of its place in the policy's order
+    blocked_on: list[Any]  # the loads that its teardown waits for, see _flight.py
+    remains: Remains | None  # what a meter watches of it after its teardown
+
+    __slots__ = (
+        "base_uses",
+        "blocked_on",
+        "cause",
+        "expires",
+        "hits",
+        "holds",
+        "how",
+        "key",
+        "loaded",
+        "loaded_at",
+        "queued",
+        "recorded",
+        "remains",
+        "seen",
+        "seen_at",
+        "state",
+        "used",
+        "value",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        key: Hashable,
+        value: Any,
+        weight: float,
+        how: Loaded,
+        now: Any,
+        expires: Any = None,
+    ) -> None:
+        self.key = key
+        self.value = value
+        self.weight = weight
+        self.how = how
+        self.state = _LIVE
+        self.loaded_at = self.seen_at = now
+        clock = USE_CLOCK
+        stamp: int
+        clock.cell_contents = stamp = clock.cell_contents + 1  # tick(), without a call
+        self.loaded = self.used = self.seen = stamp
+        self.hits = 0
+        self.base_uses = 1
+        self.expires = expires
+        self.holds: tuple[Hold, ...] = ()
+        self.queued = False  # in the policy's order (_order.py)
+
+    def __lt__(self, other: Entry) -> bool:
+        """Of equal ranks, the entry loaded first goes first."""
+        return self.loaded < other.loaded
+
+    @property
+    def uses(self) -> int:
+        """How often it was asked for since it was loaded, the first time included."""
+        return self.hits + self.base_uses
+
+    @property
+    def load_seconds(self) -> float:
+        """Seconds its load took; 0.0 for a value handed in through the mapping."""
+        return self.how.seconds
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The tags of its loader."""
+        return self.how.origin.tags
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.key!r} {self.state.value} weight={self.weight}>"
+
+
+def seconds_between(start: Any, end: Any) -> float:
+    """Return ``end - start`` in seconds, for clocks that count floats or datetimes."""
+    span = end - start
+    return span.total_seconds() if hasattr(span, "total_seconds") else float(span)

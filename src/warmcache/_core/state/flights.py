@@ -1,0 +1,104 @@
+"""Loads under way, wishes for room, and the chain of both that a caller is inside of."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from .entry import Entry, Hold
+from .one_shot import Signal
+
+
+class Flight:
+    """One load under way, and everybody who waits for it.
+
+    ``blocked_on`` holds what it is waiting for: the flights that its loader has asked
+    for, and a teardown of its own key. Along these edges a cycle is found.
+    """
+
+    __slots__ = (
+        "blocked_on",
+        "disturbed",
+        "done",
+        "elastic",
+        "entry",
+        "error",
+        "exhausted",
+        "hold",
+        "inside",
+        "joined",
+        "key",
+        "leaving",
+        "loading",
+        "weight",
+    )
+
+    def __init__(self, key: Hashable, hold: Hold) -> None:
+        self.key = key
+        self.hold = hold
+        self.weight: float = 0  # reserved so far
+        self.elastic = False  # whether that was a guess, of which loads inside may take
+        # For a meter: whether it has begun to load, whether others allocate or free
+        # meanwhile, what was being torn down as it began, and by how much what is known
+        # has grown since: by loads that it asked for itself, less what was torn down.
+        self.loading = self.disturbed = False
+        self.leaving: frozenset[Entry] = frozenset()
+        self.inside: float = 0
+        self.exhausted = False  # whether a load that it asked for ran out of memory for good
+        self.joined: list[Hold] = [hold]
+        self.blocked_on: list[Flight | Entry] = []
+        self.done = Signal()
+        self.entry: Entry | None = None
+        self.error: Exception | None = None
+
+    def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
+        """Whether this flight waits, in the end, for anything in ``chain``."""
+        seen: set[int] = set()
+        pending: list[Flight | Entry] = [self]
+        while pending:
+            link = pending.pop()
+            if any(link is other for other in chain):
+                return True
+            if id(link) not in seen:
+                seen.add(id(link))
+                pending.extend(getattr(link, "blocked_on", ()))
+        return False
+
+
+# The loads and teardowns that this thread or task is inside of, outermost first.
+CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
+
+
+@contextmanager
+def inside(link: Flight | Entry) -> Iterator[None]:
+    """Run user code as part of ``link``, so that a request it makes can be traced."""
+    if isinstance(link, Entry):
+        link.blocked_on = []
+    token = CHAIN.set((*CHAIN.get(), link))
+    try:
+        yield
+    finally:
+        CHAIN.reset(token)
+
+
+class Claim:
+    """A wish for room; ``owed`` is what victims condemned for it are making.
+
+    With ``alone``, nobody knows how much it takes: it gets all that is free, once that
+    is ``weight``, or as much as idle entries can make. With ``present``, it is for a
+    value that exists: the device need not have its memory a second time.
+    """
+
+    __slots__ = ("alone", "carried", "evicted", "key", "owed", "present", "weight")
+
+    def __init__(
+        self, key: Hashable, weight: float, *, alone: bool = False, present: bool = False
+    ) -> None:
+        self.key = key
+        self.weight = weight
+        self.alone = alone
+        self.present = present
+        self.owed: float = 0
+        self.evicted: float = 0  # what went for it so far
+        self.carried = 0  # uses that the entry it replaces leaves to its successor

@@ -1,0 +1,324 @@
+"""The order in which entries go: by rank, by chance, by deadline.
+
+Every method runs with the cache's lock held, and with it a ``rank`` or a ``choice``,
+which must be pure and must not call the cache.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any, TypeAlias
+
+from .entry import Entry, State
+
+Rank = Callable[[Entry], Any]
+_SLACK = 64  # dead records a heap may carry before it is worth sweeping
+_EXACT = 2000  # entries up to which a scan looks at all of them,
+_SAMPLE = 64  # and how many it looks at above
+
+
+class RankOrder:
+    """Idle entries by rank, lowest first, as a lazy queue.
+
+    A rank only ever rises, and only when its entry is used. So a record may lag
+    behind its entry: when one comes up, it is compared with today's rank and, if
+    stale, put back. Hits therefore move nothing, and choosing a victim costs
+    O(log n) amortised. Records that come in rising order, as those of new entries
+    mostly do, are kept in a plain run; only the others need the heap.
+
+    Invariant: every idle live entry is ``queued``, and is exactly once in ``_run``
+    (under ``entry.recorded``), in ``_heap`` (under the rank beside it) or, until
+    somebody needs a victim, in ``_unranked``; what is recorded is at most its rank.
+    Leased entries lose their place when they come up and get it back at the last
+    release, so pins at the head never hold up the rest.
+    """
+
+    def __init__(self) -> None:
+        self._unranked: deque[Entry] = deque()
+        self._run: deque[Entry] = deque()
+        self._heap: list[tuple[Any, Entry]] = []
+        self._dead = 0
+
+    def add(self, entry: Entry) -> None:
+        if not entry.queued:
+            entry.queued = True
+            self._unranked.append(entry)
+
+    def discard(self, entry: Entry, replaced: bool = False) -> None:
+        """Note that ``entry`` has left by another door than :meth:`take`."""
+        if entry.queued:
+            entry.queued = False
+            self._dead += 1
+            records = len(self._unranked) + len(self._run) + len(self._heap)
+            if self._dead > _SLACK + records // 2:
+                self._sweep()
+
+    def take(self, rank: Rank) -> Entry | None:
+        """Remove and return the idle entry of lowest rank; None when none is idle.
+
+        When ``rank`` raises, the order is unchanged.
+        """
+        unranked, run, heap = self._unranked, self._run, self._heap
+        while unranked:
+            entry = unranked[0]
+            if not entry.queued:
+                self._dead -= 1
+            elif run and run[-1].recorded < (today := rank(entry)):  # as _push, without a call
+                entry.recorded = today
+                run.append(entry)
+            else:
+                self._push(rank(entry), entry)
+            unranked.popleft()
+        if run and not heap:  # the loop below, for what is most common
+            entry = run[0]
+            if entry.queued and not entry.holds and not entry.recorded < rank(entry):
+                entry.queued = False
+                return run.popleft()
+        while run or heap:
+            in_order = not heap or (run and (run[0].recorded, run[0]) < heap[0])
+            entry = run[0] if in_order else heap[0][1]
+            recorded = entry.recorded if in_order else heap[0][0]
+            wanted = entry.queued and not entry.holds
+            today = rank(entry) if wanted else recorded
+            if in_order:
+                run.popleft()
+            else:
+                heappop(heap)
+            if wanted:
+                if not recorded < today:
+                    entry.queued = False
+                    return entry
+                self._push(today, entry)
+            elif entry.queued:  # leased: back in the order at its release
+                entry.queued = False
+            else:
+                self._dead -= 1
+        return None
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Return to the order what :meth:`take` took."""
+        for entry in entries:
+            self.add(entry)
+
+    def _push(self, today: Any, entry: Entry) -> None:
+        run = self._run
+        if not run or run[-1].recorded < today:
+            entry.recorded = today
+            run.append(entry)
+        else:
+            heappush(self._heap, (today, entry))
+
+    def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
+        """Return ``entries`` in the order they would go, changing nothing."""
+        return sorted(entries, key=lambda entry: (rank(entry), entry))
+
+    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
+        """Return the entries in the sequence in which a copy has to store them."""
+        return list(live.values())
+
+    def _sweep(self) -> None:
+        self._unranked = deque(entry for entry in self._unranked if entry.queued)
+        self._run = deque(entry for entry in self._run if entry.queued)
+        self._heap = [record for record in self._heap if record[1].queued]
+        heapify(self._heap)
+        self._dead = 0
+
+
+class ScanOrder:
+    """Entries by a rank that drifts: it may fall, though nobody uses the entry.
+
+    So nothing is recorded. Who needs a victim looks at all idle entries, or, where
+    there are more than 2,000, at a sample of 64: the lowest rank of these belongs to
+    one of the lowest 5 % of all, nearly always (0.95 ** 64 is 4 %). Leased entries
+    keep their place and are passed over.
+
+    What a policy must know beyond the rank, it learns by overriding :meth:`arrived`,
+    :meth:`left`, :meth:`returned` and :meth:`look`.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._places: dict[Entry, int] = {}
+        self._random = random.Random(0)  # its own, so that a replay gives the same twice
+
+    def arrived(self, entry: Entry) -> None:
+        """Note that ``entry`` can be a victim from now on."""
+
+    def left(self, entry: Entry, replaced: bool) -> None:
+        """Note that ``entry`` has left, for a successor if ``replaced``."""
+
+    def returned(self, entry: Entry) -> None:
+        """Note that ``entry`` never left: its eviction was called off."""
+
+    def look(self, entries: Sequence[Entry]) -> None:
+        """Prepare for ``entries`` to be ranked."""
+
+    def add(self, entry: Entry) -> None:
+        if not entry.queued:
+            self._place(entry)
+            self.arrived(entry)
+
+    def discard(self, entry: Entry, replaced: bool = False) -> None:
+        """Note that ``entry`` has left by another door than :meth:`take`."""
+        if entry.queued:
+            self._remove(entry)
+            self.left(entry, replaced)
+
+    def take(self, rank: Rank) -> Entry | None:
+        """Remove and return an idle entry of lowest rank; None when none is idle."""
+        entries = self._entries
+        if len(entries) > _EXACT:
+            entries = self._random.sample(entries, _SAMPLE)
+            if all(entry.holds for entry in entries):  # pins must not stop the rest
+                entries = self._entries
+        self.look(entries)
+        lowest, first = None, None
+        for entry in entries:
+            if not entry.holds:
+                today = rank(entry)
+                if first is None or today < lowest or (today == lowest and entry < first):
+                    lowest, first = today, entry
+        if first is not None:
+            self._remove(first)
+            self.left(first, replaced=False)
+        return first
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Return to the order what :meth:`take` took."""
+        for entry in entries:
+            self._place(entry)
+            self.returned(entry)
+
+    def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
+        """Return ``entries`` in the order they would go, changing nothing."""
+        self.look(self._entries)
+        return sorted(entries, key=lambda entry: (rank(entry), entry))
+
+    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
+        """Return the entries in the sequence in which a copy has to store them."""
+        return list(live.values())
+
+    def _place(self, entry: Entry) -> None:
+        entry.queued = True
+        self._places[entry] = len(self._entries)
+        self._entries.append(entry)
+
+    def _remove(self, entry: Entry) -> None:
+        entry.queued = False
+        place, last = self._places.pop(entry), self._entries.pop()
+        if last is not entry:
+            self._entries[place] = last
+            self._places[last] = place
+
+
+class ChoiceOrder:
+    """Entries in the order that a ``choice`` function gives, as cachetools' RRCache.
+
+    The keys are kept in the same sequence as cachetools 8 keeps them, so that the
+    same choices pick the same victims.
+    """
+
+    def __init__(self, choice: Callable[[Sequence[Any]], Any]) -> None:
+        self.choice = choice
+        self._keys: list[Hashable] = []
+        self._index: dict[Hashable, int] = {}
+        self._entries: dict[Hashable, Entry] = {}
+
+    def add(self, entry: Entry) -> None:
+        if entry.key not in self._index:
+            self._index[entry.key] = len(self._keys)
+            self._keys.append(entry.key)
+        self._entries[entry.key] = entry
+
+    def discard(self, entry: Entry, replaced: bool = False) -> None:
+        """Forget ``entry``; a ``replaced`` one leaves its place to its successor."""
+        if replaced or self._entries.get(entry.key) is not entry:
+            return
+        del self._entries[entry.key]
+        index, last = self._index.pop(entry.key), self._keys.pop()
+        if index < len(self._keys):
+            self._keys[index] = last
+            self._index[last] = index
+
+    def take(self, rank: Rank) -> Entry | None:
+        """Remove and return an idle entry of ``choice``'s choosing; None if none is."""
+        if not self._keys:
+            return None
+        entry = self._entries[self.choice(self._keys)]
+        if entry.holds:
+            idle = [key for key in self._keys if not self._entries[key].holds]
+            if not idle:
+                return None
+            entry = self._entries[self.choice(idle)]
+        self.discard(entry)
+        return entry
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Return to the order what :meth:`take` took."""
+        for entry in entries:
+            self.add(entry)
+
+    def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
+        """Return ``entries`` in one order that ``choice`` gives, changing nothing."""
+        left = {entry.key: entry for entry in entries}
+        order = []
+        while left:
+            order.append(left.pop(self.choice(list(left))))
+        return order
+
+    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
+        """Return the entries in the sequence in which a copy has to store them."""
+        return [live[key] for key in self._keys]
+
+
+Order: TypeAlias = RankOrder | ScanOrder | ChoiceOrder
+
+
+class Deadlines:
+    """Entries by the time they end, as a lazy heap: a use may only push it back."""
+
+    def __init__(self, deadline: Callable[[Entry], Any]) -> None:
+        self._deadline = deadline
+        self._heap: list[tuple[Any, Entry]] = []
+        self._live = 0
+
+    def add(self, entry: Entry) -> None:
+        heappush(self._heap, (self._deadline(entry), entry))
+        self._live += 1
+        if len(self._heap) > _SLACK + 2 * self._live:
+            fresh = [record for record in self._heap if record[1].state is State.LIVE]
+            self._heap = fresh
+            heapify(self._heap)
+
+    def renew(self, entry: Entry) -> None:
+        """Note that the deadline of a known entry may have come forward."""
+        heappush(self._heap, (self._deadline(entry), entry))
+
+    def discard(self) -> None:
+        """Note that some entry has left."""
+        self._live -= 1
+
+    def due(self, now: Any) -> list[Entry]:
+        """Return the live entries that have ended by ``now``, earliest first."""
+        heap, ended = self._heap, []
+        while heap and not now < heap[0][0]:
+            recorded, entry = heap[0]
+            if entry.state is not State.LIVE:
+                heappop(heap)
+                continue
+            today = self._deadline(entry)
+            if recorded < today:
+                heapreplace(heap, (today, entry))
+            else:
+                heappop(heap)
+                ended.append(entry)
+        return ended
+
+    def earliest(self) -> Any:
+        """Return a time before which nothing ends; None when nothing ever will."""
+        while self._heap and self._heap[0][1].state is not State.LIVE:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None

@@ -1,0 +1,384 @@
+"""An executor over slots: it holds calls back until a slot is free, and routes them.
+
+A slot is an executor of one worker. Calls wait here, in a :class:`~warmcache.routing.Backlog`,
+not in the slots, so that each goes to a slot that has what it wants warm, or to one that is
+free while that is worth a load.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from typing import Any, TypeVar
+
+from warmcache.routing.backlog import Backlog
+from warmcache.routing.fleet import Placement
+
+from .call import Call, Marking, error_of
+from .wanted import Wanted
+from .worker_side import Report, hello, report_of, serve
+
+R = TypeVar("R")
+log = logging.getLogger("warmcache")
+
+
+class RoutedExecutor(Executor):
+    """An executor over executors of one worker each, that routes calls to what is warm.
+
+    For engines that give out such executors: one for each Globus Compute endpoint of one
+    worker, or MPI rank, for example. It takes them over: what is submitted to them beside it
+    is not routed, and :meth:`shutdown` shuts them down. A slot takes part once its worker has
+    answered a first call. One that breaks is left out from then on; the call that it was
+    running fails, all others go on elsewhere.
+
+    Args:
+        slots: executors of one worker each, whose processes do not share what they load.
+    """
+
+    def __init__(self, slots: Sequence[Executor]) -> None:
+        self._begin([*slots])
+
+    # Any thread may call any of this. The lock guards the backlog and what is counted; nothing
+    # else is called under it. Slots are asked, and futures resolved, without it: in the thread
+    # that submitted, or in the one in which a slot's future was.
+
+    def _begin(self, slots: list[Any]) -> None:
+        if not slots:
+            raise ValueError("it needs a slot at least")
+        self._slots = slots
+        self._changed = threading.Condition()
+        self._backlog: Backlog[int, Any] = Backlog()
+        self._calls: dict[Call, None] = {}  # neither done nor cancelled
+        self._hoped_for: set[int] = set()  # slots that take part, or will
+        self._asked: dict[int, Future[Any]] = {}  # those of them that have not answered yet
+        self._closed = self._ending = False
+        self._ended = threading.Event()
+        self._awaited = 0  # threads in shutdown(), of which one ends the workers
+        self._here = _InThisThread()
+        for number in range(len(slots)):
+            self._hoped_for.add(number)
+            self._join(number)
+
+    # -- calls ---------------------------------------------------------------------
+
+    def submit(
+        self, fn: Callable[..., R], /, *args: Any, warm: Any = None, **kwargs: Any
+    ) -> Future[R]:
+        """Have ``fn`` called in a slot, the one that has ``warm`` warm if that pays.
+
+        It is leased there as long as ``fn`` runs, and loaded first if need be: ``fn`` finds it
+        warm by calling the loader as always.
+
+        Args:
+            fn: what to call.
+            args: for ``fn``.
+            warm: a call of a loader, as ``functools.partial(load, "a")``, or a loader that
+                needs no arguments; None means that any slot will do.
+            kwargs: for ``fn``.
+
+        Raises:
+            TypeError: ``warm`` is neither, or of an ``async`` loader.
+            RuntimeError: it is shut down.
+        """
+        return self._enter(Call(None if warm is None else Wanted.of(warm), fn, args, kwargs))
+
+    def _enter(self, call: Call) -> Future[Any]:
+        """Have ``call`` wait for a slot."""
+        if call.wanted is not None and call.wanted.is_async:
+            raise TypeError(
+                f"{call.wanted.name} is of an async loader, which a call here cannot lease"
+            )
+        self._prepare(call)
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if not self._hoped_for:
+                raise BrokenExecutor("no slot is left")
+            self._calls[call] = None
+            self._backlog.submit(call.key, call)
+        call.future.add_done_callback(partial(self._cancelled, call))
+        self._pump()
+        return call.future
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        warm: Any = None,
+    ) -> Iterator[R]:
+        """Return an iterator like ``map(fn, *iterables)``, whose calls run in the slots.
+
+        Args:
+            fn: what to call.
+            iterables: its arguments.
+            timeout: seconds after which ``__next__`` raises TimeoutError; None waits.
+            chunksize: is taken as 1, for each call goes where what it wants is.
+            warm: as of :meth:`submit`, for all calls; or several of them, one for each call.
+
+        Raises:
+            ValueError: there are not as many of ``warm`` as calls.
+        """
+        calls = [*zip(*iterables, strict=False)]
+        each = [warm] * len(calls) if warm is None or callable(warm) else [*warm]
+        if len(each) != len(calls):
+            raise ValueError(f"warm= has {len(each)} elements for {len(calls)} calls")
+        columns = zip(*calls, strict=True)
+        return Executor.map(Marking(self.submit), fn, each, *columns, timeout=timeout)
+
+    def _cancelled(self, call: Call, future: Future[Any]) -> None:
+        if future.cancelled():
+            with self._changed:
+                self._backlog.withdraw(call.key, call)
+            self._done(call)
+
+    def _done(self, call: Call) -> None:
+        with self._changed:
+            self._calls.pop(call, None)
+            self._changed.notify_all()
+            last = self._closed and not self._calls and not self._awaited
+        if last:
+            self._end(wait=False)
+
+    # -- routing -------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Start whatever can start; then settle what this thread was answered meanwhile."""
+        here = self._here
+        if here.answered is not None:
+            return  # it is at it: an answer came at once
+        answered = here.answered = []
+        try:
+            while True:
+                with self._changed:
+                    placement = self._backlog.take()
+                if placement is None:
+                    return
+                self._start(placement)
+        finally:
+            here.answered = None
+            for each in answered:
+                self._settle(*each)
+
+    def _start(self, placement: Placement[int, Any]) -> None:
+        call: Call = placement.request
+        if not call.begins():
+            with self._changed:
+                self._backlog.done(placement, warm=not placement.cold)
+            return
+        try:
+            future = self._send(placement.worker, call)
+        except BrokenExecutor as error:  # it has not begun
+            self._lost(placement.worker, error, again=placement)
+        except BaseException as error:
+            with self._changed:
+                self._backlog.done(placement, warm=not placement.cold)
+            self._settle(call, None, error)
+        else:
+            future.add_done_callback(partial(self._answered, placement))
+
+    def _answered(self, placement: Placement[int, Any], future: Future[Any]) -> None:
+        call: Call = placement.request
+        error = error_of(future)
+        answer = None if error is not None else future.result()
+        report = self._report_of(error) if answer is None else answer.report
+        try:
+            if report is None and self._has_ended(placement.worker, error):
+                self._lost(placement.worker, error)
+            else:
+                self._learn(placement, report)
+            self._pump()
+        finally:
+            self._settle(call, None if answer is None else answer.value, error)
+
+    def _learn(self, placement: Placement[int, Any], report: Report | None) -> None:
+        with self._changed:
+            if report is None:  # it was lost: the next one says all
+                self._backlog.done(placement, warm=placement.request.wanted is not None)
+            else:
+                timed = placement.request.wanted is not None
+                self._backlog.done(
+                    placement,
+                    seconds=report.seconds if timed else None,
+                    loading=report.loading,
+                    warm=placement.key in report.warm,
+                )
+                self._backlog.report(placement.worker, report.warm)
+
+    def _settle(self, call: Call, value: Any, error: BaseException | None) -> None:
+        """Resolve ``call``, once all is started: whoever waits for it may take long."""
+        here = self._here
+        if here.answered is not None:
+            here.answered.append((call, value, error))
+            return
+        here.settling += 1
+        try:
+            call.resolve(value, error)
+        finally:
+            here.settling -= 1
+            self._done(call)
+
+    # -- slots ---------------------------------------------------------------------
+
+    def _join(self, slot: int) -> None:
+        """Have ``slot`` take part once it answers."""
+        self._ask(slot, self._slots[slot].submit, hello)
+
+    def _ask(self, slot: int, ask: Callable[..., Future[Any]], *args: Any) -> None:
+        try:
+            future = ask(*args)
+        except Exception as error:
+            self._left_out(slot, error)
+        else:
+            self._asked[slot] = future
+            future.add_done_callback(partial(self._joined, slot))
+
+    def _joined(self, slot: int, future: Future[Any]) -> None:
+        error = error_of(future)
+        self._asked.pop(slot, None)
+        if error is not None:
+            self._left_out(slot, error)
+            return
+        with self._changed:
+            self._backlog.add(slot, warm=future.result().warm)
+        self._pump()
+
+    def _left_out(self, slot: int, error: BaseException) -> None:
+        """Go on without ``slot``; without any, fail whatever waits."""
+        with self._changed:
+            self._hoped_for.discard(slot)
+            left = [] if self._hoped_for else [*self._calls]
+            lost = [call for call in left if self._backlog.withdraw(call.key, call)]
+        if not self._closed:
+            log.error("slot %d is left out: %r", slot, error)
+        for call in lost:
+            if call.begins():
+                self._settle(call, None, BrokenExecutor(f"no slot is left; the last: {error!r}"))
+
+    def _lost(
+        self,
+        slot: int,
+        error: BaseException | None,
+        again: Placement[int, Any] | None = None,
+    ) -> None:
+        """Forget what ``slot`` had warm, for its worker has ended; have it join again."""
+        log.warning("the worker of slot %d has ended: %r", slot, error)
+        with self._changed:
+            self._backlog.remove(slot)
+            if again is not None:
+                self._backlog.again(again)
+        self._replace(slot)
+
+    # What an engine may do otherwise:
+
+    def _replace(self, slot: int) -> None:
+        """Have another worker join in place of one that has ended."""
+        # In a thread, for this one may hold a lock of the slot's that asking it takes: pools of
+        # processes tell of their breaking under theirs.
+        threading.Thread(target=self._join, args=(slot,), daemon=True).start()
+
+    def _prepare(self, call: Call) -> None:
+        """Make of what was submitted something that can be sent."""
+
+    def _send(self, slot: int, call: Call) -> Future[Any]:
+        """Have ``slot`` serve ``call``; raise BrokenExecutor if it cannot any more."""
+        future: Future[Any] = self._slots[slot].submit(
+            serve, call.wanted, call.function, *call.args, **call.kwargs
+        )
+        return future
+
+    def _has_ended(self, slot: int, error: BaseException | None) -> bool:
+        """Tell if an error says that the worker of ``slot`` has ended."""
+        return isinstance(error, BrokenExecutor)
+
+    def _report_of(self, error: BaseException | None) -> Report | None:
+        return report_of(error)
+
+    # -- the end -------------------------------------------------------------------
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; once all are done, end the workers, which tear down first.
+
+        A slot that has not taken part by then is told to, and not waited for.
+
+        Args:
+            wait: whether to return only when all of that is over.
+            cancel_futures: whether to cancel what has not begun.
+
+        Raises:
+            RuntimeError: it is to wait in the callback of a call, for which it would wait, too.
+        """
+        if wait and self._here.settling:
+            raise RuntimeError(
+                "the callback of a call cannot wait for all calls, of which it is one; "
+                "use shutdown(wait=False)"
+            )
+        with self._changed:
+            self._closed = True
+            self._awaited += wait
+            calls = [*self._calls]
+        try:
+            if cancel_futures:
+                for call in calls:
+                    call.future.cancel()
+            if wait:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._calls)
+        finally:
+            with self._changed:
+                self._awaited -= wait
+            self._end(wait)
+
+    def _end(self, wait: bool) -> None:
+        """End the workers, unless a call is under way, or somebody else ends them."""
+        with self._changed:
+            if self._calls:
+                return
+            first, self._ending = not self._ending, True
+        if first:
+            try:
+                self._close(wait)
+            finally:
+                self._ended.set()
+        elif wait:
+            self._ended.wait()
+
+    def _close(self, wait: bool) -> None:
+        """End the workers; wait, if at all, for those that take part."""
+        for asked in [*self._asked.values()]:
+            asked.cancel()
+        came = self._backlog.workers
+        ends = [
+            partial(slot.shutdown, wait=wait and number in came)
+            for number, slot in enumerate(self._slots)
+        ]
+        if wait:
+            _side_by_side(ends)  # for they tear down
+        else:
+            for end in ends:
+                end()
+
+
+class _InThisThread(threading.local):
+    """What the running thread is at: starting calls, and what it was answered meanwhile."""
+
+    answered: list[tuple[Call, Any, BaseException | None]] | None = None
+    settling = 0
+
+
+def _side_by_side(jobs: Iterable[Callable[[], object]]) -> None:
+    threads = []
+    for job in jobs:
+        thread = threading.Thread(target=job)
+        try:
+            thread.start()
+        except RuntimeError:  # none can be started any more, as the interpreter ends
+            job()
+        else:
+            threads.append(thread)
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,346 @@
+"""What a decorated callable can do besides being called: lease, evict, peek, ..."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from warmcache._core.drivers.threads import run
+from warmcache._core.plans import get as _planner
+from warmcache._core.plans import make_room as _room
+from warmcache._core.plans.steps import Request
+from warmcache._core.state.counts import CacheInfo
+from warmcache._core.state.entry import Entry, Hold, Removal, RemovalCause, tick
+from warmcache._process.after_fork import join, park
+from warmcache._process.at_exit import Last, arm, close_at_exit
+from warmcache.caches.cache import Cache
+from warmcache.caches.lease import Acquired, AsyncLease, Lease, Unowned
+from warmcache.keys import CallKey
+
+from . import scopes as _scopes
+from .loader import Loader, Site
+
+
+class Caller:
+    """The public face of a loader, at one site: a function, or a bound instance."""
+
+    _instance: Any = None
+    function: Callable[[], Any] | None = None  # gives the function that it belongs to
+
+    def __init__(self, loader: Loader, site: Site) -> None:
+        self._loader = loader
+        self._site = site
+
+    # -- calling -------------------------------------------------------------------
+
+    def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        """Do what the hit path could not: load, join, wait, or find under a lock."""
+        if _scopes.disabled_here():
+            produced = self._loader.produce_unowned(self._complete(args), kwargs)
+            return _disowned(self._loader, *produced)
+        hold = Hold(time.monotonic())
+        entry, store = self._acquire(self._request(raw, args, kwargs), hold)
+        value = entry.value
+        run(_room.release(store, entry, hold), store)
+        return value
+
+    def _acquire(self, request: Request, hold: Hold) -> Acquired:
+        cache, loader = self._loader.cache, self._loader
+        store = cache._store  # once: a fork changes it
+        _supplanted(loader.supplant())
+        entry = run(_planner.get(cache._context(), request, hold), store)
+        cache._watch()
+        if loader.supplanted:  # while it loaded
+            _supplanted(loader)
+        return entry, store
+
+    def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        return self._loader.request(self._site, raw, self._complete(args), kwargs)
+
+    def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args if self._site.instance is None else (self._instance, *args)
+
+    def lease(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return a context manager that holds the value, loading it if need be."""
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        if _scopes.disabled_here():
+            return self._unowned_lease(args, kwargs)
+        if self._is_hot(raw):
+            return Lease(
+                lambda hold: (
+                    self._hold_hot(raw, hold)
+                    or self._acquire(self._request(raw, args, kwargs), hold)
+                )
+            )
+        request = self._request(raw, args, kwargs)
+        return Lease(lambda hold: self._acquire(request, hold))
+
+    def _is_hot(self, raw: Any) -> bool:
+        try:
+            return raw in self._site.hot and self._loader.cache._store.deadlines is None
+        except TypeError:  # not hashable as it is
+            return False
+
+    def _hold_hot(self, raw: Any, hold: Hold) -> Acquired | None:
+        """Hold what a hit would find, the short way; None when it has left."""
+        store = self._loader.cache._store
+        with store.lock:
+            entry = self._site.hot.get(raw)
+            if entry is None:
+                return None
+            store.hold(entry, hold)
+            entry.hits += 1
+            entry.used = tick()
+            if store.recording is not None:
+                store.recording.used(entry)
+        return entry, store
+
+    def _unowned_lease(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Unowned[Any]:
+        complete = self._complete(args)
+        return Unowned(
+            lambda: self._loader.produce_unowned(complete, kwargs), self._loader.origin.teardown
+        )
+
+    # -- letting go ----------------------------------------------------------------
+
+    def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:
+        """Tear down the value of this call, if it is warm; return what was removed.
+
+        When it is leased, it is torn down as the last lease ends.
+        """
+        return self._loader.cache._evict(self._found(args, kwargs))
+
+    def cache_clear(self) -> None:
+        """Tear down everything this loader has warm, and start its counts anew."""
+        self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
+        self._forget_counts()
+
+    def _forget_counts(self) -> None:
+        loader = self._loader
+        with loader.cache._store.lock:
+            # What is still leased or being torn down adds its hits as it goes.
+            loader.origin.past_hits = -loader.uncounted_hits()
+            loader.origin.misses = 0
+
+    # -- looking -------------------------------------------------------------------
+
+    def _found(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Entry]:
+        cache, key = self._loader.cache, self.cache_key(*args, **kwargs)
+        with cache._store.lock:
+            entry = cache._live.get(key)
+            return [] if entry is None or cache._ended(entry) else [entry]
+
+    def peek(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return the warm value of this call, or None; loads nothing, counts nothing."""
+        for entry in self._found(args, kwargs):
+            return getattr(entry, "value", None)
+        return None
+
+    def contains(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Whether the value of this call is warm; loads nothing, counts nothing."""
+        return bool(self._found(args, kwargs))
+
+    def cache_key(self, /, *args: Any, **kwargs: Any) -> CallKey:
+        """Return the key of this call in :attr:`cache`."""
+        raw, _, _ = self._loader.bind(*args, **kwargs)
+        return self._loader.key(self._site, raw)[0]
+
+    @property
+    def cache(self) -> Cache[Any, Any]:
+        """The cache that this loader's values live in."""
+        return self._loader.cache
+
+    def cache_info(self) -> CacheInfo:
+        """Return this loader's hits and misses, and its share of the cache."""
+        cache, origin = self._loader.cache, self._loader.origin
+        with cache._store.lock:
+            return CacheInfo(
+                hits=origin.past_hits + self._loader.uncounted_hits(),
+                misses=origin.misses,
+                maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
+                currsize=sum(entry.weight for entry in self._loader.own_entries()),
+            )
+
+    def cache_parameters(self) -> dict[str, Any]:
+        """Return how this loader caches, as ``functools.lru_cache`` does and more."""
+        options, cache = self._loader.options, self._loader.cache
+        return {
+            "maxsize": None if cache.maxsize == float("inf") else cache.maxsize,
+            "typed": options.typed,
+            "cache": type(cache).__name__,
+            "size": options.size,
+            "tags": sorted(self._loader.origin.tags),
+            "version": options.version,
+        }
+
+    # -- warming up ----------------------------------------------------------------
+
+    def warm_up(self, calls: Iterable[Any]) -> None:
+        """Load several values, each once, in order, with a progress bar in a terminal.
+
+        A call is its one argument, a tuple of arguments or a mapping of keywords.
+        """
+        for args, kwargs in _progress(calls, self._loader.__name__):
+            with self.lease(*args, **kwargs):
+                pass
+
+    def __reduce__(self) -> Any:
+        function = self.function() if self.function is not None else None
+        if function is None:
+            return self._loader.__reduce__()
+        return _caller_of, (function,)
+
+
+class Slow:
+    """The slow path as the hit path knows it. Pickled with a hit path, it is empty."""
+
+    __slots__ = ("_caller",)
+
+    def __init__(self, caller: Caller | None = None) -> None:
+        self._caller: Any = caller
+
+    def call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        """Do what the hit path could not."""
+        return self._caller.slow_call(raw, args, kwargs)
+
+    def __reduce__(self) -> Any:
+        return Slow, ()
+
+
+def _supplanted(loader: Loader | None) -> None:
+    """Tear down what ``loader`` has warm, for another has taken over its name."""
+    if loader is not None:
+        loader.cache._evict(loader.own_entries(), RemovalCause.REPLACED)
+
+
+def _caller_of(function: Any) -> Any:
+    return function.lease.__self__
+
+
+class AsyncCaller(Caller):
+    """The same for a loader that is ``async``: what loads or tears down is awaited.
+
+    ``_aio`` is imported where it is used, since it takes asyncio along, which nobody
+    needs whose loaders are all synchronous.
+    """
+
+    async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        if _scopes.disabled_here():
+            produced = await self._loader.produce_unowned(self._complete(args), kwargs)
+            return _disowned(self._loader, *produced)
+        from warmcache._core.drivers.event_loop import hold_for_this_task, run_async
+
+        hold = hold_for_this_task()
+        entry, store = await self._acquire_async(self._request(raw, args, kwargs), hold)
+        value = entry.value
+        await run_async(_room.release(store, entry, hold), store)
+        return value
+
+    async def _acquire_async(self, request: Request, hold: Hold) -> Acquired:
+        from warmcache._core.drivers.event_loop import run_async
+
+        cache, loader = self._loader.cache, self._loader
+        store = cache._store  # once: a fork changes it
+        await _supplanted_async(loader.supplant())
+        entry = await run_async(_planner.get(cache._context(), request, hold), store)
+        cache._watch()
+        if loader.supplanted:  # while it loaded
+            await _supplanted_async(loader)
+        return entry, store
+
+    def lease(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return an async context manager that holds the value, loading it if need be."""
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        if _scopes.disabled_here():
+            return self._unowned_lease(args, kwargs)
+        request = self._request(raw, args, kwargs)
+        return AsyncLease(lambda hold: self._acquire_async(request, hold))
+
+    async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
+        """Tear down the value of this call, if it is warm; return what was removed."""
+        return await self._evict_async(self._found(args, kwargs))
+
+    async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
+        from warmcache._core.drivers.event_loop import run_async
+
+        store = self._loader.cache._store
+        plan = _room.evict(store, entries, RemovalCause.EXPLICIT)
+        return await run_async(plan, store)
+
+    async def cache_clear(self) -> None:  # type: ignore[override]
+        """Tear down everything this loader has warm, and start its counts anew."""
+        await self._evict_async(reversed(self._loader.own_entries(self._site)))
+        self._forget_counts()
+
+    async def warm_up(self, calls: Iterable[Any]) -> None:  # type: ignore[override]
+        """Load several values, each once, in order, with a progress bar in a terminal."""
+        for args, kwargs in _progress(calls, self._loader.__name__):
+            async with self.lease(*args, **kwargs):
+                pass
+
+
+async def _supplanted_async(loader: Loader | None) -> None:
+    from warmcache._core.drivers.event_loop import run_async
+
+    if loader is not None:
+        store = loader.cache._store
+        await run_async(_room.evict(store, loader.own_entries(), RemovalCause.REPLACED), store)
+
+
+class _Unowned:
+    """Teardowns of what generator loaders yielded inside ``disabled()``.
+
+    The caller owns the value, but only the suspended generator knows how to end it.
+    """
+
+    def __init__(self) -> None:
+        self._finishers: list[Last] = []
+        close_at_exit(self)
+        join(self)
+
+    def add(self, name: str, finish: Callable[[], object]) -> None:
+        """Have ``finish`` run when the process ends."""
+        self._finishers.append(Last(tick(), False, name, partial(self._finish, finish)))
+        arm()
+
+    def _finish(self, finish: Callable[[], object]) -> None:
+        pending = finish()
+        if inspect.isawaitable(pending):
+            from warmcache._core.drivers.event_loop import finish as await_it
+
+            await_it(pending)
+
+    def begin_anew(self) -> None:
+        """Forget, in a forked child, what is the parent's."""
+        park(self._finishers)
+        self._finishers = []
+
+    def close_at_exit(self, patience: float) -> list[Last]:
+        finishers, self._finishers = self._finishers, []
+        return finishers
+
+    def settle_at_exit(self) -> None:
+        """Do nothing: there is nothing more."""
+
+
+_unowned = _Unowned()
+
+
+def _disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _: object) -> Any:
+    if finish is not None:
+        _unowned.add(loader.__qualname__, finish)
+    return value
+
+
+def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield ``(args, kwargs)`` of each distinct call, showing progress in a terminal."""
+    from .progress import track
+
+    for call in track(list(calls), f"warming up {name}()"):
+        if isinstance(call, Mapping):
+            yield (), dict(call)
+        else:
+            yield call if isinstance(call, tuple) else (call,), {}

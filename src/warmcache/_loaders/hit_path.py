@@ -1,0 +1,357 @@
+"""Generates the code of a warm hit, with the loader's own signature.
+
+The interpreter itself then brings positional, keyword and default arguments into
+one form, and a hit costs one dictionary look-up and two stamps on the entry. For
+``def load(name, dtype="fp16")`` the generated function is::
+
+    def load(name, dtype=None):          # the defaults are the loader's own objects
+        nonlocal _warm_clock
+        try:
+            _warm_entry = _warm_get((name, dtype))
+            _warm_value = _warm_entry.value
+        except (AttributeError, TypeError, KeyError):  # not warm, or not hashable
+            pass
+        else:
+            _warm_entry.used = _warm_clock = _warm_clock + 1
+            _warm_entry.hits += 1
+            return _warm_value
+        return _warm_slow((name, dtype), (name, dtype), {})
+
+While somebody records what is asked for, the function has another code, which also
+puts the key into the recording's buffer; it is generated when first wanted.
+
+No lock is taken. A thread can be switched out only between two of these lines where
+it does no harm: an entry torn down meanwhile has no ``value`` any more, and a stamp
+on an entry that has left counts towards nothing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import types
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any, TypeAlias
+
+from warmcache._core.state.entry import USE_CLOCK
+from warmcache.keys import frozen_items, typed_items, typed_part
+
+_numbers = count(1)
+_Parameters = list[inspect.Parameter]
+# Has hits recorded by what it is given, or, given None, no longer recorded.
+Switch: TypeAlias = Callable[[Callable[[Any], object] | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a loader's arguments become a raw key.
+
+    ``parts`` says per argument what stands for it (None: nothing does), ``key`` makes
+    the whole key from the call. ``single`` is set when one argument is the raw key.
+    """
+
+    parameters: _Parameters
+    parts: Mapping[str, Callable[[Any], Any] | None]
+    key: Callable[..., Any] | None
+    typed: bool
+
+    @property
+    def kept(self) -> _Parameters:
+        return [p for p in self.parameters if self.parts.get(p.name, p) is not None]
+
+    @property
+    def single(self) -> bool:
+        return self.key is not None or (len(self.kept) == 1 and not self.typed)
+
+
+def build(
+    loader: Any,
+    signature: inspect.Signature,
+    shape: Shape,
+    *,
+    first: str | None = None,
+    flavour: str = "function",
+    is_async: bool = False,
+    free: Mapping[str, Any],
+) -> tuple[types.FunctionType, types.FunctionType, Switch]:
+    """Return ``(hit, bind, switch)`` for ``loader``.
+
+    ``hit`` is called in its place. ``bind`` takes the same arguments (but for
+    ``first``) and returns ``(raw key, args, kwargs)``. ``switch`` has hits recorded.
+
+    Args:
+        loader: whose ``__name__``, ``__qualname__`` and ``__module__`` to take on.
+        signature: what it is called with.
+        first: the name of a leading ``self`` or ``cls`` that is no part of the key.
+        flavour: ``"function"`` or ``"method"``, see ``_LOOK_UP``.
+        is_async: whether the loader is ``async``, and so its hit.
+        free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
+    """
+    prefix = _prefix(signature)
+    fresh = bool(free.get("fresh"))
+    write = partial(_source, signature, shape, prefix, first, flavour, is_async, fresh)
+    # Not in "<...>", for then linecache would not ask the namespace for the source.
+    filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
+    names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
+    source = write()
+    codes = _compiled(source, filename, names)
+    cells = _cells(shape, prefix, free)
+    hit = _function(codes["hit"], loader, signature, cells, source)
+    bound = signature.replace(parameters=shape.parameters)
+    bind = _function(codes["bind"], loader, bound, cells, source)
+
+    def recorded() -> types.CodeType:
+        return _compiled(write(recorded=True), filename, names)["hit"]
+
+    return hit, bind, _switch(hit, cells[f"{prefix}record"], recorded)
+
+
+def _prefix(signature: inspect.Signature) -> str:
+    """Return what the names of the generated code begin with, and no argument's does."""
+    prefix = "_warm_"
+    while any(name.startswith(prefix) for name in signature.parameters):
+        prefix = "_" + prefix
+    return prefix
+
+
+def _compiled(source: str, filename: str, names: Any) -> dict[str, types.CodeType]:
+    """Return the code of ``hit`` and of ``bind``, both with the loader's ``names``."""
+    return {
+        code.co_name: code.replace(**names)
+        for code in _nested(compile(source, filename, "exec"))
+        if code.co_name in ("hit", "bind")
+    }
+
+
+def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, types.CellType]:
+    """Return what the free variables of the generated code are bound to, by name."""
+    helpers = dict(key=shape.key, types=_types, typed=typed_part, record=None)
+    helpers |= dict(items=typed_items if shape.typed else frozen_items)
+    helpers |= {f"part_{name}": part for name, part in shape.parts.items()}
+    cells = {
+        f"{prefix}{name}": types.CellType(value) for name, value in {**free, **helpers}.items()
+    }
+    cells[f"{prefix}clock"] = USE_CLOCK
+    return cells
+
+
+def _switch(
+    hit: types.FunctionType, record_cell: types.CellType, recorded: Callable[[], types.CodeType]
+) -> Switch:
+    """Return what gives ``hit`` its code: the one it has, or the ``recorded`` one.
+
+    The loader owns the switch, and ``hit`` the loader: so that all of them die at once,
+    neither this nor ``recorded`` may hold them.
+    """
+    known = {False: hit.__code__}  # by whether hits are recorded
+    function = weakref.ref(hit)
+
+    def switch(record: Callable[[Any], object] | None) -> None:
+        if record is not None and True not in known:
+            known[True] = recorded()
+        here = function()
+        if here is not None:
+            record_cell.cell_contents = record or record_cell.cell_contents
+            here.__code__ = known[record is not None]
+
+    return switch
+
+
+class _Source:
+    """What tracebacks and debuggers ask for the text of a generated function (PEP 302).
+
+    So nothing has to be put into ``linecache`` and, worse, taken out again: that would
+    be while the garbage collector runs, and somebody may just then be iterating over it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_source(self, name: str) -> str:
+        """Return the source of the function whose namespace this is in."""
+        return self._text
+
+    def __reduce__(self) -> Any:
+        return _Source, ("",)
+
+
+def _types(values: tuple[Any, ...]) -> tuple[type, ...]:
+    return tuple(map(type, values))
+
+
+def _nested(code: types.CodeType) -> list[types.CodeType]:
+    inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
+    return inner + [deeper for const in inner for deeper in _nested(const)]
+
+
+def _function(
+    code: types.CodeType,
+    loader: Any,
+    signature: inspect.Signature,
+    cells: Mapping[str, types.CellType],
+    source: str,
+) -> types.FunctionType:
+    namespace = {
+        "__builtins__": builtins,
+        "__name__": loader.__module__,
+        "__loader__": _Source(source),
+    }
+    closure = tuple(cells[name] for name in code.co_freevars)
+    parameters = signature.parameters.values()
+    keyword_only = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    function = types.FunctionType(code, namespace, loader.__name__, None, closure)
+    function.__defaults__ = tuple(p.default for p in positional if p.default is not p.empty)
+    function.__kwdefaults__ = {
+        name: default
+        for name, default in keyword_only.items()
+        if default is not inspect.Parameter.empty
+    }
+    return function
+
+
+# How each flavour finds its entry, and what it does when it finds none.
+_LOOK_UP = {
+    "function": "{_}get({key})",
+    "method": "{_}sites[{_}id({first})].get({key})",
+}
+_OTHERWISE = {
+    "function": "{_}slow({key}, {args}, {kwargs})",
+    "method": "{_}slow({first}, {key}, {args}, {kwargs})",
+}
+
+_SOURCE = """\
+def outer():
+    {free} = None
+
+    {define} hit({signature}):
+        nonlocal {_}clock
+        if 0: {_}record  # both codes must have the same free variables
+{preamble}\
+        try:
+            {_}entry = {look_up}
+            {_}value = {_}entry.value
+        except (AttributeError, TypeError, KeyError):
+            pass
+        else:
+{stamp}
+        return {otherwise}
+
+    def bind({bound}):
+        return {key}, {args}, {kwargs}
+"""
+_STAMP = """\
+{_}entry.used = {_}clock = {_}clock + 1
+{_}entry.hits += 1{recording}
+return {_}value
+"""
+_RECORDING = "; {_}record({_}entry.key)"
+_FRESH = "if {_}fresh({_}entry):\n"
+
+
+def _source(
+    signature: inspect.Signature,
+    shape: Shape,
+    prefix: str,
+    first: str | None,
+    flavour: str,
+    is_async: bool,
+    fresh: bool,
+    recorded: bool = False,
+) -> str:
+    key = _key_expression(shape, prefix)
+    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh", "record"]
+    names += ["sites", "id", *(f"part_{name}" for name in shape.parts)]
+    words = dict(_=prefix, first=first, key=key)
+    words |= dict(args=_args(shape.parameters), kwargs=_kwargs(shape.parameters))
+    preamble = ""
+    if not key.isidentifier() and (shape.key is not None or any(shape.parts.values())):
+        # User code makes the key: once, and what it raises is the caller's to see.
+        preamble = f"        {prefix}raw = {key}\n"
+        words["key"] = f"{prefix}raw"
+    words["recording"] = _RECORDING.format_map(words) if recorded else ""
+    stamp = _STAMP.format_map(words)
+    if fresh:
+        stamp = _FRESH.format_map(words) + _indented(stamp, 4)
+    return _SOURCE.format(
+        _=prefix,
+        free=" = ".join(prefix + name for name in names),
+        define="async def" if is_async else "def",
+        signature=_rendered(list(signature.parameters.values())),
+        bound=_rendered(shape.parameters),
+        preamble=preamble,
+        look_up=_LOOK_UP[flavour].format_map(words),
+        otherwise=("await " if is_async else "") + _OTHERWISE[flavour].format_map(words),
+        stamp=_indented(stamp, 12).rstrip(),
+        key=key,
+        args=words["args"],
+        kwargs=words["kwargs"],
+    )
+
+
+def _indented(text: str, width: int) -> str:
+    return "".join(" " * width + line for line in text.splitlines(keepends=True))
+
+
+def _rendered(parameters: _Parameters) -> str:
+    """Return a parameter list; every default is None, for the function gets its own."""
+    texts: list[str] = []
+    last = None
+    for p in parameters:
+        if last is p.POSITIONAL_ONLY and p.kind is not p.POSITIONAL_ONLY:
+            texts.append("/")
+        if p.kind is p.KEYWORD_ONLY and last not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL):
+            texts.append("*")
+        stars = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
+        texts.append(stars + p.name + ("=None" if p.default is not p.empty else ""))
+        last = p.kind
+    if last is inspect.Parameter.POSITIONAL_ONLY:
+        texts.append("/")
+    return ", ".join(texts)
+
+
+def _args(parameters: _Parameters) -> str:
+    positional = [
+        f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name
+        for p in parameters
+        if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
+    return _tuple(positional)
+
+
+def _kwargs(parameters: _Parameters) -> str:
+    named = [
+        f"**{p.name}" if p.kind is p.VAR_KEYWORD else f"{p.name!r}: {p.name}"
+        for p in parameters
+        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
+    return "{" + ", ".join(named) + "}"
+
+
+def _key_expression(shape: Shape, prefix: str) -> str:
+    if shape.key is not None:
+        whole = f"{prefix}key(*{_args(shape.parameters)}, **{_kwargs(shape.parameters)})"
+        return f"{prefix}typed({whole})" if shape.typed else whole
+    parts = [_part(p, shape, prefix) for p in shape.kept]
+    if shape.typed:
+        parts += [
+            f"{prefix}types({p.name})" if p.kind is p.VAR_POSITIONAL else f"{p.name}.__class__"
+            for p in shape.kept
+            if p.kind is not p.VAR_KEYWORD and p.name not in shape.parts
+        ]
+    return parts[0] if shape.single else _tuple(parts)
+
+
+def _part(p: inspect.Parameter, shape: Shape, prefix: str) -> str:
+    if p.name in shape.parts:
+        part = f"{prefix}part_{p.name}({p.name})"
+        return f"{prefix}typed({part})" if shape.typed else part
+    return f"{prefix}items({p.name})" if p.kind is p.VAR_KEYWORD else p.name
+
+
+def _tuple(items: list[str]) -> str:
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"

@@ -1,0 +1,102 @@
+"""``disabled()`` and ``no_load()``: scopes in which loaders behave differently.
+
+A scope is seen through a context variable, so it follows threads' and tasks' own
+contexts. The generated hit paths do not look at it (that would cost every hit):
+while any scope object is alive, in whatever context, all hit paths are emptied and
+kept empty, and every call takes the slow path, which does look.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+
+from warmcache._core.state.entry import HotEntries
+from warmcache._process.after_fork import in_child
+
+
+class _Scope:
+    """One entered scope; contexts copied from inside it keep it alive."""
+
+    __slots__ = ("__weakref__", "disabled", "no_load")
+
+    def __init__(self, disabled: bool, no_load: bool) -> None:
+        self.disabled = disabled
+        self.no_load = no_load
+
+
+_current: ContextVar[_Scope | None] = ContextVar("warmcache_scope", default=None)
+_alive: set[int] = set()
+_hot_paths: weakref.WeakSet[HotEntries] = weakref.WeakSet()
+_guard = threading.Lock()  # of _hot_paths
+
+
+@in_child
+def _empty_hot_paths() -> None:
+    """Have every call in a forked child take the slow path: what is warm is its parent's."""
+    global _guard
+    _guard = threading.Lock()
+    for hot in list(_hot_paths):
+        hot.clear()
+
+
+def hot_paths_off() -> bool:
+    """Whether some scope is alive, so that nothing may be put on a hit path."""
+    return bool(_alive)
+
+
+def adopt(hot: HotEntries) -> None:
+    """Have ``hot`` emptied whenever a scope begins."""
+    with _guard:
+        _hot_paths.add(hot)
+
+
+def disabled_here() -> bool:
+    """Whether the caller is inside :func:`disabled`."""
+    scope = _current.get()
+    return scope is not None and scope.disabled
+
+
+def loading_forbidden_here() -> bool:
+    """Whether the caller is inside :func:`no_load`."""
+    scope = _current.get()
+    return scope is not None and scope.no_load
+
+
+@contextmanager
+def _entered(*, disabled: bool = False, no_load: bool = False) -> Iterator[None]:
+    outer = _current.get()
+    scope = _Scope(
+        disabled or (outer is not None and outer.disabled),
+        no_load or (outer is not None and outer.no_load),
+    )
+    _alive.add(id(scope))
+    weakref.finalize(scope, _alive.discard, id(scope)).atexit = False
+    with _guard:
+        paths = list(_hot_paths)
+    for hot in paths:
+        hot.clear()
+    token = _current.set(scope)
+    del scope
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def disabled() -> AbstractContextManager[None]:
+    """Switch caching off for this context: every call loads afresh.
+
+    Nothing is looked up and nothing is stored; the caller owns the value, and no
+    teardown runs for it. A lease taken in here tears its value down when it ends.
+    What a generator loader yields is torn down when the process ends.
+    """
+    return _entered(disabled=True)
+
+
+def no_load() -> AbstractContextManager[None]:
+    """Forbid loading in this context: a miss raises :class:`WarmMissError`."""
+    return _entered(no_load=True)

@@ -1,0 +1,248 @@
+"""The end of the process: what is warm is torn down, the last loaded first.
+
+It is armed by the first entry that has to be torn down, and then runs with ``atexit``
+or with the finalizers of ``multiprocessing``, which are all that some of its children
+run; whichever comes first. Neither is inherited by a forked child that has loaded
+nothing itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from .after_fork import in_child
+from .janitor import janitor
+
+log = logging.getLogger("warmcache")
+
+PATIENCE = 10.0  # seconds that a teardown may take, unless others have hung before
+_LEAST = 0.1  # seconds that it may take even then
+_FIRST = 100  # among multiprocessing's finalizers, of which its own have up to 15
+
+
+class Overdue(BaseException):
+    """Raised in a teardown that takes too long as the process ends.
+
+    Not an ``Exception``, which a teardown may well catch and try again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """One thing to be torn down at the end: when it was loaded, its name, and how."""
+
+    loaded: int
+    leased: bool
+    key: Hashable
+    let_go: Callable[[], object]
+
+
+class Closing(Protocol):
+    """What is closed when the process ends."""
+
+    def close_at_exit(self, patience: float) -> Iterable[Last]:
+        """Refuse whatever comes after; return what is to be torn down."""
+        ...
+
+    def settle_at_exit(self) -> None:
+        """Do what remains once all of that, and of others, is torn down."""
+
+
+_closing: weakref.WeakValueDictionary[int, Closing] = weakref.WeakValueDictionary()
+_armed: set[str] = set()
+
+
+def close_at_exit(thing: Closing) -> None:
+    """Close ``thing``, if it still exists, when the process ends; see also :func:`arm`."""
+    _closing[id(thing)] = thing
+
+
+def closing() -> list[Closing]:
+    """Return what is to be closed when the process ends."""
+    return [thing for ref in _closing.valuerefs() if (thing := ref()) is not None]
+
+
+def arm() -> None:
+    """Have the end of the process close what is to be closed, for there is something.
+
+    Called with each entry that needs it: ``multiprocessing`` may be imported meanwhile,
+    and a child of it begins by throwing away what was registered before.
+    """
+    if "atexit" not in _armed:
+        _armed.add("atexit")
+        atexit.unregister(_at_exit)
+        atexit.register(_at_exit)
+    if "multiprocessing" not in _armed:
+        finalize: Any = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
+        if finalize is not None:
+            _armed.add("multiprocessing")
+            finalize(None, _at_exit, exitpriority=_FIRST)
+
+
+@in_child
+def _disarm() -> None:
+    _armed.clear()
+
+
+def _call_off() -> None:
+    """Give up the last resort before a teardown forks.
+
+    A child would wait for ever for faulthandler's thread, which is not there, as soon as
+    it used faulthandler itself, or ended.
+    """
+    if _watched:
+        faulthandler.cancel_dump_traceback_later()
+
+
+_watched: list[_Watch] = []  # those that have a last resort just now
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_call_off)
+
+
+def _at_exit() -> None:
+    end(PATIENCE)
+
+
+def close_all(*, patience: float = PATIENCE) -> None:
+    """Tear down everything that is warm in this process, as its end does.
+
+    All caches that tear anything down are closed. Their entries go in this thread, the
+    last loaded first, whichever cache they are in; then those that are leased, for nobody
+    will release them. What fails is logged.
+
+    In the main thread, a teardown that takes more than ``patience`` seconds is interrupted
+    by an exception, and a line in the log names what was left so. Each time that happens
+    the next ones have half as long. (Not on Windows, which has no timers for that.)
+
+    Args:
+        patience: seconds that a teardown may take.
+    """
+    _close(_Watch(patience))
+
+
+def end(patience: float) -> None:
+    """Close all, for the process ends now.
+
+    A teardown that no exception can interrupt, because it hangs in C code, must not keep
+    it from ending: after twice its time the process ends there and then, with status 1,
+    and says where each thread was.
+    """
+    _close(_Watch(patience, last_resort=True))
+
+
+def _close(watch: _Watch) -> None:
+    things = closing()
+    with watch:
+        _finish_jobs(watch)
+        last = [each for thing in things for each in thing.close_at_exit(watch.patience)]
+        last.sort(key=lambda each: (not each.leased, each.loaded))
+        while last:
+            watch.run(last[-1].let_go, last[-1].key)
+            last.pop()
+        for thing in things:
+            watch.run(thing.settle_at_exit, type(thing).__name__)
+        _finish_jobs(watch)
+    if watch.left:
+        names = ", ".join(repr(key) for key in watch.left)
+        log.error("not torn down in time, and left as the process closes: %s", names)
+    if watch.interrupt is not None:
+        raise watch.interrupt
+
+
+def _finish_jobs(watch: _Watch) -> None:
+    for job in janitor.drain(watch.patience):
+        watch.run(job, "what a dropped object had warm")
+        del job
+
+
+class _Watch:
+    """Runs one thing after the other, each for so long and no longer.
+
+    A timer's signal raises :class:`Overdue` in what takes too long. So everything can run
+    in the thread that ends the process, which some teardowns need (sqlite's connections,
+    GUIs): a thread to wait for would not do, and from Python 3.12 on none can be started
+    at the end. Only the main thread gets signals; in others nothing is interrupted.
+    """
+
+    def __init__(self, patience: float, *, last_resort: bool = False) -> None:
+        self.patience = patience
+        self.left: list[Hashable] = []
+        self.interrupt: BaseException | None = None  # to be raised in the end: a Ctrl-C
+        self._last_resort = last_resort
+        self._running = self._works = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._handler = signal.signal(signal.SIGALRM, self._ring)
+            self._timer = signal.setitimer(signal.ITIMER_REAL, 0)
+            self._works = True
+        except (AttributeError, ValueError):  # there is none, or this is not the main thread
+            pass
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._works:
+            signal.signal(signal.SIGALRM, self._handler)
+            signal.setitimer(signal.ITIMER_REAL, *self._timer)
+
+    def _ring(self, *_: object) -> None:
+        if self._running:  # else it has ended this very moment
+            raise Overdue(f"it took more than {self.patience:g} s, and the process ends")
+
+    def run(self, job: Callable[[], object], key: Hashable) -> None:
+        """Run ``job``, whatever becomes of it; ``key`` is left if it takes too long."""
+        try:
+            self._run(job)
+        except Overdue:
+            self.left.append(key)
+            self.patience = max(self.patience / 2, _LEAST)
+        except Exception:
+            log.exception("closing failed")
+        except BaseException as interrupt:
+            self.interrupt = interrupt
+
+    def _run(self, job: Callable[[], object]) -> None:
+        try:
+            try:
+                self._start()
+                job()
+            finally:
+                self._stop()
+        except BaseException:
+            self._stop()  # again, for a signal may have come just as that began
+            raise
+
+    def _start(self) -> None:
+        self._running = True
+        if self._works:
+            # Again and again, for it may be caught.
+            signal.setitimer(signal.ITIMER_REAL, self.patience, self.patience)
+        if self._last_resort:
+            try:
+                faulthandler.dump_traceback_later(2 * self.patience + 1, exit=True)
+                _watched.append(self)
+            except (AttributeError, RuntimeError, ValueError, OSError):
+                pass  # there is no stderr to write to
+
+    def _stop(self) -> None:
+        self._running = False
+        if self._works:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if self in _watched:
+            faulthandler.cancel_dump_traceback_later()
+            _watched.remove(self)

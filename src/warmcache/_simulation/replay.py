@@ -1,0 +1,120 @@
+"""Replays a trace through a cache: the very classes that ``@warm`` uses, on a manual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from warmcache import policies
+from warmcache._core.state.entry import Entry, Loaded
+from warmcache.caches.cache import Cache
+from warmcache.errors import CapacityError, WarmcacheError
+from warmcache.testing import ManualClock
+
+from .trace_file import Trace
+
+_CHUNK = 4096  # requests between two words on the progress
+
+
+class ReplayError(WarmcacheError, ValueError):
+    """A policy cannot be replayed; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one policy made of a trace under one budget (bytes)."""
+
+    policy: str
+    budget: float
+    share: float  # of the footprint of the trace
+    requests: int
+    misses: int
+    evictions: int
+    load_seconds: float
+    miss_ratio: float
+    byte_miss_ratio: float
+
+
+class _TraceClock(ManualClock):
+    """The time of the trace: each request sets it."""
+
+    def show(self, now: float) -> None:
+        self._now = now
+
+
+def replay(
+    trace: Trace,
+    policy: str,
+    budget: float,
+    tell: Callable[[int], object] = lambda done: None,
+) -> Outcome:
+    """Have ``policy`` serve ``trace`` with ``budget`` bytes.
+
+    What is missed is loaded, which takes the seconds that the trace says, and stored.
+    What is larger than the budget is loaded each time. ``tell`` is called now and then
+    with the number of requests served since.
+
+    Raises:
+        ReplayError: there is no such policy, or it needs more than a ``maxsize``.
+    """
+    clock = _TraceClock()
+    cache = _made(policy, budget, clock)
+    misses, load_seconds, missed_bytes = 0, 0.0, 0.0
+    sizes, seconds = trace.sizes, trace.seconds
+    for start in range(0, len(trace), _CHUNK):
+        keys = trace.keys[start : start + _CHUNK]
+        for now, key in zip(trace.times[start : start + _CHUNK], keys, strict=True):
+            clock.show(now)
+            if cache.get(key) is None:
+                misses += 1
+                load_seconds += seconds[key]
+                missed_bytes += sizes[key]
+                _store(cache, key, sizes[key], seconds[key], now)
+        tell(len(keys))
+    evictions = sum(n for cause, n in cache.stats().removals.items() if cause.evicted)
+    asked_bytes = sum(map(sizes.__getitem__, trace.keys))
+    cache.close()
+    return Outcome(
+        policy=policy,
+        budget=budget,
+        share=budget / trace.footprint if trace.footprint else 1.0,
+        requests=len(trace),
+        misses=misses,
+        evictions=evictions,
+        load_seconds=load_seconds,
+        miss_ratio=misses / len(trace),
+        byte_miss_ratio=missed_bytes / asked_bytes if asked_bytes else 0.0,
+    )
+
+
+def check(policy: str) -> None:
+    """Raise ReplayError if ``policy`` cannot be replayed."""
+    _made(policy, 1, ManualClock()).close()
+
+
+def _made(policy: str, budget: float, clock: ManualClock) -> Cache[Any, Any]:
+    options: dict[str, Any] = {"maxsize": budget}
+    try:
+        known = policies.registry.options(policy)
+        if known is None or "timer" in known:
+            options["timer"] = clock
+        cache: Cache[Any, Any] = policies.create(policy, **options)
+    except ValueError as error:
+        raise ReplayError(str(error)) from None
+    except TypeError as error:
+        raise ReplayError(f"policy {policy!r} cannot be simulated: {error}") from None
+    return cache
+
+
+def _store(cache: Cache[Any, Any], key: str, size: float, seconds: float, now: float) -> None:
+    """Do what ``cache[key] = key`` does, for a value whose load took ``seconds``."""
+    entry = Entry(key, key, size, Loaded(cache._origin, seconds), now)
+    store = cache._store
+    with store.lock:
+        evicted = store.put_at_once(entry, cache.rank)
+    if evicted is None:
+        try:
+            cache._put(entry)
+        except CapacityError:
+            pass  # larger than the budget

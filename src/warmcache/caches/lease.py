@@ -1,0 +1,168 @@
+"""Leases: scoped holds on a value, under which it is never torn down."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable, Hashable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from warmcache._core.drivers.threads import tear_down
+from warmcache._core.plans import make_room as _room
+from warmcache._core.state.entry import Entry, Hold, tick
+from warmcache._process.after_fork import park
+
+if TYPE_CHECKING:
+    from warmcache._core.state.store import Store
+
+    from .cache import Cache
+
+V = TypeVar("V")
+Acquired = tuple[Entry, "Store"]
+
+
+class _Once:
+    """What all leases share: each is entered once, and ends what it began."""
+
+    __slots__ = ("_entered",)
+
+    def __init__(self) -> None:
+        self._entered = False
+
+    def _enter_once(self) -> None:
+        if self._entered:
+            raise RuntimeError("a lease is entered once; take another one")
+        self._entered = True
+
+
+def _let_go(store: Store, entry: Entry, hold: Hold) -> None:
+    with store.lock:
+        doomed = store.unhold(entry, hold, tick())
+    if doomed:
+        tear_down(store, [entry])
+
+
+class EntryLease(_Once, Generic[V]):
+    """``with cache.lease(key) as value``: holds an entry that is there."""
+
+    __slots__ = ("_cache", "_entry", "_hold", "_key", "_store")
+
+    def __init__(self, cache: Cache[Any, V], key: Hashable) -> None:
+        super().__init__()
+        self._cache = cache
+        self._key = key
+
+    def __enter__(self) -> V:
+        self._enter_once()
+        self._hold = Hold(time.monotonic())
+        self._store = self._cache._store  # not to be asked for again: a fork changes it
+        self._entry = self._cache._hold_live(self._key, self._hold)
+        return self._entry.value  # type: ignore[no-any-return]
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _let_go(self._store, self._entry, self._hold)
+
+
+class Lease(_Once, Generic[V]):
+    """``with load.lease(...) as value``: loads if need be, and holds."""
+
+    __slots__ = ("_acquire", "_entry", "_hold", "_store")
+
+    def __init__(self, acquire: Callable[[Hold], Acquired]) -> None:
+        super().__init__()
+        self._acquire = acquire
+
+    def __enter__(self) -> V:
+        self._enter_once()
+        self._hold = Hold(time.monotonic())
+        self._entry, self._store = self._acquire(self._hold)
+        del self._acquire
+        return self._entry.value  # type: ignore[no-any-return]
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _let_go(self._store, self._entry, self._hold)
+
+
+class AsyncLease(_Once, Generic[V]):
+    """``async with load.lease(...) as value``: loads if need be, and holds."""
+
+    __slots__ = ("_acquire", "_entry", "_hold", "_store")
+
+    def __init__(self, acquire: Callable[[Hold], Any]) -> None:
+        super().__init__()
+        self._acquire = acquire
+
+    async def __aenter__(self) -> V:
+        self._enter_once()
+        from warmcache._core.drivers.event_loop import hold_for_this_task
+
+        self._hold = hold_for_this_task()
+        self._entry, self._store = await self._acquire(self._hold)
+        del self._acquire
+        return self._entry.value  # type: ignore[no-any-return]
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        from warmcache._core.drivers.event_loop import run_async
+
+        await run_async(_room.release(self._store, self._entry, self._hold), self._store)
+
+
+class Unowned(_Once, Generic[V]):
+    """A lease inside ``disabled()``: a fresh value, torn down when the lease ends."""
+
+    __slots__ = ("_finish", "_load", "_process", "_teardown", "_value")
+
+    def __init__(self, load: Callable[[], Any], teardown: Callable[[Any], object] | None) -> None:
+        super().__init__()
+        self._load = load
+        self._teardown = teardown
+        self._process = os.getpid()
+
+    def __enter__(self) -> V:
+        self._enter_once()
+        self._value, self._finish, _ = self._load()
+        return self._value  # type: ignore[no-any-return]
+
+    def __exit__(self, *exc: object) -> None:
+        pending = self._let_go()
+        if inspect.isawaitable(pending):
+            from warmcache._core.drivers.event_loop import finish
+
+            finish(pending)
+
+    async def __aenter__(self) -> V:
+        self._enter_once()
+        self._value, self._finish, _ = await self._load()
+        return self._value  # type: ignore[no-any-return]
+
+    async def __aexit__(self, *exc: object) -> None:
+        pending = self._let_go()
+        if inspect.isawaitable(pending):
+            await pending
+
+    def _let_go(self) -> object:
+        value = self._value
+        del self._value
+        if self._process != os.getpid():  # it is the parent's, which has forked meanwhile
+            park(value, self._finish)
+            return None
+        if self._finish is not None:
+            return self._finish()
+        return self._teardown(value) if self._teardown is not None else None

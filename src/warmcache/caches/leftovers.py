@@ -1,0 +1,84 @@
+"""What is left in a cache when the cache is garbage-collected, or the process ends."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from functools import partial
+
+from warmcache._core.drivers.threads import run, settle
+from warmcache._core.plans import make_room as _room
+from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.store import Store
+from warmcache._process.at_exit import Closing, Last, Overdue, close_at_exit
+from warmcache._process.janitor import janitor
+
+
+def mind_the_end(cache: Closing, store: Store) -> None:
+    """Have what is in ``store`` torn down when ``cache`` is collected or the process ends.
+
+    The finalizer keeps the entries alive, and through them, maybe, the cache itself.
+    """
+    close_at_exit(cache)
+    weakref.finalize(cache, _abandoned, store).atexit = False
+
+
+def _abandoned(store: Store) -> None:
+    """Have the entries of a cache that was garbage-collected torn down.
+
+    A finalizer may run anywhere, even inside this store's own lock, so the janitor
+    does it.
+    """
+    if (store.live and store.tears_down) or store.lingering:
+        janitor.defer(lambda: _end(store))
+
+
+def _end(store: Store) -> None:
+    run(_room.close(store), store)
+    settle(store, at_once=True)
+
+
+def last_of(store: Store, patience: float) -> list[Last]:
+    """Close ``store``, and return what is to be torn down, even what is leased."""
+    with store.lock:
+        store.closed = True
+        store.wake()
+        entries = [entry for entry in store.alive() if entry not in store.lingering]
+    return [
+        Last(entry.loaded, bool(entry.holds), entry.key, partial(_let_go, store, entry, patience))
+        for entry in entries
+    ]
+
+
+def idle_of(store: Store, patience: float) -> list[Last]:
+    """Close ``store``, remove everything, and return what nobody leases, to be torn down.
+
+    Nobody can lease that any more: it is retired under a lease of ours, which letting it go
+    ends. What others lease goes with their leases.
+    """
+    hold = Hold(time.monotonic())
+    with store.lock:
+        dying = [entry for each in store.dying.values() for entry in each]
+        idle = [entry for entry in store.live.values() if not entry.holds]
+        for entry in idle:
+            store.hold(entry, hold)
+        run(_room.close(store), store)  # which tears nothing down, for all is leased now
+
+    def release(entry: Entry) -> None:
+        run(_room.release(store, entry, hold), store)
+        settle(store, at_once=True)
+
+    return [
+        *(
+            Last(entry.loaded, False, entry.key, partial(_let_go, store, entry, patience))
+            for entry in dying
+            if entry not in store.lingering
+        ),
+        *(Last(entry.loaded, False, entry.key, partial(release, entry)) for entry in idle),
+    ]
+
+
+def _let_go(store: Store, entry: Entry, patience: float) -> None:
+    if not run(_room.end(store, entry, patience), store):
+        raise Overdue("another thread is still tearing it down")
+    settle(store, at_once=True)  # nobody waits for the memory any more

@@ -1,0 +1,402 @@
+"""Caches whose limit is real memory: a GPU's, the machine's own, or that of any probe."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+import weakref
+from collections.abc import Callable, Hashable
+from functools import partial, wraps
+from os import PathLike
+from typing import Any, ParamSpec, TypeVar, Unpack
+
+from warmcache._core.drivers.threads import run, settle
+from warmcache._core.plans import make_room as _room
+from warmcache._core.state.entry import RemovalCause
+from warmcache._core.state.store import Store
+from warmcache._process.janitor import janitor
+from warmcache._sizes import parse_size
+from warmcache.caches.by_cost import CostCache
+from warmcache.caches.options import CacheOptions
+from warmcache.probes.probe import Probe
+
+from . import report as _survey
+from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, share, unseen
+from .footprint import Footprint
+from .learned_sizes import Learned
+from .meter import MemoryMeter
+from .out_of_memory import lacked
+from .report import DeviceReport
+from .watcher import Watcher
+
+__all__ = [
+    "AutoMemoryCache",
+    "Footprint",
+    "GPUMemoryCache",
+    "HostMemoryCache",
+    "MemoryCache",
+    "MemoryOptions",
+    "devices_table",
+    "retry_on_oom",
+]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LINGER = 0.02  # seconds between looks at what has not come back
+_HEADROOM = 2**30  # bytes, or a twentieth of a small device
+_RETRIES = 2
+
+
+class MemoryOptions(CacheOptions, total=False):
+    """The options that every memory cache takes; see :class:`MemoryCache`."""
+
+    headroom: float | str | None
+    high: float
+    low: float
+    poll: float
+    min_residency: float
+    confirm: float
+    learn: str | PathLike[str] | None
+    timer: Callable[[], Any]
+
+
+class MemoryCache(CostCache[K, V]):
+    """A cache of values that share one device's memory; the base of the two below.
+
+    Nothing starts to load before there is room for it: by the ledger of what this cache
+    has committed, which may not exceed ``budget``, and by what the device has available
+    beside ``headroom``. What a load will take is known from ``size=``, from earlier
+    loads of the same key, or from ``size_hint=``; else it is guessed to be the mean of
+    what is resident, or the load goes alone. What it has taken is ``size=``, else what
+    the value is seen to hold, else what the allocator or the device grew by.
+
+    The room of what was torn down is free once its memory is back. What somebody still
+    holds after ``confirm`` seconds is a zombie: it stays charged until it dies, and a
+    warning says who holds it.
+
+    A watcher looks at the device every ``poll`` seconds. When more than ``high`` of it is
+    in use twice running, it has the allocator return its reserve and then tears down idle
+    entries, one by one, until ``low`` is in use. It stops when that does not help.
+
+    Args:
+        budget: the most memory to hold: bytes, ``"20GiB"``, or a fraction of the device
+            (a float up to 1.0); by default ``high`` of it.
+        getsizeof: returns the bytes of a value, asked once, when it is stored.
+        headroom: memory to leave free for activations and the like: bytes, text or a
+            fraction; by default 1 GiB, or a twentieth of a device smaller than 20 GiB.
+        high: the fraction of the device in use above which idle entries go.
+        low: the fraction at which that ends.
+        poll: seconds between the watcher's looks; 0 for no watcher.
+        min_residency: seconds for which the watcher leaves a loaded entry alone.
+        confirm: seconds to wait for the memory of what was torn down.
+        learn: a file that keeps what loads have taken from one run to the next.
+        probe: what reads the device.
+        footprint: returns what a value holds there, see :class:`Footprint`, or None
+            where that cannot be seen.
+        give_back: has free memory go back to the device, after each teardown.
+        timer: the clock of ages and times to live.
+        options: those of every :class:`Cache`.
+
+    Raises:
+        ProbeUnavailable: the device cannot be read.
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        probe: Probe,
+        footprint: Callable[[Any], Footprint | None] = unseen,
+        give_back: Callable[[], object] = nothing,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        self._begin(
+            Device(probe, footprint=footprint, give_back=give_back), budget, getsizeof, **options
+        )
+
+    def _begin(
+        self,
+        device: Device,
+        budget: float | str | None,
+        getsizeof: Callable[[V], float] | None,
+        *,
+        headroom: float | str | None = None,
+        high: float = 0.90,
+        low: float = 0.80,
+        poll: float = 1.0,
+        min_residency: float = 10.0,
+        confirm: float = 2.0,
+        learn: str | PathLike[str] | None = None,
+        timer: Callable[[], Any] = time.monotonic,
+        **options: Unpack[CacheOptions],
+    ) -> None:
+        self._watcher = Watcher(
+            device.probe,
+            high=high,
+            low=low,
+            poll=poll,
+            confirm=confirm,
+            min_residency=min_residency,
+        )
+        self._device = device
+        total = device.probe.sample().total
+        usual = _HEADROOM if total is None else min(_HEADROOM, total / 20)
+        self._headroom = share("headroom", usual if headroom is None else headroom, total)
+        self._low, self._confirm = low, confirm
+        self._learned = Learned(learn, circumstances(device.probe))
+        options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
+        budget = share("budget", high if budget is None else budget, total)
+        self._setup(budget, getsizeof, timer, **options)
+        if self._store.meter is not None:
+            self._store.meter.look(self._store)
+        _caches[id(self)] = self
+        self._watch()
+
+    __warm_options__ = (*MemoryOptions.__annotations__, *CacheOptions.__annotations__)
+
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self._watcher.begin_anew()
+
+    def _open(self) -> None:
+        super()._open()
+        self._unit_weight = False
+
+    def _new_meter(self) -> MemoryMeter:
+        return MemoryMeter(
+            self._device.probe,
+            self._device.footprint,
+            headroom=self._headroom,
+            low=self._low,
+            patience=self._confirm,
+            learned=self._learned,
+            exact=self._device.exact,
+            # Nothing the store holds may hold the cache, or its end would go unnoticed.
+            linger=partial(_look_soon, weakref.ref(self)),
+        )
+
+    @property
+    def device(self) -> str | None:
+        """What torch calls the device, ``"cuda:0"`` or ``"cpu"``.
+
+        None where that is not known: of another probe's device, and of a GPU that was
+        given by its UUID until torch has initialised CUDA.
+        """
+        return self._device.name()
+
+    @property
+    def probe(self) -> Probe:
+        """What reads the device."""
+        return self._device.probe
+
+    @property
+    def budget(self) -> float:
+        """The most bytes to hold; the same as ``maxsize``."""
+        return self.maxsize
+
+    @property
+    def headroom(self) -> float:
+        """The bytes of the device that loads leave free."""
+        return self._headroom
+
+    def _weigh(self, value: V) -> float:
+        if self._sized:
+            return super()._weigh(value)
+        seen = self._device.footprint(value)
+        return seen.nbytes if seen is not None else 0
+
+    def device_report(self) -> DeviceReport:
+        """Return what is warm here, for :func:`devices_table`."""
+        with self._store.lock:
+            entries, held = len(self._live), self._store.live_weight
+        return DeviceReport(type(self).__name__, self.probe.name, entries, held, self.budget)
+
+    # -- making room ---------------------------------------------------------------
+
+    def relieve(self, nbytes: float | str) -> float:
+        """Tear down idle entries until they make up ``nbytes``; return what they weighed.
+
+        At least one goes, the one of lowest rank first. Leased entries stay. What the
+        allocator has in reserve is given back, too.
+        """
+        wanted = parse_size(nbytes)
+        freed = run(_room.relieve(self._context(), wanted, RemovalCause.PRESSURE), self._store)
+        self._store.flush()
+        return freed
+
+    def _lacked(self, error: Exception, tries: int) -> float | None:
+        """Return what to make up before the next of some ``tries``; None: there is no next."""
+        wanted = lacked(error, self.probe)
+        if wanted is None or (tries and wanted < math.inf):
+            return wanted
+        with self._store.lock:
+            error.add_note(self._store.in_words())
+        return None
+
+    def expire_now(self) -> float | None:
+        """Look at the device and at what has ended; return the seconds to the next look."""
+        self._expire()
+        store = self._store
+        meter = store.meter
+        if meter is not None and (store.lingering or store.zombies):
+            meter.look(store)
+        watching = self._watcher.poll and not store.closed
+        if watching:
+            self._watcher.look(self._context())
+        waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
+        if watching:
+            waits.append(self._watcher.next_look())
+        if store.lingering:
+            waits.append(_LINGER)
+        return min(waits, default=None)
+
+    def _watch(self) -> None:
+        if self._watcher.poll and not self._store.closed:
+            janitor.watch(self, self._watcher.next_look())
+        super()._watch()
+
+
+class GPUMemoryCache(MemoryCache[K, V]):
+    """A :class:`MemoryCache` of what lies in one GPU's memory.
+
+    Args:
+        budget: the most memory to hold, see :class:`MemoryCache`.
+        getsizeof: returns the bytes of a value.
+        device: the GPU: its index as torch counts it, or its UUID.
+        probe: what reads it, instead of a :class:`~warmcache.probes.TorchProbe`.
+        options: those of :class:`MemoryCache`.
+
+    Raises:
+        ProbeUnavailable: there is no such GPU, or no driver; it says what to do.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        device: int | str = 0,
+        probe: Probe | None = None,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        self._begin(gpu(device, probe), budget, getsizeof, **options)
+
+
+class HostMemoryCache(MemoryCache[K, V]):
+    """A :class:`MemoryCache` of what lies in the machine's own memory.
+
+    The limits of containers (cgroups) count as the machine's.
+
+    Args:
+        budget: the most memory to hold, see :class:`MemoryCache`.
+        getsizeof: returns the bytes of a value.
+        probe: what reads it, instead of a :class:`~warmcache.probes.HostProbe`.
+        options: those of :class:`MemoryCache`.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        probe: Probe | None = None,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        self._begin(host(probe), budget, getsizeof, **options)
+
+
+class AutoMemoryCache(MemoryCache[K, V]):
+    """A :class:`GPUMemoryCache` where there is a GPU, else a :class:`HostMemoryCache`.
+
+    That there is no GPU, and why, is logged once a process.
+
+    Args:
+        budget: the most memory to hold, see :class:`MemoryCache`.
+        getsizeof: returns the bytes of a value.
+        device: the GPU, if there is one.
+        options: those of :class:`MemoryCache`.
+    """
+
+    def __init__(
+        self,
+        budget: float | str | None = None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        device: int | str = 0,
+        **options: Unpack[MemoryOptions],
+    ) -> None:
+        self._begin(gpu_or_host(device), budget, getsizeof, **options)
+
+
+_caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+def devices_table() -> str:
+    """Return a table of this machine's GPUs and memory, as ``warmcache devices`` prints it.
+
+    It has, too, what each memory cache of this process holds.
+    """
+    return _survey.devices_table(list(_caches.values()))
+
+
+def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) -> None:
+    try:
+        if own is not None:
+            own()
+    finally:
+        give_back()
+
+
+def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]], store: Store) -> None:
+    cache = reference()
+    if cache is not None:
+        janitor.watch(cache, _LINGER)
+    else:
+        settle(store, at_once=True)
+
+
+# -- memory that user code lacks ---------------------------------------------------
+
+
+def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate what may run out of the memory that ``cache`` keeps things warm in.
+
+    What it lacked is made up by idle entries, and it is called again, twice at most; the
+    last failure is raised, with a note of what the memory went to. The function must bear
+    being called again.
+
+    ::
+
+        @warmcache.retry_on_oom(load.cache)
+        def infer(batch): ...
+    """
+    if not isinstance(cache, MemoryCache):
+        raise TypeError(f"retry_on_oom() takes a memory cache, got {cache!r}")
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        if inspect.iscoroutinefunction(function):
+            raise TypeError("retry_on_oom() goes over a plain function: it cannot await another")
+
+        @wraps(function)
+        def retrying(*args: P.args, **kwargs: P.kwargs) -> R:
+            tries = _RETRIES
+            while True:
+                try:
+                    return function(*args, **kwargs)
+                except Exception as error:
+                    wanted = cache._lacked(error, tries)
+                    if wanted is None:
+                        raise
+                # Out here the error and the frames it held are gone.
+                cache.relieve(wanted)
+                tries -= 1
+
+        return retrying
+
+    return decorate

@@ -1,0 +1,355 @@
+"""The bytes that an object holds on a device: its tensors, arrays and buffers, each once.
+
+The walk reads what objects have stored: attributes, slots, items, closures. It runs
+no properties, and does not enter what an object shares with the rest of the program:
+modules, classes, what belongs to the standard library, other caches.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import logging
+import sys
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from .address_ranges import BUFFERS, Range, Ref, address, clusters, extent
+
+log = logging.getLogger("warmcache")
+
+_Handler = Callable[[Any], Iterable[object] | None]
+
+_SMALL = 4096  # bytes objects below that are names and numbers, and there may be many
+_LEAVES = frozenset(
+    [
+        *(type(None), bool, int, float, complex, str, type, types.ModuleType),
+        *(types.BuiltinFunctionType, types.CodeType, types.FrameType, types.TracebackType),
+        *(type(Ellipsis), type(NotImplemented), range, slice, property, staticmethod, classmethod),
+        *(weakref.ref, weakref.ProxyType, types.GeneratorType, types.CoroutineType),
+    ]
+)
+_SHARED = ("torch._", "torch.fx", "torch.distributed", "importlib", "numpy")
+_OURS = __name__.partition(".")[0]
+_OF_OURS_ARE_VALUES = (f"{_OURS}.demo", f"{_OURS}.testing")  # what they define is loaded
+_WALKED_STDLIB = {"collections", "dataclasses", "functools", "types"}
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What an object holds on a device.
+
+    Attributes:
+        nbytes: all of it, in bytes; memory that several share is counted once.
+        parts: what owns those bytes, each as a weak reference and its bytes: the bytes
+            are in use as long as calling the reference gives an object. They sum up to
+            less than ``nbytes`` where an owner cannot be referred to weakly, such as a
+            ``bytearray``.
+        faces: weak references to the tensors and arrays that were seen, for telling
+            who still holds one.
+    """
+
+    nbytes: int
+    parts: tuple[tuple[Ref, int], ...]
+    faces: tuple[Ref, ...]
+
+    def alive(self) -> int:
+        """Return how many bytes of ``parts`` are still in use."""
+        return sum(nbytes for owner, nbytes in self.parts if owner() is not None)
+
+    def survivors(self) -> list[object]:
+        """Return the tensors and arrays that still exist."""
+        return [face for face in (reference() for reference in self.faces) if face is not None]
+
+
+def footprint(value: object, device: object) -> Footprint | None:
+    """Return what ``value`` holds on ``device``; None if it holds nothing that can be seen.
+
+    Args:
+        value: anything. Its tensors, arrays and buffers are looked for in modules,
+            optimizers, containers, and the attributes of objects.
+        device: ``"cuda:0"`` or 0, ``"cuda"`` for all of them, ``"cpu"``, or a
+            ``torch.device``.
+    """
+    return _Walk(f"cuda:{device}" if isinstance(device, int) else str(device)).of(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _AnyOf:
+    """The weak reference to memory that several own: it is in use as long as one of them."""
+
+    owners: tuple[Ref, ...]
+
+    def __call__(self) -> object:
+        return next((thing for owner in self.owners if (thing := owner()) is not None), None)
+
+
+class _Walk:
+    """One walk over one value."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._torch = _loaded("torch", "Tensor", "nn", "UntypedStorage")
+        self._numpy = _loaded("numpy", "ndarray")
+        self._handlers: dict[type, _Handler] = {}
+        self._ranges: list[Range] = []
+        self._elsewhere = 0  # bytes at addresses that are not told
+        self._parts: list[tuple[Ref, int]] = []
+        self._faces: list[Ref] = []
+        self._storages: set[int] = set()
+
+    def of(self, value: object) -> Footprint | None:
+        if self._torch is None:
+            self._visit(value)
+        else:
+            with self._torch._C.DisableTorchFunctionSubclass():
+                self._visit(value)
+        nbytes = self._elsewhere
+        for covered, owners in clusters(self._ranges):
+            nbytes += covered
+            known = tuple(owner for owner in owners if owner is not None)
+            if len(known) == len(owners):
+                self._parts.append((known[0] if len(known) == 1 else _AnyOf(known), covered))
+        return Footprint(nbytes, tuple(self._parts), tuple(self._faces)) if nbytes else None
+
+    def _visit(self, value: object) -> None:
+        # What was seen stays referred to, so that no id is given to another object.
+        seen: dict[int, object] = {}
+        waiting = [value]
+        while waiting:
+            thing = waiting.pop()
+            kind = type(thing)
+            if kind in _LEAVES or id(thing) in seen:
+                continue
+            seen[id(thing)] = thing
+            handler = self._handlers.get(kind)
+            if handler is None:
+                handler = self._handlers[kind] = self._handler(kind)
+            try:
+                waiting.extend(handler(thing) or ())
+            except Exception as error:  # an object of a strange make is nobody's failure
+                log.debug("a %s cannot be walked: %s", kind.__qualname__, error)
+
+    # -- what is done with which type ----------------------------------------------------
+
+    def _handler(self, kind: type) -> _Handler:
+        torch, numpy = self._torch, self._numpy
+        if torch is not None:
+            if issubclass(kind, torch.Tensor):
+                return self._tensor
+            if issubclass(kind, torch.UntypedStorage):
+                return self._storage
+            if issubclass(kind, torch.nn.Module):
+                return functools.partial(_module, vars(torch.nn.Module()).keys())
+        if numpy is not None and issubclass(kind, numpy.ndarray):
+            return self._array
+        if hasattr(kind, "__cuda_array_interface__"):
+            return self._cuda_array
+        if issubclass(kind, BUFFERS):
+            return self._buffer
+        return _container(kind) or (_attributes if _is_entered(kind) else _nothing)
+
+    # -- torch -----------------------------------------------------------------------------
+
+    def _tensor(self, tensor: Any) -> Iterable[object]:
+        # Asking any other tensor for its gradient warns.
+        gradient = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
+        inside = [gradient, *tensor.__dict__.values()]
+        parts = _inner_tensors(tensor)
+        if parts is not None:
+            return inside + parts
+        try:
+            storage = tensor.untyped_storage()
+        except NotImplementedError:  # it has its bytes in a form of another library
+            self._add_opaque(tensor)
+        else:
+            if self._storage(storage):
+                self._faces.append(weakref.ref(tensor))
+        return inside
+
+    def _storage(self, storage: Any) -> list[object] | None:
+        """Count a storage; return a list with it if that lies on the device."""
+        place = storage.device  # a fake tensor's is "meta", whatever the tensor says
+        if not self._is_here(place.type, place.index):
+            return None
+        # A storage's Python object lives as long as its memory, so its id is its own.
+        if id(storage) not in self._storages:
+            self._storages.add(id(storage))
+            nbytes, start = storage.nbytes(), storage.data_ptr()
+            if nbytes and start:
+                self._ranges.append((start, start + nbytes, weakref.ref(storage)))
+        return [storage]
+
+    def _add_opaque(self, tensor: Any) -> None:
+        """Count a tensor that does not tell where its bytes are."""
+        if self._is_here(tensor.device.type, tensor.device.index):
+            nbytes = tensor.nelement() * tensor.element_size()
+            self._elsewhere += nbytes
+            self._parts.append((weakref.ref(tensor), nbytes))
+            self._add_face(tensor)
+
+    def _is_here(self, kind: str, index: int | None) -> bool:
+        if self._device in ("cpu", "cuda"):
+            return kind == self._device
+        return self._device == (kind if index is None else f"{kind}:{index}")
+
+    # -- arrays and buffers ------------------------------------------------------------------
+
+    def _array(self, values: Any) -> Iterable[object]:
+        owner = values
+        while isinstance(owner.base, self._numpy.ndarray):
+            owner = owner.base
+        if self._device == "cpu":
+            self._add_face(values)
+            if owner.base is not None and address(owner.base) is not None:
+                return [owner.base]  # a bytearray, a mapped file
+            if owner.base is not None and self._handler(type(owner.base)) == self._tensor:
+                return [owner.base]
+            self._add(*extent(owner.__array_interface__, owner.itemsize), owner)
+        return values.ravel().tolist() if values.dtype.hasobject else ()
+
+    def _cuda_array(self, values: Any) -> None:
+        """Count what tells of itself as Numba defined it: CuPy, Numba, RAPIDS, JAX.
+
+        That does not include the device, so it is counted unless it says another one.
+        """
+        index = getattr(getattr(values, "device", None), "id", None)
+        if not self._is_here("cuda", index if isinstance(index, int) else self._any_index()):
+            return
+        facts = values.__cuda_array_interface__
+        if facts["data"][0]:
+            self._add_face(values)
+            self._add(*extent(facts, int(facts["typestr"][2:])), values)
+
+    def _any_index(self) -> int | None:
+        number = self._device.partition(":")[2]
+        return int(number) if number.isdecimal() else None
+
+    def _buffer(self, buffer: Any) -> Iterable[object]:
+        owner = buffer.obj if isinstance(buffer, memoryview) else buffer
+        if owner is not buffer and owner is not None:
+            return [owner]
+        if self._device == "cpu" and not (type(buffer) is bytes and len(buffer) < _SMALL):
+            found = address(buffer)
+            if found is not None and found[1]:
+                self._add(found[0], sum(found), buffer)
+        return ()
+
+    def _add(self, start: int, end: int, owner: object) -> None:
+        try:
+            reference: Ref | None = weakref.ref(owner)
+        except TypeError:
+            reference = None
+        if end > start:
+            self._ranges.append((start, end, reference))
+
+    def _add_face(self, thing: object) -> None:
+        try:
+            self._faces.append(weakref.ref(thing))
+        except TypeError:
+            pass
+
+
+def _loaded(name: str, *needed: str) -> Any:
+    """Return a module that is imported as far as to have what is needed, or None."""
+    module = sys.modules.get(name)
+    return module if all(hasattr(module, attribute) for attribute in needed) else None
+
+
+# -- what is inside of what ------------------------------------------------------------------
+
+
+def _inner_tensors(tensor: Any) -> list[object] | None:
+    """Return the tensors of which one is made; None if it has its bytes itself."""
+    if hasattr(type(tensor), "__tensor_flatten__"):
+        return [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+    layout = _layout(tensor.layout)
+    if layout == "torch.sparse_coo":
+        return [tensor._indices(), tensor._values()]
+    if layout in ("torch.sparse_csr", "torch.sparse_bsr"):
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    if layout in ("torch.sparse_csc", "torch.sparse_bsc"):
+        return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    return None
+
+
+# The text of a layout takes longer than all the rest.
+_layout = functools.lru_cache(maxsize=None)(str)
+
+
+def _module(bookkeeping: Container[str], module: Any) -> Iterable[object]:
+    """Return what a ``torch.nn.Module`` has, without its dozen empty dicts of hooks."""
+    own = module.__dict__
+    more = [value for name, value in own.items() if name not in bookkeeping]
+    return chain(
+        own["_parameters"].values(), own["_buffers"].values(), own["_modules"].values(), more
+    )
+
+
+def _container(kind: type) -> _Handler | None:
+    """Return what gives the items of containers, and their attributes, if ``kind`` is one."""
+    for base in (dict, list, tuple, set, frozenset, deque):
+        if issubclass(kind, base):
+            items: _Handler = _pairs if base is dict else base.__iter__
+            if kind is base:
+                return items
+            return functools.partial(_items_and_attributes, items)
+    if issubclass(kind, functools.partial):
+        return lambda thing: (thing.func, thing.args, thing.keywords)
+    if issubclass(kind, types.MethodType):
+        return lambda thing: (thing.__self__, thing.__func__)
+    if issubclass(kind, types.FunctionType):
+        return lambda thing: (*_closure(thing), thing.__dict__)
+    return None
+
+
+def _items_and_attributes(items: _Handler, thing: Any) -> Iterable[object]:
+    return chain(items(thing) or (), _attributes(thing))
+
+
+def _pairs(thing: Any) -> Iterable[object]:
+    return chain(tuple(dict.keys(thing)), tuple(dict.values(thing)))
+
+
+def _closure(function: types.FunctionType) -> Iterator[object]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # nothing in it yet
+            pass
+
+
+def _attributes(thing: object) -> Iterable[object]:
+    """Yield what an object has stored, and run nothing of it."""
+    try:
+        yield from tuple(object.__getattribute__(thing, "__dict__").values())
+    except AttributeError:
+        pass
+    for base in type(thing).__mro__:
+        for member in tuple(vars(base).values()):
+            if isinstance(member, types.MemberDescriptorType) and member.__objclass__ is base:
+                try:
+                    yield member.__get__(thing)
+                except AttributeError:  # an empty slot
+                    pass
+
+
+def _nothing(thing: object) -> None:
+    """Leave alone what is shared, or holds nothing."""
+
+
+def _is_entered(kind: type) -> bool:
+    """Whether an object of this type is the value's own, rather than the program's."""
+    if issubclass(kind, type | enum.Enum | types.ModuleType | BaseException):
+        return False
+    package = kind.__module__.partition(".")[0]
+    if package in sys.stdlib_module_names:
+        return package in _WALKED_STDLIB or package == "__main__"
+    if package == _OURS:
+        return kind.__module__.startswith(_OF_OURS_ARE_VALUES)
+    return not kind.__module__.startswith(_SHARED)

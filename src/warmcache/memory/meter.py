@@ -1,0 +1,231 @@
+"""The meter of a memory cache: what loads take, and whether memory came back."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from warmcache._core.drivers.threads import settle, weakly
+from warmcache._core.plans.meter import Remains
+from warmcache._core.plans.steps import Request
+from warmcache._core.state.entry import Entry
+from warmcache._core.state.flights import CHAIN, Claim, Flight
+from warmcache._core.state.store import Store
+from warmcache._sizes import format_weight, parse_size
+from warmcache.probes.probe import Probe
+
+from . import out_of_memory as _oom
+from .footprint import Footprint
+from .learned_sizes import Learned
+
+_DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
+_NOISE = 16 * 2**20  # bytes below which no two ways agree
+
+log = logging.getLogger("warmcache")
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The device before a load, to see what has grown."""
+
+    allocated: int | None
+    used: int | None
+
+
+class MemoryMeter:
+    """Weighs values on one device and watches their memory come back.
+
+    Args:
+        probe: reads the device.
+        footprint: returns what a value holds there, or None when that cannot be seen.
+        headroom: bytes to leave free for what is not cached.
+        low: the fraction of the budget at which room for an unknown load is enough.
+        patience: seconds to wait for memory to come back.
+        learned: what earlier loads took.
+        exact: whether the device's figures show single loads and teardowns.
+        linger: has the device looked at again soon.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        footprint: Callable[[Any], Footprint | None],
+        *,
+        headroom: float,
+        low: float,
+        patience: float,
+        learned: Learned,
+        exact: bool,
+        linger: Callable[[Store], None],
+    ) -> None:
+        self.probe = probe
+        self.footprint = footprint
+        self.headroom = headroom
+        self.linger = linger
+        self._low = low
+        self._patience = patience
+        self._learned = learned
+        self._exact = exact
+        self._binding = False
+        self._warned: set[str] = set()
+
+    # -- the device ----------------------------------------------------------------
+
+    def look(self, store: Store) -> None:
+        if store.lingering or store.zombies:
+            settle(store)
+        sample = self.probe.sample()
+        available, total = sample.available, sample.total
+        with store.lock:
+            store.available = math.inf if available is None else available - self.headroom
+            store.attainable = math.inf if total is None else total - self.headroom
+            self._binding = store.free < store.limit - store.committed
+
+    def _used(self) -> int | None:
+        """Return the bytes that are gone; what our allocator has in reserve is not."""
+        sample = self.probe.sample()
+        if sample.total is None or sample.available is None:
+            return None
+        return sample.total - sample.available
+
+    # -- before a load -------------------------------------------------------------
+
+    def claim(self, store: Store, request: Request) -> Claim:
+        if request.weight is not None:
+            return Claim(request.key, request.weight)
+        weight = self._learned.weight(request.key)
+        if weight is None and request.hint is not None:
+            weight = min(request.hint, store.most)
+        if weight is None:
+            with store.lock:
+                resident = [entry.weight for entry in store.live.values() if entry.weight]
+            weight = math.ceil(sum(resident) / len(resident)) if resident else None
+        if weight is None:
+            return Claim(request.key, self._unknown(store), alone=True)
+        return Claim(request.key, weight)
+
+    def _unknown(self, store: Store) -> float:
+        """Return what a load of which nothing is known is taken to need.
+
+        In whole bytes, as all that is guessed: sums of fractions leave a rest.
+        """
+        return math.ceil((1 - self._low) * store.most)
+
+    def begin(self, store: Store, flight: Flight) -> _Before:
+        outer = CHAIN.get()
+        with store.lock:
+            flight.loading, flight.disturbed, flight.inside = True, False, 0
+            flight.leaving = frozenset(entry for dying in store.dying.values() for entry in dying)
+            for other in store.flights.values():
+                if other.loading and other is not flight and other not in outer:
+                    flight.disturbed = other.disturbed = True
+        return _Before(self.probe.allocated(), self._used())
+
+    # -- after a load --------------------------------------------------------------
+
+    def weigh(
+        self, store: Store, request: Request, flight: Flight, entry: Entry, before: _Before
+    ) -> float:
+        footprint = self.footprint(entry.value)
+        found = self._ways(request, flight, entry, before, footprint, store.limit)
+        ways = {name: size for name, size in found if size is not None}
+        name: str | None
+        if not ways and (flight.disturbed or (before.allocated is None and before.used is None)):
+            name, weight = "guess", self._guess(store, request, flight, footprint)
+        else:
+            name, weight = next(iter(ways.items()), (None, 0.0))
+            # What a device grew by may be another's: it must not bar the key for good.
+            if name is not None and (name != "device" or weight <= store.limit):
+                self._learned.note(request.key, weight, entry.how.seconds)
+        entry.how.weighed_by = name
+        self._compare(request, ways)
+        for outer in CHAIN.get():
+            if isinstance(outer, Flight) and outer is not flight:
+                outer.inside += weight
+        return weight
+
+    def _guess(
+        self, store: Store, request: Request, flight: Flight, footprint: Footprint | None
+    ) -> float:
+        """Return what to charge for a value that nothing could weigh: unknown is not 0."""
+        expected = self._learned.weight(request.key)
+        if expected is None:
+            expected = request.hint
+        if expected is not None:
+            return min(expected, store.limit)
+        if footprint is not None:  # it was looked into, and holds nothing
+            return 0
+        return self._unknown(store) if flight.elastic else flight.weight
+
+    def _ways(
+        self,
+        request: Request,
+        flight: Flight,
+        entry: Entry,
+        before: _Before,
+        footprint: Footprint | None,
+        limit: float,
+    ) -> list[tuple[str, float | None]]:
+        """Return what each way to weigh a value says, the most trusted first."""
+        given = request.weight
+        if given is None and request.sized:
+            given = parse_size(request.weigh(entry.value))
+        seen = footprint.nbytes if footprint is not None and footprint.nbytes else None
+        ways: list[tuple[str, float | None]] = [("size", given), ("footprint", seen)]
+        if not flight.disturbed:
+            own = flight.inside
+            grown = _growth(before.allocated, self.probe.allocated(), own)
+            if self._exact:
+                ways.append(("allocator", grown))
+                ways.append(("device", _growth(before.used, self._used(), own)))
+            elif grown is not None and grown <= limit:  # more is not the value's alone
+                ways.append(("allocator", grown))
+        return ways
+
+    def _compare(self, request: Request, ways: dict[str, float]) -> None:
+        """Warn, once a loader, when the way that was used and the next one disagree."""
+        names = [name for name in ways if self._exact or name in ("size", "footprint")][:2]
+        if len(names) < 2 or request.origin.name in self._warned:
+            return
+        (used, weight), (other, figure) = ((name, ways[name]) for name in names)
+        if abs(weight - figure) > max(_DISAGREE * max(weight, figure), _NOISE):
+            self._warned.add(request.origin.name)
+            log.warning(
+                "%r weighs %s by its %s, which is used, but %s by its %s",
+                *(request.key, format_weight(weight), used, format_weight(figure), other),
+            )
+
+    def lacked(self, error: BaseException) -> float | None:
+        return _oom.lacked(error, self.probe)
+
+    # -- after a teardown ----------------------------------------------------------
+
+    def remains(self, entry: Entry) -> Remains:
+        footprint: Footprint | None = None
+        try:
+            footprint = self.footprint(entry.value)
+        except Exception:
+            log.exception("what %r holds cannot be seen", entry.key)
+        return Remains(
+            entry.key,
+            entry.weight,
+            parts=footprint.parts if footprint is not None else (),
+            faces=footprint.faces if footprint is not None else (),
+            whole=weakly(entry.value),
+            used=self._used,
+            patience=self._patience,
+            ask=self._exact and (self._binding or footprint is None),
+        )
+
+
+def _growth(before: int | None, after: int | None, inside: float) -> float | None:
+    """Return by how much a figure has grown, but for what loads ``inside`` have added.
+
+    None where it is unknown, or has not grown.
+    """
+    if before is None or after is None or after - before <= inside:
+        return None
+    return after - before - inside

@@ -1,0 +1,73 @@
+"""Caches by name, shared by a whole process."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from warmcache import policies
+from warmcache._process.after_fork import in_child
+from warmcache.caches.cache import Cache
+
+_guard = threading.RLock()
+_caches: dict[str, tuple[Cache[Any, Any], dict[str, Any]]] = {}
+
+
+@in_child
+def _replace_guard() -> None:
+    global _guard
+    _guard = threading.RLock()
+
+
+def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, Any]:
+    """Create or return the cache called ``name``.
+
+    Modules that know nothing of each other share it: each may define it, with the
+    same policy and options, or one defines it and the others name it. A cache that
+    was closed may be defined anew.
+
+    Raises:
+        ValueError: the name is defined otherwise already, or, when only a name was
+            given, not yet.
+        TypeError: the policy has no such option.
+    """
+    definition = {"policy": policy or "lru", **options}
+    defines = policy is not None or bool(options)
+    found = _open(name)
+    if found is None and defines:
+        # Not under the lock: it imports what the policy is in, which may define a cache too.
+        created: Cache[Any, Any] = policies.create(definition["policy"], **options)
+        with _guard:
+            found = _caches[name] = _open(name) or (created, definition)
+    if found is None:
+        raise ValueError(
+            f"there is no cache {name!r} yet: define it with "
+            f"warmcache.cache({name!r}, policy=..., maxsize=...). "
+            f"There are: {', '.join(sorted(_caches)) or 'none'}"
+        )
+    cache, known = found
+    if defines and definition != known:
+        raise ValueError(
+            f"cache {name!r} is defined already, as {_shown(known)}; "
+            f"it cannot be {_shown(definition)} too"
+        )
+    return cache
+
+
+def _open(name: str) -> tuple[Cache[Any, Any], dict[str, Any]] | None:
+    with _guard:
+        found = _caches.get(name)
+        return None if found is None or found[0]._store.closed else found
+
+
+def definition_of(cache: Cache[Any, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the definition of ``cache``; None when it has none."""
+    with _guard:
+        for name, (known, definition) in _caches.items():
+            if known is cache:
+                return name, definition
+    return None
+
+
+def _shown(definition: dict[str, Any]) -> str:
+    return "(" + ", ".join(f"{key}={value!r}" for key, value in definition.items()) + ")"

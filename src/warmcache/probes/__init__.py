@@ -1,0 +1,24 @@
+"""Probes: what reads how much memory a device has left. They decide nothing.
+
+==============  =================================================================
+``NvmlProbe``   a GPU, by the driver's own count
+``TorchProbe``  the same, with what torch's allocator holds in reserve
+``HostProbe``   this machine's memory, within the limits of its containers
+==============  =================================================================
+
+A probe of one's own is anything with the methods of :class:`Probe`.
+"""
+
+from __future__ import annotations
+
+from warmcache.errors import ProbeUnavailable
+
+from .host import HostProbe
+from .nvml import NvmlProbe
+from .probe import Probe, Sample
+from .torch_allocator import TorchProbe
+
+__all__ = ["HostProbe", "NvmlProbe", "Probe", "ProbeUnavailable", "Sample", "TorchProbe"]
+
+for _class in (HostProbe, NvmlProbe, Probe, Sample, TorchProbe):
+    _class.__module__ = __name__

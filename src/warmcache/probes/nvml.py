@@ -1,0 +1,369 @@
+"""The driver's management library (NVML), through nvidia-ml-py's ``pynvml``.
+
+NVML reads a card's memory without a CUDA context, which would take hundreds of
+megabytes of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from warmcache.errors import ProbeUnavailable
+
+from . import cuda_numbering as _visible
+from .cuda_numbering import Card
+from .probe import Sample
+
+log = logging.getLogger("warmcache")
+
+_INVALID, _NOT_SUPPORTED, _NOT_FOUND, _NO_FUNCTION, _OTHER_VERSION = 2, 3, 6, 13, 25
+_UNINITIALIZED = 1
+# What drivers say that know version 1 of the memory figures alone.
+_OLD = {_INVALID, _NOT_SUPPORTED, _NO_FUNCTION, _OTHER_VERSION}
+
+_REBOOT = "reset the GPU (`nvidia-smi --gpu-reset`) or reboot"
+_REMEDIES = {
+    4: "let this user read and write /dev/nvidia*",
+    9: "install NVIDIA's driver, or load its kernel module; `nvidia-smi` shows whether it works",
+    12: "install NVIDIA's driver; start a container with --gpus all",
+    15: _REBOOT,
+    16: _REBOOT,
+    18: "the driver was updated and not reloaded: reboot",
+}
+
+
+class BusyError(Exception):
+    """The library could not be asked: a call of another thread does not return."""
+
+
+class Session:
+    """This process' use of NVML: one thread at a time, initialised once, anew after a fork.
+
+    One thread at a time, because the library has locks of its own: a child that is
+    forked while another thread is in a call inherits them locked, for ever. So a fork
+    waits for the call. It also lets the library be restarted under nobody's feet.
+
+    Attributes:
+        generation: of handles; those of an older one are dead.
+        patience: seconds to wait for another thread's call.
+        fork_patience: seconds for which a fork waits for one.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.patience = 1.0
+        self.fork_patience = 1.0
+        self._lock = threading.Lock()
+        self._forker: int | None = None
+        self._initialised = False
+        self._wedged = False
+
+    @contextmanager
+    def calls(self) -> Iterator[Any]:
+        """Give ``pynvml``, loaded and initialised, to this thread alone.
+
+        Raises:
+            BusyError: another thread's call takes too long.
+            ProbeUnavailable: nvidia-ml-py is not installed.
+            pynvml.NVMLError: the library cannot be initialised.
+        """
+        if self._wedged or not self._lock.acquire(timeout=self.patience):
+            raise BusyError
+        try:
+            nvml = _pynvml()
+            if not self._initialised:
+                nvml.nvmlInit()
+                self._initialised = True
+            yield nvml
+        finally:
+            self._lock.release()
+
+    def restart(self, generation: int) -> None:
+        """Have the library begin anew, unless that was done since ``generation``.
+
+        The library counts who initialised it: where others did too, it goes on for them.
+        """
+        if not self._lock.acquire(timeout=self.patience):
+            return
+        try:
+            if self._initialised and generation == self.generation:
+                self._initialised = False
+                self.generation += 1
+                _pynvml().nvmlShutdown()
+        except Exception as error:
+            log.debug("NVML did not shut down: %s", error)
+        finally:
+            self._lock.release()
+
+    def before_fork(self) -> None:
+        """Wait until no thread is in a call."""
+        if self._lock.acquire(timeout=self.fork_patience):
+            self._forker = threading.get_ident()
+
+    def after_fork_in_parent(self) -> None:
+        """Let calls go on."""
+        if self._forker == threading.get_ident():
+            self._forker = None
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's session without ending it, for the parent goes on with it."""
+        # In a call even now: its locks stay locked in here, so never touch the library.
+        self._wedged = self._wedged or self._forker != threading.get_ident()
+        self._forker = None
+        self._lock = threading.Lock()
+        self._initialised = False
+        self.generation += 1
+        if "pynvml" in sys.modules:
+            sys.modules["pynvml"].libLoadLock = threading.Lock()  # type: ignore[attr-defined]
+
+
+session = Session()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=session.before_fork,
+        after_in_parent=session.after_fork_in_parent,
+        after_in_child=session.after_fork_in_child,
+    )
+
+
+class NvmlProbe:
+    """A card's memory as the driver counts it, whoever uses it.
+
+    While the card cannot be read (it fell off the bus, the driver is being replaced)
+    its figures are unknown. It is tried again after 1, 2, 4, ... up to 60 seconds.
+
+    Args:
+        device: the index as torch counts it, or a UUID.
+        timer: a clock, in seconds.
+
+    Attributes:
+        index: the index that was asked for; None with a UUID.
+        uuid: the card's, or that of its MIG instance.
+        model: what it is.
+        driver: its driver's version.
+        shares: whether the card has no memory of its own to tell of: it uses the machine's.
+
+    Raises:
+        ProbeUnavailable: there is no such card, or it cannot be read.
+    """
+
+    def __init__(
+        self, device: int | str = 0, *, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._timer = timer
+        self._pause = 0.0  # seconds to wait after the next failure, less one doubling
+        self._not_before: float | None = None
+        self._v1 = False
+        self._handle: Any = None
+        self._generation = -1
+        wanted = _visible.parse(device)
+        self.index = wanted if isinstance(wanted, int) else None
+        with explained(), session.calls() as nvml:
+            self.uuid = _uuid(nvml, wanted)
+            self.model = _text(nvml.nvmlDeviceGetName(self._found(nvml)))
+            self.driver = _text(nvml.nvmlSystemGetDriverVersion())
+            self.shares = self._read(nvml) is None
+
+    @property
+    def name(self) -> str:
+        """The card, for people: ``"GPU 0 (NVIDIA H100, GPU-1234abcd)"``."""
+        number = "" if self.index is None else f" {self.index}"
+        return f"GPU{number} ({self.model}, {short(self.uuid)})"
+
+    def __repr__(self) -> str:
+        return f"<NvmlProbe of {self.name}>"
+
+    def sample(self) -> Sample:
+        if self._not_before is not None and self._timer() < self._not_before:
+            return Sample()
+        generation = session.generation
+        try:
+            sample = self._sample_once() or Sample()
+        except Exception as error:
+            self._failed(error, generation)
+            return Sample()
+        if self._not_before is not None:
+            log.warning("%s can be read again", self.name)
+            self._not_before, self._pause = None, 0.0
+        return sample
+
+    def allocated(self) -> None:
+        """Return None: what NVML says of a process is not to be trusted.
+
+        It counts with the host's process numbers, which a container does not know.
+        """
+        return
+
+    def _sample_once(self) -> Sample | None:
+        try:
+            with session.calls() as nvml:
+                return self._read(nvml)
+        except Exception as error:
+            if code(error) != _UNINITIALIZED:
+                raise
+        # Somebody shut it down once too often. It costs nothing to begin anew.
+        session.restart(session.generation)
+        with session.calls() as nvml:
+            return self._read(nvml)
+
+    def _failed(self, error: Exception, generation: int) -> None:
+        if self._not_before is None:
+            log.warning("%s cannot be read, so its memory is unknown: %s", self.name, error)
+        self._pause = min(max(2 * self._pause, 1.0), 60.0)
+        self._not_before = self._timer() + self._pause
+        if not isinstance(error, BusyError):
+            session.restart(generation)
+
+    def _found(self, nvml: Any) -> Any:
+        """Return the card's handle, found anew if the library was restarted."""
+        if self._handle is None or self._generation != session.generation:
+            self._handle = nvml.nvmlDeviceGetHandleByUUID(self.uuid)
+            self._generation = session.generation
+        return self._handle
+
+    def _read(self, nvml: Any) -> Sample | None:
+        """Return what the card has; None if the driver has no figures for such a card."""
+        handle = self._found(nvml)
+        if not self._v1:
+            try:
+                return _sample(nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2))
+            except nvml.NVMLError as error:
+                if code(error) not in _OLD:
+                    raise
+        try:
+            figures = nvml.nvmlDeviceGetMemoryInfo(handle)
+        except nvml.NVMLError as error:
+            if code(error) == _NOT_SUPPORTED:
+                return None
+            raise
+        self._v1 = True
+        return _sample(figures)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise what goes wrong in here as a :class:`ProbeUnavailable` that says what to do."""
+    try:
+        yield
+    except ProbeUnavailable:
+        raise
+    except BusyError:
+        reason = "another thread's call of NVIDIA's library does not return"
+        if session._wedged:
+            reason = "this process was forked while a call of NVIDIA's library did not return"
+        raise ProbeUnavailable(reason, "`nvidia-smi` shows whether it hangs too") from None
+    except Exception as error:
+        number = code(error)
+        if number is None:
+            raise
+        remedy = _REMEDIES.get(number, "`nvidia-smi` may say more")
+        raise ProbeUnavailable(f"NVML says: {error} (code {number})", remedy) from error
+
+
+def cards(nvml: Any, unreadable: dict[int, Exception] | None = None) -> list[Card]:
+    """Return all cards that the driver shows.
+
+    One that cannot be read is an error, for without it CUDA's numbers are not known;
+    or it is left out and put into ``unreadable``, under the driver's own number.
+    """
+    found = []
+    for number in range(nvml.nvmlDeviceGetCount()):
+        try:
+            found.append(_card(nvml, number))
+        except nvml.NVMLError as error:
+            if unreadable is None:
+                raise
+            unreadable[number] = error
+    return found
+
+
+def code(error: Exception) -> int | None:
+    """Return the number of an ``NVMLError``; these can be neither hashed nor compared."""
+    value = getattr(error, "value", None)
+    return value if isinstance(value, int) else None
+
+
+def short(uuid: str) -> str:
+    """Return the beginning of a UUID: ``GPU-1234abcd``."""
+    kind, _, number = uuid.rpartition("GPU-") if "GPU-" in uuid else uuid.partition("-")
+    return f"{'GPU' if kind != 'MIG' else kind}-{number[:8]}"
+
+
+def _pynvml() -> Any:
+    try:
+        import pynvml  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        reason = f"NVIDIA's Python bindings cannot be imported: {error}"
+        raise ProbeUnavailable(reason, "pip install 'warmcache[gpu]'") from None
+    return pynvml
+
+
+def _uuid(nvml: Any, wanted: int | str) -> str:
+    """Return the whole UUID of the card that is meant."""
+    if isinstance(wanted, str):
+        return wanted if _exists(nvml, wanted) else _visible.by_uuid(cards(nvml), wanted)
+    number = _visible.torch_uuid(wanted)
+    for uuid in (f"GPU-{number}", f"MIG-{number}") if number else ():
+        if _exists(nvml, uuid):
+            return uuid
+    return _visible.by_index(cards(nvml), wanted, os.environ)
+
+
+def _exists(nvml: Any, uuid: str) -> bool:
+    try:
+        nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except nvml.NVMLError as error:
+        if code(error) not in (_NOT_FOUND, _INVALID):
+            raise
+        return False
+    return True
+
+
+def _card(nvml: Any, number: int) -> Card:
+    handle = nvml.nvmlDeviceGetHandleByIndex(number)
+    pci = nvml.nvmlDeviceGetPciInfo(handle)
+    return Card(
+        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+        model=_text(nvml.nvmlDeviceGetName(handle)),
+        place=(pci.domain, pci.bus, pci.device),
+        instances=_instances(nvml, handle),
+    )
+
+
+def _instances(nvml: Any, handle: Any) -> tuple[str, ...] | None:
+    """Return the UUIDs of a card's MIG instances; None if it is not divided."""
+    try:
+        now, _ = nvml.nvmlDeviceGetMigMode(handle)
+        places = nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if now else 0
+    except nvml.NVMLError:  # most cards have no such mode
+        return None
+    found = []
+    for place in range(places):
+        try:
+            instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+        except nvml.NVMLError:  # nobody there
+            continue
+        found.append(_text(nvml.nvmlDeviceGetUUID(instance)))
+    return tuple(found) if now else None
+
+
+def _sample(figures: Any) -> Sample:
+    """Return NVML's figures; where there are none, the driver writes 0 or a huge number."""
+    total = figures.total if 0 < figures.total < 2**63 else None
+    free, used = (
+        figure if total is not None and 0 <= figure <= total else None
+        for figure in (figures.free, figures.used)
+    )
+    return Sample(total=total, free=free, used=used)
+
+
+def _text(text: str | bytes) -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text

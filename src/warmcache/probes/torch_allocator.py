@@ -1,0 +1,123 @@
+"""Probes: what reads how much memory a device has left. They decide nothing.
+
+==============  =================================================================
+``NvmlProbe``   a GPU, by the driver's own count
+``TorchProbe``  the same, with what torch's allocator holds in reserve
+``HostProbe``   this machine's memory, within the limits of its containers
+==============  =================================================================
+
+A probe of one's own is anything with the methods of :class:`Probe`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from warmcache.errors import ProbeUnavailable
+
+from . import cuda_numbering as _visible
+from .host import HostProbe
+from .nvml import NvmlProbe
+from .probe import Probe, Sample
+
+__all__ = ["HostProbe", "NvmlProbe", "Probe", "ProbeUnavailable", "Sample", "TorchProbe"]
+
+_ALLOCATED, _RESERVED = "allocated_bytes.all.current", "reserved_bytes.all.current"
+log = logging.getLogger("warmcache")
+
+
+class TorchProbe:
+    """A GPU's memory, and what torch's caching allocator holds of it in reserve.
+
+    What tensors leave behind stays with torch's allocator: the driver calls it used,
+    though the next tensor can have it. This probe tells the two apart, as soon as torch
+    has initialised CUDA in this process. It never does that itself, nor imports torch.
+
+    Where the driver has no figures, because CPU and GPU share one memory, CUDA is asked
+    through torch if it is initialised, else the machine.
+
+    Args:
+        device: the index as torch counts it, or a UUID.
+        base: what tells of the card; an :class:`NvmlProbe` of ``device`` by default.
+
+    Raises:
+        ProbeUnavailable: there is no such card, or neither the driver nor torch
+            can read it.
+    """
+
+    def __init__(self, device: int | str = 0, base: Probe | None = None) -> None:
+        wanted = _visible.parse(device)
+        self._wanted = wanted
+        self._index = wanted if isinstance(wanted, int) else None
+        self._host = HostProbe()
+        self.base: Probe | None = base
+        if base is None:
+            try:
+                self.base = NvmlProbe(device)
+            except ProbeUnavailable:
+                if self._torch() is None:
+                    raise
+
+    @property
+    def name(self) -> str:
+        """The card, for people."""
+        return f"GPU {self._wanted}" if self.base is None else self.base.name
+
+    @property
+    def index(self) -> int | None:
+        """What torch calls the card; of a UUID it is known once CUDA is initialised."""
+        self._torch()
+        return self._index
+
+    def __repr__(self) -> str:
+        return f"<TorchProbe of {self.name}>"
+
+    def sample(self) -> Sample:
+        sample = self.base.sample() if self.base is not None else Sample()
+        shares = getattr(self.base, "shares", False)
+        if self.base is None or shares:
+            sample = self.by_cuda() or (self._host.sample() if shares else Sample())
+        figures = self._figures()
+        held, used = figures.get(_RESERVED), figures.get(_ALLOCATED)
+        reserved = None if held is None or used is None else max(held - used, 0)
+        return replace(sample, reserved=reserved)
+
+    def allocated(self) -> int | None:
+        """Return the bytes of all tensors of this process on the card.
+
+        They are 0 as long as torch has not initialised CUDA.
+        """
+        return 0 if _visible.cuda() is None else self._figures().get(_ALLOCATED)
+
+    def by_cuda(self) -> Sample | None:
+        """Return what CUDA says; None while it is not initialised, for asking would do that."""
+        found = self._torch()
+        if found is None:
+            return None
+        cuda, index = found
+        try:
+            free, total = cuda.mem_get_info(index)
+        except Exception as error:
+            log.debug("torch cannot tell the memory of %s: %s", self.name, error)
+            return Sample()
+        return Sample(total=total, free=free, used=total - free)
+
+    def _figures(self) -> dict[str, int]:
+        """Return what torch's allocator counts, as far as it tells."""
+        found = self._torch()
+        try:
+            return {} if found is None else dict(found[0].memory_stats(found[1]))
+        except Exception as error:
+            log.debug("torch cannot tell what it holds of %s: %s", self.name, error)
+            return {}
+
+    def _torch(self) -> tuple[Any, int] | None:
+        """Return ``torch.cuda`` and its index of the card; None while it has none."""
+        cuda = _visible.cuda()
+        if cuda is None:
+            return None
+        if self._index is None:
+            self._index = _visible.torch_index(getattr(self.base, "uuid", str(self._wanted)))
+        return None if self._index is None else (cuda, self._index)

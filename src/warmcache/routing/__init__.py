@@ -1,0 +1,24 @@
+"""Which worker gets a request: one that has its key warm, unless waiting there costs a load.
+
+Two routers over the same books, for any engine:
+
+- :class:`Router` places a request as soon as it comes, for engines that want to know at once.
+- :class:`Backlog` keeps requests back until a slot is free for them. It needs far fewer loads
+  and balances better, for it decides late; take it where the engine lets you.
+
+Both are told what workers have warm, guess nothing but that a placed request leaves its key
+warm, and learn from ``done(..., seconds=)`` how many uses a load costs. They read no clock and
+start no thread. **They take no lock**: whoever calls from several threads holds one lock of
+their own around every call. No call waits, or runs anything of the caller's but the ``__eq__``
+and ``__hash__`` of keys and workers. None looks at all workers.
+"""
+
+from __future__ import annotations
+
+from .backlog import Backlog, Router
+from .fleet import Placement
+
+__all__ = ["Backlog", "Placement", "Router"]
+
+for _class in (Backlog, Placement, Router):
+    _class.__module__ = __name__

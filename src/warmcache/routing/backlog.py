@@ -1,0 +1,322 @@
+"""Which worker gets a request: one that has its key warm, unless waiting there costs a load.
+
+Two routers over the same books, for any engine:
+
+- :class:`Router` places a request as soon as it comes, for engines that want to know at once.
+- :class:`Backlog` keeps requests back until a slot is free for them. It needs far fewer loads
+  and balances better, for it decides late; take it where the engine lets you.
+
+Both are told what workers have warm, guess nothing but that a placed request leaves its key
+warm, and learn from ``done(..., seconds=)`` how many uses a load costs. They read no clock and
+start no thread. **They take no lock**: whoever calls from several threads holds one lock of
+their own around every call. No call waits, or runs anything of the caller's but the ``__eq__``
+and ``__hash__`` of keys and workers. None looks at all workers.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush, heapreplace
+from math import sqrt
+from typing import Any
+
+from .fleet import Fleet, K, Model, Placement, W, Worker
+
+__all__ = ["Backlog", "Placement", "Router"]
+
+_HOLDERS = 4  # that are compared: with two choices or more, the longest queue is short
+_TURN = 64  # requests that may join a turn, where fewer are placed
+
+
+class Router(Fleet[W, K]):
+    """Places requests as they come: on a worker that has the key warm, or else the freest.
+
+    Work is counted in uses: a request is one, and one that has to load is what a load costs
+    more. Of the workers that have the key warm, or are about to load it, the one with least
+    work gets the request, unless the least of all has so much less that a load pays: that is
+    the bound on the load of a worker, and how what is hot gets replicas. What is cold goes to an
+    idle worker that throws out little for it, or to the one with least work.
+
+    ``Placement.turn`` orders what waits on one worker, the lowest first, so that requests of one
+    key run together. A turn is closed once as many as were placed there when it opened, 64 at
+    least, were placed after it: so many later ones overtake a request at most.
+
+    A request that has not begun may be placed anew: ``done(it, warm=not it.cold)``, then ``pick``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heap: list[tuple[float, int, Worker]] = []  # work per slot, record, whose
+
+    def pick(self, key: K) -> Placement[W, K]:
+        """Return where to run a request for ``key``, and book it.
+
+        Raises:
+            LookupError: there are no workers.
+        """
+        if not self._workers:
+            raise LookupError("no worker takes part")
+        self._clock += 1
+        model, least = self._model(key), self._least()
+        model.asked = self._clock
+        worker = self._lightest(model)
+        if worker is None or _density(worker) > _density(least) + self.patience:
+            worker = self._cheapest(model) or least
+        return self._place(worker, model, turn=self._turn(worker, model), since=self._clock)
+
+    def _lightest(self, model: Model) -> Worker | None:
+        """Return the holder with least work, of a few taken in turn."""
+        holders = model.holders
+        if len(holders) > _HOLDERS:
+            model.next = start = (model.next + _HOLDERS) % len(holders)
+            holders = holders[start : start + _HOLDERS]
+        return min(holders, key=_density, default=None)
+
+    def _turn(self, worker: Worker, model: Model) -> int:
+        worker.picks += 1
+        number, last = worker.turns.get(model, (0, 0))
+        if worker.picks > last:
+            number = self._clock
+            last = worker.picks + max(_TURN, len(worker.placed))
+            worker.turns[model] = number, last
+        return number
+
+    # -- the least work: a lazy heap --------------------------------------------------
+
+    def _arrived(self, worker: Worker) -> None:
+        super()._arrived(worker)
+        self._record(worker)
+
+    def _freed(self, worker: Worker) -> None:
+        super()._freed(worker)
+        self._record(worker)
+
+    def _record(self, worker: Worker) -> None:
+        """Have the heap know that ``worker`` has less work: that it has more may wait."""
+        self._clock += 1
+        worker.record = self._clock
+        heappush(self._heap, (_density(worker), worker.record, worker))
+        if len(self._heap) > 64 + 2 * len(self._workers):
+            self._heap = [record for record in self._heap if self._valid(record)]
+            heapify(self._heap)
+
+    def _valid(self, record: tuple[float, int, Worker]) -> bool:
+        _, number, worker = record
+        return number == worker.record and self._workers.get(worker.name) is worker
+
+    def _least(self) -> Worker:
+        heap = self._heap
+        while True:
+            record = heap[0]
+            density, _, worker = record
+            if not self._valid(record):
+                heappop(heap)
+            elif density < (today := _density(worker)):
+                self._clock += 1
+                worker.record = self._clock
+                heapreplace(heap, (today, worker.record, worker))
+            else:
+                return worker
+
+
+class Backlog(Fleet[W, K]):
+    """Keeps requests until a slot is free, and gives the slot to those who have it warm there.
+
+    A request starts on a worker that has its key warm. Its key gets in line for another one if
+    no worker has it, or if more wait for it than the slots of those are for: that is how what is
+    hot gets replicas. An idle worker that throws out little takes the oldest in line. A slot that
+    becomes free serves what is warm there, the oldest first, in rounds: once all that waited
+    when the round began are served, and ``patience`` requests at least, the oldest goes first,
+    warm there or in line, and its load begins the next round. So with fewer slots than keys,
+    requests run grouped by key, the more so the more wait.
+
+    Nothing starves. On any worker, later requests pass one in line only if they waited when the
+    worker's round began, or are among the first ``patience`` of that round; and every round that
+    begins meanwhile begins with a request that is older still, of which there are ever fewer.
+    Nothing later passes a request on a worker that has its key warm.
+
+    After anything that could let a request start, call :meth:`take` until it returns None.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._free: dict[Worker, None] = {}  # may have a slot for somebody who waits
+        self._asked: dict[Model, None] = {}  # may be warm on an idle worker
+        self._waiting: dict[Model, None] = {}
+        self._line: list[tuple[int, int, Model]] = []  # since, tie, who wants a worker
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Return how many requests wait."""
+        return self._count
+
+    def submit(self, key: K, request: Any = None) -> None:
+        """Have ``request`` wait for a slot on a worker that has ``key`` warm."""
+        self._clock += 1
+        self._wait(key, self._clock, request)
+
+    def again(self, placement: Placement[W, K]) -> None:
+        """Have a request that was not served, as its worker has gone, wait where it was in line."""
+        self._wait(placement.key, placement.since, placement.request)
+
+    def withdraw(self, key: K, request: Any) -> bool:
+        """Have ``request`` wait no more; False if it does not, as it was placed or withdrawn."""
+        model = self._models.get(key)
+        for entry in model.waiting if model else ():
+            if entry[1] is request and model:
+                model.waiting.remove(entry)
+                self._left(model)
+                return True
+        return False
+
+    def take(self) -> Placement[W, K] | None:
+        """Return the next request that starts, and where; None if none can before a change."""
+        if not (self._free or self._asked or (self._line and self._idle)):
+            return None  # at once, as it is asked after every request
+        return self._for_asked() or self._for_free() or self._for_line()
+
+    # -- what starts next -------------------------------------------------------------
+
+    def _for_asked(self) -> Placement[W, K] | None:
+        """Start what is warm on an idle worker."""
+        while self._asked:
+            model = next(reversed(self._asked))
+            if model.waiting and model.idle:
+                worker = next(reversed(model.idle))
+                return self._start(worker, self._next_on(worker) or model)
+            del self._asked[model]
+        return None
+
+    def _for_free(self) -> Placement[W, K] | None:
+        """Start what workers that became free have warm, and what has to go before it."""
+        older = None
+        for worker in [*self._free]:
+            model = self._next_on(worker)
+            if model and model in worker.warm:
+                return self._start(worker, model)
+            self._rest(worker)
+            if model:
+                older = worker, model  # once that has started, the worker is looked at again
+            else:
+                del self._free[worker]
+        if older:
+            worker, model = older
+            return self._start(self._cheapest(model) or worker, model)
+        return None
+
+    def _next_on(self, worker: Worker) -> Model | None:
+        """Return whose request is next where some key is warm: of that, or of one in line."""
+        both = worker.warm.keys() & self._waiting.keys()
+        if not both:
+            return None
+        warm = min(both, key=_since)
+        if _since(warm) > worker.gate and worker.runs >= self.patience:
+            cold = self._first_in_line()
+            if cold and _since(cold) < _since(warm):
+                return cold
+        worker.runs += 1
+        return warm
+
+    def _for_line(self) -> Placement[W, K] | None:
+        """Start the oldest in line on the worker that throws out least for it."""
+        model = self._first_in_line() if self._idle else None
+        worker = model and self._cheapest(model)
+        return self._start(worker, model) if model and worker else None
+
+    def _first_in_line(self) -> Model | None:
+        line = self._line
+        while line:
+            since, _, model = line[0]
+            if not model.waiting or not self._wants_worker(model):
+                heappop(line)
+                model.in_line = False
+            elif since != _since(model):
+                heapreplace(line, (_since(model), id(model), model))
+            else:
+                return model
+        return None
+
+    def _wants_worker(self, model: Model) -> bool:
+        """Tell if more wait than its holders' slots are for.
+
+        When ``n`` requests wait for ``h`` slots, they wait ``n ** 2 / (2 * h)`` uses in all, and
+        with one slot more about ``n ** 2 / (2 * h ** 2)`` less. That is what two loads cost at
+        ``n = 2 * h * sqrt(load / use)``.
+        """
+        return len(model.waiting) > 2 * sqrt(self._uses) * model.slots
+
+    def _start(self, worker: Worker, model: Model) -> Placement[W, K]:
+        since, request = model.waiting.popleft()
+        if model not in worker.warm:
+            worker.gate, worker.runs = self._clock, 0
+        model.asked = self._clock
+        placement = self._place(worker, model, request=request, since=since)
+        self._left(model)
+        return placement
+
+    # -- who waits --------------------------------------------------------------------
+
+    def _wait(self, key: K, since: int, request: Any) -> None:
+        model = self._model(key)
+        place = len(model.waiting)
+        while place and model.waiting[place - 1][0] > since:
+            place -= 1
+        model.waiting.insert(place, (since, request))
+        model.in_line &= place > 0  # it may now be older than its record
+        self._waiting[model] = None
+        self._count += 1
+        self._look_at(model)
+
+    def _look_at(self, model: Model) -> None:
+        """Note that requests for ``model`` may start, or want another worker."""
+        self._asked[model] = None
+        if not model.in_line and self._wants_worker(model):
+            model.in_line = True
+            heappush(self._line, (_since(model), id(model), model))
+
+    def _left(self, model: Model) -> None:
+        self._count -= 1
+        if not model.waiting:
+            del self._waiting[model]
+            self._forget(model)
+
+    # -- who is free; what rests is found by its keys -----------------------------------
+
+    def _arrived(self, worker: Worker) -> None:
+        self._free[worker] = None
+
+    def _freed(self, worker: Worker) -> None:
+        self._free[worker] = None
+
+    def _rest(self, worker: Worker) -> None:
+        if worker.place < 0:
+            for model in worker.warm:
+                model.idle[worker] = None
+        super()._rest(worker)
+
+    def _busy(self, worker: Worker) -> None:
+        self._free.pop(worker, None)
+        if worker.place >= 0:
+            for model in worker.warm:
+                model.idle.pop(worker, None)
+        super()._busy(worker)
+
+    def _hold(self, worker: Worker, model: Model) -> None:
+        super()._hold(worker, model)
+        if worker.place >= 0:
+            model.idle[worker] = None
+        if model.waiting:
+            self._look_at(model)
+
+    def _drop(self, worker: Worker, model: Model) -> None:
+        model.idle.pop(worker, None)
+        super()._drop(worker, model)
+        if model.waiting:
+            self._look_at(model)
+
+
+def _density(worker: Worker) -> float:
+    return worker.work / worker.slots
+
+
+def _since(model: Model) -> int:
+    return model.waiting[0][0]
