@@ -274,7 +274,7 @@ def test_far_ahead_in_time_counts_neither_overflow_nor_forget_who_is_ahead() -> 
             cache.detach(key)
         busy.hits += 3_000_000  # as if it had been used so often meanwhile
         busy.used += 3_000_000
-        warmcache._core.state.entry.USE_CLOCK.cell_contents += 3_000_000
+        warmcache._core.state.use_clock.USE_CLOCK.cell_contents += 3_000_000
         for key in ("once", "twice"):
             store(cache, key)
         cache["twice"]

@@ -311,7 +311,7 @@ LOCKS = {
         "warmcache.policies.shared_caches._guard",
         "warmcache.cache('other', policy='lru', maxsize=1)",
     ),
-    "scopes": ("warmcache._loaders.scopes._guard", "warm(lambda: 1)()"),
+    "scopes": ("warmcache._core.state.hot_paths._guard", "warm(lambda: 1)()"),
     "by value": ("warmcache._by_value.ticket._guard", "warm(lambda: 1)()"),
     "homes": (
         "warmcache._by_value.recipe._guard",

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from warmcache import CapacityError, RemovalCause, warm
-from warmcache._core.drivers.threads import settle
+from warmcache._core.drivers.lingering import settle
 from warmcache.memory import MemoryCache
 from warmcache.memory.footprint import Footprint
 from warmcache.testing import FakeProbe, assert_consistent

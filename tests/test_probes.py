@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from warmcache import ProbeUnavailable
+from warmcache import ProbeUnavailable, probes
 from warmcache.probes import HostProbe, Probe, Sample, TorchProbe
-from warmcache.probes import torch_allocator as probes
 from warmcache.testing import FakeProbe
 
 UUID = "GPU-11111111-aaaa-bbbb-cccc-000000000001"

@@ -13,8 +13,9 @@ from replays import TRACES, paid, trace
 
 import warmcache
 from warmcache import cli
+from warmcache._simulation.recommend import Budget, in_bytes, recommend
 from warmcache._simulation.replay import Outcome
-from warmcache._simulation.simulate import Budget, in_bytes, recommend, table
+from warmcache._simulation.simulate import table
 from warmcache._simulation.trace_file import Trace
 
 HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "simulate.md"

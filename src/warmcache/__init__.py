@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from . import keys, policies
 from ._by_value.task import task
-from ._core.state.counts import CacheInfo, Stats
-from ._core.state.entry import Entry, EntryInfo, Removal, RemovalCause
+from ._core.state.entry import Entry
+from ._core.state.records import CacheInfo, EntryInfo, Removal, RemovalCause, Stats
 from ._decorator import AsyncWarm, Warm, warm
 from ._loaders.scopes import disabled, no_load
 from ._process.at_exit import close_all
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
-from .caches.by_cost import CostCache, GDSFCache
-from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
+from .caches.by_cost import CostCache
+from .caches.by_time import TLRUCache, TTLCache
+from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
 from .caches.cache import Cache
+from .caches.gdsf import GDSFCache
 from .caches.options import CacheOptions
 from .errors import (
     CapacityError,
@@ -43,9 +45,9 @@ if TYPE_CHECKING:
         MemoryCache,
         MemoryOptions,
         devices_table,
-        retry_on_oom,
     )
     from .memory.footprint import Footprint
+    from .memory.retry import retry_on_oom
 
 __version__ = "0.1.0"
 

@@ -7,8 +7,9 @@ from typing import Any
 from . import policies
 from ._by_value.recipe import Home, Recipe, recipe_of
 from ._loaders.classes import warm_class
-from ._loaders.functions import WarmMethod, warm_function
+from ._loaders.functions import warm_function
 from ._loaders.loader import LoaderOptions
+from ._loaders.methods import WarmMethod
 from ._registry import nearest
 from .caches.cache import Cache
 from .policies.shared_caches import named

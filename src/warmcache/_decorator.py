@@ -16,8 +16,7 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import IO, Any, ParamSpec, Protocol, TypeVar, overload
 
-from ._core.state.counts import CacheInfo
-from ._core.state.entry import Removal
+from ._core.state.records import CacheInfo, Removal
 from ._decorate import decorate
 from ._sizes import SizeHint
 from .caches.cache import Cache

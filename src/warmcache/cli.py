@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
-from ._simulation.simulate import Budget, simulate
+from ._simulation.recommend import Budget
+from ._simulation.simulate import simulate
 from ._sizes import parse_size
 from .demo._options import DemoError, Options
 from .demo._run import run

@@ -16,7 +16,7 @@ import warmcache
 from warmcache import ClosedError, warm
 from warmcache._engines import dask_worker as _dask_worker
 from warmcache._engines.dask_worker import WarmWorker, _in_turn
-from warmcache._loaders.calls import _unowned
+from warmcache._loaders.disabled import _unowned
 from warmcache._process.at_exit import Overdue
 
 pytestmark = pytest.mark.engines

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakenvml import FakeNvml, build
 
-from warmcache.probes.nvml import session
+from warmcache.probes.nvml_session import session
 
 
 @pytest.fixture(scope="session")

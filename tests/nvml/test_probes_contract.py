@@ -19,10 +19,9 @@ from typing import Any
 import pytest
 from fakenvml import FakeNvml
 
-from warmcache import testing
+from warmcache import probes, testing
 from warmcache.probes import HostProbe, NvmlProbe, Probe, TorchProbe
-from warmcache.probes import torch_allocator as probes
-from warmcache.probes.nvml import session
+from warmcache.probes.nvml_session import session
 
 CAP = 30.0
 MIB = 2**20

@@ -12,7 +12,7 @@ from fakenvml import GIB, FakeNvml
 
 from warmcache import ProbeUnavailable
 from warmcache.probes import NvmlProbe, Probe, Sample
-from warmcache.probes.nvml import session
+from warmcache.probes.nvml_session import session
 from warmcache.testing import ManualClock
 
 ERRORS = {

@@ -16,7 +16,7 @@ from fakenvml import FakeNvml
 
 from warmcache import ProbeUnavailable
 from warmcache.probes import NvmlProbe, Sample
-from warmcache.probes.nvml import session
+from warmcache.probes.nvml_session import session
 from warmcache.testing import ManualClock
 
 CAP = 5.0

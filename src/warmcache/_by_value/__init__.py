@@ -1,0 +1,1 @@
+"""How a loader travels to another process, and which loader it meets there."""

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from warmcache._loaders.calls import Caller
+from warmcache._loaders.calls import API, Caller
 from warmcache._loaders.loader import Loader, LoaderOptions
 from warmcache._process.after_fork import in_child
 from warmcache.caches.cache import Cache
@@ -39,10 +39,6 @@ from .digest import digest
 from .recipe import Home, Recipe
 from .stand_ins import COROUTINE, LaterAsyncCaller, LaterCache, LaterCaller, calling
 
-API = (
-    *("cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
-    *("lease", "peek", "warm_up"),
-)
 _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 
 _guard = threading.RLock()  # of all below, and of the seats; nothing of the user's runs under it

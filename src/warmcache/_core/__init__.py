@@ -1,0 +1,1 @@
+"""An entry's life. ``state`` is what is, ``plans`` say what to do, ``drivers`` do it."""

@@ -1,0 +1,1 @@
+"""Running bodies where what they want is warm."""

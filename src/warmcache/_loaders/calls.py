@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from warmcache._core.drivers.threads import run
-from warmcache._core.plans import get as _planner
-from warmcache._core.plans import make_room as _room
+from warmcache._core.plans import remove
+from warmcache._core.plans.get import get
 from warmcache._core.plans.steps import Request
-from warmcache._core.state.counts import CacheInfo
-from warmcache._core.state.entry import Entry, Hold, Removal, RemovalCause, tick
-from warmcache._process.after_fork import join, park
-from warmcache._process.at_exit import Last, arm, close_at_exit
+from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
+from warmcache._core.state.use_clock import tick
 from warmcache.caches.cache import Cache
-from warmcache.caches.lease import Acquired, AsyncLease, Lease, Unowned
+from warmcache.caches.lease import Acquired, AsyncLease, Lease
 from warmcache.keys import CallKey
 
-from . import scopes as _scopes
+from . import scopes
+from .disabled import Unowned, _disowned
 from .loader import Loader, Site
+
+T = TypeVar("T")
 
 
 class Caller:
@@ -38,20 +39,20 @@ class Caller:
 
     def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Do what the hit path could not: load, join, wait, or find under a lock."""
-        if _scopes.disabled_here():
+        if scopes.disabled_here():
             produced = self._loader.produce_unowned(self._complete(args), kwargs)
             return _disowned(self._loader, *produced)
         hold = Hold(time.monotonic())
         entry, store = self._acquire(self._request(raw, args, kwargs), hold)
         value = entry.value
-        run(_room.release(store, entry, hold), store)
+        run(remove.release(store, entry, hold), store)
         return value
 
     def _acquire(self, request: Request, hold: Hold) -> Acquired:
         cache, loader = self._loader.cache, self._loader
         store = cache._store  # once: a fork changes it
         _supplanted(loader.supplant())
-        entry = run(_planner.get(cache._context(), request, hold), store)
+        entry = run(get(cache._context(), request, hold), store)
         cache._watch()
         if loader.supplanted:  # while it loaded
             _supplanted(loader)
@@ -66,7 +67,7 @@ class Caller:
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if _scopes.disabled_here():
+        if scopes.disabled_here():
             return self._unowned_lease(args, kwargs)
         if self._is_hot(raw):
             return Lease(
@@ -228,7 +229,7 @@ class AsyncCaller(Caller):
     """
 
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        if _scopes.disabled_here():
+        if scopes.disabled_here():
             produced = await self._loader.produce_unowned(self._complete(args), kwargs)
             return _disowned(self._loader, *produced)
         from warmcache._core.drivers.event_loop import hold_for_this_task, run_async
@@ -236,7 +237,7 @@ class AsyncCaller(Caller):
         hold = hold_for_this_task()
         entry, store = await self._acquire_async(self._request(raw, args, kwargs), hold)
         value = entry.value
-        await run_async(_room.release(store, entry, hold), store)
+        await run_async(remove.release(store, entry, hold), store)
         return value
 
     async def _acquire_async(self, request: Request, hold: Hold) -> Acquired:
@@ -245,7 +246,7 @@ class AsyncCaller(Caller):
         cache, loader = self._loader.cache, self._loader
         store = cache._store  # once: a fork changes it
         await _supplanted_async(loader.supplant())
-        entry = await run_async(_planner.get(cache._context(), request, hold), store)
+        entry = await run_async(get(cache._context(), request, hold), store)
         cache._watch()
         if loader.supplanted:  # while it loaded
             await _supplanted_async(loader)
@@ -254,7 +255,7 @@ class AsyncCaller(Caller):
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if _scopes.disabled_here():
+        if scopes.disabled_here():
             return self._unowned_lease(args, kwargs)
         request = self._request(raw, args, kwargs)
         return AsyncLease(lambda hold: self._acquire_async(request, hold))
@@ -267,7 +268,7 @@ class AsyncCaller(Caller):
         from warmcache._core.drivers.event_loop import run_async
 
         store = self._loader.cache._store
-        plan = _room.evict(store, entries, RemovalCause.EXPLICIT)
+        plan = remove.evict(store, entries, RemovalCause.EXPLICIT)
         return await run_async(plan, store)
 
     async def cache_clear(self) -> None:  # type: ignore[override]
@@ -287,60 +288,31 @@ async def _supplanted_async(loader: Loader | None) -> None:
 
     if loader is not None:
         store = loader.cache._store
-        await run_async(_room.evict(store, loader.own_entries(), RemovalCause.REPLACED), store)
-
-
-class _Unowned:
-    """Teardowns of what generator loaders yielded inside ``disabled()``.
-
-    The caller owns the value, but only the suspended generator knows how to end it.
-    """
-
-    def __init__(self) -> None:
-        self._finishers: list[Last] = []
-        close_at_exit(self)
-        join(self)
-
-    def add(self, name: str, finish: Callable[[], object]) -> None:
-        """Have ``finish`` run when the process ends."""
-        self._finishers.append(Last(tick(), False, name, partial(self._finish, finish)))
-        arm()
-
-    def _finish(self, finish: Callable[[], object]) -> None:
-        pending = finish()
-        if inspect.isawaitable(pending):
-            from warmcache._core.drivers.event_loop import finish as await_it
-
-            await_it(pending)
-
-    def begin_anew(self) -> None:
-        """Forget, in a forked child, what is the parent's."""
-        park(self._finishers)
-        self._finishers = []
-
-    def close_at_exit(self, patience: float) -> list[Last]:
-        finishers, self._finishers = self._finishers, []
-        return finishers
-
-    def settle_at_exit(self) -> None:
-        """Do nothing: there is nothing more."""
-
-
-_unowned = _Unowned()
-
-
-def _disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _: object) -> Any:
-    if finish is not None:
-        _unowned.add(loader.__qualname__, finish)
-    return value
+        await run_async(remove.evict(store, loader.own_entries(), RemovalCause.REPLACED), store)
 
 
 def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Yield ``(args, kwargs)`` of each distinct call, showing progress in a terminal."""
-    from .progress import track
-
     for call in track(list(calls), f"warming up {name}()"):
         if isinstance(call, Mapping):
             yield (), dict(call)
         else:
             yield call if isinstance(call, tuple) else (call,), {}
+
+
+API = (
+    *("cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
+    *("lease", "peek", "warm_up"),
+)
+
+
+def track(items: Sequence[T], text: str) -> Iterable[T]:
+    """Return ``items`` to iterate over, with a progress bar if anybody can see it."""
+    if not sys.stderr.isatty():
+        return items
+    try:
+        from rich.console import Console
+        from rich.progress import track as rich_track
+    except ImportError:
+        return items
+    return rich_track(items, text, console=Console(stderr=True), transient=True)

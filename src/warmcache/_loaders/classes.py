@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import Any
 
 from warmcache._by_value.recipe import Home
-from warmcache._by_value.ticket import API
 
+from .calls import API
 from .functions import signature_of, warm_function
 from .loader import LoaderOptions
 

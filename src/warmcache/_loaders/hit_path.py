@@ -32,40 +32,18 @@ import inspect
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
 
-from warmcache._core.state.entry import USE_CLOCK
+from warmcache._core.state.use_clock import USE_CLOCK
 from warmcache.keys import frozen_items, typed_items, typed_part
 
+from .hit_path_text import Shape, _source
+
 _numbers = count(1)
-_Parameters = list[inspect.Parameter]
 # Has hits recorded by what it is given, or, given None, no longer recorded.
 Switch: TypeAlias = Callable[[Callable[[Any], object] | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How a loader's arguments become a raw key.
-
-    ``parts`` says per argument what stands for it (None: nothing does), ``key`` makes
-    the whole key from the call. ``single`` is set when one argument is the raw key.
-    """
-
-    parameters: _Parameters
-    parts: Mapping[str, Callable[[Any], Any] | None]
-    key: Callable[..., Any] | None
-    typed: bool
-
-    @property
-    def kept(self) -> _Parameters:
-        return [p for p in self.parameters if self.parts.get(p.name, p) is not None]
-
-    @property
-    def single(self) -> bool:
-        return self.key is not None or (len(self.kept) == 1 and not self.typed)
 
 
 def build(
@@ -212,146 +190,3 @@ def _function(
         if default is not inspect.Parameter.empty
     }
     return function
-
-
-# How each flavour finds its entry, and what it does when it finds none.
-_LOOK_UP = {
-    "function": "{_}get({key})",
-    "method": "{_}sites[{_}id({first})].get({key})",
-}
-_OTHERWISE = {
-    "function": "{_}slow({key}, {args}, {kwargs})",
-    "method": "{_}slow({first}, {key}, {args}, {kwargs})",
-}
-
-_SOURCE = """\
-def outer():
-    {free} = None
-
-    {define} hit({signature}):
-        nonlocal {_}clock
-        if 0: {_}record  # both codes must have the same free variables
-{preamble}\
-        try:
-            {_}entry = {look_up}
-            {_}value = {_}entry.value
-        except (AttributeError, TypeError, KeyError):
-            pass
-        else:
-{stamp}
-        return {otherwise}
-
-    def bind({bound}):
-        return {key}, {args}, {kwargs}
-"""
-_STAMP = """\
-{_}entry.used = {_}clock = {_}clock + 1
-{_}entry.hits += 1{recording}
-return {_}value
-"""
-_RECORDING = "; {_}record({_}entry.key)"
-_FRESH = "if {_}fresh({_}entry):\n"
-
-
-def _source(
-    signature: inspect.Signature,
-    shape: Shape,
-    prefix: str,
-    first: str | None,
-    flavour: str,
-    is_async: bool,
-    fresh: bool,
-    recorded: bool = False,
-) -> str:
-    key = _key_expression(shape, prefix)
-    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh", "record"]
-    names += ["sites", "id", *(f"part_{name}" for name in shape.parts)]
-    words = dict(_=prefix, first=first, key=key)
-    words |= dict(args=_args(shape.parameters), kwargs=_kwargs(shape.parameters))
-    preamble = ""
-    if not key.isidentifier() and (shape.key is not None or any(shape.parts.values())):
-        # User code makes the key: once, and what it raises is the caller's to see.
-        preamble = f"        {prefix}raw = {key}\n"
-        words["key"] = f"{prefix}raw"
-    words["recording"] = _RECORDING.format_map(words) if recorded else ""
-    stamp = _STAMP.format_map(words)
-    if fresh:
-        stamp = _FRESH.format_map(words) + _indented(stamp, 4)
-    return _SOURCE.format(
-        _=prefix,
-        free=" = ".join(prefix + name for name in names),
-        define="async def" if is_async else "def",
-        signature=_rendered(list(signature.parameters.values())),
-        bound=_rendered(shape.parameters),
-        preamble=preamble,
-        look_up=_LOOK_UP[flavour].format_map(words),
-        otherwise=("await " if is_async else "") + _OTHERWISE[flavour].format_map(words),
-        stamp=_indented(stamp, 12).rstrip(),
-        key=key,
-        args=words["args"],
-        kwargs=words["kwargs"],
-    )
-
-
-def _indented(text: str, width: int) -> str:
-    return "".join(" " * width + line for line in text.splitlines(keepends=True))
-
-
-def _rendered(parameters: _Parameters) -> str:
-    """Return a parameter list; every default is None, for the function gets its own."""
-    texts: list[str] = []
-    last = None
-    for p in parameters:
-        if last is p.POSITIONAL_ONLY and p.kind is not p.POSITIONAL_ONLY:
-            texts.append("/")
-        if p.kind is p.KEYWORD_ONLY and last not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL):
-            texts.append("*")
-        stars = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
-        texts.append(stars + p.name + ("=None" if p.default is not p.empty else ""))
-        last = p.kind
-    if last is inspect.Parameter.POSITIONAL_ONLY:
-        texts.append("/")
-    return ", ".join(texts)
-
-
-def _args(parameters: _Parameters) -> str:
-    positional = [
-        f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name
-        for p in parameters
-        if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
-    ]
-    return _tuple(positional)
-
-
-def _kwargs(parameters: _Parameters) -> str:
-    named = [
-        f"**{p.name}" if p.kind is p.VAR_KEYWORD else f"{p.name!r}: {p.name}"
-        for p in parameters
-        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
-    ]
-    return "{" + ", ".join(named) + "}"
-
-
-def _key_expression(shape: Shape, prefix: str) -> str:
-    if shape.key is not None:
-        whole = f"{prefix}key(*{_args(shape.parameters)}, **{_kwargs(shape.parameters)})"
-        return f"{prefix}typed({whole})" if shape.typed else whole
-    parts = [_part(p, shape, prefix) for p in shape.kept]
-    if shape.typed:
-        parts += [
-            f"{prefix}types({p.name})" if p.kind is p.VAR_POSITIONAL else f"{p.name}.__class__"
-            for p in shape.kept
-            if p.kind is not p.VAR_KEYWORD and p.name not in shape.parts
-        ]
-    return parts[0] if shape.single else _tuple(parts)
-
-
-def _part(p: inspect.Parameter, shape: Shape, prefix: str) -> str:
-    if p.name in shape.parts:
-        part = f"{prefix}part_{p.name}({p.name})"
-        return f"{prefix}typed({part})" if shape.typed else part
-    return f"{prefix}items({p.name})" if p.kind is p.VAR_KEYWORD else p.name
-
-
-def _tuple(items: list[str]) -> str:
-    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from warmcache._core.plans.steps import Request
-from warmcache._core.state.entry import Entry, HotEntries, Origin, RemovalCause
+from warmcache._core.state.entry import Entry, Origin
+from warmcache._core.state.hot_paths import HotEntries, adopt
+from warmcache._core.state.records import RemovalCause
 from warmcache._process.after_fork import join
 from warmcache._process.janitor import janitor
 from warmcache._sizes import SizeHint, file_size, parse_size
@@ -20,13 +21,13 @@ from warmcache.caches.options import Teardown, as_teardown
 from warmcache.errors import WarmMissError
 from warmcache.keys import CallKey, checked_parts, frozen
 
-from . import scopes as _scopes
-from .hit_path import Shape, Switch
+from . import scopes
+from .hit_path import Switch
+from .hit_path_text import Shape
+from .kinds import _code_of, _producer, _qualname
 
 if TYPE_CHECKING:
-    import asyncio
-
-Produced = tuple[Any, "Callable[[], object] | None", "asyncio.AbstractEventLoop | None"]
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Site:
 
     def __init__(self, instance: Any = None, died: Callable[[Site], None] | None = None) -> None:
         self.hot = HotEntries()
-        _scopes.adopt(self.hot)
+        adopt(self.hot)
         self.instance: weakref.ref[Any] | None = None
         if died is not None:
             self.instance = weakref.ref(instance, lambda _: died(self))
@@ -164,7 +165,7 @@ class Loader:
             # A value to validate must be held meanwhile: its hits take the slow path.
             hot=site.hot if canonical is raw and self.options.validate is None else None,
             hot_key=raw,
-            may_load=not _scopes.loading_forbidden_here(),
+            may_load=not scopes.loading_forbidden_here(),
         )
 
     def _hint(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
@@ -183,7 +184,7 @@ class Loader:
 
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load for a caller inside ``disabled()``; see :class:`Unowned`."""
-        if _scopes.loading_forbidden_here():
+        if scopes.loading_forbidden_here():
             raise WarmMissError(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
 
@@ -230,77 +231,3 @@ class Loader:
 
 
 # -- the kinds of loaders ----------------------------------------------------------
-
-
-def _code_of(target: Callable[..., Any]) -> Any:
-    """Return what tells the kind of ``target``: itself, or an object's ``__call__``."""
-    if inspect.isroutine(target) or isinstance(target, functools.partial):
-        return target
-    return type(target).__call__
-
-
-def _qualname(target: Callable[..., Any]) -> str:
-    return getattr(target, "__qualname__", type(target).__qualname__)
-
-
-def _producer(target: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls ``target`` and gives ``(value, finish, loop)``."""
-    code = _code_of(target)
-    if inspect.isasyncgenfunction(code):
-        return functools.partial(_from_async_generator, target)
-    if inspect.iscoroutinefunction(code):
-        return functools.partial(_from_coroutine, target)
-    if inspect.isgeneratorfunction(code):
-        return functools.partial(_from_generator, target)
-    return functools.partial(_from_function, target)
-
-
-def _from_function(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    return target(*args, **kwargs), None, None
-
-
-async def _from_coroutine(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    import asyncio  # it is running, or nobody would await this
-
-    return await target(*args, **kwargs), None, asyncio.get_running_loop()
-
-
-def _from_generator(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    generator = target(*args, **kwargs)
-    for value in generator:
-        return value, functools.partial(_finish_generator, generator), None
-    raise RuntimeError(f"{_qualname(target)}() yielded nothing to keep warm")
-
-
-def _finish_generator(generator: Any) -> None:
-    for _ in generator:
-        generator.close()
-        raise RuntimeError("a generator loader yielded a second time in its teardown")
-
-
-async def _from_async_generator(
-    target: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> Produced:
-    import asyncio
-
-    generator = target(*args, **kwargs)
-    # Its teardown is ours to run: without hooks the loop does not close it at its end.
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        first = anext(generator)
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-    try:
-        value = await first
-    except StopAsyncIteration:
-        message = f"{_qualname(target)}() yielded nothing to keep warm"
-        raise RuntimeError(message) from None
-    loop = asyncio.get_running_loop()
-    return value, functools.partial(_finish_async_generator, generator), loop
-
-
-async def _finish_async_generator(generator: Any) -> None:
-    async for _ in generator:
-        await generator.aclose()
-        raise RuntimeError("a generator loader yielded a second time in its teardown")

@@ -8,14 +8,12 @@ kept empty, and every call takes the slow path, which does look.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
-from warmcache._core.state.entry import HotEntries
-from warmcache._process.after_fork import in_child
+from warmcache._core.state.hot_paths import _alive, _guard, _hot_paths
 
 
 class _Scope:
@@ -29,29 +27,6 @@ class _Scope:
 
 
 _current: ContextVar[_Scope | None] = ContextVar("warmcache_scope", default=None)
-_alive: set[int] = set()
-_hot_paths: weakref.WeakSet[HotEntries] = weakref.WeakSet()
-_guard = threading.Lock()  # of _hot_paths
-
-
-@in_child
-def _empty_hot_paths() -> None:
-    """Have every call in a forked child take the slow path: what is warm is its parent's."""
-    global _guard
-    _guard = threading.Lock()
-    for hot in list(_hot_paths):
-        hot.clear()
-
-
-def hot_paths_off() -> bool:
-    """Whether some scope is alive, so that nothing may be put on a hit path."""
-    return bool(_alive)
-
-
-def adopt(hot: HotEntries) -> None:
-    """Have ``hot`` emptied whenever a scope begins."""
-    with _guard:
-        _hot_paths.add(hot)
 
 
 def disabled_here() -> bool:

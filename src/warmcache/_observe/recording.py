@@ -20,13 +20,13 @@ from warmcache._core.state.entry import Entry
 from warmcache._process.after_fork import join
 from warmcache._process.at_exit import Last, arm, close_at_exit
 from warmcache._process.janitor import janitor
-from warmcache._simulation.trace_file import COLUMNS
 
 if TYPE_CHECKING:
     from warmcache._core.state.store import Store
 
 log = logging.getLogger("warmcache")
 
+COLUMNS = ("t_s", "key", "size_bytes", "load_s")  # of the file
 BUFFER = 2**20  # requests that may wait to be written: 8 MB, for keys are shared
 _PERIOD = 0.25  # seconds between two writes
 _LONGEST = 200  # characters of a key

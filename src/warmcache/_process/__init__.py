@@ -1,0 +1,1 @@
+"""What happens to the whole process: fork, exit, SIGTERM, and the janitor thread."""

@@ -1,0 +1,1 @@
+"""Replaying a recorded trace, and what to take by it."""

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from warmcache._observe.recording import COLUMNS
 from warmcache.errors import WarmcacheError
-
-COLUMNS = ("t_s", "key", "size_bytes", "load_s")
 
 
 class TraceError(WarmcacheError, ValueError):

@@ -7,9 +7,11 @@ cachetools does not have, weigh what a load costs against the room that its valu
 
 from __future__ import annotations
 
-from .by_cost import CostCache, GDSFCache
-from .by_use import FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
+from .by_cost import CostCache
+from .by_time import TLRUCache, TTLCache
+from .by_use import FIFOCache, LFUCache, LRUCache, RRCache
 from .cache import Cache
+from .gdsf import GDSFCache
 from .options import CacheOptions
 
 __all__ = [

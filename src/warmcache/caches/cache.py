@@ -9,17 +9,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from warmcache._core.drivers.threads import run
-from warmcache._core.plans import make_room as _room
-from warmcache._core.state.counts import Stats
-from warmcache._core.state.entry import (
-    Entry,
-    EntryInfo,
-    Hold,
-    Loaded,
-    Removal,
-    seconds_between,
-    tick,
-)
+from warmcache._core.plans import remove
+from warmcache._core.state.entry import Entry, Hold, Loaded, seconds_between
+from warmcache._core.state.records import EntryInfo, Removal, Stats
+from warmcache._core.state.use_clock import tick
 
 from .lease import EntryLease
 from .mapping import CacheMapping
@@ -127,7 +120,7 @@ class Cache(CacheMapping[K, V]):
             with store.lock:
                 chosen = [self._live[key]] if key in self._live else []
             return self._evict(chosen)
-        plan = _room.evict_victims(self._context(), 1 if count is None else count)
+        plan = remove.evict_victims(self._context(), 1 if count is None else count)
         return run(plan, store)
 
     def close(self) -> None:
@@ -138,7 +131,7 @@ class Cache(CacheMapping[K, V]):
         Raises:
             ExceptionGroup: of what failing teardowns raised, once all have run.
         """
-        failures = run(_room.close(self._store), self._store)
+        failures = run(remove.close(self._store), self._store)
         if self._store.recording is not None:
             self._store.recording.stop()
         if failures:

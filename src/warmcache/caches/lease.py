@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import os
 import time
 from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from warmcache._core.drivers.threads import tear_down
-from warmcache._core.plans import make_room as _room
-from warmcache._core.state.entry import Entry, Hold, tick
-from warmcache._process.after_fork import park
+from warmcache._core.drivers.teardown import tear_down
+from warmcache._core.plans import remove
+from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.use_clock import tick
 
 if TYPE_CHECKING:
     from warmcache._core.state.store import Store
@@ -121,48 +119,4 @@ class AsyncLease(_Once, Generic[V]):
     ) -> None:
         from warmcache._core.drivers.event_loop import run_async
 
-        await run_async(_room.release(self._store, self._entry, self._hold), self._store)
-
-
-class Unowned(_Once, Generic[V]):
-    """A lease inside ``disabled()``: a fresh value, torn down when the lease ends."""
-
-    __slots__ = ("_finish", "_load", "_process", "_teardown", "_value")
-
-    def __init__(self, load: Callable[[], Any], teardown: Callable[[Any], object] | None) -> None:
-        super().__init__()
-        self._load = load
-        self._teardown = teardown
-        self._process = os.getpid()
-
-    def __enter__(self) -> V:
-        self._enter_once()
-        self._value, self._finish, _ = self._load()
-        return self._value  # type: ignore[no-any-return]
-
-    def __exit__(self, *exc: object) -> None:
-        pending = self._let_go()
-        if inspect.isawaitable(pending):
-            from warmcache._core.drivers.event_loop import finish
-
-            finish(pending)
-
-    async def __aenter__(self) -> V:
-        self._enter_once()
-        self._value, self._finish, _ = await self._load()
-        return self._value  # type: ignore[no-any-return]
-
-    async def __aexit__(self, *exc: object) -> None:
-        pending = self._let_go()
-        if inspect.isawaitable(pending):
-            await pending
-
-    def _let_go(self) -> object:
-        value = self._value
-        del self._value
-        if self._process != os.getpid():  # it is the parent's, which has forked meanwhile
-            park(value, self._finish)
-            return None
-        if self._finish is not None:
-            return self._finish()
-        return self._teardown(value) if self._teardown is not None else None
+        await run_async(remove.release(self._store, self._entry, self._hold), self._store)

@@ -6,8 +6,9 @@ import time
 import weakref
 from functools import partial
 
-from warmcache._core.drivers.threads import run, settle
-from warmcache._core.plans import make_room as _room
+from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.threads import run
+from warmcache._core.plans import remove
 from warmcache._core.state.entry import Entry, Hold
 from warmcache._core.state.store import Store
 from warmcache._process.at_exit import Closing, Last, Overdue, close_at_exit
@@ -34,7 +35,7 @@ def _abandoned(store: Store) -> None:
 
 
 def _end(store: Store) -> None:
-    run(_room.close(store), store)
+    run(remove.close(store), store)
     settle(store, at_once=True)
 
 
@@ -62,10 +63,10 @@ def idle_of(store: Store, patience: float) -> list[Last]:
         idle = [entry for entry in store.live.values() if not entry.holds]
         for entry in idle:
             store.hold(entry, hold)
-        run(_room.close(store), store)  # which tears nothing down, for all is leased now
+        run(remove.close(store), store)  # which tears nothing down, for all is leased now
 
     def release(entry: Entry) -> None:
-        run(_room.release(store, entry, hold), store)
+        run(remove.release(store, entry, hold), store)
         settle(store, at_once=True)
 
     return [
@@ -79,6 +80,6 @@ def idle_of(store: Store, patience: float) -> list[Last]:
 
 
 def _let_go(store: Store, entry: Entry, patience: float) -> None:
-    if not run(_room.end(store, entry, patience), store):
+    if not run(remove.end(store, entry, patience), store):
         raise Overdue("another thread is still tearing it down")
     settle(store, at_once=True)  # nobody waits for the memory any more

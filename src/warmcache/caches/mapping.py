@@ -11,21 +11,17 @@ from typing import Any, ClassVar, TypeVar, Unpack, overload
 
 import cachetools
 
-from warmcache._core.drivers.threads import run, settle, tear_down
-from warmcache._core.plans import make_room as _room
+from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.teardown import tear_down
+from warmcache._core.drivers.threads import run
+from warmcache._core.plans import remove
 from warmcache._core.plans.meter import Meter
+from warmcache._core.plans.put import put
 from warmcache._core.plans.steps import Context
-from warmcache._core.state.entry import (
-    Entry,
-    Loaded,
-    Origin,
-    Removal,
-    RemovalCause,
-    State,
-    seconds_between,
-    tick,
-)
+from warmcache._core.state.entry import Entry, Loaded, Origin, State, seconds_between
+from warmcache._core.state.records import Removal, RemovalCause
 from warmcache._core.state.store import Store
+from warmcache._core.state.use_clock import tick
 from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
 from warmcache._process.after_fork import join
 from warmcache._process.at_exit import Last
@@ -219,7 +215,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         entry.expires = self._expires(entry.key, entry.value, now)  # type: ignore[arg-type]
         if self._stillborn(entry, now):
             return entry.value
-        stored = run(_room.put(self._context(), entry, replace=replace), self._store)
+        stored = run(put(self._context(), entry, replace=replace), self._store)
         self._watch()
         return stored
 
@@ -318,7 +314,7 @@ class CacheMapping(cachetools.Cache[K, V]):
     def _evict(
         self, entries: Iterable[Entry], cause: RemovalCause = RemovalCause.EXPLICIT
     ) -> list[Removal]:
-        return run(_room.evict(self._store, entries, cause), self._store)
+        return run(remove.evict(self._store, entries, cause), self._store)
 
     def expire(self, time: Any = None) -> list[tuple[K, V]]:
         """Tear down what has ended by ``time`` (now), and return the pairs removed."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from operator import methodcaller
 from typing import Any, TypeAlias, TypedDict
 
-from warmcache._core.state.entry import Removal
+from warmcache._core.state.records import Removal
 from warmcache._sizes import parse_size
 
 Teardown: TypeAlias = Callable[[Any], object] | str

@@ -6,7 +6,9 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from warmcache._core.state.entry import USE_CLOCK, Entry, RemovalCause
+from warmcache._core.state.entry import Entry
+from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.use_clock import USE_CLOCK
 from warmcache._core.state.victim_order import ScanOrder
 
 HALF_LIVES = (32, 256, 2048, 16384)  # in uses of the cache

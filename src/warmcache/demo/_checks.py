@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from warmcache._core.state.counts import Stats
+from warmcache._core.state.records import Stats
 
 from ._journal import Journal
 from ._options import Options

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from warmcache._core.state.entry import Removal, RemovalCause
+from warmcache._core.state.records import Removal, RemovalCause
 from warmcache.caches.cache import Cache
 
 from ._memory import resident

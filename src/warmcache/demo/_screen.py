@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from warmcache._core.state.entry import EntryInfo
+from warmcache._core.state.records import EntryInfo
 
 from ._spec import in_mib
 from ._status import Status, colours, evictions

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from warmcache._core.state.counts import Stats
-from warmcache._core.state.entry import EntryInfo
+from warmcache._core.state.records import EntryInfo, Stats
 
 from ._options import Options
 from ._server import Server

@@ -9,9 +9,9 @@ from .caches import (
     MemoryCache,
     MemoryOptions,
     devices_table,
-    retry_on_oom,
 )
 from .footprint import Footprint
+from .retry import retry_on_oom
 
 __all__ = [
     "AutoMemoryCache",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 import weakref
 from collections.abc import Callable, Hashable
-from functools import partial, wraps
+from functools import partial
 from os import PathLike
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
-from warmcache._core.drivers.threads import run, settle
-from warmcache._core.plans import make_room as _room
-from warmcache._core.state.entry import RemovalCause
+from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.threads import run
+from warmcache._core.plans import remove
+from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
 from warmcache._sizes import parse_size
@@ -21,7 +21,7 @@ from warmcache.caches.by_cost import CostCache
 from warmcache.caches.options import CacheOptions
 from warmcache.probes.probe import Probe
 
-from . import report as _survey
+from . import report
 from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, share, unseen
 from .footprint import Footprint
 from .learned_sizes import Learned
@@ -30,25 +30,11 @@ from .out_of_memory import lacked
 from .report import DeviceReport
 from .watcher import Watcher
 
-__all__ = [
-    "AutoMemoryCache",
-    "Footprint",
-    "GPUMemoryCache",
-    "HostMemoryCache",
-    "MemoryCache",
-    "MemoryOptions",
-    "devices_table",
-    "retry_on_oom",
-]
-
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _LINGER = 0.02  # seconds between looks at what has not come back
 _HEADROOM = 2**30  # bytes, or a twentieth of a small device
-_RETRIES = 2
 
 
 class MemoryOptions(CacheOptions, total=False):
@@ -226,7 +212,7 @@ class MemoryCache(CostCache[K, V]):
         allocator has in reserve is given back, too.
         """
         wanted = parse_size(nbytes)
-        freed = run(_room.relieve(self._context(), wanted, RemovalCause.PRESSURE), self._store)
+        freed = run(remove.relieve(self._context(), wanted, RemovalCause.PRESSURE), self._store)
         self._store.flush()
         return freed
 
@@ -342,7 +328,7 @@ def devices_table() -> str:
 
     It has, too, what each memory cache of this process holds.
     """
-    return _survey.devices_table(list(_caches.values()))
+    return report.devices_table(list(_caches.values()))
 
 
 def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) -> None:
@@ -359,44 +345,3 @@ def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]], store: Store) -> N
         janitor.watch(cache, _LINGER)
     else:
         settle(store, at_once=True)
-
-
-# -- memory that user code lacks ---------------------------------------------------
-
-
-def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate what may run out of the memory that ``cache`` keeps things warm in.
-
-    What it lacked is made up by idle entries, and it is called again, twice at most; the
-    last failure is raised, with a note of what the memory went to. The function must bear
-    being called again.
-
-    ::
-
-        @warmcache.retry_on_oom(load.cache)
-        def infer(batch): ...
-    """
-    if not isinstance(cache, MemoryCache):
-        raise TypeError(f"retry_on_oom() takes a memory cache, got {cache!r}")
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.iscoroutinefunction(function):
-            raise TypeError("retry_on_oom() goes over a plain function: it cannot await another")
-
-        @wraps(function)
-        def retrying(*args: P.args, **kwargs: P.kwargs) -> R:
-            tries = _RETRIES
-            while True:
-                try:
-                    return function(*args, **kwargs)
-                except Exception as error:
-                    wanted = cache._lacked(error, tries)
-                    if wanted is None:
-                        raise
-                # Out here the error and the frames it held are gone.
-                cache.relieve(wanted)
-                tries -= 1
-
-        return retrying
-
-    return decorate

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import logging
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +14,12 @@ from typing import Any
 
 from warmcache._sizes import parse_size
 from warmcache.errors import ProbeUnavailable
-from warmcache.probes import cuda_numbering as _visible
+from warmcache.probes import cuda_numbering
 from warmcache.probes.host import HostProbe
 from warmcache.probes.probe import Probe
 from warmcache.probes.torch_allocator import TorchProbe
 
 from .footprint import Footprint, footprint
-from .reclaim import empty_gpu_cache, trim_heap
 
 log = logging.getLogger("warmcache")
 
@@ -50,7 +51,7 @@ class Device:
 
 def gpu(device: int | str, probe: Probe | None) -> Device:
     """Return the GPU that ``device`` means, or that ``probe`` reads."""
-    wanted = _visible.parse(device)
+    wanted = cuda_numbering.parse(device)
     found = TorchProbe(device) if probe is None else probe
 
     def name() -> str | None:
@@ -110,3 +111,36 @@ def share(what: str, size: float | str, total: int | None) -> float:
     if total is None:
         raise ValueError(f"{what} must be given in bytes: the size of the device is not known")
     return int(number * total)
+
+
+def empty_gpu_cache() -> None:
+    """Have torch's and CuPy's allocators return what they keep in reserve.
+
+    Only where they are loaded and have begun to use a GPU: nothing is imported or
+    initialised. While a CUDA graph is being captured nothing is done, for that would
+    break the capture.
+    """
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is not None and cuda.is_initialized() and not cuda.is_current_stream_capturing():
+        cuda.empty_cache()
+    cupy = sys.modules.get("cupy")
+    pool = getattr(cupy, "get_default_memory_pool", None)
+    if pool is not None:
+        pool().free_all_blocks()
+
+
+def trim_heap() -> None:
+    """Have the C library return free memory to the machine, where it can (glibc)."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+
+
+def _find_malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):  # another C library, or none to ask
+        return None
+
+
+_malloc_trim = _find_malloc_trim()

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from warmcache._core.drivers.threads import settle, weakly
-from warmcache._core.plans.meter import Remains
+from warmcache._core.drivers.lingering import settle
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import CHAIN, Claim, Flight
+from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.ledger import Claim
+from warmcache._core.state.remains import Remains, weakly
 from warmcache._core.state.store import Store
 from warmcache._sizes import format_weight, parse_size
 from warmcache.probes.probe import Probe
 
-from . import out_of_memory as _oom
+from . import out_of_memory
 from .footprint import Footprint
 from .learned_sizes import Learned
 
@@ -199,7 +200,7 @@ class MemoryMeter:
             )
 
     def lacked(self, error: BaseException) -> float | None:
-        return _oom.lacked(error, self.probe)
+        return out_of_memory.lacked(error, self.probe)
 
     # -- after a teardown ----------------------------------------------------------
 

@@ -9,10 +9,11 @@ from typing import Protocol
 
 from warmcache._sizes import format_weight
 from warmcache.errors import ProbeUnavailable
-from warmcache.probes import cuda_numbering as _visible
+from warmcache.probes import cuda_numbering
 from warmcache.probes.cuda_numbering import Card
 from warmcache.probes.host import HostProbe
-from warmcache.probes.nvml import NvmlProbe, cards, explained, session
+from warmcache.probes.nvml import NvmlProbe, cards
+from warmcache.probes.nvml_session import explained, session
 from warmcache.probes.probe import Sample
 from warmcache.probes.torch_allocator import TorchProbe
 
@@ -81,7 +82,7 @@ def survey(caches: Iterable[Reporting] = ()) -> Survey:
             found = cards(nvml, unreadable)
             notes.insert(0, f"driver {nvml.nvmlSystemGetDriverVersion()}")
         if not found and not unreadable:
-            raise _visible.no_cards()
+            raise cuda_numbering.no_cards()
         notes += [f"the driver's GPU {number}: {error}" for number, error in unreadable.items()]
         lines += _gpus(found, _numbers(found, notes) if not unreadable else {})
     except ProbeUnavailable as error:
@@ -110,14 +111,14 @@ def _gpus(found: Sequence[Card], numbers: Mapping[str, int]) -> list[Sequence[st
 
 def _numbers(found: Sequence[Card], notes: list[str]) -> Mapping[str, int]:
     """Return how torch numbers the cards that it sees, so far as can be known."""
-    if _visible.cuda() is not None:
+    if cuda_numbering.cuda() is not None:
         names = [uuid for card in found for uuid in (card.uuid, *(card.instances or ()))]
-        known = {uuid: _visible.torch_index(uuid) for uuid in names}
+        known = {uuid: cuda_numbering.torch_index(uuid) for uuid in names}
         return {uuid: number for uuid, number in known.items() if number is not None}
     numbers: dict[str, int] = {}
     try:
-        for number in range(_visible.count(found, os.environ)):
-            numbers[_visible.by_index(found, number, os.environ)] = number
+        for number in range(cuda_numbering.count(found, os.environ)):
+            numbers[cuda_numbering.by_index(found, number, os.environ)] = number
     except ProbeUnavailable as error:
         notes.append(str(error))
     return numbers

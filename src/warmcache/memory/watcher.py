@@ -7,9 +7,10 @@ import threading
 import time
 from functools import partial
 
-from warmcache._core.drivers.threads import tear_down
+from warmcache._core.drivers.teardown import tear_down
 from warmcache._core.plans.steps import Context
-from warmcache._core.state.entry import Entry, RemovalCause, seconds_between
+from warmcache._core.state.entry import Entry, seconds_between
+from warmcache._core.state.records import RemovalCause
 from warmcache.probes.probe import Probe
 
 from .watermarks import Act, Pressure

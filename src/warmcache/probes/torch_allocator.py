@@ -17,12 +17,10 @@ from typing import Any
 
 from warmcache.errors import ProbeUnavailable
 
-from . import cuda_numbering as _visible
+from . import cuda_numbering
 from .host import HostProbe
 from .nvml import NvmlProbe
 from .probe import Probe, Sample
-
-__all__ = ["HostProbe", "NvmlProbe", "Probe", "ProbeUnavailable", "Sample", "TorchProbe"]
 
 _ALLOCATED, _RESERVED = "allocated_bytes.all.current", "reserved_bytes.all.current"
 log = logging.getLogger("warmcache")
@@ -48,7 +46,7 @@ class TorchProbe:
     """
 
     def __init__(self, device: int | str = 0, base: Probe | None = None) -> None:
-        wanted = _visible.parse(device)
+        wanted = cuda_numbering.parse(device)
         self._wanted = wanted
         self._index = wanted if isinstance(wanted, int) else None
         self._host = HostProbe()
@@ -89,7 +87,7 @@ class TorchProbe:
 
         They are 0 as long as torch has not initialised CUDA.
         """
-        return 0 if _visible.cuda() is None else self._figures().get(_ALLOCATED)
+        return 0 if cuda_numbering.cuda() is None else self._figures().get(_ALLOCATED)
 
     def by_cuda(self) -> Sample | None:
         """Return what CUDA says; None while it is not initialised, for asking would do that."""
@@ -115,9 +113,9 @@ class TorchProbe:
 
     def _torch(self) -> tuple[Any, int] | None:
         """Return ``torch.cuda`` and its index of the card; None while it has none."""
-        cuda = _visible.cuda()
+        cuda = cuda_numbering.cuda()
         if cuda is None:
             return None
         if self._index is None:
-            self._index = _visible.torch_index(getattr(self.base, "uuid", str(self._wanted)))
+            self._index = cuda_numbering.torch_index(getattr(self.base, "uuid", str(self._wanted)))
         return None if self._index is None else (cuda, self._index)

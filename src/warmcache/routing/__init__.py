@@ -15,8 +15,9 @@ and ``__hash__`` of keys and workers. None looks at all workers.
 
 from __future__ import annotations
 
-from .backlog import Backlog, Router
+from .backlog import Backlog
 from .fleet import Placement
+from .router import Router
 
 __all__ = ["Backlog", "Placement", "Router"]
 

@@ -1,0 +1,1 @@
+"""What to do: to get, load, make room, put, remove, refuse; decided under the lock."""

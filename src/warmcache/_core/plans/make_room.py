@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any
 
-from warmcache._core.state.entry import Entry, Hold, Removal, RemovalCause, State, tick
-from warmcache._core.state.flights import CHAIN, Claim, Flight
+from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.ledger import Claim
+from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
 from .refuse import refusal, withheld_by
@@ -137,141 +137,3 @@ def _patience(
 
 
 # -- storing and removing ----------------------------------------------------------
-
-
-def put(cache: Context, new: Entry, *, replace: bool = True) -> Plan[Any]:
-    """Store what was handed in through the mapping, replacing what was there.
-
-    Unless ``replace``: then what is there stays. Returns the value that is stored.
-    """
-    store = cache.store
-    claim = Claim(new.key, new.weight, present=True)
-    while True:
-        with store.lock:
-            store.check_open()
-            old = store.live.get(new.key)
-            if old is not None and not replace:
-                return old.value
-            touched = old is not None and old.value is new.value
-        if not touched:
-            yield from room(cache, claim, replacing=True)
-        elif old is not None and (yield from _touch(cache, old, new)):
-            return new.value
-        with store.lock:
-            if not touched and not store.closed and new.key not in store.live:
-                if claim.carried:
-                    new.base_uses = claim.carried + 1
-                store.publish(new)
-                return new.value
-            if not touched:
-                store.unreserve(claim.weight)  # somebody was faster; once more
-
-
-def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[bool]:
-    """Store the very object that is there: a use, and its weight and time anew.
-
-    Returns whether it was there still.
-    """
-    store, hold = cache.store, Hold(time.monotonic())
-    with store.lock:
-        if new.weight > store.limit:
-            raise refusal(store, Claim(entry.key, new.weight))
-        if entry.state is not State.LIVE:
-            return False
-        store.hold(entry, hold)
-        store.restamp(entry, new)
-    claim = Claim(entry.key, max(0, new.weight - entry.weight), present=True)
-    try:
-        if claim.weight:
-            yield from room(cache, claim)
-        with store.lock:
-            store.reweigh(entry, new.weight, claim.weight)
-    finally:
-        yield from release(store, entry, hold)
-    return True
-
-
-def release(store: Store, entry: Entry, hold: Hold) -> Plan[None]:
-    """End a lease; the last one on a removed entry tears it down."""
-    with store.lock:
-        doomed = store.unhold(entry, hold, tick())
-    if doomed:
-        yield TearDown([entry])
-
-
-def evict(store: Store, entries: Iterable[Entry], cause: RemovalCause) -> Plan[list[Removal]]:
-    """Remove those of ``entries`` that are still live; return what was removed."""
-    with store.lock:
-        removed = [entry for entry in entries if entry.state is State.LIVE]
-        doomed = [entry for entry in removed if store.condemn(entry, cause)]
-        removals = [store.removal(entry) for entry in removed]
-    yield TearDown(doomed)
-    return removals
-
-
-def evict_victims(cache: Context, count: int) -> Plan[list[Removal]]:
-    """Remove the next ``count`` victims; return what was removed."""
-    store = cache.store
-    doomed: list[Entry] = []
-    removals: list[Removal] = []
-    try:
-        with store.lock:
-            while len(doomed) < count and (entry := store.order.take(cache.rank)) is not None:
-                store.condemn(entry, RemovalCause.EXPLICIT)
-                doomed.append(entry)
-                removals.append(store.removal(entry))
-    finally:
-        yield TearDown(doomed)
-    return removals
-
-
-def relieve(cache: Context, weight: float, cause: RemovalCause) -> Plan[float]:
-    """Remove idle entries, lowest rank first, until they make up ``weight``.
-
-    One goes if that is 0, for nobody knows. Returns what they weighed, which is less
-    when too little is idle.
-    """
-    store = cache.store
-    with store.lock:
-        first = store.order.take(cache.rank)
-        victims = [] if first is None else [first]
-        if first is not None and weight > first.weight:
-            victims, _ = store.victims(weight, cache.rank, first=first)
-        doomed = [entry for entry in victims if store.condemn(entry, cause)]
-    yield TearDown(doomed)
-    return sum(entry.weight for entry in doomed)
-
-
-def end(store: Store, entry: Entry, patience: float) -> Plan[bool]:
-    """Remove ``entry`` as the process ends, whoever leases it; whether it is gone.
-
-    If it is being torn down already, that has ``patience`` seconds, unless it is this
-    thread that is doing so: then a signal has interrupted it.
-    """
-    doomed = False
-    with store.lock:
-        if entry.state is State.LIVE:
-            doomed = store.condemn(entry, RemovalCause.CLOSED)
-        for hold in entry.holds:
-            doomed = store.unhold(entry, hold)
-    yield TearDown([entry] if doomed else [])
-    deadline = time.monotonic() + patience
-    while not doomed and entry not in CHAIN.get():
-        with store.lock:
-            if entry.state is State.GONE or entry in store.lingering:
-                return True
-            change = store.change()
-        if not (yield Wait(change, deadline - time.monotonic())):
-            return False
-    return doomed
-
-
-def close(store: Store) -> Plan[list[Exception]]:
-    """Remove everything, last loaded first, and refuse whatever comes after."""
-    with store.lock:
-        store.closed = True
-        entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
-        doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
-        store.wake()
-    errors: list[Exception] = yield TearDown(doomed)
-    return errors

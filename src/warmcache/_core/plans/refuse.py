@@ -7,7 +7,8 @@ import sys
 import time
 
 from warmcache._core.state.entry import Entry, Hold
-from warmcache._core.state.flights import CHAIN, Claim
+from warmcache._core.state.flights import CHAIN
+from warmcache._core.state.ledger import Claim
 from warmcache._core.state.store import Store
 from warmcache.errors import CapacityError
 

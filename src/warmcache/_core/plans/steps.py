@@ -12,8 +12,9 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from warmcache._core.state.entry import Entry, HotEntries, Origin
+from warmcache._core.state.entry import Entry, Origin
 from warmcache._core.state.flights import Flight
+from warmcache._core.state.hot_paths import HotEntries
 from warmcache._core.state.one_shot import Signal
 from warmcache._core.state.store import Store
 from warmcache._core.state.victim_order import Rank

@@ -1,0 +1,1 @@
+"""What is: entries, loads under way, the ledger, the order; and the only lock."""

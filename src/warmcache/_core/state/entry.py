@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import enum
 import threading
-import types
 import weakref
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .hot_paths import HotEntries
+from .records import RemovalCause
+from .use_clock import USE_CLOCK
 
 if TYPE_CHECKING:
     import asyncio
 
-    from warmcache._core.plans.meter import Remains
-
-# One clock of uses for the whole process. Every use stamps its entry with the next
-# tick, which is all that recency needs. It is a bare closure cell so that the
-# generated hit paths can share and advance it without a call (see _hotpath.py).
-USE_CLOCK = types.CellType(0)
-
-
-def tick() -> int:
-    """Advance the clock of uses and return its new time."""
-    USE_CLOCK.cell_contents = now = USE_CLOCK.cell_contents + 1
-    return now  # type: ignore[no-any-return]
+    from .remains import Remains
 
 
 class State(enum.Enum):
@@ -36,67 +27,7 @@ class State(enum.Enum):
     GONE = "gone"
 
 
-class RemovalCause(enum.Enum):
-    """Why an entry left."""
-
-    SIZE = "size"
-    EXPIRED = "expired"
-    PRESSURE = "pressure"
-    EXPLICIT = "explicit"
-    REPLACED = "replaced"
-    INVALID = "invalid"
-    CLOSED = "closed"
-
-    __hash__ = object.__hash__  # Enum's own is Python code, and counts are kept by cause
-
-    @property
-    def evicted(self) -> bool:
-        """Whether the cache itself decided it."""
-        return self in _EVICTIONS
-
-
 _LIVE = State.LIVE
-_EVICTIONS = {RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE}
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What a listener is told once an entry is gone; it never holds the value.
-
-    ``age`` is seconds since the load, ``load_seconds`` what that load took.
-    """
-
-    key: Hashable
-    cause: RemovalCause
-    weight: float
-    age: float
-    uses: int = 0
-    load_seconds: float = 0.0
-    tags: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class EntryInfo:
-    """A snapshot of one entry, as :meth:`Cache.entries` gives it.
-
-    ``age``, ``idle`` and ``load_seconds`` are seconds. ``idle`` never overstates: a use
-    on the hit path leaves a stamp, not a time, so it is dated when the cache next
-    looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
-    ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
-    ``"footprint"``, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were
-    unknown, as while other loads ran. None: nothing was seen to grow.
-    """
-
-    key: Hashable
-    weight: float
-    uses: int
-    age: float
-    idle: float
-    load_seconds: float
-    leases: int
-    state: str
-    tags: frozenset[str] = frozenset()
-    weighed_by: str | None = None
 
 
 class Hold:
@@ -130,20 +61,6 @@ class Origin:
         self.tags = tags
         self.past_hits = 0
         self.misses = 0
-
-
-class HotEntries(dict[Any, "Entry"]):
-    """Raw arguments to live entries: what a generated hit path looks up.
-
-    A dict of its own type so that it can be referenced weakly and so that pickling a
-    function that closes over it never carries a warm object.
-    """
-
-    __slots__ = ("__weakref__",)
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return HotEntries, ()
 
 
 class Loaded:

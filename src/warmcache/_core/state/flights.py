@@ -80,25 +80,3 @@ def inside(link: Flight | Entry) -> Iterator[None]:
         yield
     finally:
         CHAIN.reset(token)
-
-
-class Claim:
-    """A wish for room; ``owed`` is what victims condemned for it are making.
-
-    With ``alone``, nobody knows how much it takes: it gets all that is free, once that
-    is ``weight``, or as much as idle entries can make. With ``present``, it is for a
-    value that exists: the device need not have its memory a second time.
-    """
-
-    __slots__ = ("alone", "carried", "evicted", "key", "owed", "present", "weight")
-
-    def __init__(
-        self, key: Hashable, weight: float, *, alone: bool = False, present: bool = False
-    ) -> None:
-        self.key = key
-        self.weight = weight
-        self.alone = alone
-        self.present = present
-        self.owed: float = 0
-        self.evicted: float = 0  # what went for it so far
-        self.carried = 0  # uses that the entry it replaces leaves to its successor

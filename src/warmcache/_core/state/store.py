@@ -13,17 +13,20 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from warmcache._core.plans.meter import Meter, Remains
+from warmcache._core.plans.meter import Meter
 from warmcache._process.after_fork import join, park
 from warmcache._process.at_exit import arm
 from warmcache.errors import ClosedError
 
 from .counts import Counts
-from .entry import Entry, Hold, Removal, RemovalCause, State, seconds_between
+from .deadlines import Deadlines
+from .entry import Entry, Hold, State, seconds_between
 from .flights import Flight
+from .ledger import Promises
 from .one_shot import Signal
-from .promises import Promises
-from .victim_order import Deadlines, Order, Rank
+from .records import Removal, RemovalCause
+from .remains import Remains
+from .victim_order import Order, Rank
 
 if TYPE_CHECKING:
     from warmcache._observe.recording import Recording

@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeAlias
 
-from .entry import Entry, State
+from .entry import Entry
 
 Rank = Callable[[Entry], Any]
 _SLACK = 64  # dead records a heap may carry before it is worth sweeping
@@ -275,50 +275,3 @@ class ChoiceOrder:
 
 
 Order: TypeAlias = RankOrder | ScanOrder | ChoiceOrder
-
-
-class Deadlines:
-    """Entries by the time they end, as a lazy heap: a use may only push it back."""
-
-    def __init__(self, deadline: Callable[[Entry], Any]) -> None:
-        self._deadline = deadline
-        self._heap: list[tuple[Any, Entry]] = []
-        self._live = 0
-
-    def add(self, entry: Entry) -> None:
-        heappush(self._heap, (self._deadline(entry), entry))
-        self._live += 1
-        if len(self._heap) > _SLACK + 2 * self._live:
-            fresh = [record for record in self._heap if record[1].state is State.LIVE]
-            self._heap = fresh
-            heapify(self._heap)
-
-    def renew(self, entry: Entry) -> None:
-        """Note that the deadline of a known entry may have come forward."""
-        heappush(self._heap, (self._deadline(entry), entry))
-
-    def discard(self) -> None:
-        """Note that some entry has left."""
-        self._live -= 1
-
-    def due(self, now: Any) -> list[Entry]:
-        """Return the live entries that have ended by ``now``, earliest first."""
-        heap, ended = self._heap, []
-        while heap and not now < heap[0][0]:
-            recorded, entry = heap[0]
-            if entry.state is not State.LIVE:
-                heappop(heap)
-                continue
-            today = self._deadline(entry)
-            if recorded < today:
-                heapreplace(heap, (today, entry))
-            else:
-                heappop(heap)
-                ended.append(entry)
-        return ended
-
-    def earliest(self) -> Any:
-        """Return a time before which nothing ends; None when nothing ever will."""
-        while self._heap and self._heap[0][1].state is not State.LIVE:
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None

@@ -1,0 +1,117 @@
+"""Teardowns that have to be awaited, whoever began them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from warmcache._core.state.entry import Entry
+from warmcache._core.state.flights import inside
+from warmcache._core.state.one_shot import Signal
+from warmcache._core.state.store import Store
+
+from .let_go import bury, destroy
+
+_tasks: set[asyncio.Task[Any]] = set()  # what asyncio itself references only weakly
+
+
+def _keep(task: asyncio.Task[Any]) -> None:
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _tear_down_one(
+    store: Store, entry: Entry, pending: Awaitable[object] | None, failures: list[Exception]
+) -> BaseException | None:
+    error: BaseException | None = None
+    try:
+        with inside(entry):
+            if pending is None:
+                pending = destroy(store, entry)
+            if pending is not None:
+                await pending
+    except BaseException as raised:
+        error = raised
+    del pending
+    return bury(store, entry, error, failures)
+
+
+def hand_over(
+    store: Store, entry: Entry, pending: Awaitable[object], failures: list[Exception]
+) -> None:
+    """Finish an asynchronous teardown that a synchronous act has begun.
+
+    It runs on the loop that loaded the value. On that loop's own thread it can only
+    be started here: the entry stays charged until the loop has got round to it.
+    """
+    loop = entry.how.loop
+    try:
+        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    rest = partial(_tear_down_one, store, entry, pending, failures)
+    if loop is not None and loop is not running and loop.is_running() and _run_on(loop, rest):
+        return
+    if running is not None:
+        _start(running, rest)
+    else:
+        asyncio.run(rest())  # its loop has ended
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> bool:
+    """Run ``rest()`` on another thread's loop; whether it began before the loop ended."""
+    begun, over = threading.Lock(), Signal()
+    outcome: list[bool] = []
+
+    async def body() -> None:
+        outcome.append(True)
+        await rest()
+
+    def start() -> None:
+        if begun.acquire(blocking=False):
+            task = loop.create_task(body())
+            task.add_done_callback(lambda _: over.happen())
+            _keep(task)
+
+    try:
+        loop.call_soon_threadsafe(start)
+    except RuntimeError:
+        return False
+    while not over.wait(0.1):
+        if not loop.is_running() and begun.acquire(blocking=False):
+            return False
+        if loop.is_closed():
+            break
+    return bool(outcome)
+
+
+def _start(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> None:
+    """Start ``rest()`` on this thread's loop; in a thread, should the loop end first."""
+    begun: list[bool] = []
+
+    async def body() -> None:
+        begun.append(True)
+        await rest()
+
+    def ended(_: object) -> None:
+        if not begun:
+            threading.Thread(target=lambda: asyncio.run(rest())).start()
+
+    task = loop.create_task(body())
+    task.add_done_callback(ended)
+    _keep(task)
+
+
+def finish(pending: Awaitable[object]) -> None:
+    """Have ``pending`` awaited: by the running loop when it can, else here and now."""
+
+    async def wait() -> None:
+        await pending
+
+    try:
+        _keep(asyncio.get_running_loop().create_task(wait()))
+    except RuntimeError:
+        asyncio.run(wait())

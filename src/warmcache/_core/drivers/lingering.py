@@ -1,0 +1,54 @@
+"""What was torn down and is not back yet."""
+
+from __future__ import annotations
+
+from warmcache._core.state.remains import Remains
+from warmcache._core.state.store import Store
+from warmcache._sizes import format_weight
+
+from .let_go import _record, log
+from .who_holds import referrers
+
+
+def settle(store: Store, *, at_once: bool = False) -> None:
+    """Free the room of what has come back since its teardown; give up what does not.
+
+    What somebody still holds then is a zombie: it stays charged until it dies. With
+    ``at_once`` nobody needs the room any more: all that is left to do is to tell.
+    """
+    if store.inherited:
+        return
+    with store.lock:
+        lingering, zombies = list(store.lingering.items()), list(store.zombies)
+    for remains in zombies:
+        left = remains.left()
+        with store.lock:
+            if remains in store.zombies:
+                store.charge_zombie(remains, left)
+    for entry, (remains, failed) in lingering:
+        confirmed = at_once or remains.confirmed()
+        if not confirmed and not remains.overdue():
+            continue
+        left = 0 if confirmed else remains.left()
+        with store.lock:
+            if store.lingering.pop(entry, None) is None:
+                continue  # another thread was faster
+            for other, _ in store.lingering.values():
+                other.another_came_back(remains.weight if confirmed else 0)
+            if left:
+                store.charge_zombie(remains, left)
+        if not confirmed:
+            _complain(remains, left)
+        _record(store, entry, failed=failed)
+
+
+def _complain(remains: Remains, left: float) -> None:
+    key, weight = repr(remains.key), format_weight(remains.weight)
+    if left:
+        log.warning(
+            "%s was torn down, but %s of its %s are still held, by %s; they stay charged "
+            "until that lets go",
+            *(key, format_weight(left), weight, referrers(remains.held())),
+        )
+    else:
+        log.warning("%s was torn down, but the device does not show its %s back", key, weight)

@@ -1,0 +1,66 @@
+"""The plan that stores what was handed in."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from warmcache._core.state.entry import Entry, Hold, State
+from warmcache._core.state.ledger import Claim
+
+from .make_room import room
+from .refuse import refusal
+from .remove import release
+from .steps import Context, Plan
+
+
+def put(cache: Context, new: Entry, *, replace: bool = True) -> Plan[Any]:
+    """Store what was handed in through the mapping, replacing what was there.
+
+    Unless ``replace``: then what is there stays. Returns the value that is stored.
+    """
+    store = cache.store
+    claim = Claim(new.key, new.weight, present=True)
+    while True:
+        with store.lock:
+            store.check_open()
+            old = store.live.get(new.key)
+            if old is not None and not replace:
+                return old.value
+            touched = old is not None and old.value is new.value
+        if not touched:
+            yield from room(cache, claim, replacing=True)
+        elif old is not None and (yield from _touch(cache, old, new)):
+            return new.value
+        with store.lock:
+            if not touched and not store.closed and new.key not in store.live:
+                if claim.carried:
+                    new.base_uses = claim.carried + 1
+                store.publish(new)
+                return new.value
+            if not touched:
+                store.unreserve(claim.weight)  # somebody was faster; once more
+
+
+def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[bool]:
+    """Store the very object that is there: a use, and its weight and time anew.
+
+    Returns whether it was there still.
+    """
+    store, hold = cache.store, Hold(time.monotonic())
+    with store.lock:
+        if new.weight > store.limit:
+            raise refusal(store, Claim(entry.key, new.weight))
+        if entry.state is not State.LIVE:
+            return False
+        store.hold(entry, hold)
+        store.restamp(entry, new)
+    claim = Claim(entry.key, max(0, new.weight - entry.weight), present=True)
+    try:
+        if claim.weight:
+            yield from room(cache, claim)
+        with store.lock:
+            store.reweigh(entry, new.weight, claim.weight)
+    finally:
+        yield from release(store, entry, hold)
+    return True

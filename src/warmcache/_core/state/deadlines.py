@@ -1,0 +1,57 @@
+"""Entries by the time they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
+
+from .entry import Entry, State
+from .victim_order import _SLACK
+
+
+class Deadlines:
+    """Entries by the time they end, as a lazy heap: a use may only push it back."""
+
+    def __init__(self, deadline: Callable[[Entry], Any]) -> None:
+        self._deadline = deadline
+        self._heap: list[tuple[Any, Entry]] = []
+        self._live = 0
+
+    def add(self, entry: Entry) -> None:
+        heappush(self._heap, (self._deadline(entry), entry))
+        self._live += 1
+        if len(self._heap) > _SLACK + 2 * self._live:
+            fresh = [record for record in self._heap if record[1].state is State.LIVE]
+            self._heap = fresh
+            heapify(self._heap)
+
+    def renew(self, entry: Entry) -> None:
+        """Note that the deadline of a known entry may have come forward."""
+        heappush(self._heap, (self._deadline(entry), entry))
+
+    def discard(self) -> None:
+        """Note that some entry has left."""
+        self._live -= 1
+
+    def due(self, now: Any) -> list[Entry]:
+        """Return the live entries that have ended by ``now``, earliest first."""
+        heap, ended = self._heap, []
+        while heap and not now < heap[0][0]:
+            recorded, entry = heap[0]
+            if entry.state is not State.LIVE:
+                heappop(heap)
+                continue
+            today = self._deadline(entry)
+            if recorded < today:
+                heapreplace(heap, (today, entry))
+            else:
+                heappop(heap)
+                ended.append(entry)
+        return ended
+
+    def earliest(self) -> Any:
+        """Return a time before which nothing ends; None when nothing ever will."""
+        while self._heap and self._heap[0][1].state is not State.LIVE:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None

@@ -1,0 +1,232 @@
+"""What ``@warm`` makes of a method: a descriptor."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+from warmcache._by_value.digest import importable
+from warmcache._by_value.recipe import Home
+from warmcache._by_value.ticket import ArrivedMethod, Ticket
+
+from .calls import API, AsyncCaller, Caller
+from .functions import _ticket, signature_of, warm_function
+from .hit_path import build
+from .loader import Loader, LoaderOptions, Site
+
+
+class WarmMethod:
+    """The warm counterpart of a method: a descriptor.
+
+    Each instance is a site of its own, referenced weakly. Where another decorator
+    (``@property``) wraps it, nobody tells it its class: it learns that from the first
+    instance it is called with. Under ``@staticmethod`` it is a function.
+    """
+
+    def __init__(
+        self,
+        target: Any,
+        options: LoaderOptions,
+        home: Home,
+        ticket: Ticket | None = None,
+        *,
+        of_class: bool = False,
+    ) -> None:
+        signature = signature_of(target)
+        parameters = list(signature.parameters.values())
+        first = parameters[0] if parameters else None
+        make = _warm_class_method if of_class else WarmMethod
+        self.ticket = (ticket or _ticket(make, target, options, home)).of(self)
+        self._as_function = functools.partial(warm_function, target, options, home)
+        self._function: Any = None
+        self._owner: type | None = None
+        self._name = target.__name__
+        self._of_class = of_class
+        self._sites: dict[int, Site] = {}
+        self._hot_by_id: dict[int, Any] = {}
+        functools.update_wrapper(self, target)
+        if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
+            return  # can only be a static method
+        if first.kind is first.VAR_POSITIONAL:
+            raise TypeError(f"{target.__qualname__}() must name its first argument to be warm")
+        signature_of_call = signature.replace(parameters=parameters[1:])
+        self._loader = Loader(target, signature_of_call, options, home.cache)
+        self._hit, self._loader.bind, switch = build(
+            self._loader,
+            signature,
+            self._loader.shape,
+            first=first.name,
+            flavour="method",
+            is_async=self._loader.is_async,
+            free=dict(sites=self._hot_by_id, id=id, slow=self._slow_call, fresh=self._loader.fresh),
+        )
+        self._loader.record_by(switch)
+        self._bound: Any = AsyncBound if self._loader.is_async else Bound
+        if inspect.iscoroutinefunction(target) and hasattr(inspect, "markcoroutinefunction"):
+            inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner, self._name = owner, name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self._of_class:
+            instance = owner if owner is not None else type(instance)
+        if instance is None:
+            return self
+        return self._bound(self, instance)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if self._owner is None and not (args and self._is_method_of(args[0])):
+            return self._plain()(*args, **kwargs)
+        return self._hit(*args, **kwargs)
+
+    def _is_method_of(self, instance: Any) -> bool:
+        """Learn from ``instance``, if it is of the class this was defined in, its class."""
+        scope = self.__qualname__.rpartition(".")[0]
+        own = inspect.getmro(instance) if isinstance(instance, type) else ()
+        for cls in (*inspect.getmro(type(instance)), *own):
+            if (cls.__module__, cls.__qualname__) == (self.__module__, scope):
+                hidden = f"_{cls.__name__.lstrip('_')}{self._name}"
+                found = vars(cls).get(self._name, vars(cls).get(hidden))
+                self._owner = None if isinstance(found, staticmethod) else cls
+        return self._owner is not None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in (*API, "cache"):
+            if name == "cache" and "_loader" in vars(self):
+                return self._loader.cache
+            if self._owner is None:
+                return getattr(self._plain(), name)
+            raise AttributeError(
+                f"{name}() of a warm method is reached through an instance, and of a warm class "
+                f"method with @warm above @classmethod"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _plain(self) -> Any:
+        if self._function is None:
+            self._function = self._as_function()
+        return self._function
+
+    def _slow_call(self, instance: Any, raw: Any, args: Any, kwargs: Any, /) -> Any:
+        return self.__get__(instance, instance).slow_call(raw, args, kwargs)
+
+    def site(self, instance: Any) -> Site:
+        """Return the site of ``instance``."""
+        number = id(instance)
+        site = self._sites.get(number)
+        if site is None:
+            try:
+                site = Site(instance, functools.partial(self._died, number))
+            except TypeError:
+                raise TypeError(
+                    f"{type(instance).__name__} objects cannot be referenced weakly, as a warm "
+                    f"method must; add '__weakref__' to the __slots__ of the class"
+                ) from None
+            site = self._sites.setdefault(number, site)
+            self._hot_by_id[number] = site.hot
+        return site
+
+    def _died(self, number: int, site: Site) -> None:
+        self._hot_by_id.pop(number, None)
+        self._sites.pop(number, None)
+        self._loader.instance_died(site)
+
+    def __reduce__(self) -> Any:
+        if self._owner is not None and importable(self._owner):
+            return getattr, (self._owner, self._name)
+        if self._owner is None and importable(self):
+            return self.__qualname__
+        return ArrivedMethod, (), self.ticket
+
+    def __warm_digest__(self) -> Any:
+        return self.ticket.token()
+
+    def __copy__(self) -> WarmMethod:
+        return self
+
+    def __deepcopy__(self, memo: object) -> WarmMethod:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<warm {self.__wrapped__!r}>"
+
+
+def _warm_class_method(
+    target: Any, options: LoaderOptions, home: Home, ticket: Ticket | None = None
+) -> WarmMethod:
+    return WarmMethod(target, options, home, ticket, of_class=True)
+
+
+class _OfFunction:
+    """An attribute that a bound method has from its function."""
+
+    def __init__(self, name: str, otherwise: Any) -> None:
+        self._name = name
+        self._otherwise = otherwise
+
+    def __get__(self, bound: Any, owner: type) -> Any:
+        return self._otherwise if bound is None else getattr(bound._method, self._name)
+
+
+class _BoundMixin:
+    """A warm method of one instance, made anew at each access, as Python's own are."""
+
+    def __init__(self, method: WarmMethod, instance: Any) -> None:
+        self._method = method
+        self._instance = instance
+
+    @property
+    def _loader(self) -> Loader:
+        return self._method._loader
+
+    @property
+    def _site(self) -> Site:
+        return self._method.site(self._instance)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._method._hit(self._instance, *args, **kwargs)
+
+    @property
+    def __self__(self) -> Any:
+        return self._instance
+
+    @property
+    def __func__(self) -> WarmMethod:
+        return self._method
+
+    @property
+    def __wrapped__(self) -> Any:
+        return self._method.__wrapped__.__get__(self._instance)
+
+    def __getattr__(self, name: str) -> Any:
+        own = vars(self._method)
+        return own[name] if name in own else getattr(own["__wrapped__"], name)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _BoundMixin):
+            return NotImplemented
+        return self._method is other._method and self._instance is other._instance
+
+    def __hash__(self) -> int:
+        return hash((id(self._method), id(self._instance)))
+
+    def __reduce__(self) -> Any:
+        return getattr, (self._instance, self._method._name)
+
+    def __repr__(self) -> str:
+        return f"<warm bound {self.__wrapped__!r}>"
+
+
+class Bound(_BoundMixin, Caller):  # type: ignore[override]
+    """A warm method of one instance."""
+
+
+class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
+    """An asynchronous warm method of one instance."""
+
+
+for _bound in (Bound, AsyncBound):
+    for _name in ("__doc__", "__module__", "__annotations__"):
+        setattr(_bound, _name, _OfFunction(_name, getattr(_bound, _name)))
