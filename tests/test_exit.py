@@ -126,9 +126,9 @@ def test_nothing_is_armed_before_something_has_to_be_torn_down(tmp_path: Path) -
         other = warm(lambda: 1)
         other()
         load = warm(teardown="close")(Value)
-        say(_exit._armed, "multiprocessing" in sys.modules)
+        say(_exit._registered, "multiprocessing" in sys.modules)
         load("a")
-        say(_exit._armed, "multiprocessing" in sys.modules)
+        say(_exit._registered, "multiprocessing" in sys.modules)
         """,
     )
     assert ["set() False", "{'atexit'} False", "parent closes parent's a"] == said

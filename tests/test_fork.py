@@ -709,7 +709,7 @@ def test_one_that_fails_to_begin_anew_is_logged_and_stops_no_other(tmp_path: Pat
             def begin_anew(self):
                 raise RuntimeError("on purpose")
         failing = Failing()
-        _fork.join(failing)
+        _fork.begins_anew_in_child(failing)
         load = warm(Value)
         load("a")
         child = os.fork()

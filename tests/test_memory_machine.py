@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from warmcache import CapacityError, RemovalCause, warm
-from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache.memory import MemoryCache
 from warmcache.memory.footprint import Footprint
 from warmcache.testing import FakeProbe, assert_consistent
@@ -158,7 +158,7 @@ class Model(RuleBasedStateMachine):
             return
         entry = next(e for e in self.cache._store.alive() if e.value is row.ref())
         row.weight = entry.weight
-        way = entry.how.weighed_by
+        way = entry.provenance.weighed_by
         if kind in ("sized", "weighed"):
             assert (declared if kind == "sized" else row.units) * UNIT == entry.weight
             row.beyond = min(row.beyond, entry.weight)  # a size is believed
@@ -308,7 +308,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def what_is_charged_is_what_is_alive(self) -> None:
-        settle(self.cache._store)
+        free_what_came_back(self.cache._store)
         assert_consistent(self.cache)
         stats, store = self.cache.stats(), self.cache._store
         live = self.resident()
@@ -323,7 +323,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def every_value_is_torn_down_at_most_once(self) -> None:
-        settle(self.cache._store)
+        free_what_came_back(self.cache._store)
         for row in self.rows:
             assert row.torn_down <= (not row.ours)
             assert (

@@ -15,7 +15,7 @@ from warmcache._process.janitor import janitor
 from warmcache.memory import MemoryCache
 from warmcache.memory import watcher as _watcher
 from warmcache.memory.footprint import Footprint
-from warmcache.memory.watermarks import Act, Pressure
+from warmcache.memory.watermarks import Act, Watermarks
 from warmcache.testing import FakeProbe
 
 GiB = 2**30
@@ -211,7 +211,7 @@ def test_an_unknown_device_evicts_nothing() -> None:
 
 def decisions(used: list[float], *, evicts: bool = True, reserve: int | None = 0) -> list[Act]:
     """Return what is done about a device of 100, one look a second."""
-    pressure, acts = Pressure(0.9, 0.8, poll=1, patience=2), []
+    pressure, acts = Watermarks(0.9, 0.8, poll=1, patience=2), []
     for now, bytes_used in enumerate(used):
         acts.append(pressure.look(now, 100, int(bytes_used), reserve))
         if acts[-1] is Act.EVICT and evicts:

@@ -449,7 +449,7 @@ def test_a_value_handed_in_while_it_is_being_loaded_is_replaced_and_torn_down(
         gate.wait()
         return "loaded"
 
-    load.cache._origin.teardown = torn_down.append
+    load.cache._source.teardown = torn_down.append
     call = start(load, "a")
     gate.until_reached()
     load.cache[load.cache_key("a")] = "handed in"

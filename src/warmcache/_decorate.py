@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import policies
-from ._by_value.recipe import Home, Recipe, recipe_of
+from ._by_value.recipe import LoaderCache, Recipe, recipe_of
 from ._loaders.classes import warm_class
 from ._loaders.functions import warm_function
 from ._loaders.loader import LoaderOptions
@@ -39,7 +39,7 @@ def decorate(target: Any, policy: str | None, cache: Any, options: dict[str, Any
     return warm_function(target, loader_options, home)
 
 
-def _home(policy: str | None, cache: Any, options: dict[str, Any]) -> Home:
+def _home(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCache:
     """Return the cache that the options of ``@warm`` mean, and how to come by it elsewhere."""
     if cache is None:
         if policy is None and "maxsize" not in options:
@@ -51,7 +51,7 @@ def _home(policy: str | None, cache: Any, options: dict[str, Any]) -> Home:
                 hint = nearest(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
                 raise TypeError(f"@warm with policy {policy!r} has no option {option!r}{hint}")
         recipe = Recipe("policy", policy, options)
-        return Home(recipe.cache(), recipe)
+        return LoaderCache(recipe.cache(), recipe)
     if policy is not None or options:
         extra = ", ".join([*(["policy"] if policy is not None else []), *options])
         hint = nearest(extra, {*_LOADER_OPTIONS, "cache"})
@@ -62,7 +62,7 @@ def _home(policy: str | None, cache: Any, options: dict[str, Any]) -> Home:
         cache = named(cache)
     if not isinstance(cache, Cache):
         raise TypeError(f"cache must be a warmcache.Cache or a name, got {cache!r}")
-    return Home(cache, recipe_of(cache))
+    return LoaderCache(cache, recipe_of(cache))
 
 
 def _defined_in_class(function: Any) -> bool:

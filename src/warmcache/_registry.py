@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from ._process.after_fork import join
+from ._process.after_fork import begins_anew_in_child
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Callable[..., Any])
@@ -52,7 +52,7 @@ class Registry(Generic[F]):
         self._factories: dict[str, F] = {}
         self._forgotten: set[str] = set()  # names of entry points
         self._lock = threading.Lock()
-        join(self)
+        begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Have a lock of its own in a forked child."""

@@ -66,8 +66,8 @@ class CallKey(tuple[Any, ...]):
         return str, (repr(self),)
 
     def __repr__(self) -> str:
-        origin, *parts = self
-        return f"{origin.name}({', '.join(map(_shown, parts))})"
+        source, *parts = self
+        return f"{source.name}({', '.join(map(_shown, parts))})"
 
 
 def _shown(part: Any) -> str:

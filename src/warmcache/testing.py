@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from ._core.state.entry import State
-from ._process.after_fork import join
+from ._process.after_fork import begins_anew_in_child
 from ._process.janitor import janitor
 from .caches.cache import Cache
 from .probes.probe import Sample
@@ -22,7 +22,7 @@ class ManualClock:
     def __init__(self, now: float = 0.0) -> None:
         self._now = now
         self._lock = threading.Lock()
-        join(self)
+        begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Have a lock of its own in a forked child."""
@@ -94,7 +94,7 @@ class FakeProbe:
         self._late: list[tuple[float, int]] = []  # the last sample that they spoil; bytes
         # A finalizer may run inside the lock, so what it releases waits here.
         self._released: deque[int] = deque()
-        join(self)
+        begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Have a lock of its own in a forked child, which has a device like its parent's."""
@@ -187,7 +187,7 @@ def assert_consistent(cache: Cache[Any, Any]) -> None:
         live = list(store.live.values())
         retired = [entry for entry in store.held if entry.state is State.RETIRED]
         dying = [entry for entries in store.dying.values() for entry in entries]
-        idle = [entry for entry in live if not entry.holds]
+        idle = [entry for entry in live if not entry.leases]
         flights = sum(flight.weight for flight in store.flights.values())
 
         def same(expected: float, actual: float, what: str) -> None:
@@ -202,7 +202,7 @@ def assert_consistent(cache: Cache[Any, Any]) -> None:
         same(flights, store.reserved, "loading")
         same(sum(zombie.charged for zombie in store.zombies), store.zombie_weight, "zombies")
         assert all(entry.state is State.LIVE for entry in live), "a removed entry can be found"
-        assert store.held == {entry for entry in [*live, *retired] if entry.holds}, "leases"
+        assert store.held == {entry for entry in [*live, *retired] if entry.leases}, "leases"
         # A load that is measured afterwards may have taken more than was reserved.
         assert store.meter is not None or store.committed <= store.limit + store.slack, (
             f"{store.committed} committed of {store.limit}"

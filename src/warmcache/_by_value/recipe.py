@@ -25,7 +25,7 @@ def _replace_guard() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class LoaderCache:
     """The cache of a loader, and its recipe."""
 
     cache: Cache[Any, Any]

@@ -36,14 +36,14 @@ from warmcache._process.after_fork import in_child
 from warmcache.caches.cache import Cache
 
 from .digest import digest
-from .recipe import Home, Recipe
+from .recipe import LoaderCache, Recipe
 from .stand_ins import COROUTINE, LaterAsyncCaller, LaterCache, LaterCaller, calling
 
 _OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 
 _guard = threading.RLock()  # of all below, and of the seats; nothing of the user's runs under it
 _here: dict[tuple[str, str], weakref.WeakSet[Ticket]] = {}
-_seats: dict[tuple[str, str], Seat] = {}
+_seats: dict[tuple[str, str], LoaderName] = {}
 _process = os.urandom(16).hex()  # what tells this process from all others
 
 
@@ -58,7 +58,7 @@ def _begin_anew() -> None:
 class Parts:
     """What a loader is made of: ``make(target, options, home, ticket)`` makes it."""
 
-    make: Callable[[Any, LoaderOptions, Home, Ticket | None], Any]
+    make: Callable[[Any, LoaderOptions, LoaderCache, Ticket | None], Any]
     target: Any
     options: LoaderOptions
     recipe: Recipe
@@ -147,13 +147,13 @@ class Ticket:
 
     def adopt(self, copy: types.FunctionType) -> None:
         """Have ``copy``, which a pickler has built or is building, call the loader."""
-        if isinstance(copy.__dict__, Face):
+        if isinstance(copy.__dict__, PickledAttributes):
             return  # it is no copy
         copy.__globals__["_warm_ticket"] = self
         is_async = bool(copy.__code__.co_flags & COROUTINE)
         code = calling(copy.__code__.co_freevars, is_async)
         copy.__code__ = code.replace(co_name=copy.__name__, co_qualname=copy.__qualname__)
-        face = Face(copy, self)
+        face = PickledAttributes(copy, self)
         caller = LaterAsyncCaller(self, copy) if is_async else LaterCaller(self, copy)
         face.show(caller, LaterCache(self))
         self._copies.append(weakref.ref(copy))
@@ -199,7 +199,7 @@ def _same(thing: Any) -> Any:
 # -- the loaders of this process -----------------------------------------------------
 
 
-class Seat:
+class LoaderName:
     """One name in this process, and whose it is: the loader that last had to load."""
 
     def __init__(self) -> None:
@@ -211,7 +211,7 @@ class Seat:
         """Return the loader that ``ticket`` is for, made anew unless another was faster."""
         parts = ticket.parts
         own = Ticket(ticket.name, ticket.digest(), parts, origin=ticket.origin())
-        home = Home(self._cache_of(parts.recipe), parts.recipe)
+        home = LoaderCache(self._cache_of(parts.recipe), parts.recipe)
         thing = parts.make(parts.target, parts.options, home, own)
         loaders = loaders_of(thing)
         with _guard:
@@ -281,7 +281,7 @@ def _found_or_made(ticket: Ticket) -> Any:
     if thing is not None and ticket.origin() == _process:
         return thing  # back where it was defined, it is left alone
     with _guard:
-        seat = _seats.setdefault(ticket.name, Seat())
+        seat = _seats.setdefault(ticket.name, LoaderName())
     if thing is None:
         return seat.make(ticket)
     seat.join(thing)
@@ -291,7 +291,7 @@ def _found_or_made(ticket: Ticket) -> Any:
 # -- the face of a warm function -----------------------------------------------------
 
 
-class Face(dict[str, Any]):
+class PickledAttributes(dict[str, Any]):
     """The attributes of a warm function. Pickled, they are its ticket.
 
     They are a function's ``__dict__``, of which cloudpickle takes the items and which
@@ -384,7 +384,9 @@ class ArrivedMethod:
 
 def ticket_of(thing: Any) -> Ticket:
     """Return the ticket of a warm function or method."""
-    ticket: Ticket = thing.__dict__.ticket if isinstance(thing.__dict__, Face) else thing.ticket
+    ticket: Ticket = (
+        thing.__dict__.ticket if isinstance(thing.__dict__, PickledAttributes) else thing.ticket
+    )
     return ticket
 
 

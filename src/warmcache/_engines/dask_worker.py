@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from distributed import WorkerPlugin, get_worker  # pyright: ignore[reportMissingImports]
 from distributed.core import Status  # pyright: ignore[reportMissingImports]
 
-from warmcache._process.at_exit import Last, Overdue, closing
+from warmcache._process.at_exit import ExitJob, Overdue, closing
 from warmcache.caches.cache import Cache
 from warmcache.caches.leftovers import idle_of
 
@@ -127,7 +127,7 @@ Job: TypeAlias = tuple[Hashable, Callable[[], Any]]
 
 def _all_that_is_idle() -> list[Job]:
     """Close all caches; return how to tear down what is idle, and what is to follow that."""
-    things, last = closing(), list[Last]()
+    things, last = closing(), list[ExitJob]()
     for thing in things:
         if isinstance(thing, Cache):
             last += idle_of(thing._store, TOTAL)

@@ -11,7 +11,7 @@ from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
 from warmcache._core.plans.steps import Request
-from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
 from warmcache._core.state.use_clock import tick
 from warmcache.caches.cache import Cache
@@ -20,7 +20,7 @@ from warmcache.keys import CallKey
 
 from . import scopes
 from .disabled import Unowned, _disowned
-from .loader import Loader, Site
+from .loader import CallSite, Loader
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Caller:
     _instance: Any = None
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
 
-    def __init__(self, loader: Loader, site: Site) -> None:
+    def __init__(self, loader: Loader, site: CallSite) -> None:
         self._loader = loader
         self._site = site
 
@@ -42,17 +42,17 @@ class Caller:
         if scopes.disabled_here():
             produced = self._loader.produce_unowned(self._complete(args), kwargs)
             return _disowned(self._loader, *produced)
-        hold = Hold(time.monotonic())
-        entry, store = self._acquire(self._request(raw, args, kwargs), hold)
+        record = LeaseRecord(time.monotonic())
+        entry, store = self._acquire(self._request(raw, args, kwargs), record)
         value = entry.value
-        run(remove.release(store, entry, hold), store)
+        run(remove.release(store, entry, record), store)
         return value
 
-    def _acquire(self, request: Request, hold: Hold) -> Acquired:
+    def _acquire(self, request: Request, record: LeaseRecord) -> Acquired:
         cache, loader = self._loader.cache, self._loader
         store = cache._store  # once: a fork changes it
         _supplanted(loader.supplant())
-        entry = run(get(cache._context(), request, hold), store)
+        entry = run(get(cache._context(), request, record), store)
         cache._watch()
         if loader.supplanted:  # while it loaded
             _supplanted(loader)
@@ -71,13 +71,13 @@ class Caller:
             return self._unowned_lease(args, kwargs)
         if self._is_hot(raw):
             return Lease(
-                lambda hold: (
-                    self._hold_hot(raw, hold)
-                    or self._acquire(self._request(raw, args, kwargs), hold)
+                lambda record: (
+                    self._lease_hot(raw, record)
+                    or self._acquire(self._request(raw, args, kwargs), record)
                 )
             )
         request = self._request(raw, args, kwargs)
-        return Lease(lambda hold: self._acquire(request, hold))
+        return Lease(lambda record: self._acquire(request, record))
 
     def _is_hot(self, raw: Any) -> bool:
         try:
@@ -85,14 +85,14 @@ class Caller:
         except TypeError:  # not hashable as it is
             return False
 
-    def _hold_hot(self, raw: Any, hold: Hold) -> Acquired | None:
+    def _lease_hot(self, raw: Any, record: LeaseRecord) -> Acquired | None:
         """Hold what a hit would find, the short way; None when it has left."""
         store = self._loader.cache._store
         with store.lock:
             entry = self._site.hot.get(raw)
             if entry is None:
                 return None
-            store.hold(entry, hold)
+            store.lease(entry, record)
             entry.hits += 1
             entry.used = tick()
             if store.recording is not None:
@@ -102,7 +102,7 @@ class Caller:
     def _unowned_lease(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Unowned[Any]:
         complete = self._complete(args)
         return Unowned(
-            lambda: self._loader.produce_unowned(complete, kwargs), self._loader.origin.teardown
+            lambda: self._loader.produce_unowned(complete, kwargs), self._loader.source.teardown
         )
 
     # -- letting go ----------------------------------------------------------------
@@ -123,8 +123,8 @@ class Caller:
         loader = self._loader
         with loader.cache._store.lock:
             # What is still leased or being torn down adds its hits as it goes.
-            loader.origin.past_hits = -loader.uncounted_hits()
-            loader.origin.misses = 0
+            loader.source.past_hits = -loader.uncounted_hits()
+            loader.source.misses = 0
 
     # -- looking -------------------------------------------------------------------
 
@@ -156,11 +156,11 @@ class Caller:
 
     def cache_info(self) -> CacheInfo:
         """Return this loader's hits and misses, and its share of the cache."""
-        cache, origin = self._loader.cache, self._loader.origin
+        cache, source = self._loader.cache, self._loader.source
         with cache._store.lock:
             return CacheInfo(
-                hits=origin.past_hits + self._loader.uncounted_hits(),
-                misses=origin.misses,
+                hits=source.past_hits + self._loader.uncounted_hits(),
+                misses=source.misses,
                 maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
                 currsize=sum(entry.weight for entry in self._loader.own_entries()),
             )
@@ -173,7 +173,7 @@ class Caller:
             "typed": options.typed,
             "cache": type(cache).__name__,
             "size": options.size,
-            "tags": sorted(self._loader.origin.tags),
+            "tags": sorted(self._loader.source.tags),
             "version": options.version,
         }
 
@@ -232,21 +232,21 @@ class AsyncCaller(Caller):
         if scopes.disabled_here():
             produced = await self._loader.produce_unowned(self._complete(args), kwargs)
             return _disowned(self._loader, *produced)
-        from warmcache._core.drivers.event_loop import hold_for_this_task, run_async
+        from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
 
-        hold = hold_for_this_task()
-        entry, store = await self._acquire_async(self._request(raw, args, kwargs), hold)
+        record = lease_record_of_this_task()
+        entry, store = await self._acquire_async(self._request(raw, args, kwargs), record)
         value = entry.value
-        await run_async(remove.release(store, entry, hold), store)
+        await run_async(remove.release(store, entry, record), store)
         return value
 
-    async def _acquire_async(self, request: Request, hold: Hold) -> Acquired:
+    async def _acquire_async(self, request: Request, record: LeaseRecord) -> Acquired:
         from warmcache._core.drivers.event_loop import run_async
 
         cache, loader = self._loader.cache, self._loader
         store = cache._store  # once: a fork changes it
         await _supplanted_async(loader.supplant())
-        entry = await run_async(get(cache._context(), request, hold), store)
+        entry = await run_async(get(cache._context(), request, record), store)
         cache._watch()
         if loader.supplanted:  # while it loaded
             await _supplanted_async(loader)
@@ -258,7 +258,7 @@ class AsyncCaller(Caller):
         if scopes.disabled_here():
             return self._unowned_lease(args, kwargs)
         request = self._request(raw, args, kwargs)
-        return AsyncLease(lambda hold: self._acquire_async(request, hold))
+        return AsyncLease(lambda record: self._acquire_async(request, record))
 
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""

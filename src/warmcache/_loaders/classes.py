@@ -8,7 +8,7 @@ import types
 from operator import attrgetter
 from typing import Any
 
-from warmcache._by_value.recipe import Home
+from warmcache._by_value.recipe import LoaderCache
 
 from .calls import API
 from .functions import signature_of, warm_function
@@ -77,7 +77,7 @@ def _metaclasses(meta: type) -> tuple[type, type]:
     return cold, _Warm if cold is _Cold else type(cold)(meta.__name__, (_Warm, cold), {})
 
 
-def warm_class(cls: type, options: LoaderOptions, home: Home) -> type:
+def warm_class(cls: type, options: LoaderOptions, home: LoaderCache) -> type:
     """Return ``cls`` with a metaclass that has the hit path as ``__call__``.
 
     A class with a metaclass of its own is given the warm one; Python does not allow

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from warmcache._core.state.use_clock import tick
-from warmcache._process.after_fork import join, park
-from warmcache._process.at_exit import Last, arm, close_at_exit
+from warmcache._process.after_fork import begins_anew_in_child, keep_forever
+from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache.caches.lease import _Once
 
 from .loader import Loader
@@ -25,14 +25,14 @@ class _Unowned:
     """
 
     def __init__(self) -> None:
-        self._finishers: list[Last] = []
+        self._finishers: list[ExitJob] = []
         close_at_exit(self)
-        join(self)
+        begins_anew_in_child(self)
 
     def add(self, name: str, finish: Callable[[], object]) -> None:
         """Have ``finish`` run when the process ends."""
-        self._finishers.append(Last(tick(), False, name, partial(self._finish, finish)))
-        arm()
+        self._finishers.append(ExitJob(tick(), False, name, partial(self._finish, finish)))
+        register_exit()
 
     def _finish(self, finish: Callable[[], object]) -> None:
         pending = finish()
@@ -43,10 +43,10 @@ class _Unowned:
 
     def begin_anew(self) -> None:
         """Forget, in a forked child, what is the parent's."""
-        park(self._finishers)
+        keep_forever(self._finishers)
         self._finishers = []
 
-    def close_at_exit(self, patience: float) -> list[Last]:
+    def close_at_exit(self, patience: float) -> list[ExitJob]:
         finishers, self._finishers = self._finishers, []
         return finishers
 
@@ -100,7 +100,7 @@ class Unowned(_Once, Generic[V]):
         value = self._value
         del self._value
         if self._process != os.getpid():  # it is the parent's, which has forked meanwhile
-            park(value, self._finish)
+            keep_forever(value, self._finish)
             return None
         if self._finish is not None:
             return self._finish()

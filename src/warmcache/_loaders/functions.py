@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from warmcache._by_value.digest import module_of
-from warmcache._by_value.recipe import Home
-from warmcache._by_value.ticket import Face, Parts, Ticket
+from warmcache._by_value.recipe import LoaderCache
+from warmcache._by_value.ticket import Parts, PickledAttributes, Ticket
 
 from .calls import AsyncCaller, Caller, Slow
 from .hit_path import build
-from .loader import Loader, LoaderOptions, Site
+from .loader import CallSite, Loader, LoaderOptions
 
 
 def signature_of(target: Callable[..., Any]) -> inspect.Signature:
@@ -26,17 +26,17 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
 
 
 def _ticket(
-    make: Callable[[Any, LoaderOptions, Home, Ticket | None], Any],
+    make: Callable[[Any, LoaderOptions, LoaderCache, Ticket | None], Any],
     target: Any,
     options: LoaderOptions,
-    home: Home,
+    home: LoaderCache,
 ) -> Ticket:
     name = getattr(target, "__qualname__", type(target).__qualname__)
     return Ticket((module_of(target), name), parts=Parts(make, target, options, home.recipe))
 
 
 def warm_function(
-    target: Any, options: LoaderOptions, home: Home, ticket: Ticket | None = None
+    target: Any, options: LoaderOptions, home: LoaderCache, ticket: Ticket | None = None
 ) -> Any:
     """Return the warm counterpart of a function: a function with its signature.
 
@@ -44,7 +44,7 @@ def warm_function(
     """
     signature = signature_of(target)
     loader = Loader(target, signature, options, home.cache)
-    caller = AsyncCaller(loader, Site()) if loader.is_async else Caller(loader, Site())
+    caller = AsyncCaller(loader, CallSite()) if loader.is_async else Caller(loader, CallSite())
     hit: Any
     hit, loader.bind, switch = build(
         loader,
@@ -58,6 +58,6 @@ def warm_function(
     if ticket is None:
         ticket = _ticket(warm_function, target, options, home)
         home.show(hit)
-    Face(hit, ticket.of(hit)).show(caller, home.cache)
+    PickledAttributes(hit, ticket.of(hit)).show(caller, home.cache)
     caller.function = weakref.ref(hit)
     return hit

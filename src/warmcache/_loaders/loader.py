@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from warmcache._core.plans.steps import Request
-from warmcache._core.state.entry import Entry, Origin
+from warmcache._core.state.entry import Entry, Source
 from warmcache._core.state.hot_paths import HotEntries, adopt
 from warmcache._core.state.records import RemovalCause
-from warmcache._process.after_fork import join
+from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.janitor import janitor
 from warmcache._sizes import SizeHint, file_size, parse_size
 from warmcache.caches.cache import Cache
@@ -44,7 +44,7 @@ class LoaderOptions:
     version: Hashable = None
 
 
-class Site:
+class CallSite:
     """Where calls come from: a function, or one instance that a method is bound to.
 
     An instance is referenced weakly; when it dies, what it loaded is torn down.
@@ -52,7 +52,9 @@ class Site:
 
     __slots__ = ("__weakref__", "hot", "instance")
 
-    def __init__(self, instance: Any = None, died: Callable[[Site], None] | None = None) -> None:
+    def __init__(
+        self, instance: Any = None, died: Callable[[CallSite], None] | None = None
+    ) -> None:
         self.hot = HotEntries()
         adopt(self.hot)
         self.instance: weakref.ref[Any] | None = None
@@ -115,15 +117,15 @@ class Loader:
         )
         self._single = self.shape.single
         # A loader that says nothing about teardown leaves it to the cache.
-        teardown = as_teardown(options.teardown) or self.cache._origin.teardown
-        self.origin = Origin(self.__name__, teardown, frozenset(options.tags))
+        teardown = as_teardown(options.teardown) or self.cache._source.teardown
+        self.source = Source(self.__name__, teardown, frozenset(options.tags))
         if teardown is not None or yields:
             self.cache._mind_the_end()
-        join(self)
+        begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Forget, in a forked child, how often it was asked for elsewhere."""
-        self.origin.past_hits = self.origin.misses = 0
+        self.source.past_hits = self.source.misses = 0
 
     @property
     def fresh(self) -> Callable[[Entry], bool] | None:
@@ -141,7 +143,7 @@ class Loader:
                 switch(store.recording.hit)
 
     def request(
-        self, site: Site, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, site: CallSite, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Request:
         """Return what the planner needs for one call.
 
@@ -154,7 +156,7 @@ class Loader:
             weight = 1
         return Request(
             key=key,
-            origin=self.origin,
+            source=self.source,
             load=functools.partial(self._produce, *args, **kwargs),
             weight=weight,
             hint=self._hint(args, kwargs) if self.options.size_hint is not None else None,
@@ -174,13 +176,13 @@ class Loader:
         assert hint is not None
         return file_size(hint(*args, **kwargs) if callable(hint) else hint)
 
-    def key(self, site: Site, raw: Any) -> tuple[CallKey, Any]:
+    def key(self, site: CallSite, raw: Any) -> tuple[CallKey, Any]:
         """Return the cache's key for a raw one, and what stands in it for ``raw``."""
         canonical = frozen(raw)
         parts: Any = (canonical,) if self._single else canonical
         where = () if site.instance is None else (site,)
         version = () if self.options.version is None else (self.options.version,)
-        return CallKey((self.origin, *where, *version, *parts)), canonical
+        return CallKey((self.source, *where, *version, *parts)), canonical
 
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load for a caller inside ``disabled()``; see :class:`Unowned`."""
@@ -188,13 +190,13 @@ class Loader:
             raise WarmMissError(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
 
-    def own_entries(self, site: Site | None = None) -> list[Entry]:
+    def own_entries(self, site: CallSite | None = None) -> list[Entry]:
         """Return this loader's live entries, those of one ``site`` only if given."""
         with self.cache._store.lock:
             return [
                 entry
                 for entry in self.cache._live.values()
-                if entry.how.origin is self.origin
+                if entry.provenance.source is self.source
                 and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
             ]
 
@@ -211,13 +213,13 @@ class Loader:
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
         alive = self.cache._store.alive()
-        return sum(entry.hits for entry in alive if entry.how.origin is self.origin)
+        return sum(entry.hits for entry in alive if entry.provenance.source is self.source)
 
-    def instance_died(self, site: Site) -> None:
+    def instance_died(self, site: CallSite) -> None:
         """Have what a dead instance loaded torn down; called by its finalizer."""
         janitor.defer(functools.partial(self._clear, site))
 
-    def _clear(self, site: Site) -> None:
+    def _clear(self, site: CallSite) -> None:
         self.cache._evict(self.own_entries(site), RemovalCause.CLOSED)
 
     def __reduce__(self) -> NoReturn:

@@ -7,13 +7,13 @@ import inspect
 from typing import Any
 
 from warmcache._by_value.digest import importable
-from warmcache._by_value.recipe import Home
+from warmcache._by_value.recipe import LoaderCache
 from warmcache._by_value.ticket import ArrivedMethod, Ticket
 
 from .calls import API, AsyncCaller, Caller
 from .functions import _ticket, signature_of, warm_function
 from .hit_path import build
-from .loader import Loader, LoaderOptions, Site
+from .loader import CallSite, Loader, LoaderOptions
 
 
 class WarmMethod:
@@ -28,7 +28,7 @@ class WarmMethod:
         self,
         target: Any,
         options: LoaderOptions,
-        home: Home,
+        home: LoaderCache,
         ticket: Ticket | None = None,
         *,
         of_class: bool = False,
@@ -43,7 +43,7 @@ class WarmMethod:
         self._owner: type | None = None
         self._name = target.__name__
         self._of_class = of_class
-        self._sites: dict[int, Site] = {}
+        self._sites: dict[int, CallSite] = {}
         self._hot_by_id: dict[int, Any] = {}
         functools.update_wrapper(self, target)
         if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
@@ -112,13 +112,13 @@ class WarmMethod:
     def _slow_call(self, instance: Any, raw: Any, args: Any, kwargs: Any, /) -> Any:
         return self.__get__(instance, instance).slow_call(raw, args, kwargs)
 
-    def site(self, instance: Any) -> Site:
+    def site(self, instance: Any) -> CallSite:
         """Return the site of ``instance``."""
         number = id(instance)
         site = self._sites.get(number)
         if site is None:
             try:
-                site = Site(instance, functools.partial(self._died, number))
+                site = CallSite(instance, functools.partial(self._died, number))
             except TypeError:
                 raise TypeError(
                     f"{type(instance).__name__} objects cannot be referenced weakly, as a warm "
@@ -128,7 +128,7 @@ class WarmMethod:
             self._hot_by_id[number] = site.hot
         return site
 
-    def _died(self, number: int, site: Site) -> None:
+    def _died(self, number: int, site: CallSite) -> None:
         self._hot_by_id.pop(number, None)
         self._sites.pop(number, None)
         self._loader.instance_died(site)
@@ -154,7 +154,7 @@ class WarmMethod:
 
 
 def _warm_class_method(
-    target: Any, options: LoaderOptions, home: Home, ticket: Ticket | None = None
+    target: Any, options: LoaderOptions, home: LoaderCache, ticket: Ticket | None = None
 ) -> WarmMethod:
     return WarmMethod(target, options, home, ticket, of_class=True)
 
@@ -182,7 +182,7 @@ class _BoundMixin:
         return self._method._loader
 
     @property
-    def _site(self) -> Site:
+    def _site(self) -> CallSite:
         return self._method.site(self._instance)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from warmcache._core.state.entry import Entry
-from warmcache._process.after_fork import join
-from warmcache._process.at_exit import Last, arm, close_at_exit
+from warmcache._process.after_fork import begins_anew_in_child
+from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache._process.janitor import janitor
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class _Stored:
 
     def __init__(self, entry: Entry) -> None:
         self.at = time.monotonic()
-        self.asked = [hold.since for hold in entry.holds] or [self.at]
-        self.key, self.weight, self.seconds = entry.key, entry.weight, entry.how.seconds
+        self.asked = [record.since for record in entry.leases] or [self.at]
+        self.key, self.weight, self.seconds = entry.key, entry.weight, entry.provenance.seconds
 
 
 class _Buffer(deque[Any]):
@@ -92,9 +92,9 @@ class Recording:
             for switch in list(store.switches):
                 switch(self.hit)
         _running.add(self)
-        join(self)
+        begins_anew_in_child(self)
         close_at_exit(self)
-        arm()
+        register_exit()
         janitor.watch(self, _PERIOD)
 
     # -- what a cache tells --------------------------------------------------------
@@ -184,7 +184,7 @@ class Recording:
             with store.lock:
                 entry = store.live.get(key)
                 if entry is not None:
-                    self._known[key] = entry.weight, entry.how.seconds
+                    self._known[key] = entry.weight, entry.provenance.seconds
         text = io.StringIO()
         weight, seconds = self._known.get(key, (None, None))
         figures = ["", ""] if weight is None else [f"{weight:.17g}", f"{seconds:.6f}"]
@@ -247,7 +247,7 @@ class Recording:
             return None
         return _PERIOD
 
-    def close_at_exit(self, patience: float) -> Iterable[Last]:
+    def close_at_exit(self, patience: float) -> Iterable[ExitJob]:
         return ()
 
     def settle_at_exit(self) -> None:

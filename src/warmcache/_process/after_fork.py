@@ -36,7 +36,7 @@ _members: weakref.WeakValueDictionary[int, BeginsAnew] = weakref.WeakValueDictio
 _functions: list[Callable[[], object]] = []
 
 
-def join(member: BeginsAnew) -> None:
+def begins_anew_in_child(member: BeginsAnew) -> None:
     """Have ``member`` begin anew in each forked child, as long as it lives."""
     _members[id(member)] = member
 
@@ -47,13 +47,13 @@ def in_child(function: F) -> F:
     return function
 
 
-def park(*things: object) -> None:
+def keep_forever(*things: object) -> None:
     """Keep ``things`` as they are for as long as the process exists, and beyond its end.
 
     A value with a ``__del__``, or a suspended generator, would destroy what is the
     parent's as the child drops it.
     """
-    _parked.append(things)
+    _kept_forever.append(things)
 
 
 def _immortal() -> list[object]:
@@ -67,7 +67,7 @@ def _immortal() -> list[object]:
     return kept
 
 
-_parked = _immortal()
+_kept_forever = _immortal()
 
 
 def _begin_anew() -> None:

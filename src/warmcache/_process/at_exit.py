@@ -38,7 +38,7 @@ class Overdue(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class ExitJob:
     """One thing to be torn down at the end: when it was loaded, its name, and how."""
 
     loaded: int
@@ -47,10 +47,10 @@ class Last:
     let_go: Callable[[], object]
 
 
-class Closing(Protocol):
+class ClosesAtExit(Protocol):
     """What is closed when the process ends."""
 
-    def close_at_exit(self, patience: float) -> Iterable[Last]:
+    def close_at_exit(self, patience: float) -> Iterable[ExitJob]:
         """Refuse whatever comes after; return what is to be torn down."""
         ...
 
@@ -58,40 +58,40 @@ class Closing(Protocol):
         """Do what remains once all of that, and of others, is torn down."""
 
 
-_closing: weakref.WeakValueDictionary[int, Closing] = weakref.WeakValueDictionary()
-_armed: set[str] = set()
+_closing: weakref.WeakValueDictionary[int, ClosesAtExit] = weakref.WeakValueDictionary()
+_registered: set[str] = set()
 
 
-def close_at_exit(thing: Closing) -> None:
+def close_at_exit(thing: ClosesAtExit) -> None:
     """Close ``thing``, if it still exists, when the process ends; see also :func:`arm`."""
     _closing[id(thing)] = thing
 
 
-def closing() -> list[Closing]:
+def closing() -> list[ClosesAtExit]:
     """Return what is to be closed when the process ends."""
     return [thing for ref in _closing.valuerefs() if (thing := ref()) is not None]
 
 
-def arm() -> None:
+def register_exit() -> None:
     """Have the end of the process close what is to be closed, for there is something.
 
     Called with each entry that needs it: ``multiprocessing`` may be imported meanwhile,
     and a child of it begins by throwing away what was registered before.
     """
-    if "atexit" not in _armed:
-        _armed.add("atexit")
+    if "atexit" not in _registered:
+        _registered.add("atexit")
         atexit.unregister(_at_exit)
         atexit.register(_at_exit)
-    if "multiprocessing" not in _armed:
+    if "multiprocessing" not in _registered:
         finalize: Any = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
         if finalize is not None:
-            _armed.add("multiprocessing")
+            _registered.add("multiprocessing")
             finalize(None, _at_exit, exitpriority=_FIRST)
 
 
 @in_child
-def _disarm() -> None:
-    _armed.clear()
+def _unregister() -> None:
+    _registered.clear()
 
 
 def _call_off() -> None:

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from .after_fork import join
+from .after_fork import begins_anew_in_child
 
 log = logging.getLogger("warmcache")
 
@@ -147,4 +147,4 @@ def _run(job: Callable[[], object]) -> None:
 
 
 janitor = Janitor()
-join(janitor)
+begins_anew_in_child(janitor)

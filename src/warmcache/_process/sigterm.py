@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from .after_fork import in_child, join
+from .after_fork import begins_anew_in_child, in_child
 from .at_exit import PATIENCE, end
 
 _installed: _Handler | None = None
@@ -29,7 +29,7 @@ class _Handler:
         self.patience = patience
         self.active = True
         self.closing = False
-        join(self)
+        begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Note, in a forked child, that it is not closing, though its parent may be."""

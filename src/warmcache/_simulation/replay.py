@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmcache import policies
-from warmcache._core.state.entry import Entry, Loaded
+from warmcache._core.state.entry import Entry, Provenance
 from warmcache.caches.cache import Cache
 from warmcache.errors import CapacityError, WarmcacheError
 from warmcache.testing import ManualClock
@@ -109,7 +109,7 @@ def _made(policy: str, budget: float, clock: ManualClock) -> Cache[Any, Any]:
 
 def _store(cache: Cache[Any, Any], key: str, size: float, seconds: float, now: float) -> None:
     """Do what ``cache[key] = key`` does, for a value whose load took ``seconds``."""
-    entry = Entry(key, key, size, Loaded(cache._origin, seconds), now)
+    entry = Entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store
     with store.lock:
         evicted = store.put_at_once(entry, cache.rank)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
-from warmcache._core.state.entry import Entry, Hold, Loaded, seconds_between
+from warmcache._core.state.entry import Entry, LeaseRecord, Provenance, seconds_between
 from warmcache._core.state.records import EntryInfo, Removal, Stats
 from warmcache._core.state.use_clock import tick
 
@@ -61,13 +61,13 @@ class Cache(CacheMapping[K, V]):
         """
         return EntryLease(self, key)
 
-    def _hold_live(self, key: Hashable, hold: Hold) -> Entry:
+    def _lease_live(self, key: Hashable, record: LeaseRecord) -> Entry:
         self._expire()
         with self._store.lock:
             entry = self._live.get(key)
             if entry is None:
                 raise KeyError(key)
-            self._store.hold(entry, hold)
+            self._store.lease(entry, record)
             entry.hits += 1
             entry.used = tick()
             if self._store.recording is not None:
@@ -84,7 +84,7 @@ class Cache(CacheMapping[K, V]):
         self._expire()
         with self._store.lock:
             entry = self._live[key]
-            if entry.how.finish is not None:
+            if entry.provenance.finish is not None:
                 raise TypeError(f"{key!r} cannot be detached: its generator is its teardown")
             value: V = entry.value
             self._store.release_alive(entry)
@@ -199,12 +199,12 @@ class Cache(CacheMapping[K, V]):
             weight=entry.weight,
             uses=entry.uses,
             age=seconds_between(entry.loaded_at, now),
-            idle=0.0 if entry.holds else seconds_between(entry.seen_at, now),
-            load_seconds=entry.how.seconds,
-            leases=len(entry.holds),
+            idle=0.0 if entry.leases else seconds_between(entry.seen_at, now),
+            load_seconds=entry.provenance.seconds,
+            leases=len(entry.leases),
             state=entry.state.value,
             tags=entry.tags,
-            weighed_by=entry.how.weighed_by,
+            weighed_by=entry.provenance.weighed_by,
         )
 
     def stats(self) -> Stats:
@@ -219,7 +219,7 @@ class Cache(CacheMapping[K, V]):
                 loads=counts.loads,
                 load_seconds=counts.load_seconds,
                 saved_seconds=counts.past_saved
-                + sum(entry.hits * entry.how.seconds for entry in alive),
+                + sum(entry.hits * entry.provenance.seconds for entry in alive),
                 removals=dict(counts.removals),
                 teardown_failures=counts.teardown_failures,
                 waits=counts.waits,
@@ -258,7 +258,7 @@ class Cache(CacheMapping[K, V]):
                 for entry in sorted(store.order.sequence(self._live), key=attrgetter("loaded"))
             ]
         state = self.__dict__.copy()
-        for name in ("_store", "_live", "_origin", "_handed_in", "_freshness"):
+        for name in ("_store", "_live", "_source", "_handed_in", "_freshness"):
             del state[name]
         state.pop("_shown_by", None)
         state["_entries"] = entries
@@ -267,7 +267,7 @@ class Cache(CacheMapping[K, V]):
     def _setting(self) -> dict[str, Any]:
         """Return what it was set up with: all of it but what it holds."""
         made_by_open = (
-            *("_store", "_live", "_origin", "_handed_in", "_freshness"),
+            *("_store", "_live", "_source", "_handed_in", "_freshness"),
             *("_has_an_end", "_shown_by"),
         )
         return {name: value for name, value in vars(self).items() if name not in made_by_open}
@@ -295,8 +295,8 @@ class Cache(CacheMapping[K, V]):
         self._open()
         now, stamped = self._timer(), []
         for key, value, weight, uses, expires, used, seconds in entries:
-            how = Loaded(self._origin, seconds) if seconds else self._handed_in
-            entry = Entry(key, value, weight, how, now, expires)
+            provenance = Provenance(self._source, seconds) if seconds else self._handed_in
+            entry = Entry(key, value, weight, provenance, now, expires)
             entry.base_uses = uses
             self._store.committed += weight
             self._store.publish(entry)

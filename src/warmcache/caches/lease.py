@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from warmcache._core.drivers.teardown import tear_down
 from warmcache._core.plans import remove
-from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.use_clock import tick
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class _Once:
         self._entered = True
 
 
-def _let_go(store: Store, entry: Entry, hold: Hold) -> None:
+def _let_go(store: Store, entry: Entry, record: LeaseRecord) -> None:
     with store.lock:
-        doomed = store.unhold(entry, hold, tick())
+        doomed = store.end_lease(entry, record, tick())
     if doomed:
         tear_down(store, [entry])
 
@@ -45,7 +45,7 @@ def _let_go(store: Store, entry: Entry, hold: Hold) -> None:
 class EntryLease(_Once, Generic[V]):
     """``with cache.lease(key) as value``: holds an entry that is there."""
 
-    __slots__ = ("_cache", "_entry", "_hold", "_key", "_store")
+    __slots__ = ("_cache", "_entry", "_key", "_record", "_store")
 
     def __init__(self, cache: Cache[Any, V], key: Hashable) -> None:
         super().__init__()
@@ -54,9 +54,9 @@ class EntryLease(_Once, Generic[V]):
 
     def __enter__(self) -> V:
         self._enter_once()
-        self._hold = Hold(time.monotonic())
+        self._record = LeaseRecord(time.monotonic())
         self._store = self._cache._store  # not to be asked for again: a fork changes it
-        self._entry = self._cache._hold_live(self._key, self._hold)
+        self._entry = self._cache._lease_live(self._key, self._record)
         return self._entry.value  # type: ignore[no-any-return]
 
     def __exit__(
@@ -65,22 +65,22 @@ class EntryLease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _let_go(self._store, self._entry, self._hold)
+        _let_go(self._store, self._entry, self._record)
 
 
 class Lease(_Once, Generic[V]):
     """``with load.lease(...) as value``: loads if need be, and holds."""
 
-    __slots__ = ("_acquire", "_entry", "_hold", "_store")
+    __slots__ = ("_acquire", "_entry", "_record", "_store")
 
-    def __init__(self, acquire: Callable[[Hold], Acquired]) -> None:
+    def __init__(self, acquire: Callable[[LeaseRecord], Acquired]) -> None:
         super().__init__()
         self._acquire = acquire
 
     def __enter__(self) -> V:
         self._enter_once()
-        self._hold = Hold(time.monotonic())
-        self._entry, self._store = self._acquire(self._hold)
+        self._record = LeaseRecord(time.monotonic())
+        self._entry, self._store = self._acquire(self._record)
         del self._acquire
         return self._entry.value  # type: ignore[no-any-return]
 
@@ -90,24 +90,24 @@ class Lease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _let_go(self._store, self._entry, self._hold)
+        _let_go(self._store, self._entry, self._record)
 
 
 class AsyncLease(_Once, Generic[V]):
     """``async with load.lease(...) as value``: loads if need be, and holds."""
 
-    __slots__ = ("_acquire", "_entry", "_hold", "_store")
+    __slots__ = ("_acquire", "_entry", "_record", "_store")
 
-    def __init__(self, acquire: Callable[[Hold], Any]) -> None:
+    def __init__(self, acquire: Callable[[LeaseRecord], Any]) -> None:
         super().__init__()
         self._acquire = acquire
 
     async def __aenter__(self) -> V:
         self._enter_once()
-        from warmcache._core.drivers.event_loop import hold_for_this_task
+        from warmcache._core.drivers.event_loop import lease_record_of_this_task
 
-        self._hold = hold_for_this_task()
-        self._entry, self._store = await self._acquire(self._hold)
+        self._record = lease_record_of_this_task()
+        self._entry, self._store = await self._acquire(self._record)
         del self._acquire
         return self._entry.value  # type: ignore[no-any-return]
 
@@ -119,4 +119,4 @@ class AsyncLease(_Once, Generic[V]):
     ) -> None:
         from warmcache._core.drivers.event_loop import run_async
 
-        await run_async(remove.release(self._store, self._entry, self._hold), self._store)
+        await run_async(remove.release(self._store, self._entry, self._record), self._store)

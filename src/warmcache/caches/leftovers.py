@@ -6,16 +6,16 @@ import time
 import weakref
 from functools import partial
 
-from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
-from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.store import Store
-from warmcache._process.at_exit import Closing, Last, Overdue, close_at_exit
+from warmcache._process.at_exit import ClosesAtExit, ExitJob, Overdue, close_at_exit
 from warmcache._process.janitor import janitor
 
 
-def mind_the_end(cache: Closing, store: Store) -> None:
+def tear_down_leftovers_of(cache: ClosesAtExit, store: Store) -> None:
     """Have what is in ``store`` torn down when ``cache`` is collected or the process ends.
 
     The finalizer keeps the entries alive, and through them, maybe, the cache itself.
@@ -36,50 +36,52 @@ def _abandoned(store: Store) -> None:
 
 def _end(store: Store) -> None:
     run(remove.close(store), store)
-    settle(store, at_once=True)
+    free_what_came_back(store, at_once=True)
 
 
-def last_of(store: Store, patience: float) -> list[Last]:
+def last_of(store: Store, patience: float) -> list[ExitJob]:
     """Close ``store``, and return what is to be torn down, even what is leased."""
     with store.lock:
         store.closed = True
         store.wake()
         entries = [entry for entry in store.alive() if entry not in store.lingering]
     return [
-        Last(entry.loaded, bool(entry.holds), entry.key, partial(_let_go, store, entry, patience))
+        ExitJob(
+            entry.loaded, bool(entry.leases), entry.key, partial(_let_go, store, entry, patience)
+        )
         for entry in entries
     ]
 
 
-def idle_of(store: Store, patience: float) -> list[Last]:
+def idle_of(store: Store, patience: float) -> list[ExitJob]:
     """Close ``store``, remove everything, and return what nobody leases, to be torn down.
 
     Nobody can lease that any more: it is retired under a lease of ours, which letting it go
     ends. What others lease goes with their leases.
     """
-    hold = Hold(time.monotonic())
+    record = LeaseRecord(time.monotonic())
     with store.lock:
         dying = [entry for each in store.dying.values() for entry in each]
-        idle = [entry for entry in store.live.values() if not entry.holds]
+        idle = [entry for entry in store.live.values() if not entry.leases]
         for entry in idle:
-            store.hold(entry, hold)
+            store.lease(entry, record)
         run(remove.close(store), store)  # which tears nothing down, for all is leased now
 
     def release(entry: Entry) -> None:
-        run(remove.release(store, entry, hold), store)
-        settle(store, at_once=True)
+        run(remove.release(store, entry, record), store)
+        free_what_came_back(store, at_once=True)
 
     return [
         *(
-            Last(entry.loaded, False, entry.key, partial(_let_go, store, entry, patience))
+            ExitJob(entry.loaded, False, entry.key, partial(_let_go, store, entry, patience))
             for entry in dying
             if entry not in store.lingering
         ),
-        *(Last(entry.loaded, False, entry.key, partial(release, entry)) for entry in idle),
+        *(ExitJob(entry.loaded, False, entry.key, partial(release, entry)) for entry in idle),
     ]
 
 
 def _let_go(store: Store, entry: Entry, patience: float) -> None:
     if not run(remove.end(store, entry, patience), store):
         raise Overdue("another thread is still tearing it down")
-    settle(store, at_once=True)  # nobody waits for the memory any more
+    free_what_came_back(store, at_once=True)  # nobody waits for the memory any more

@@ -11,23 +11,23 @@ from typing import Any, ClassVar, TypeVar, Unpack, overload
 
 import cachetools
 
-from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.teardown import tear_down
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
-from warmcache._core.plans.steps import Context
-from warmcache._core.state.entry import Entry, Loaded, Origin, State, seconds_between
+from warmcache._core.plans.steps import CacheView
+from warmcache._core.state.entry import Entry, Provenance, Source, State, seconds_between
 from warmcache._core.state.records import Removal, RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
-from warmcache._process.after_fork import join
-from warmcache._process.at_exit import Last
+from warmcache._process.after_fork import begins_anew_in_child
+from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
 
-from .leftovers import last_of, mind_the_end
+from .leftovers import last_of, tear_down_leftovers_of
 from .options import CacheOptions, Teardown, as_limit, as_teardown
 
 K = TypeVar("K", bound=Hashable)
@@ -117,10 +117,10 @@ class CacheMapping(cachetools.Cache[K, V]):
         )
         self._live = store.live
         self._freshness = Freshness(store, self._timer)
-        self._origin = Origin(type(self).__name__, self._teardown)
-        self._handed_in = Loaded(self._origin)
+        self._source = Source(type(self).__name__, self._teardown)
+        self._handed_in = Provenance(self._source)
         self._has_an_end = False
-        join(self)
+        begins_anew_in_child(self)
         if store.tears_down:
             self._mind_the_end()
 
@@ -140,7 +140,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         """
         if not self._has_an_end:
             self._has_an_end = True
-            mind_the_end(self, self._store)
+            tear_down_leftovers_of(self, self._store)
 
     _shown_by: weakref.ref[Any] | None = None  # a function whose attribute ``cache`` it is
     __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
@@ -183,7 +183,7 @@ class CacheMapping(cachetools.Cache[K, V]):
         except AttributeError:  # never there, or torn down this very moment
             with self._store.lock:
                 self._store.counts.misses += 1
-                self._origin.misses += 1
+                self._source.misses += 1
             return _MISSING  # type: ignore[no-any-return]
         entry.used = tick()  # type: ignore[union-attr]
         entry.hits += 1  # type: ignore[union-attr]
@@ -328,8 +328,8 @@ class CacheMapping(cachetools.Cache[K, V]):
 
     # -- what loaders and the janitor need -----------------------------------------
 
-    def _context(self) -> Context:
-        return Context(self._store, self.rank, self._wait)
+    def _context(self) -> CacheView:
+        return CacheView(self._store, self.rank, self._wait)
 
     def _weigh(self, value: V) -> float:
         weight = self.getsizeof(value)
@@ -377,9 +377,9 @@ class CacheMapping(cachetools.Cache[K, V]):
         self._expire()
         return self._seconds_left()
 
-    def close_at_exit(self, patience: float) -> list[Last]:
+    def close_at_exit(self, patience: float) -> list[ExitJob]:
         """Close, and return what is to be torn down, even what is leased; see ``_exit.py``."""
         return last_of(self._store, patience)
 
     def settle_at_exit(self) -> None:
-        settle(self._store, at_once=True)
+        free_what_came_back(self._store, at_once=True)

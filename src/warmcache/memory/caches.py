@@ -10,7 +10,7 @@ from functools import partial
 from os import PathLike
 from typing import Any, TypeVar, Unpack
 
-from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
@@ -212,7 +212,7 @@ class MemoryCache(CostCache[K, V]):
         allocator has in reserve is given back, too.
         """
         wanted = parse_size(nbytes)
-        freed = run(remove.relieve(self._context(), wanted, RemovalCause.PRESSURE), self._store)
+        freed = run(remove.make_up(self._context(), wanted, RemovalCause.PRESSURE), self._store)
         self._store.flush()
         return freed
 
@@ -344,4 +344,4 @@ def _look_soon(reference: weakref.ref[MemoryCache[Any, Any]], store: Store) -> N
     if cache is not None:
         janitor.watch(cache, _LINGER)
     else:
-        settle(store, at_once=True)
+        free_what_came_back(store, at_once=True)

@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from warmcache._process.after_fork import in_child, join
+from warmcache._process.after_fork import begins_anew_in_child, in_child
 
 _KEPT = 8  # loads of a key whose weights are remembered
 _KEYS = 1_000  # for each circumstances
@@ -44,7 +44,7 @@ class Learned:
         self._lock = threading.Lock()
         self._loads: _Loads = {}
         self._merge()
-        join(self)
+        begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Have a lock of its own in a forked child, which may go on with what is known."""

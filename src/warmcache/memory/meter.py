@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from warmcache._core.drivers.lingering import settle
+from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, Flight
@@ -77,7 +77,7 @@ class MemoryMeter:
 
     def look(self, store: Store) -> None:
         if store.lingering or store.zombies:
-            settle(store)
+            free_what_came_back(store)
         sample = self.probe.sample()
         available, total = sample.available, sample.total
         with store.lock:
@@ -140,8 +140,8 @@ class MemoryMeter:
             name, weight = next(iter(ways.items()), (None, 0.0))
             # What a device grew by may be another's: it must not bar the key for good.
             if name is not None and (name != "device" or weight <= store.limit):
-                self._learned.note(request.key, weight, entry.how.seconds)
-        entry.how.weighed_by = name
+                self._learned.note(request.key, weight, entry.provenance.seconds)
+        entry.provenance.weighed_by = name
         self._compare(request, ways)
         for outer in CHAIN.get():
             if isinstance(outer, Flight) and outer is not flight:
@@ -189,11 +189,11 @@ class MemoryMeter:
     def _compare(self, request: Request, ways: dict[str, float]) -> None:
         """Warn, once a loader, when the way that was used and the next one disagree."""
         names = [name for name in ways if self._exact or name in ("size", "footprint")][:2]
-        if len(names) < 2 or request.origin.name in self._warned:
+        if len(names) < 2 or request.source.name in self._warned:
             return
         (used, weight), (other, figure) = ((name, ways[name]) for name in names)
         if abs(weight - figure) > max(_DISAGREE * max(weight, figure), _NOISE):
-            self._warned.add(request.origin.name)
+            self._warned.add(request.source.name)
             log.warning(
                 "%r weighs %s by its %s, which is used, but %s by its %s",
                 *(request.key, format_weight(weight), used, format_weight(figure), other),

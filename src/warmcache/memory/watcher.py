@@ -8,12 +8,12 @@ import time
 from functools import partial
 
 from warmcache._core.drivers.teardown import tear_down
-from warmcache._core.plans.steps import Context
+from warmcache._core.plans.steps import CacheView
 from warmcache._core.state.entry import Entry, seconds_between
 from warmcache._core.state.records import RemovalCause
 from warmcache.probes.probe import Probe
 
-from .watermarks import Act, Pressure
+from .watermarks import Act, Watermarks
 
 log = logging.getLogger("warmcache")
 
@@ -51,7 +51,7 @@ class Watcher:
         self.poll = poll
         self._probe = probe
         self._min_residency = min_residency
-        self._new_pressure = partial(Pressure, high, low, poll, confirm)
+        self._new_pressure = partial(Watermarks, high, low, poll, confirm)
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -63,7 +63,7 @@ class Watcher:
         """Return the seconds until the next look."""
         return self._pressure.next_look()
 
-    def look(self, cache: Context) -> None:
+    def look(self, cache: CacheView) -> None:
         """Look at the device and do what its pressure asks for, unless another thread is at it."""
         if self._looking.acquire(blocking=False):
             try:
@@ -71,7 +71,7 @@ class Watcher:
             finally:
                 self._looking.release()
 
-    def _mind_the_pressure(self, cache: Context) -> None:
+    def _mind_the_pressure(self, cache: CacheView) -> None:
         sample = self._probe.sample()
         if sample.total is None or sample.free is None:
             return
@@ -92,7 +92,7 @@ class Watcher:
                 tear_down(cache.store, [victim])
                 self._pressure.evicted(time.monotonic(), victim.weight, used)
 
-    def _condemn_idle(self, cache: Context) -> Entry | None:
+    def _condemn_idle(self, cache: CacheView) -> Entry | None:
         """Remove the idle entry of lowest rank that has been resident long enough."""
         store = cache.store
         with store.lock:
@@ -100,7 +100,7 @@ class Watcher:
             idle = [
                 entry
                 for entry in store.live.values()
-                if not entry.holds and seconds_between(entry.loaded_at, now) >= self._min_residency
+                if not entry.leases and seconds_between(entry.loaded_at, now) >= self._min_residency
             ]
             for victim in store.order.listing(idle, cache.rank)[:1]:
                 store.condemn(victim, RemovalCause.PRESSURE)

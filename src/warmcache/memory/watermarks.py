@@ -19,7 +19,7 @@ class Act(enum.Enum):
     EVICT = "evict"  # tear one idle victim down
 
 
-class Pressure:
+class Watermarks:
     """Watermarks: above ``high`` a round begins, at ``low`` it ends.
 
     A round first flushes the allocator, then evicts one victim at a time, with a new

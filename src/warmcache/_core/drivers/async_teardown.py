@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import inside
-from warmcache._core.state.one_shot import Signal
+from warmcache._core.state.flights import as_part_of
+from warmcache._core.state.one_shot import OneShot
 from warmcache._core.state.store import Store
 
 from .let_go import bury, destroy
@@ -28,7 +28,7 @@ async def _tear_down_one(
 ) -> BaseException | None:
     error: BaseException | None = None
     try:
-        with inside(entry):
+        with as_part_of(entry):
             if pending is None:
                 pending = destroy(store, entry)
             if pending is not None:
@@ -47,7 +47,7 @@ def hand_over(
     It runs on the loop that loaded the value. On that loop's own thread it can only
     be started here: the entry stays charged until the loop has got round to it.
     """
-    loop = entry.how.loop
+    loop = entry.provenance.loop
     try:
         running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
@@ -63,7 +63,7 @@ def hand_over(
 
 def _run_on(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> bool:
     """Run ``rest()`` on another thread's loop; whether it began before the loop ended."""
-    begun, over = threading.Lock(), Signal()
+    begun, over = threading.Lock(), OneShot()
     outcome: list[bool] = []
 
     async def body() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from warmcache._core.plans.steps import Call, Launch, Load, Plan, Step, TearDown
-from warmcache._core.state.entry import Entry, Hold
-from warmcache._core.state.one_shot import Signal
+from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.one_shot import OneShot
 from warmcache._core.state.store import Store
 
 from .async_teardown import _keep, _tear_down_one
@@ -19,9 +19,9 @@ from .teardown import tear_down
 T = TypeVar("T")
 
 
-def hold_for_this_task() -> Hold:
+def lease_record_of_this_task() -> LeaseRecord:
     """Return a lease's record for the running task."""
-    return Hold(time.monotonic(), asyncio.current_task())
+    return LeaseRecord(time.monotonic(), asyncio.current_task())
 
 
 async def run_async(plan: Plan[T], store: Store) -> T:
@@ -85,7 +85,7 @@ def _launch(plan: Plan[None], store: Store) -> None:
     _keep(task)
 
 
-async def _wait(signal: Signal, seconds: float | None) -> bool:
+async def _wait(signal: OneShot, seconds: float | None) -> bool:
     if not signal.happened:
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()

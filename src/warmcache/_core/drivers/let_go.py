@@ -19,10 +19,10 @@ def destroy(store: Store, entry: Entry) -> Awaitable[object] | None:
     """Run the user's teardown; return what is still to be awaited, if anything."""
     if store.meter is not None:
         entry.remains = store.meter.remains(entry)
-    if entry.how.finish is not None:
-        pending = entry.how.finish()
-    elif entry.how.origin.teardown is not None:
-        pending = entry.how.origin.teardown(entry.value)
+    if entry.provenance.finish is not None:
+        pending = entry.provenance.finish()
+    elif entry.provenance.source.teardown is not None:
+        pending = entry.provenance.source.teardown(entry.value)
     else:
         return None
     return pending if inspect.isawaitable(pending) else None
@@ -45,8 +45,8 @@ def bury(
     watch = weakly(entry.value) if store.reclaim is not None else None
     remains, entry.remains = getattr(entry, "remains", None), None
     del entry.value
-    if entry.how.finish is not None:
-        entry.how.finish = None
+    if entry.provenance.finish is not None:
+        entry.provenance.finish = None
     if store.reclaim is not None:
         alive = remains.living if remains is not None else watch
         raised += _reclaim(store.reclaim, alive)

@@ -10,7 +10,7 @@ from .let_go import _record, log
 from .who_holds import referrers
 
 
-def settle(store: Store, *, at_once: bool = False) -> None:
+def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
     """Free the room of what has come back since its teardown; give up what does not.
 
     What somebody still holds then is a zombie: it stays charged until it dies. With

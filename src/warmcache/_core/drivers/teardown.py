@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import inside
+from warmcache._core.state.flights import as_part_of
 from warmcache._core.state.store import Store
 
 from .let_go import bury, destroy
@@ -24,10 +24,14 @@ def tear_down(store: Store, entries: Iterable[Entry]) -> list[Exception]:
             break
         error: BaseException | None = None
         pending: Awaitable[object] | None = None
-        how = entry.how
-        if store.meter is not None or how.finish is not None or how.origin.teardown is not None:
+        provenance = entry.provenance
+        if (
+            store.meter is not None
+            or provenance.finish is not None
+            or provenance.source.teardown is not None
+        ):
             try:
-                with inside(entry):
+                with as_part_of(entry):
                     pending = destroy(store, entry)
             except BaseException as raised:
                 error = raised

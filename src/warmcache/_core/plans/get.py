@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from warmcache._core.state.entry import Entry, Hold, State
+from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
@@ -13,11 +13,11 @@ from warmcache.errors import LoadCycleError, WarmMissError
 
 from .load import _heat, fly
 from .remove import release
-from .steps import Call, Context, Launch, Plan, Request, TearDown, Wait
+from .steps import CacheView, Call, Launch, Plan, Request, TearDown, Wait
 
 
-def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
-    """Return a live entry for ``request``, leased to ``hold``; load it if need be."""
+def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
+    """Return a live entry for ``request``, leased to ``record``; load it if need be."""
     store, counted = cache.store, False
     while True:
         flight: Flight | None = None
@@ -27,20 +27,20 @@ def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
             doomed = store.expire(store.timer()) if store.deadlines is not None else []
             entry = store.live.get(request.key) if not doomed else None
             if entry is not None:
-                store.hold(entry, hold)
+                store.lease(entry, record)
             elif not doomed:
                 if not counted:
                     counted = True
                     store.counts.misses += 1
-                    request.origin.misses += 1
-                flight, mine = _join_or_begin(store, request, hold)
+                    request.source.misses += 1
+                flight, mine = _join_or_begin(store, request, record)
         if doomed:
             yield TearDown(doomed)
         elif flight is not None:
-            arrived = yield from _arrival(cache, request, flight, hold, mine)
+            arrived = yield from _arrival(cache, request, flight, record, mine)
             if arrived is not None:
                 return arrived
-        elif entry is not None and (yield from _still_valid(store, request, entry, hold)):
+        elif entry is not None and (yield from _still_valid(store, request, entry, record)):
             with store.lock:
                 if not counted:
                     entry.hits += 1
@@ -51,34 +51,34 @@ def get(cache: Context, request: Request, hold: Hold) -> Plan[Entry]:
             return entry
 
 
-def _join_or_begin(store: Store, request: Request, hold: Hold) -> tuple[Flight, bool]:
+def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple[Flight, bool]:
     chain = CHAIN.get()
     flight = store.flights.get(request.key)
     mine = flight is None
     if flight is None:
         if not request.may_load:
             raise WarmMissError(f"{request.key!r} is not warm, and loading is forbidden here")
-        flight = store.flights[request.key] = Flight(request.key, hold)
+        flight = store.flights[request.key] = Flight(request.key, record)
         flight.blocked_on.extend(store.dying.get(request.key, ()))
     else:
-        flight.joined.append(hold)
+        flight.joined.append(record)
         store.counts.waits += 1
     # The edge first, the search second: of two threads that close a cycle at the
     # same moment, at least one then sees it.
     if chain:
         chain[-1].blocked_on.append(flight)
     if flight.reaches(chain):
-        _leave(flight, hold)
+        _leave(flight, record)
         if mine:
             del store.flights[request.key]
         raise LoadCycleError(f"loading {request.key!r} waits for itself")
     return flight, mine
 
 
-def _leave(flight: Flight, hold: Hold) -> None:
+def _leave(flight: Flight, record: LeaseRecord) -> None:
     chain = CHAIN.get()
-    if hold in flight.joined:
-        flight.joined.remove(hold)
+    if record in flight.joined:
+        flight.joined.remove(record)
     if chain and flight in chain[-1].blocked_on:
         chain[-1].blocked_on.remove(flight)
     if not flight.joined:
@@ -86,7 +86,7 @@ def _leave(flight: Flight, hold: Hold) -> None:
 
 
 def _arrival(
-    cache: Context, request: Request, flight: Flight, hold: Hold, mine: bool
+    cache: CacheView, request: Request, flight: Flight, record: LeaseRecord, mine: bool
 ) -> Plan[Entry | None]:
     """Load, or wait for who does, and share the outcome; None when it was abandoned."""
     store = cache.store
@@ -98,13 +98,13 @@ def _arrival(
             raise flight.error if mine else _own_copy(flight.error)
     except BaseException:
         with store.lock:
-            _leave(flight, hold)
+            _leave(flight, record)
             entry = flight.entry
         if entry is not None:  # cancelled when the value was there already: give it back
-            yield from release(store, entry, hold)
+            yield from release(store, entry, record)
         raise
     with store.lock:
-        _leave(flight, hold)
+        _leave(flight, record)
     return flight.entry
 
 
@@ -121,20 +121,20 @@ def _own_copy(error: Exception) -> Exception:
     return twin.with_traceback(error.__traceback__)
 
 
-def _still_valid(store: Store, request: Request, entry: Entry, hold: Hold) -> Plan[bool]:
+def _still_valid(store: Store, request: Request, entry: Entry, record: LeaseRecord) -> Plan[bool]:
     if request.validate is None:
         return True
     validate, valid = request.validate, False
     try:
         valid = bool((yield Call(lambda: validate(entry.value))))
     except BaseException:
-        yield from release(store, entry, hold)
+        yield from release(store, entry, record)
         raise
     if not valid:
         with store.lock:
             if entry.state is State.LIVE:
                 store.condemn(entry, RemovalCause.INVALID)
-        yield from release(store, entry, hold)
+        yield from release(store, entry, record)
     return valid
 
 

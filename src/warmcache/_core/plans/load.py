@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
-from warmcache._core.state.entry import Entry, Loaded, State, seconds_between
-from warmcache._core.state.flights import CHAIN, Flight, inside
+from warmcache._core.state.entry import Entry, Provenance, State, seconds_between
+from warmcache._core.state.flights import CHAIN, Flight, as_part_of
 from warmcache._core.state.hot_paths import hot_paths_off
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
@@ -18,29 +18,29 @@ from warmcache.errors import CapacityError
 
 from .make_room import LOOK, room
 from .refuse import refusal
-from .remove import relieve
-from .steps import Call, Context, Load, Plan, Request, TearDown, Wait
+from .remove import make_up
+from .steps import CacheView, Call, Load, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
 
 def _heat(store: Store, entry: Entry) -> None:
     """Put a live entry on its loader's hit path (called with the lock held)."""
-    how = entry.how
-    hot = how.hot() if how.hot is not None else None
+    provenance = entry.provenance
+    hot = provenance.hot() if provenance.hot is not None else None
     if hot is not None and entry.state is State.LIVE and not store.inherited:
-        hot[how.hot_key] = entry
+        hot[provenance.hot_key] = entry
         if hot_paths_off():  # a scope began just now, and may have emptied it before
-            hot.pop(how.hot_key, None)
+            hot.pop(provenance.hot_key, None)
 
 
-def fly(cache: Context, request: Request, flight: Flight) -> Plan[None]:
+def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     """Make room, load, publish; the outcome is left in ``flight``."""
     store = cache.store
     try:
         # All of it is part of the load: a victim's teardown that asks for it would wait
         # for itself.
-        with inside(flight):
+        with as_part_of(flight):
             yield from _after_teardown_of(store, request.key)
             if store.meter is None:
                 claim = Claim(request.key, request.weight or request.hint or 0)
@@ -74,7 +74,7 @@ def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
             yield Call(partial(store.meter.look, store))
 
 
-def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
+def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store = cache.store
     entry, before = yield from _loaded(cache, request, flight)
     try:
@@ -94,7 +94,7 @@ def _load(cache: Context, request: Request, flight: Flight) -> Plan[None]:
         raise
 
 
-def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entry, Any]]:
+def _loaded(cache: CacheView, request: Request, flight: Flight) -> Plan[tuple[Entry, Any]]:
     """Load; where that ran out of metered memory, make room and try again, twice at most.
 
     Returns the entry, and what the meter saw before the try that succeeded.
@@ -117,10 +117,12 @@ def _loaded(cache: Context, request: Request, flight: Flight) -> Plan[tuple[Entr
         else:
             ended = store.timer()
             seconds = seconds_between(began, ended)
-            how = Loaded(request.origin, seconds, finish, loop, request.hot, request.hot_key)
-            return Entry(request.key, value, flight.weight, how, ended), before
+            provenance = Provenance(
+                request.source, seconds, finish, loop, request.hot, request.hot_key
+            )
+            return Entry(request.key, value, flight.weight, provenance, ended), before
         # Out here the error is gone, and with its frames what they had allocated.
-        if not (yield from relieve(cache, lacked, RemovalCause.PRESSURE)):
+        if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE)):
             tries = min(tries, 1)
         yield Call(store.flush)
 
@@ -135,7 +137,7 @@ def _give_up(store: Store, flight: Flight, error: Exception) -> None:
             outer.exhausted = True
 
 
-def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
+def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
     """Ask what a loaded value weighs, and make room for what was not reserved."""
     store = cache.store
     size = yield Call(lambda: request.weigh(entry.value))
@@ -151,7 +153,7 @@ def _weigh(cache: Context, request: Request, flight: Flight, entry: Entry) -> Pl
 
 
 def _measure(
-    cache: Context, request: Request, flight: Flight, entry: Entry, before: Any
+    cache: CacheView, request: Request, flight: Flight, entry: Entry, before: Any
 ) -> Plan[None]:
     """Charge a loaded value with what it takes; idle victims make up what was not reserved.
 
@@ -167,7 +169,7 @@ def _measure(
         entry.weight = weight
         debt = store.committed - store.dying_weight - store.limit
     if debt > store.slack:
-        yield from relieve(cache, debt, RemovalCause.SIZE)
+        yield from make_up(cache, debt, RemovalCause.SIZE)
 
 
 def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
@@ -177,10 +179,10 @@ def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
             store.check_open()
             usurper = store.live.get(entry.key)  # handed in while we were loading
             if usurper is None:
-                entry.holds = tuple(flight.joined)
+                entry.leases = tuple(flight.joined)
                 entry.base_uses = len(flight.joined)
                 store.counts.loads += 1
-                store.counts.load_seconds += entry.how.seconds
+                store.counts.load_seconds += entry.provenance.seconds
                 store.publish(entry)
                 _heat(store, entry)
                 flight.entry, flight.weight = entry, 0

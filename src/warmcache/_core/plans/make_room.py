@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
 from .refuse import refusal, withheld_by
-from .steps import Call, Context, Plan, TearDown, Wait
+from .steps import CacheView, Call, Plan, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
 
@@ -19,7 +19,7 @@ LOOK = 0.25  # seconds after which to look at the device again
 
 
 def room(
-    cache: Context, claim: Claim, *, flight: Flight | None = None, replacing: bool = False
+    cache: CacheView, claim: Claim, *, flight: Flight | None = None, replacing: bool = False
 ) -> Plan[None]:
     """Reserve room for ``claim``: by what is free, by eviction, or by waiting.
 
@@ -58,7 +58,7 @@ def room(
 
 
 def _make_room(
-    cache: Context, claim: Claim, flight: Flight | None, replacing: bool
+    cache: CacheView, claim: Claim, flight: Flight | None, replacing: bool
 ) -> tuple[bool, list[Entry], bool]:
     """Take one step towards room: whether it is granted, what must die, whether blocked."""
     store = cache.store
@@ -83,7 +83,7 @@ def _make_room(
     within_budget = demand - store.dying_weight <= store.limit - store.committed
     if old is None and 0 < claim.evicted >= weight and within_budget:
         return False, [], True  # evicting gave the device nothing back: others hold it
-    gain = old.weight if old is not None and not old.holds else 0
+    gain = old.weight if old is not None and not old.leases else 0
     victims, passed = store.victims(short - gain, cache.rank, old)
     claim.carried = 0 if old is None or passed else old.uses
     if old is not None and store.condemn(old, RemovalCause.REPLACED):
@@ -122,14 +122,14 @@ def _borrow(store: Store, claim: Claim, flight: Flight | None) -> None:
 
 
 def _patience(
-    cache: Context, claim: Claim, flight: Flight | None, deadline: float, blocked: bool
+    cache: CacheView, claim: Claim, flight: Flight | None, deadline: float, blocked: bool
 ) -> float | None:
     """Return how long to wait for room; refuse where that is pointless.
 
     A teardown under way ends by itself, a lease (``blocked``) may not.
     """
     store, now = cache.store, time.monotonic()
-    me = flight.hold if flight is not None else Hold(now)
+    me = flight.record if flight is not None else LeaseRecord(now)
     own = claim.weight > store.limit - withheld_by(me, store)
     if own or (blocked and now >= deadline):
         raise refusal(store, claim, own=own)

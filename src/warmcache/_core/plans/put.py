@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from warmcache._core.state.entry import Entry, Hold, State
+from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.ledger import Claim
 
 from .make_room import room
 from .refuse import refusal
 from .remove import release
-from .steps import Context, Plan
+from .steps import CacheView, Plan
 
 
-def put(cache: Context, new: Entry, *, replace: bool = True) -> Plan[Any]:
+def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
     """Store what was handed in through the mapping, replacing what was there.
 
     Unless ``replace``: then what is there stays. Returns the value that is stored.
@@ -42,18 +42,18 @@ def put(cache: Context, new: Entry, *, replace: bool = True) -> Plan[Any]:
                 store.unreserve(claim.weight)  # somebody was faster; once more
 
 
-def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[bool]:
+def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
     """Store the very object that is there: a use, and its weight and time anew.
 
     Returns whether it was there still.
     """
-    store, hold = cache.store, Hold(time.monotonic())
+    store, record = cache.store, LeaseRecord(time.monotonic())
     with store.lock:
         if new.weight > store.limit:
             raise refusal(store, Claim(entry.key, new.weight))
         if entry.state is not State.LIVE:
             return False
-        store.hold(entry, hold)
+        store.lease(entry, record)
         store.restamp(entry, new)
     claim = Claim(entry.key, max(0, new.weight - entry.weight), present=True)
     try:
@@ -62,5 +62,5 @@ def _touch(cache: Context, entry: Entry, new: Entry) -> Plan[bool]:
         with store.lock:
             store.reweigh(entry, new.weight, claim.weight)
     finally:
-        yield from release(store, entry, hold)
+        yield from release(store, entry, record)
     return True

@@ -6,18 +6,18 @@ import math
 import sys
 import time
 
-from warmcache._core.state.entry import Entry, Hold
+from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.store import Store
 from warmcache.errors import CapacityError
 
 
-def withheld_by(me: Hold, store: Store) -> float:
+def withheld_by(me: LeaseRecord, store: Store) -> float:
     """Return the weight that only the asking thread or task could give back."""
     chain = CHAIN.get()
     weight = sum(
-        entry.weight for entry in store.held if any(_same(hold, me) for hold in entry.holds)
+        entry.weight for entry in store.held if any(_same(record, me) for record in entry.leases)
     )
     for link in chain:
         if isinstance(link, Entry):
@@ -28,7 +28,7 @@ def withheld_by(me: Hold, store: Store) -> float:
     return weight + _stuck_behind(me, store)
 
 
-def _stuck_behind(me: Hold, store: Store) -> float:
+def _stuck_behind(me: LeaseRecord, store: Store) -> float:
     """Weight whose asynchronous teardown waits for the loop that ``me`` would block."""
     asyncio = sys.modules.get("asyncio")  # who has not imported it runs no loop
     if me.task is not None or not store.dying or asyncio is None:
@@ -38,19 +38,19 @@ def _stuck_behind(me: Hold, store: Store) -> float:
     except RuntimeError:
         return 0
     dying = [entry for entries in store.dying.values() for entry in entries]
-    return sum(entry.weight for entry in dying if entry.how.loop is loop)
+    return sum(entry.weight for entry in dying if entry.provenance.loop is loop)
 
 
 def refusal(store: Store, claim: Claim, *, own: bool = False) -> CapacityError:
     """Return the error that says who is in the way of ``claim``."""
     now = time.monotonic()
     holders = [
-        f"{entry.key!r} leased by thread {hold.thread_name!r} (since {now - hold.since:.0f} s)"
+        f"{entry.key!r} leased by thread {record.thread_name!r} (since {now - record.since:.0f} s)"
         for entry in store.held
-        for hold in entry.holds
+        for record in entry.leases
     ]
     holders += [
-        f"{flight.key!r} being loaded by thread {flight.hold.thread_name!r}"
+        f"{flight.key!r} being loaded by thread {flight.record.thread_name!r}"
         for flight in store.flights.values()
         if flight.weight
     ]
@@ -69,6 +69,6 @@ def refusal(store: Store, claim: Claim, *, own: bool = False) -> CapacityError:
     )
 
 
-def _same(hold: Hold, me: Hold) -> bool:
+def _same(record: LeaseRecord, me: LeaseRecord) -> bool:
     # A synchronous caller blocks its whole thread, any task of it included.
-    return hold.thread == me.thread and (me.task is None or hold.task is me.task)
+    return record.thread == me.thread and (me.task is None or record.task is me.task)

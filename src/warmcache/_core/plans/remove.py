@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from warmcache._core.state.entry import Entry, Hold, State
+from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.records import Removal, RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 
-from .steps import Context, Plan, TearDown, Wait
+from .steps import CacheView, Plan, TearDown, Wait
 
 
-def release(store: Store, entry: Entry, hold: Hold) -> Plan[None]:
+def release(store: Store, entry: Entry, record: LeaseRecord) -> Plan[None]:
     """End a lease; the last one on a removed entry tears it down."""
     with store.lock:
-        doomed = store.unhold(entry, hold, tick())
+        doomed = store.end_lease(entry, record, tick())
     if doomed:
         yield TearDown([entry])
 
@@ -32,7 +32,7 @@ def evict(store: Store, entries: Iterable[Entry], cause: RemovalCause) -> Plan[l
     return removals
 
 
-def evict_victims(cache: Context, count: int) -> Plan[list[Removal]]:
+def evict_victims(cache: CacheView, count: int) -> Plan[list[Removal]]:
     """Remove the next ``count`` victims; return what was removed."""
     store = cache.store
     doomed: list[Entry] = []
@@ -48,7 +48,7 @@ def evict_victims(cache: Context, count: int) -> Plan[list[Removal]]:
     return removals
 
 
-def relieve(cache: Context, weight: float, cause: RemovalCause) -> Plan[float]:
+def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]:
     """Remove idle entries, lowest rank first, until they make up ``weight``.
 
     One goes if that is 0, for nobody knows. Returns what they weighed, which is less
@@ -75,8 +75,8 @@ def end(store: Store, entry: Entry, patience: float) -> Plan[bool]:
     with store.lock:
         if entry.state is State.LIVE:
             doomed = store.condemn(entry, RemovalCause.CLOSED)
-        for hold in entry.holds:
-            doomed = store.unhold(entry, hold)
+        for record in entry.leases:
+            doomed = store.end_lease(entry, record)
     yield TearDown([entry] if doomed else [])
     deadline = time.monotonic() + patience
     while not doomed and entry not in CHAIN.get():

@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from warmcache._core.state.entry import Entry, Origin
+from warmcache._core.state.entry import Entry, Source
 from warmcache._core.state.flights import Flight
 from warmcache._core.state.hot_paths import HotEntries
-from warmcache._core.state.one_shot import Signal
+from warmcache._core.state.one_shot import OneShot
 from warmcache._core.state.store import Store
 from warmcache._core.state.victim_order import Rank
 
@@ -31,7 +31,7 @@ class Call:
 
 @dataclass(slots=True)
 class Load:
-    """Run a loader; the plan gets ``(value, finish, loop)``, see :class:`Loaded`."""
+    """Run a loader; the plan gets ``(value, finish, loop)``, see :class:`Provenance`."""
 
     request: Request
 
@@ -55,7 +55,7 @@ class TearDown:
 class Wait:
     """Wait for ``signal``, ``timeout`` seconds at most; the plan gets whether it came."""
 
-    signal: Signal
+    signal: OneShot
     timeout: float | None = None
 
 
@@ -73,7 +73,7 @@ class Request:
     """
 
     key: Hashable
-    origin: Origin
+    source: Source
     load: Callable[[], Any]
     weight: float | None
     hint: float | None
@@ -86,7 +86,7 @@ class Request:
     may_load: bool
 
 
-class Context:
+class CacheView:
     """What a plan needs of its cache beyond the store: the policy, and patience."""
 
     __slots__ = ("rank", "store", "wait")

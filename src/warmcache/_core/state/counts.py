@@ -24,5 +24,5 @@ class Counts:
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""
         self.past_hits += entry.hits
-        entry.how.origin.past_hits += entry.hits
-        self.past_saved += entry.hits * entry.how.seconds
+        entry.provenance.source.past_hits += entry.hits
+        self.past_saved += entry.hits * entry.provenance.seconds

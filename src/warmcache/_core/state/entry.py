@@ -30,7 +30,7 @@ class State(enum.Enum):
 _LIVE = State.LIVE
 
 
-class Hold:
+class LeaseRecord:
     """One lease on one entry: who took it, and when (``time.monotonic``)."""
 
     __slots__ = ("since", "task", "thread", "thread_name")
@@ -42,7 +42,7 @@ class Hold:
         self.thread_name = threading.current_thread().name
 
 
-class Origin:
+class Source:
     """What the entries from one source share: a loader, or the cache's own mapping.
 
     ``past_hits`` counts the hits of entries that have left.
@@ -63,21 +63,21 @@ class Origin:
         self.misses = 0
 
 
-class Loaded:
+class Provenance:
     """How a value came to be: from where, in which time, and what only loaded ones have."""
 
-    __slots__ = ("finish", "hot", "hot_key", "loop", "origin", "seconds", "weighed_by")
+    __slots__ = ("finish", "hot", "hot_key", "loop", "seconds", "source", "weighed_by")
 
     def __init__(
         self,
-        origin: Origin,
+        source: Source,
         seconds: float = 0.0,
         finish: Callable[[], object] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         hot: HotEntries | None = None,
         hot_key: Any = None,
     ) -> None:
-        self.origin = origin
+        self.source = source
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
         self.loop = loop  # where an asynchronous teardown has to run
@@ -96,7 +96,7 @@ class Entry:
     ``cause`` is set when it is removed.
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
-    the hit path writes without it): ``holds`` is empty in every state but LIVE and
+    the hit path writes without it): ``leases`` is empty in every state but LIVE and
     RETIRED; ``value`` is deleted between DYING and GONE, so that a hit path that
     comes too late sees an ``AttributeError`` and takes the slow path.
     """
@@ -112,11 +112,11 @@ class Entry:
         "cause",
         "expires",
         "hits",
-        "holds",
-        "how",
         "key",
+        "leases",
         "loaded",
         "loaded_at",
+        "provenance",
         "queued",
         "recorded",
         "remains",
@@ -133,14 +133,14 @@ class Entry:
         key: Hashable,
         value: Any,
         weight: float,
-        how: Loaded,
+        provenance: Provenance,
         now: Any,
         expires: Any = None,
     ) -> None:
         self.key = key
         self.value = value
         self.weight = weight
-        self.how = how
+        self.provenance = provenance
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
         clock = USE_CLOCK
@@ -150,7 +150,7 @@ class Entry:
         self.hits = 0
         self.base_uses = 1
         self.expires = expires
-        self.holds: tuple[Hold, ...] = ()
+        self.leases: tuple[LeaseRecord, ...] = ()
         self.queued = False  # in the policy's order (_order.py)
 
     def __lt__(self, other: Entry) -> bool:
@@ -165,12 +165,12 @@ class Entry:
     @property
     def load_seconds(self) -> float:
         """Seconds its load took; 0.0 for a value handed in through the mapping."""
-        return self.how.seconds
+        return self.provenance.seconds
 
     @property
     def tags(self) -> frozenset[str]:
         """The tags of its loader."""
-        return self.how.origin.tags
+        return self.provenance.source.tags
 
     def __repr__(self) -> str:
         return f"<Entry {self.key!r} {self.state.value} weight={self.weight}>"

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from .entry import Entry, Hold
-from .one_shot import Signal
+from .entry import Entry, LeaseRecord
+from .one_shot import OneShot
 
 
 class Flight:
@@ -25,18 +25,18 @@ class Flight:
         "entry",
         "error",
         "exhausted",
-        "hold",
         "inside",
         "joined",
         "key",
         "leaving",
         "loading",
+        "record",
         "weight",
     )
 
-    def __init__(self, key: Hashable, hold: Hold) -> None:
+    def __init__(self, key: Hashable, record: LeaseRecord) -> None:
         self.key = key
-        self.hold = hold
+        self.record = record
         self.weight: float = 0  # reserved so far
         self.elastic = False  # whether that was a guess, of which loads inside may take
         # For a meter: whether it has begun to load, whether others allocate or free
@@ -46,9 +46,9 @@ class Flight:
         self.leaving: frozenset[Entry] = frozenset()
         self.inside: float = 0
         self.exhausted = False  # whether a load that it asked for ran out of memory for good
-        self.joined: list[Hold] = [hold]
+        self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
-        self.done = Signal()
+        self.done = OneShot()
         self.entry: Entry | None = None
         self.error: Exception | None = None
 
@@ -71,7 +71,7 @@ CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", de
 
 
 @contextmanager
-def inside(link: Flight | Entry) -> Iterator[None]:
+def as_part_of(link: Flight | Entry) -> Iterator[None]:
     """Run user code as part of ``link``, so that a request it makes can be traced."""
     if isinstance(link, Entry):
         link.blocked_on = []

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from warmcache._sizes import MIB, format_number, format_weight
 
 from .flights import Flight
-from .one_shot import Signal
+from .one_shot import OneShot
 
 
 class Ledger:
@@ -97,7 +97,7 @@ class Promises(Ledger):
     def __init__(self, limit: float) -> None:
         super().__init__(limit)
         self.flights: dict[Hashable, Flight] = {}
-        self._waiting: list[Signal] = []
+        self._waiting: list[OneShot] = []
 
     def free_for(self, claim: Claim) -> float:
         """What may be promised to ``claim``."""
@@ -139,9 +139,9 @@ class Promises(Ledger):
         flight.elastic = False
         self.wake()
 
-    def change(self) -> Signal:
+    def change(self) -> OneShot:
         """Return a signal that happens at the next change of the ledger."""
-        signal = Signal()
+        signal = OneShot()
         self._waiting.append(signal)
         return signal
 

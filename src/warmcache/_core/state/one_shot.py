@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Signal:
+class OneShot:
     """Happens once. Cheaper than an Event or a Future, and open to event loops.
 
     :meth:`happen` may be called under a cache's lock: it wakes, and runs nothing but

@@ -14,16 +14,16 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from warmcache._core.plans.meter import Meter
-from warmcache._process.after_fork import join, park
-from warmcache._process.at_exit import arm
+from warmcache._process.after_fork import begins_anew_in_child, keep_forever
+from warmcache._process.at_exit import register_exit
 from warmcache.errors import ClosedError
 
 from .counts import Counts
 from .deadlines import Deadlines
-from .entry import Entry, Hold, State, seconds_between
+from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import Flight
 from .ledger import Promises
-from .one_shot import Signal
+from .one_shot import OneShot
 from .records import Removal, RemovalCause
 from .remains import Remains
 from .victim_order import Order, Rank
@@ -78,7 +78,7 @@ class Store(Promises):
         self.counts = Counts()
         self.recording: Recording | None = None
         self.switches: weakref.WeakSet[Any] = weakref.WeakSet()  # of the hit paths, for it
-        join(self)
+        begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Become what a forked child has inherited: a place that nothing leaves.
@@ -91,7 +91,9 @@ class Store(Promises):
             self.lock = threading.RLock()
             self._waiting = []
             alive = list(self.alive())
-            park(self, [(getattr(entry, "value", None), entry.how.finish) for entry in alive])
+            keep_forever(
+                self, [(getattr(entry, "value", None), entry.provenance.finish) for entry in alive]
+            )
 
     # -- entries ------------------------------------------------------------------
 
@@ -102,11 +104,13 @@ class Store(Promises):
     def publish(self, entry: Entry) -> None:
         """Make ``entry`` visible; the room for it must have been reserved."""
         self.live[entry.key] = entry
-        self.tears_down |= entry.how.origin.teardown is not None or entry.how.finish is not None
+        self.tears_down |= (
+            entry.provenance.source.teardown is not None or entry.provenance.finish is not None
+        )
         if self.tears_down:
-            arm()
+            register_exit()
         self.live_weight += entry.weight
-        if entry.holds:
+        if entry.leases:
             self.held.add(entry)
         else:
             self.idle_weight += entry.weight
@@ -131,7 +135,7 @@ class Store(Promises):
         old = live.get(entry.key)
         gain: float = 0
         if old is not None:
-            if old.holds or old.value is entry.value:
+            if old.leases or old.value is entry.value:
                 return None
             gain = old.weight
         short = self.committed + weight - gain - self.limit
@@ -157,8 +161,8 @@ class Store(Promises):
             change -= gone.weight
             del live[gone.key]  # the successor of ``old`` comes last
             gone.state = _GONE
-            if gone.how.hot is not None and (hot := gone.how.hot()) is not None:
-                hot.pop(gone.how.hot_key, None)
+            if gone.provenance.hot is not None and (hot := gone.provenance.hot()) is not None:
+                hot.pop(gone.provenance.hot_key, None)
             if gone.hits:
                 self.counts.left(gone)
         live[entry.key] = entry
@@ -205,15 +209,15 @@ class Store(Promises):
         When it is leased it is retired instead, and the last release tears it down.
         """
         del self.live[entry.key]
-        hot = entry.how.hot() if entry.how.hot is not None else None
-        if hot is not None and hot.get(entry.how.hot_key) is entry:
-            hot.pop(entry.how.hot_key, None)
+        hot = entry.provenance.hot() if entry.provenance.hot is not None else None
+        if hot is not None and hot.get(entry.provenance.hot_key) is entry:
+            hot.pop(entry.provenance.hot_key, None)
         entry.cause = cause
         self.live_weight -= entry.weight
         self.order.discard(entry, cause is RemovalCause.REPLACED)
         if self.deadlines is not None:
             self.deadlines.discard()
-        if entry.holds:
+        if entry.leases:
             entry.state = State.RETIRED
             self.retired_weight += entry.weight
             return False
@@ -310,7 +314,7 @@ class Store(Promises):
             weight=entry.weight,
             age=seconds_between(entry.loaded_at, self.timer()),
             uses=entry.uses,
-            load_seconds=entry.how.seconds,
+            load_seconds=entry.provenance.seconds,
             tags=entry.tags,
         )
 
@@ -323,7 +327,7 @@ class Store(Promises):
             self.retired_weight -= entry.weight
             self.committed -= entry.weight
             self.held.discard(entry)
-            entry.holds = ()
+            entry.leases = ()
             entry.state = State.GONE
         self.counts.left(entry)
         self.wake()
@@ -337,22 +341,22 @@ class Store(Promises):
 
     # -- leases -------------------------------------------------------------------
 
-    def hold(self, entry: Entry, hold: Hold) -> None:
-        if not entry.holds:
+    def lease(self, entry: Entry, record: LeaseRecord) -> None:
+        if not entry.leases:
             self.idle_weight -= entry.weight
             self.held.add(entry)
-        entry.holds += (hold,)
+        entry.leases += (record,)
 
-    def unhold(self, entry: Entry, hold: Hold, stamp: int | None = None) -> bool:
+    def end_lease(self, entry: Entry, record: LeaseRecord, stamp: int | None = None) -> bool:
         """End one lease; whether the entry must now be torn down."""
-        if hold not in entry.holds:
+        if record not in entry.leases:
             return False  # detached meanwhile
-        others = len(entry.holds) > 1
-        entry.holds = tuple(h for h in entry.holds if h is not hold) if others else ()
+        others = len(entry.leases) > 1
+        entry.leases = tuple(h for h in entry.leases if h is not record) if others else ()
         if stamp is not None:
             entry.used = entry.seen = stamp
             entry.seen_at = self.timer()
-        if entry.holds:
+        if entry.leases:
             return False
         self.held.discard(entry)
         if entry.state is State.RETIRED:
@@ -369,7 +373,7 @@ class Store(Promises):
     def _deadline(self, entry: Entry) -> Any:
         ends = entry.expires
         if self.idle_ttl is not None:
-            idle_since = self.timer() if entry.holds else entry.seen_at
+            idle_since = self.timer() if entry.leases else entry.seen_at
             idle_ends = idle_since + self.idle_ttl
             ends = idle_ends if ends is None or idle_ends < ends else ends
         return ends
@@ -392,7 +396,7 @@ class Store(Promises):
 
     # -- waiting ------------------------------------------------------------------
 
-    def check_anybody_there(self, signal: Signal) -> None:
+    def check_anybody_there(self, signal: OneShot) -> None:
         """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
         if self.inherited and not signal.happened:
             raise ClosedError("this was begun before the process was forked; ask again")

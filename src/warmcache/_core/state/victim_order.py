@@ -74,14 +74,14 @@ class RankOrder:
             unranked.popleft()
         if run and not heap:  # the loop below, for what is most common
             entry = run[0]
-            if entry.queued and not entry.holds and not entry.recorded < rank(entry):
+            if entry.queued and not entry.leases and not entry.recorded < rank(entry):
                 entry.queued = False
                 return run.popleft()
         while run or heap:
             in_order = not heap or (run and (run[0].recorded, run[0]) < heap[0])
             entry = run[0] if in_order else heap[0][1]
             recorded = entry.recorded if in_order else heap[0][0]
-            wanted = entry.queued and not entry.holds
+            wanted = entry.queued and not entry.leases
             today = rank(entry) if wanted else recorded
             if in_order:
                 run.popleft()
@@ -172,12 +172,12 @@ class ScanOrder:
         entries = self._entries
         if len(entries) > _EXACT:
             entries = self._random.sample(entries, _SAMPLE)
-            if all(entry.holds for entry in entries):  # pins must not stop the rest
+            if all(entry.leases for entry in entries):  # pins must not stop the rest
                 entries = self._entries
         self.look(entries)
         lowest, first = None, None
         for entry in entries:
-            if not entry.holds:
+            if not entry.leases:
                 today = rank(entry)
                 if first is None or today < lowest or (today == lowest and entry < first):
                     lowest, first = today, entry
@@ -248,8 +248,8 @@ class ChoiceOrder:
         if not self._keys:
             return None
         entry = self._entries[self.choice(self._keys)]
-        if entry.holds:
-            idle = [key for key in self._keys if not self._entries[key].holds]
+        if entry.leases:
+            idle = [key for key in self._keys if not self._entries[key].leases]
             if not idle:
                 return None
             entry = self._entries[self.choice(idle)]
