@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # Parsl's own are many
 ]
 CAP = 60.0
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[1] / "support"
 
 
 def wants(folder: str, name: str, *_: Any, **__: Any) -> Any:

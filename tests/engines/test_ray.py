@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # Ray's own are many
 ]
 CAP = 60.0
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture(scope="module", autouse=True)

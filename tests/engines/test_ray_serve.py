@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # Ray's own are many
 ]
 CAP = 60.0
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[1] / "support"
 
 
 class Plain:

@@ -18,7 +18,7 @@ from warmcache._simulation.replay import Outcome
 from warmcache._simulation.simulate import table
 from warmcache._simulation.trace_file import Trace
 
-HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "simulate.md"
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "simulate.md"
 SMALL = "t_s,key,size_bytes,load_s\n" + "".join(
     f"{n},{key},{size},{seconds}\n"
     for n, (key, size, seconds) in enumerate([("a", 10, 1), ("b", 10, 9), ("c", 20, 2)] * 5)

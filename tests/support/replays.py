@@ -8,7 +8,7 @@ from pathlib import Path
 from warmcache._simulation.replay import Outcome, replay
 from warmcache._simulation.trace_file import Trace, read_trace
 
-TRACES = Path(__file__).parent / "traces"
+TRACES = Path(__file__).parents[1] / "traces"
 
 
 @cache

@@ -19,7 +19,7 @@ import warmcache
 from warmcache import caches, errors, memory
 
 PACKAGE = Path(warmcache.__file__).parent
-PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 # These may import what an extra brings.
 WITH_EXTRAS = {
     *("_engines/dask_scheduler.py", "_engines/dask_worker.py", "dask.py", "parsl.py", "ray.py"),

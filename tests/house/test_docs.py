@@ -17,7 +17,7 @@ import pytest
 
 import warmcache
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 ENGINES = {  # whose examples take more than the tests do
     f"docs/howto/{name}.md" for name in ("dask", "executors", "globus-compute", "parsl", "ray")

@@ -14,7 +14,7 @@ import pytest
 
 import warmcache
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("least loaded", "first free", "two choices", "hashing", "bounded hashing",
          "Router", "Backlog")  # fmt: skip
 
