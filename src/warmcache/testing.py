@@ -182,28 +182,28 @@ def assert_consistent(cache: Cache[Any, Any]) -> None:
     Raises:
         AssertionError: they are not, or the cache holds more than its limit.
     """
-    store = cache._store
+    store, ledger = cache._store, cache._store.ledger
     with store.lock:
         live = list(store.live.values())
-        retired = [entry for entry in store.held if entry.state is State.RETIRED]
+        retired = [entry for entry in store.leased if entry.state is State.RETIRED]
         dying = [entry for entries in store.dying.values() for entry in entries]
         idle = [entry for entry in live if not entry.leases]
         flights = sum(flight.weight for flight in store.flights.values())
 
         def same(expected: float, actual: float, what: str) -> None:
-            assert abs(expected - actual) <= max(1e-9 * max(1, abs(expected)), store.slack), (
+            assert abs(expected - actual) <= max(1e-9 * max(1, abs(expected)), ledger.slack), (
                 f"{what}: the entries weigh {expected}, the ledger says {actual}"
             )
 
-        same(sum(entry.weight for entry in live), store.live_weight, "live")
-        same(sum(entry.weight for entry in idle), store.idle_weight, "idle")
-        same(sum(entry.weight for entry in retired), store.retired_weight, "retired")
-        same(sum(entry.weight for entry in dying), store.dying_weight, "dying")
-        same(flights, store.reserved, "loading")
-        same(sum(zombie.charged for zombie in store.zombies), store.zombie_weight, "zombies")
+        same(sum(entry.weight for entry in live), ledger.live, "live")
+        same(sum(entry.weight for entry in idle), ledger.idle, "idle")
+        same(sum(entry.weight for entry in retired), ledger.retired, "retired")
+        same(sum(entry.weight for entry in dying), ledger.dying, "dying")
+        same(flights, ledger.reserved, "loading")
+        same(sum(zombie.charged for zombie in store.zombies), ledger.zombies, "zombies")
         assert all(entry.state is State.LIVE for entry in live), "a removed entry can be found"
-        assert store.held == {entry for entry in [*live, *retired] if entry.leases}, "leases"
+        assert store.leased == {entry for entry in [*live, *retired] if entry.leases}, "leases"
         # A load that is measured afterwards may have taken more than was reserved.
-        assert store.meter is not None or store.committed <= store.limit + store.slack, (
-            f"{store.committed} committed of {store.limit}"
+        assert cache._view.meter is not None or ledger.committed <= ledger.limit + ledger.slack, (
+            f"{ledger.committed} committed of {ledger.limit}"
         )

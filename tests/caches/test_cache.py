@@ -150,7 +150,7 @@ def test_the_check_of_the_ledger_can_fail() -> None:
     cache: LRUCache[int, int] = LRUCache(3)
     cache[1] = 1
     assert_consistent(cache)
-    cache._store.live_weight += 1
+    cache._store.ledger.live += 1
     with pytest.raises(AssertionError, match="live: the entries weigh 1, the ledger says 2"):
         assert_consistent(cache)
 

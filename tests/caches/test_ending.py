@@ -9,7 +9,7 @@ import pytest
 
 from warmcache import Cache, ClosedError, Removal, RemovalCause
 from warmcache._process.at_exit import Overdue
-from warmcache.caches.leftovers import idle_of, last_of
+from warmcache.caches.leftovers import all_of, idle_of
 from warmcache.testing import assert_consistent
 
 CAP = 5.0  # seconds, after which something hangs
@@ -32,7 +32,7 @@ class Rig:
         self.torn_down.append(value)
 
     def close_idle(self, patience: float = CAP) -> None:
-        for each in sorted(idle_of(self.cache._store, patience), key=lambda each: -each.loaded):
+        for each in sorted(idle_of(self.cache._view, patience), key=lambda each: -each.loaded):
             each.let_go()
 
 
@@ -75,7 +75,7 @@ def test_all_are_removed_once_and_as_closed(rig: Rig) -> None:
 
 def test_the_end_of_the_process_takes_over_what_awaits_its_turn(rig: Rig) -> None:
     def end() -> None:
-        for each in last_of(rig.cache._store, 0):
+        for each in all_of(rig.cache._view, 0):
             if each.key == "a":
                 each.let_go()
 

@@ -37,19 +37,19 @@ def test_free_is_what_nothing_is_committed_of() -> None:
 def test_free_is_the_less_of_what_the_budget_and_the_device_leave(
     available: float, expected: float
 ) -> None:
-    found = ledger(10, committed=4, live_weight=4, available=available)
+    found = ledger(10, committed=4, live=4, available=available)
     assert expected == found.free
 
 
 def test_what_is_reserved_is_not_on_the_device_yet_and_so_not_available() -> None:
-    found = ledger(10, committed=4, live_weight=1, available=5)
+    found = ledger(10, committed=4, live=1, available=5)
     assert 3 == found.reserved
     assert 2 == found.free
 
 
-@pytest.mark.parametrize("state", ["live", "retired", "dying", "zombie"])
+@pytest.mark.parametrize("state", ["live", "retired", "dying", "zombies"])
 def test_what_exists_is_seen_by_the_device_and_is_not_subtracted_from_it_again(state: str) -> None:
-    found = ledger(10, committed=4, available=5, **{f"{state}_weight": 4})
+    found = ledger(10, committed=4, available=5, **{state: 4})
     assert 0 == found.reserved
     assert 5 == found.free
 
@@ -63,10 +63,10 @@ def test_committed_is_the_sum_of_the_five_states(
 ) -> None:
     found = ledger(
         limit,
-        live_weight=live,
-        retired_weight=retired,
-        dying_weight=dying,
-        zombie_weight=zombie,
+        live=live,
+        retired=retired,
+        dying=dying,
+        zombies=zombie,
         committed=live + retired + dying + zombie + loading,
     )
     assert loading == found.reserved
@@ -74,7 +74,7 @@ def test_committed_is_the_sum_of_the_five_states(
 
 
 def test_in_words_a_ledger_names_what_there_is_of_it() -> None:
-    found = ledger(16 * GIB, committed=12 * GIB, live_weight=9 * GIB, zombie_weight=2 * GIB)
+    found = ledger(16 * GIB, committed=12 * GIB, live=9 * GIB, zombies=2 * GIB)
     assert (
         "warmcache: of 16.0 GiB: 9.0 GiB live, 1.0 GiB reserved by loads, "
         "2.0 GiB torn down but still held"

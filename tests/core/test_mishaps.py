@@ -189,7 +189,7 @@ def test_where_no_thread_can_be_started_everything_else_goes_on(
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("warmcache.caches.mapping.janitor", Janitor())
+    monkeypatch.setattr("warmcache.caches.cache.janitor", Janitor())
     clock, torn_down = ManualClock(), []
 
     @warm(policy="ttl", maxsize=2, ttl=10, timer=clock, teardown=torn_down.append)

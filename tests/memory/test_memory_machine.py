@@ -94,7 +94,7 @@ class Model(RuleBasedStateMachine):
             timer=lambda: self.now,
             **look,
         )
-        self.cache._store.meter.linger = lambda store: None  # type: ignore[union-attr]
+        self.cache._view.meter.linger = lambda store: None  # type: ignore[union-attr]
         self.script = Script(0, "", False)
         self.loaders = {
             "sized": [self.loader(size=units * UNIT) for units in range(5)],
@@ -128,7 +128,7 @@ class Model(RuleBasedStateMachine):
         script.tries += 1
         self.now += 1
         reserved = self.cache.stats().loading
-        assert store.committed <= store.limit + self.overdrawn() + store.slack
+        assert store.ledger.committed <= store.ledger.limit + self.overdrawn() + store.ledger.slack
         if script.mishap == "fails":
             raise ConnectionError("load fails")
         if script.mishap == "lacks" and script.tries == 1:
@@ -318,7 +318,7 @@ class Model(RuleBasedStateMachine):
         assert sum(row.weight for row in live) == stats.live
         assert sum(row.weight for row in retired) == stats.retired
         assert sum(row.weight for row in zombies) == stats.zombies
-        assert store.committed <= store.limit + self.overdrawn() + store.slack
+        assert store.ledger.committed <= store.ledger.limit + self.overdrawn() + store.ledger.slack
         assert len(self.removed) == 0 or self.removed == Counter(stats.removals)
 
     @invariant()
@@ -353,7 +353,7 @@ class Model(RuleBasedStateMachine):
         self.probe.settle()
         for _ in range(2):
             assert self.cache.expire_now() is None
-        assert 0 == self.cache._store.committed
+        assert 0 == self.cache._store.ledger.committed
         assert all(row.torn_down == (not row.ours) for row in self.rows)
         self.probe.unknown = False
         assert 0 == self.probe.allocated(), "nothing of it is left"

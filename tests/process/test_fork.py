@@ -306,7 +306,7 @@ def test_a_closed_cache_stays_closed(tmp_path: Path) -> None:
 
 LOCKS = {
     "store": ("load.cache._store.lock", "load(2)"),
-    "a store that is leased from": ("held._store.lock", "held.__exit__(None, None, None)"),
+    "a store that is leased from": ("held._cache.store.lock", "held.__exit__(None, None, None)"),
     "named": (
         "warmcache.policies.shared_caches._guard",
         "warmcache.cache('other', policy='lru', maxsize=1)",
@@ -682,7 +682,7 @@ def test_a_child_neither_has_nor_writes_its_parents_recording(tmp_path: Path) ->
             child = os.fork()
             if not child:
                 load(1), load(1), load(2)
-                say(load.cache._store.recording, recording.written, str(recording)[-8:])
+                say(load.cache._store.observers, recording.written, str(recording)[-8:])
         if not child:
             load.cache.record(sys.argv[1] + ".child")
             load(3), load(3)
@@ -691,7 +691,7 @@ def test_a_child_neither_has_nor_writes_its_parents_recording(tmp_path: Path) ->
         """,
         str(path),
     )
-    assert ["None 0 stopped>"] == said
+    assert ["() 0 stopped>"] == said
     rows = [line.split(",")[1] for line in path.read_text().splitlines()[1:]]
     assert ["load(1)", "load(1)"] == rows
     rows = [line.split(",")[1] for line in Path(f"{path}.child").read_text().splitlines()[1:]]

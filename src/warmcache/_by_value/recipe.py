@@ -90,7 +90,7 @@ def _stranger(token: str) -> Cache[Any, Any] | None:
 
 
 def _new_stranger(token: str, kind: type[Cache[Any, Any]], setting: Any) -> Cache[Any, Any]:
-    made = kind._empty_as(setting)  # not under the lock: it may be the user's, and import
+    made = kind._empty_as(*setting)  # not under the lock: it may be the user's, and import
     with _guard:
         known = _stranger(token)
         _strangers[token] = cache = made if known is None else known
@@ -102,10 +102,10 @@ def recipe_of(cache: Cache[Any, Any]) -> Recipe:
     definition = definition_of(cache)
     if definition is not None:
         return Recipe("named", *definition)
-    if cache._store.meter is not None:  # its device and its watcher belong to this process
+    if cache._view.meter is not None:  # its device and its watcher belong to this process
         return Recipe("only here", "<name>", type(cache))
     with _guard:
         known_as = [token for token, other in _strangers.items() if other is cache]
         token = known_as[0] if known_as else os.urandom(16).hex()
         _strangers[token] = cache
-    return Recipe("like", token, (type(cache), cache._setting()))
+    return Recipe("like", token, (type(cache), cache.__warm_digest__()))

@@ -130,13 +130,13 @@ def _all_that_is_idle() -> list[Job]:
     things, last = closing(), list[ExitJob]()
     for thing in things:
         if isinstance(thing, Cache):
-            last += idle_of(thing._store, TOTAL)
+            last += idle_of(thing._view, TOTAL)
         else:
             last += thing.close_at_exit(TOTAL)
     last.sort(key=attrgetter("loaded"), reverse=True)
     return [
         *((each.key, each.let_go) for each in last),
-        *((type(thing).__name__, thing.settle_at_exit) for thing in things),
+        *((type(thing).__name__, thing.finish_at_exit) for thing in things),
     ]
 
 

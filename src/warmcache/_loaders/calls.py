@@ -7,19 +7,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from warmcache._core.drivers.threads import run
+from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
-from warmcache._core.plans.steps import Request
+from warmcache._core.plans.request import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
-from warmcache._core.state.use_clock import tick
 from warmcache.caches.cache import Cache
-from warmcache.caches.lease import Acquired, AsyncLease, Lease
+from warmcache.caches.lease import AsyncLease, Lease, Leased
 from warmcache.keys import CallKey
 
 from . import scopes
-from .disabled import Unowned, _disowned
+from .disabled import DisabledLease, disowned
 from .loader import CallSite, Loader
 
 T = TypeVar("T")
@@ -41,22 +40,22 @@ class Caller:
         """Do what the hit path could not: load, join, wait, or find under a lock."""
         if scopes.disabled_here():
             produced = self._loader.produce_unowned(self._complete(args), kwargs)
-            return _disowned(self._loader, *produced)
+            return disowned(self._loader, *produced)
         record = LeaseRecord(time.monotonic())
-        entry, store = self._acquire(self._request(raw, args, kwargs), record)
+        entry, view = self._acquire(self._request(raw, args, kwargs), record)
         value = entry.value
-        run(remove.release(store, entry, record), store)
+        release(view, entry, record)
         return value
 
-    def _acquire(self, request: Request, record: LeaseRecord) -> Acquired:
+    def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
         cache, loader = self._loader.cache, self._loader
-        store = cache._store  # once: a fork changes it
+        view = cache._view  # once: a fork changes it
         _supplanted(loader.supplant())
-        entry = run(get(cache._context(), request, record), store)
+        entry = run(get(view, request, record), view)
         cache._watch()
         if loader.supplanted:  # while it loaded
             _supplanted(loader)
-        return entry, store
+        return entry, view
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         return self._loader.request(self._site, raw, self._complete(args), kwargs)
@@ -68,11 +67,11 @@ class Caller:
         """Return a context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
         if scopes.disabled_here():
-            return self._unowned_lease(args, kwargs)
+            return self._lease_unowned(args, kwargs)
         if self._is_hot(raw):
             return Lease(
                 lambda record: (
-                    self._lease_hot(raw, record)
+                    self._lease_warm(raw, record)
                     or self._acquire(self._request(raw, args, kwargs), record)
                 )
             )
@@ -85,23 +84,21 @@ class Caller:
         except TypeError:  # not hashable as it is
             return False
 
-    def _lease_hot(self, raw: Any, record: LeaseRecord) -> Acquired | None:
-        """Hold what a hit would find, the short way; None when it has left."""
-        store = self._loader.cache._store
+    def _lease_warm(self, raw: Any, record: LeaseRecord) -> Leased | None:
+        """Lease what a hit would find, the short way; None when it has left."""
+        view = self._loader.cache._view
+        store = view.store
         with store.lock:
-            entry = self._site.hot.get(raw)
+            entry: Entry | None = self._site.hot.get(raw)
             if entry is None:
                 return None
             store.lease(entry, record)
-            entry.hits += 1
-            entry.used = tick()
-            if store.recording is not None:
-                store.recording.used(entry)
-        return entry, store
+            store.used(entry)
+        return entry, view
 
-    def _unowned_lease(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Unowned[Any]:
+    def _lease_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DisabledLease[Any]:
         complete = self._complete(args)
-        return Unowned(
+        return DisabledLease(
             lambda: self._loader.produce_unowned(complete, kwargs), self._loader.source.teardown
         )
 
@@ -231,32 +228,37 @@ class AsyncCaller(Caller):
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         if scopes.disabled_here():
             produced = await self._loader.produce_unowned(self._complete(args), kwargs)
-            return _disowned(self._loader, *produced)
-        from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
+            return disowned(self._loader, *produced)
+        from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
 
         record = lease_record_of_this_task()
-        entry, store = await self._acquire_async(self._request(raw, args, kwargs), record)
+        entry, view = await self._acquire_async(self._request(raw, args, kwargs), record)
         value = entry.value
-        await run_async(remove.release(store, entry, record), store)
+        await release_async(view, entry, record)
         return value
 
-    async def _acquire_async(self, request: Request, record: LeaseRecord) -> Acquired:
+    async def _acquire_async(self, request: Request, record: LeaseRecord) -> Leased:
         from warmcache._core.drivers.event_loop import run_async
 
         cache, loader = self._loader.cache, self._loader
-        store = cache._store  # once: a fork changes it
+        view = cache._view  # once: a fork changes it
         await _supplanted_async(loader.supplant())
-        entry = await run_async(get(cache._context(), request, record), store)
+        entry = await run_async(get(view, request, record), view)
         cache._watch()
         if loader.supplanted:  # while it loaded
             await _supplanted_async(loader)
-        return entry, store
+        return entry, view
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
         if scopes.disabled_here():
-            return self._unowned_lease(args, kwargs)
+            return self._lease_unowned(args, kwargs)
+        if self._is_hot(raw):
+            return AsyncLease(
+                lambda record: self._acquire_async(self._request(raw, args, kwargs), record),
+                lambda record: self._lease_warm(raw, record),
+            )
         request = self._request(raw, args, kwargs)
         return AsyncLease(lambda record: self._acquire_async(request, record))
 
@@ -267,9 +269,8 @@ class AsyncCaller(Caller):
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
         from warmcache._core.drivers.event_loop import run_async
 
-        store = self._loader.cache._store
-        plan = remove.evict(store, entries, RemovalCause.EXPLICIT)
-        return await run_async(plan, store)
+        view = self._loader.cache._view
+        return await run_async(remove.chosen(view, lambda _: entries), view)
 
     async def cache_clear(self) -> None:  # type: ignore[override]
         """Tear down everything this loader has warm, and start its counts anew."""
@@ -287,8 +288,9 @@ async def _supplanted_async(loader: Loader | None) -> None:
     from warmcache._core.drivers.event_loop import run_async
 
     if loader is not None:
-        store = loader.cache._store
-        await run_async(remove.evict(store, loader.own_entries(), RemovalCause.REPLACED), store)
+        view = loader.cache._view
+        plan = remove.chosen(view, lambda _: loader.own_entries(), RemovalCause.REPLACED)
+        await run_async(plan, view)
 
 
 def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from warmcache._core.plans.steps import Request
+from warmcache._core.plans.request import Request
 from warmcache._core.state.entry import Entry, Source
-from warmcache._core.state.hot_paths import HotEntries, adopt
+from warmcache._core.state.hot_paths import HotEntries
 from warmcache._core.state.records import RemovalCause
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.janitor import janitor
@@ -56,7 +56,6 @@ class CallSite:
         self, instance: Any = None, died: Callable[[CallSite], None] | None = None
     ) -> None:
         self.hot = HotEntries()
-        adopt(self.hot)
         self.instance: weakref.ref[Any] | None = None
         if died is not None:
             self.instance = weakref.ref(instance, lambda _: died(self))
@@ -120,7 +119,7 @@ class Loader:
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
         self.source = Source(self.__name__, teardown, frozenset(options.tags))
         if teardown is not None or yields:
-            self.cache._mind_the_end()
+            self.cache._have_leftovers_torn_down()
         begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
@@ -136,11 +135,8 @@ class Loader:
     def record_by(self, switch: Switch) -> None:
         """Have hits recorded whenever the cache is."""
         self._switch = switch  # which the store knows weakly
-        store = self.cache._store
-        with store.lock:
-            store.switches.add(switch)
-            if store.recording is not None:
-                switch(store.recording.hit)
+        with self.cache._store.lock:
+            self.cache._store.add_hit_path(switch)
 
     def request(
         self, site: CallSite, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -162,7 +158,7 @@ class Loader:
             hint=self._hint(args, kwargs) if self.options.size_hint is not None else None,
             weigh=size if callable(size) else cache._weigh,
             sized=callable(size) or cache._sized,
-            expires=cache._expires,
+            expires=cache._expires if cache._timed else None,
             validate=self.options.validate,
             # A value to validate must be held meanwhile: its hits take the slow path.
             hot=site.hot if canonical is raw and self.options.validate is None else None,

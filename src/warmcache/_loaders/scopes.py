@@ -8,12 +8,11 @@ kept empty, and every call takes the slow path, which does look.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
-from warmcache._core.state.hot_paths import _alive, _guard, _hot_paths
+from warmcache._core.state.hot_paths import switch_off_for
 
 
 class _Scope:
@@ -48,12 +47,7 @@ def _entered(*, disabled: bool = False, no_load: bool = False) -> Iterator[None]
         disabled or (outer is not None and outer.disabled),
         no_load or (outer is not None and outer.no_load),
     )
-    _alive.add(id(scope))
-    weakref.finalize(scope, _alive.discard, id(scope)).atexit = False
-    with _guard:
-        paths = list(_hot_paths)
-    for hot in paths:
-        hot.clear()
+    switch_off_for(scope)
     token = _current.set(scope)
     del scope
     try:

@@ -14,15 +14,17 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from warmcache._core.state.entry import Entry
+from warmcache._core.state.flights import Flight
+from warmcache._core.state.ledger import Claim
+from warmcache._core.state.records import Removal
+from warmcache._core.state.store import Store
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache._process.janitor import janitor
-
-if TYPE_CHECKING:
-    from warmcache._core.state.store import Store
+from warmcache.errors import CapacityError
 
 log = logging.getLogger("warmcache")
 
@@ -82,15 +84,13 @@ class Recording:
         self._names: dict[str, Hashable] = {}
         self._writing = threading.RLock()  # a signal's handler may want it, too
         with store.lock:
-            if store.recording is not None:
-                where = store.recording.path
-                raise RuntimeError(f"this cache is being recorded already, in {where}")
+            for other in store.observers:
+                if isinstance(other, Recording):
+                    raise RuntimeError(f"this cache is being recorded already, in {other.path}")
             if not lazily:
                 self._append([])
             self._counted = self._requests(store)
-            store.recording = self
-            for switch in list(store.switches):
-                switch(self.hit)
+            store.observe(self)
         _running.add(self)
         begins_anew_in_child(self)
         close_at_exit(self)
@@ -113,6 +113,16 @@ class Recording:
         stored = _Stored(entry)
         self._loads += len(stored.asked)
         self._buffer.append(stored)
+
+    def removed(self, removal: Removal) -> None:
+        """Ignore it, as what follows: a trace is what was asked for."""
+
+    def waited(self, what: Claim | Flight) -> None: ...
+    def refused(self, error: CapacityError) -> None: ...
+
+    def closed(self) -> None:
+        """Note that nothing more will be asked for."""
+        self.stop()
 
     # -- writing -------------------------------------------------------------------
 
@@ -222,10 +232,8 @@ class Recording:
     def _detach(self) -> None:
         _running.discard(self)
         store = self._store()
-        if store is not None and store.recording is self:
-            store.recording = None
-            for switch in list(store.switches):
-                switch(None)
+        if store is not None:
+            store.unobserve(self)
 
     def begin_anew(self) -> None:
         """End it in a forked child: the file is the parent's."""
@@ -250,7 +258,7 @@ class Recording:
     def close_at_exit(self, patience: float) -> Iterable[ExitJob]:
         return ()
 
-    def settle_at_exit(self) -> None:
+    def finish_at_exit(self) -> None:
         self.stop()
 
     def __enter__(self) -> Self:

@@ -16,9 +16,8 @@ import signal
 import sys
 import weakref
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from .after_fork import in_child
 from .janitor import janitor
@@ -37,8 +36,7 @@ class Overdue(BaseException):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class ExitJob:
+class ExitJob(NamedTuple):
     """One thing to be torn down at the end: when it was loaded, its name, and how."""
 
     loaded: int
@@ -54,7 +52,7 @@ class ClosesAtExit(Protocol):
         """Refuse whatever comes after; return what is to be torn down."""
         ...
 
-    def settle_at_exit(self) -> None:
+    def finish_at_exit(self) -> None:
         """Do what remains once all of that, and of others, is torn down."""
 
 
@@ -63,7 +61,7 @@ _registered: set[str] = set()
 
 
 def close_at_exit(thing: ClosesAtExit) -> None:
-    """Close ``thing``, if it still exists, when the process ends; see also :func:`arm`."""
+    """Close ``thing``, if it still exists, when the process ends; see :func:`register_exit`."""
     _closing[id(thing)] = thing
 
 
@@ -150,7 +148,7 @@ def _close(watch: _Watch) -> None:
             watch.run(last[-1].let_go, last[-1].key)
             last.pop()
         for thing in things:
-            watch.run(thing.settle_at_exit, type(thing).__name__)
+            watch.run(thing.finish_at_exit, type(thing).__name__)
         _finish_jobs(watch)
     if watch.left:
         names = ", ".join(repr(key) for key in watch.left)

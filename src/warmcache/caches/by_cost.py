@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from warmcache._core.state.entry import Entry
 
@@ -19,39 +19,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class _RememberingCache(Cache[K, V]):
-    """A cache whose order remembers keys that have left: until it is cleared or closed."""
-
-    @property
-    def _memory(self) -> Any:
-        return self._store.order
-
-    def clear(self) -> None:
-        super().clear()
-        with self._store.lock:
-            self._memory.forget()
-
-    def close(self) -> None:
-        try:
-            super().close()
-        finally:
-            with self._store.lock:
-                self._memory.forget()
-
-    def __getstate__(self) -> dict[str, Any]:
-        with self._store.lock:
-            state = super().__getstate__()
-            state["_remembered"] = self._memory.snapshot()
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        remembered = state.pop("_remembered")
-        super().__setstate__(state)
-        with self._store.lock:
-            self._memory.restore(remembered)
-
-
-class CostCache(_RememberingCache[K, V]):
+class CostCache(Cache[K, V]):
     """Gives up the entry whose room saves the fewest load seconds.
 
     The rank is the load seconds that a byte of an entry saves with each use of the

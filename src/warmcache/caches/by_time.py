@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator
-from copy import copy
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, Unpack, overload
 
+from warmcache._core.drivers.threads import run
+from warmcache._core.plans import remove
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
 
-from .cache import Cache
+from .cache import MISSING, Cache
 from .frozen_clock import Timer
-from .mapping import _MISSING
 from .options import CacheOptions
 
 K = TypeVar("K", bound=Hashable)
@@ -23,21 +23,10 @@ T = TypeVar("T")
 class _TimedCache(Cache[K, V]):
     """LRU with times to live; one operation sees one time."""
 
-    def __init__(
-        self,
-        maxsize: float | str | None,
-        timer: Callable[[], Any],
-        getsizeof: Callable[[V], float] | None,
-        options: CacheOptions,
-    ) -> None:
-        self._frozen = Timer(timer)
-        self._setup(maxsize, getsizeof, self._frozen, **options)
-
     _timed = True
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state["_frozen"] = state["_timer"] = copy(state["_frozen"])
-        super().__setstate__(state)
+    def _new_timer(self) -> Timer:
+        return Timer(self._setup.timer)
 
     def rank(self, entry: Entry) -> int:
         return entry.used
@@ -45,49 +34,46 @@ class _TimedCache(Cache[K, V]):
     @property
     def timer(self) -> Timer:
         """The clock; ``with cache.timer as now`` freezes it for this thread."""
-        return self._frozen
+        return self._timer  # type: ignore[return-value]
 
     def __getitem__(self, key: K) -> V:
-        with self._frozen:
+        with self.timer:
             return super().__getitem__(key)
 
     def __setitem__(self, key: K, value: V) -> None:
-        with self._frozen:
+        with self.timer:
             super().__setitem__(key, value)
 
     def __delitem__(self, key: K) -> None:
-        with self._frozen:
+        with self.timer:
             super().__delitem__(key)
-
-    def __iter__(self) -> Iterator[K]:
-        return super().__iter__()
 
     @overload
     def get(self, key: K, default: None = None) -> V | None: ...
     @overload
     def get(self, key: K, default: V | T) -> V | T: ...
     def get(self, key: K, default: Any = None) -> Any:
-        with self._frozen:
+        with self.timer:
             return super().get(key, default)
 
     @overload
     def pop(self, key: K) -> V: ...
     @overload
     def pop(self, key: K, default: V | T) -> V | T: ...
-    def pop(self, key: K, default: Any = _MISSING) -> Any:
-        with self._frozen:
+    def pop(self, key: K, default: Any = MISSING) -> Any:
+        with self.timer:
             return super().pop(key, default)
 
     def popitem(self) -> tuple[K, V]:
-        with self._frozen:
+        with self.timer:
             return super().popitem()
 
     def setdefault(self, key: K, default: V | None = None) -> Any:
-        with self._frozen:
+        with self.timer:
             return super().setdefault(key, default)
 
     def __repr__(self) -> str:
-        with self._frozen:
+        with self.timer:
             return super().__repr__()
 
 
@@ -105,8 +91,8 @@ class TTLCache(_TimedCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(maxsize, timer, getsizeof, options)
         self._ttl = ttl
+        super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     @property
     def ttl(self) -> Any:
@@ -131,8 +117,8 @@ class TLRUCache(_TimedCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(maxsize, timer, getsizeof, options)
         self._ttu = ttu
+        super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     @property
     def ttu(self) -> Callable[[K, V, Any], Any]:
@@ -147,7 +133,5 @@ class TLRUCache(_TimedCache[K, V]):
     def _stillborn(self, entry: Entry, now: Any) -> bool:
         if now < entry.expires:
             return False
-        with self._store.lock:
-            old = self._live.get(entry.key)
-        self._evict([] if old is None else [old], RemovalCause.REPLACED)
+        run(remove.by_key(self._view, entry.key, cause=RemovalCause.REPLACED), self._view)
         return True

@@ -19,7 +19,6 @@ from .options import CacheOptions
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-T = TypeVar("T")
 
 
 class LRUCache(Cache[K, V]):
@@ -56,7 +55,7 @@ class RRCache(Cache[K, V]):
         **options: Unpack[CacheOptions],
     ) -> None:
         self._choice = choice
-        self._setup(maxsize, getsizeof, timer, **options)
+        super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     def _new_order(self) -> ChoiceOrder:
         return ChoiceOrder(self._choice)

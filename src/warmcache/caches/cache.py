@@ -1,31 +1,56 @@
-"""The cache: the mapping, and what one does with warm things besides."""
+"""The cache: a mapping that tears down, and what one does with warm things besides."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Hashable
+import time
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
+import cachetools
+
+from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
-from warmcache._core.state.entry import Entry, LeaseRecord, Provenance, seconds_between
-from warmcache._core.state.records import EntryInfo, Removal, Stats
+from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.meter import Meter
+from warmcache._core.plans.put import put
+from warmcache._core.state.entry import (
+    Entry,
+    LeaseRecord,
+    Provenance,
+    Source,
+    State,
+    seconds_between,
+)
+from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stats
+from warmcache._core.state.snapshots import entries_of, info_of, stats_of
+from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
+from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
+from warmcache._process.after_fork import begins_anew_in_child
+from warmcache._process.at_exit import ExitJob
+from warmcache._process.janitor import janitor
 
-from .lease import EntryLease
-from .mapping import CacheMapping
+from .freshness import Freshness
+from .lease import Lease, Leased
+from .leftovers import all_of, tear_down_leftovers_of
+from .options import CacheOptions, Setup, as_limit
 
 if TYPE_CHECKING:
     from warmcache._observe.recording import Recording
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-_MISSING: Any = object()
+T = TypeVar("T")
+MISSING: Any = object()
 
 
-class Cache(CacheMapping[K, V]):
+class Cache(cachetools.Cache[K, V]):
     """A thread-safe mapping of limited weight that tears down whatever leaves it.
 
     It evicts when an entry needs room: expired ones first, then the idle entry of
@@ -52,6 +77,262 @@ class Cache(CacheMapping[K, V]):
         ValueError: ``maxsize``, ``idle_ttl`` or ``wait`` is negative or no size.
     """
 
+    # What runs. All else is in ``vars(cache)``: what cachetools keeps, and what a policy's
+    # class was told, which a copy takes as it is.
+    __slots__ = (
+        "_freshness",
+        "_handed_in",
+        "_has_leftovers_torn_down",
+        "_live",
+        "_setup",
+        "_shown_by",
+        "_sized",
+        "_source",
+        "_store",
+        "_timer",
+        "_unit_weight",
+        "_view",
+    )
+    _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
+
+    __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
+    _timed = False  # whether entries have times to live
+
+    drifts: ClassVar[bool] = False  # whether a rank may change though its entry is not used
+
+    def __init__(
+        self,
+        maxsize: float | str | None,
+        getsizeof: Callable[[V], float] | None = None,
+        *,
+        timer: Callable[[], Any] = time.monotonic,
+        **options: Unpack[CacheOptions],
+    ) -> None:
+        super().__init__(as_limit(maxsize), getsizeof)
+        self._open(Setup.of(timer, **options))
+        record = options.get("record")
+        if record is not None:
+            from warmcache._observe.recording import Recording
+
+            Recording(self._store, record, lazily=True)
+
+    def _open(self, setup: Setup) -> None:
+        """Set up an empty store."""
+        self._setup = setup
+        meter = self._new_meter()
+        self._shown_by = None
+        self._timer = self._new_timer()
+        self._sized = self.getsizeof is not cachetools.Cache.getsizeof
+        self._unit_weight = not self._sized and meter is None
+        self._store = store = Store(
+            limit=self.maxsize,
+            order=self._new_order(),
+            timer=self._timer,
+            idle_ttl=setup.idle_ttl,
+            timed=self._timed,
+            reclaim=setup.reclaim,
+            listener=setup.on_removal,
+            tears_down=setup.teardown is not None or meter is not None,
+        )
+        self._view = CacheView(self, store, meter, setup.wait)
+        self._live = store.live
+        self._freshness = Freshness(store, self._timer)
+        self._source = Source(type(self).__name__, setup.teardown)
+        self._handed_in = Provenance(self._source)
+        self._has_leftovers_torn_down = False
+        begins_anew_in_child(self)
+        if store.tears_down:
+            self._have_leftovers_torn_down()
+
+    def begin_anew(self) -> None:
+        """Forget, in a forked child, what is the parent's."""
+        old, had, shown_by = self._store, self._has_leftovers_torn_down, self._shown_by
+        old.begin_anew()
+        self._open(self._setup)
+        self._shown_by = shown_by
+        self._store.take_over_hit_paths(old)
+        self._store.closed = old.closed
+        if had:
+            self._have_leftovers_torn_down()
+
+    def _have_leftovers_torn_down(self) -> None:
+        """Have what is left torn down when the cache is collected or the process ends.
+
+        Only once something has a teardown: it may keep the cache itself alive till then.
+        """
+        if not self._has_leftovers_torn_down:
+            self._has_leftovers_torn_down = True
+            tear_down_leftovers_of(self, self._view)
+
+    # -- what a policy may say -----------------------------------------------------
+
+    def rank(self, entry: Entry) -> Any:
+        """Return the rank of ``entry``: of the idle entries, the lowest goes first.
+
+        A policy overrides this with a pure function of the entry's record. It runs
+        with the lock held, so it must not call the cache. An entry's rank may rise
+        when the entry is used, and must not change otherwise; a class whose ranks
+        also fall, or change with time, says so: ``drifts = True``.
+        """
+        return entry.loaded
+
+    def _new_order(self) -> Order:
+        return ScanOrder() if self.drifts else RankOrder()
+
+    def _new_timer(self) -> Callable[[], Any]:
+        return self._setup.timer
+
+    def _new_meter(self) -> Meter | None:
+        """Return what measures the memory behind the weights; None: they are just numbers."""
+        return None
+
+    def _expires(self, key: K, value: V, now: Any) -> Any:
+        """Return when a value stored now ends; None for never."""
+        return None
+
+    def _stillborn(self, entry: Entry, now: Any) -> bool:
+        """Whether ``entry`` had ended before it was stored."""
+        return False
+
+    # -- the mapping ---------------------------------------------------------------
+
+    def __getitem__(self, key: K) -> V:
+        value = self._use(key)
+        return self.__missing__(key) if value is MISSING else value
+
+    def _use(self, key: K) -> V:
+        """Return the warm value and count a hit, or MISSING and count a miss."""
+        store = self._store
+        entry: Any = self._live.get(key)
+        if entry is not None and store.deadlines is not None and not self._freshness.check(entry):
+            entry = None
+            self._expire()
+        try:
+            value: V = entry.value
+        except AttributeError:  # never there, or torn down this very moment
+            with store.lock:
+                store.counts.misses += 1
+                self._source.misses += 1
+            return MISSING  # type: ignore[no-any-return]
+        store.used(entry)
+        return value
+
+    def __setitem__(self, key: K, value: V) -> None:
+        """Store ``value``; the one it replaces is torn down first.
+
+        Storing the very object that is there counts as a use and tears nothing down.
+
+        Raises:
+            CapacityError: it is too large, or leases left no room in time; it was
+                not stored, and the caller still owns it.
+            ClosedError: the cache is closed.
+        """
+        store = self._store
+        weight = 1 if self._unit_weight else self._weigh(value)
+        entry = Entry(key, value, weight, self._handed_in, self._timer())
+        with store.lock:
+            evicted = store.put_at_once(entry, self.rank)
+        if evicted is None:
+            self._put(entry)
+
+    def _put(self, entry: Entry, *, replace: bool = True) -> Any:
+        """Store ``entry`` with all that it takes; return the value that is stored."""
+        now = entry.loaded_at
+        entry.expires = self._expires(entry.key, entry.value, now)  # type: ignore[arg-type]
+        if self._stillborn(entry, now):
+            return entry.value
+        stored = run(put(self._view, entry, replace=replace), self._view)
+        self._watch()
+        return stored
+
+    def __delitem__(self, key: K) -> None:
+        self._expire()
+        if not run(remove.by_key(self._view, key), self._view):
+            raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        entry = self._live.get(key)
+        return entry is not None and not self._ended(entry)
+
+    def __len__(self) -> int:
+        self._expire()
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[K]:
+        for key, entry in list(self._live.items()):
+            if entry.state is State.LIVE and not self._ended(entry):
+                yield key  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        self._expire()
+        items = {key: entry.value for key, entry in list(self._live.items())}
+        return (
+            f"{type(self).__name__}({items!r}, maxsize={self.maxsize!r}, "
+            f"currsize={self.currsize!r})"
+        )
+
+    @property
+    def currsize(self) -> float:
+        """The weight of the entries that are there."""
+        self._expire()
+        return self._store.ledger.live
+
+    @overload
+    def get(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | T) -> V | T: ...
+    def get(self, key: K, default: Any = None) -> Any:
+        value = self._use(key)
+        return default if value is MISSING else value
+
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: V | T) -> V | T: ...
+    def pop(self, key: K, default: Any = MISSING) -> Any:
+        """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
+        self._expire()
+        values: list[Any] = []
+        if run(remove.by_key(self._view, key, values), self._view):
+            return values[0]
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self) -> tuple[K, V]:
+        """Remove the next victim, tear it down, and return its key and value.
+
+        Raises:
+            KeyError: there is no idle entry.
+        """
+        self._expire()
+        pairs: list[tuple[Any, Any]] = []
+        run(remove.victims(self._view, 1, pairs), self._view)
+        if not pairs:
+            raise KeyError(f"{type(self).__name__} has no idle entry") from None
+        return pairs[0]
+
+    def setdefault(self, key: K, default: V | None = None) -> Any:
+        value = self._use(key)
+        if value is not MISSING:
+            return value
+        weight = self._weigh(default)  # type: ignore[arg-type]
+        entry = Entry(key, default, weight, self._handed_in, self._timer())
+        return self._put(entry, replace=False)
+
+    def clear(self) -> None:
+        """Remove and tear down everything; a load under way arrives afterwards."""
+        run(remove.chosen(self._view, lambda store: list(store.live.values())[::-1]), self._view)
+        with self._store.lock:
+            self._store.order.forget()
+
+    def expire(self, time: Any = None) -> list[tuple[K, V]]:
+        """Tear down what has ended by ``time`` (now), and return the pairs removed."""
+        pairs: list[tuple[Any, Any]] = []
+        now = self._timer() if time is None else time
+        run(remove.expired(self._view, now, pairs), self._view)
+        return pairs
+
     # -- leases and removal --------------------------------------------------------
 
     def lease(self, key: K) -> AbstractContextManager[V]:
@@ -59,20 +340,19 @@ class Cache(CacheMapping[K, V]):
 
         Entering raises KeyError when it is not there: a bare cache cannot load.
         """
-        return EntryLease(self, key)
 
-    def _lease_live(self, key: Hashable, record: LeaseRecord) -> Entry:
-        self._expire()
-        with self._store.lock:
-            entry = self._live.get(key)
-            if entry is None:
-                raise KeyError(key)
-            self._store.lease(entry, record)
-            entry.hits += 1
-            entry.used = tick()
-            if self._store.recording is not None:
-                self._store.recording.used(entry)
-            return entry
+        def acquire(record: LeaseRecord) -> Leased:
+            self._expire()
+            view, store = self._view, self._store
+            with store.lock:
+                entry = store.live.get(key)
+                if entry is None:
+                    raise KeyError(key)
+                store.lease(entry, record)
+                store.used(entry)
+            return entry, view
+
+        return Lease(acquire)
 
     def detach(self, key: K) -> V:
         """Take a value out alive: it is not torn down and the caller owns it.
@@ -87,14 +367,14 @@ class Cache(CacheMapping[K, V]):
             if entry.provenance.finish is not None:
                 raise TypeError(f"{key!r} cannot be detached: its generator is its teardown")
             value: V = entry.value
-            self._store.release_alive(entry)
+            self._store.detach(entry)
         return value
 
     def evict(
         self,
         count: int | None = None,
         *,
-        key: K = _MISSING,
+        key: K = MISSING,
         where: Callable[[EntryInfo], object] | None = None,
     ) -> list[Removal]:
         """Remove entries and tear them down: ``count`` victims (1), a key, or a selection.
@@ -106,22 +386,23 @@ class Cache(CacheMapping[K, V]):
             TypeError: more than one of the three was given.
             ValueError: ``count`` is negative.
         """
-        if (count is not None) + (key is not _MISSING) + (where is not None) > 1:
+        if (count is not None) + (key is not MISSING) + (where is not None) > 1:
             raise TypeError("evict() takes one of count, key and where")
         if count is not None and count < 0:
             raise ValueError(f"count must not be negative, got {count}")
-        store = self._store
         self._expire()
         if where is not None:
-            with store.lock:
-                seen = [(entry, self._info(entry)) for entry in self._live.values()]
+            with self._store.lock:
+                seen = [(entry, info_of(self._store, entry)) for entry in self._live.values()]
             return self._evict([entry for entry, info in seen if where(info)])
-        if key is not _MISSING:
-            with store.lock:
-                chosen = [self._live[key]] if key in self._live else []
-            return self._evict(chosen)
-        plan = remove.evict_victims(self._context(), 1 if count is None else count)
-        return run(plan, store)
+        if key is not MISSING:
+            return run(remove.by_key(self._view, key), self._view)
+        return run(remove.victims(self._view, 1 if count is None else count), self._view)
+
+    def _evict(
+        self, entries: Iterable[Entry], cause: RemovalCause = RemovalCause.EXPLICIT
+    ) -> list[Removal]:
+        return run(remove.chosen(self._view, lambda _: entries, cause), self._view)
 
     def close(self) -> None:
         """Tear everything down, last loaded first, and refuse whatever comes after.
@@ -131,9 +412,14 @@ class Cache(CacheMapping[K, V]):
         Raises:
             ExceptionGroup: of what failing teardowns raised, once all have run.
         """
-        failures = run(remove.close(self._store), self._store)
-        if self._store.recording is not None:
-            self._store.recording.stop()
+        store = self._store
+        try:
+            failures = run(remove.close(self._view), self._view)
+        finally:
+            with store.lock:
+                store.order.forget()
+        for observer in store.observers:
+            observer.closed()
         if failures:
             raise ExceptionGroup("teardown failed in close()", failures)
 
@@ -143,7 +429,7 @@ class Cache(CacheMapping[K, V]):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    # -- recording -----------------------------------------------------------------
+    # -- looking -------------------------------------------------------------------
 
     def record(self, path: str | os.PathLike[str]) -> Recording:
         """Begin to write what is asked for to ``path``, for ``warmcache simulate``.
@@ -163,8 +449,6 @@ class Cache(CacheMapping[K, V]):
 
         return Recording(self._store, path)
 
-    # -- looking -------------------------------------------------------------------
-
     def victims(self) -> list[K]:
         """Return all keys in the order in which they would go, changing nothing.
 
@@ -180,55 +464,13 @@ class Cache(CacheMapping[K, V]):
 
     def entries(self) -> list[EntryInfo]:
         """Return a snapshot of every entry: live, retired under a lease, dying, loading."""
-        store = self._store
-        with store.lock:
-            infos = [self._info(entry) for entry in store.alive()]
-            for flight in store.flights.values():
-                waiting = len(flight.joined)
-                infos.append(
-                    EntryInfo(flight.key, flight.weight, 0, 0.0, 0.0, 0.0, waiting, "loading")
-                )
-        return infos
-
-    def _info(self, entry: Entry) -> EntryInfo:
-        now = self._timer()
-        if entry.used != entry.seen and self._store.deadlines is None:
-            entry.seen, entry.seen_at = entry.used, now
-        return EntryInfo(
-            key=entry.key,
-            weight=entry.weight,
-            uses=entry.uses,
-            age=seconds_between(entry.loaded_at, now),
-            idle=0.0 if entry.leases else seconds_between(entry.seen_at, now),
-            load_seconds=entry.provenance.seconds,
-            leases=len(entry.leases),
-            state=entry.state.value,
-            tags=entry.tags,
-            weighed_by=entry.provenance.weighed_by,
-        )
+        with self._store.lock:
+            return entries_of(self._store)
 
     def stats(self) -> Stats:
         """Return the cache's counts and its ledger."""
-        store = self._store
-        counts = store.counts
-        with store.lock:
-            alive = list(store.alive())
-            return Stats(
-                hits=counts.past_hits + sum(entry.hits for entry in alive),
-                misses=counts.misses,
-                loads=counts.loads,
-                load_seconds=counts.load_seconds,
-                saved_seconds=counts.past_saved
-                + sum(entry.hits * entry.provenance.seconds for entry in alive),
-                removals=dict(counts.removals),
-                teardown_failures=counts.teardown_failures,
-                waits=counts.waits,
-                live=store.live_weight,
-                loading=store.reserved,
-                retired=store.retired_weight,
-                dying=store.dying_weight,
-                zombies=store.zombie_weight,
-            )
+        with self._store.lock:
+            return stats_of(self._store)
 
     # -- copying and pickling ------------------------------------------------------
 
@@ -242,7 +484,14 @@ class Cache(CacheMapping[K, V]):
         twin.__setstate__(self.__getstate__())
         return twin
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # What a loader has warm stays here: its cache travels as that loader's.
+        loader = self._shown_by() if self._shown_by is not None else None
+        if loader is not None:
+            return attrgetter("cache"), (loader,)
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> tuple[Any, ...]:
         store = self._store
         with store.lock:
             if store.tears_down:
@@ -257,50 +506,76 @@ class Cache(CacheMapping[K, V]):
                 )
                 for entry in sorted(store.order.sequence(self._live), key=attrgetter("loaded"))
             ]
-        state = self.__dict__.copy()
-        for name in ("_store", "_live", "_source", "_handed_in", "_freshness"):
-            del state[name]
-        state.pop("_shown_by", None)
-        state["_entries"] = entries
-        return state
+        return (*self.__warm_digest__(), entries)
 
-    def _setting(self) -> dict[str, Any]:
-        """Return what it was set up with: all of it but what it holds."""
-        made_by_open = (
-            *("_store", "_live", "_source", "_handed_in", "_freshness"),
-            *("_has_an_end", "_shown_by"),
-        )
-        return {name: value for name, value in vars(self).items() if name not in made_by_open}
-
-    __warm_digest__ = _setting
-
-    @classmethod
-    def _empty_as(cls, setting: dict[str, Any]) -> Self:
-        """Return an empty cache with the :meth:`_setting` of another."""
-        twin = cls.__new__(cls)
-        vars(twin).update(setting)
-        twin._open()
-        return twin
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        # What a loader has warm stays here: its cache travels as that loader's.
-        loader = self._shown_by() if self._shown_by is not None else None
-        if loader is not None:
-            return attrgetter("cache"), (loader,)
-        return super().__reduce_ex__(protocol)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        entries = state.pop("_entries")
-        self.__dict__.update(state)
-        self._open()
-        now, stamped = self._timer(), []
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        own, setup, entries = state
+        vars(self).update(own)
+        self._open(setup)
+        store, now, stamped = self._store, self._timer(), []
         for key, value, weight, uses, expires, used, seconds in entries:
             provenance = Provenance(self._source, seconds) if seconds else self._handed_in
             entry = Entry(key, value, weight, provenance, now, expires)
             entry.base_uses = uses
-            self._store.committed += weight
-            self._store.publish(entry)
+            store.ledger.committed += weight
+            store.publish(entry)
             stamped.append((used, entry))
         for _, entry in sorted(stamped):
             entry.used = entry.seen = tick()
         self._watch()
+
+    def __warm_digest__(self) -> tuple[dict[str, Any], Setup]:
+        """Return all that it is made of, but what it holds."""
+        return vars(self).copy(), self._setup
+
+    @classmethod
+    def _empty_as(cls, own: dict[str, Any], setup: Setup) -> Self:
+        """Return an empty cache made of what another is made of."""
+        twin = cls.__new__(cls)
+        vars(twin).update(own)
+        twin._open(setup)
+        return twin
+
+    # -- what loaders, the janitor and the end of the process need -----------------
+
+    def _weigh(self, value: V) -> float:
+        weight = self.getsizeof(value)
+        if not weight >= 0:
+            raise ValueError(f"value size must be non-negative, got {weight!r}")
+        return weight
+
+    def _ended(self, entry: Entry) -> bool:
+        store = self._store
+        return store.deadlines is not None and store.ended(entry, self._timer())
+
+    def _expire(self) -> None:
+        """Tear down what has ended, before an operation that must not see it."""
+        if self._store.deadlines is not None:
+            run(remove.expired(self._view, self._timer()), self._view)
+
+    def _watch(self) -> None:
+        """Have the janitor come when the next entry ends."""
+        if self._store.deadlines is not None:
+            seconds = self._seconds_left()
+            if seconds is not None:
+                janitor.watch(self, seconds)
+
+    def _seconds_left(self) -> float | None:
+        with self._store.lock:
+            deadlines = self._store.deadlines
+            earliest = deadlines.earliest() if deadlines is not None else None
+            if earliest is None or earliest == math.inf:
+                return None
+            return seconds_between(self._timer(), earliest)
+
+    def expire_now(self) -> float | None:
+        """Tear down what has ended; return the seconds until more may, or None."""
+        self._expire()
+        return self._seconds_left()
+
+    def close_at_exit(self, patience: float) -> list[ExitJob]:
+        """Close, and return what is to be torn down, even what is leased."""
+        return all_of(self._view, patience)
+
+    def finish_at_exit(self) -> None:
+        free_what_came_back(self._store, at_once=True)

@@ -13,7 +13,7 @@ from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.use_clock import USE_CLOCK, tick
 from warmcache._core.state.victim_order import Rank, RankOrder
 
-from .by_cost import _RememberingCache
+from .cache import Cache
 from .options import CacheOptions
 from .use_history import GHOSTS
 
@@ -117,32 +117,8 @@ class AgingOrder(RankOrder):
         self._ticks = [self._ticks[step] for step in kept]
         self._levels = [self._levels[step] for step in kept]
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return what a copy needs to go on from here."""
-        residents = {
-            entry.key: (self.level(entry.used), *cost) for entry, cost in self._residents.items()
-        }
-        last = self._levels[-1] if self._levels else 0.0
-        return {
-            "residents": residents,
-            "last": last,
-            "kept": (dict(self._kept), self._most),
-            "measured": self._measured,
-        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`snapshot`, whose entries have arrived here already."""
-        (self._kept, self._most), self._measured = state["kept"], state["measured"]
-        for entry in sorted(self._residents, key=lambda entry: entry.used):
-            level, *cost = state["residents"][entry.key]
-            self._residents[entry] = cost[0], cost[1]
-            self._ticks.append(entry.used - 1)
-            self._levels.append(level)
-        self._ticks.append(USE_CLOCK.cell_contents)
-        self._levels.append(state["last"])
-
-
-class GDSFCache(_RememberingCache[K, V]):
+class GDSFCache(Cache[K, V]):
     """Gives up the entry of lowest L + uses * load seconds / weight, which raises L.
 
     L is the rank of what was evicted last, so that what was used often long ago gives
@@ -166,7 +142,7 @@ class GDSFCache(_RememberingCache[K, V]):
         **options: Unpack[CacheOptions],
     ) -> None:
         self._keep_uses = keep_uses
-        self._setup(maxsize, getsizeof, timer, **options)
+        super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     def _new_order(self) -> AgingOrder:
         return AgingOrder(self._keep_uses)

@@ -1,62 +1,60 @@
-"""Leases: scoped holds on a value, under which it is never torn down."""
+"""Leases: scoped holds on a value, under which it is never torn down.
+
+A lease is its own record: what the entry knows it by is the very object that was entered.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
-from warmcache._core.drivers.teardown import tear_down
-from warmcache._core.plans import remove
+from warmcache._core.drivers.threads import release
+from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.use_clock import tick
-
-if TYPE_CHECKING:
-    from warmcache._core.state.store import Store
-
-    from .cache import Cache
 
 V = TypeVar("V")
-Acquired = tuple[Entry, "Store"]
+Leased: TypeAlias = tuple[Entry, CacheView]
 
 
-class _Once:
-    """What all leases share: each is entered once, and ends what it began."""
+class _EnteredOnce(LeaseRecord):
+    """What leases share: each is entered once, and ends what it began."""
 
-    __slots__ = ("_entered",)
+    __slots__ = ("_acquire", "_cache", "_entry")
 
-    def __init__(self) -> None:
-        self._entered = False
+    _acquire: Callable[..., Any] | None
+    _cache: CacheView  # not to be asked for again: a fork changes it
+    _entry: Entry
 
-    def _enter_once(self) -> None:
-        if self._entered:
+    def __init__(self, acquire: Callable[..., Any]) -> None:
+        self._acquire = acquire
+
+    def _begin(self, task: object | None = None) -> Callable[..., Any]:
+        """Begin to be a record; return what gets the entry."""
+        acquire, self._acquire = self._acquire, None
+        if acquire is None:
             raise RuntimeError("a lease is entered once; take another one")
-        self._entered = True
+        LeaseRecord.__init__(self, time.monotonic(), task)
+        return acquire
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a lease can be neither copied nor pickled; take another one")
 
 
-def _let_go(store: Store, entry: Entry, record: LeaseRecord) -> None:
-    with store.lock:
-        doomed = store.end_lease(entry, record, tick())
-    if doomed:
-        tear_down(store, [entry])
+class Lease(_EnteredOnce, Generic[V]):
+    """``with load.lease(...) as value``: gets the entry, loaded if need be, and holds it.
 
+    ``acquire`` is given the lease, and returns the entry that it holds from then on.
+    """
 
-class EntryLease(_Once, Generic[V]):
-    """``with cache.lease(key) as value``: holds an entry that is there."""
+    __slots__ = ()
 
-    __slots__ = ("_cache", "_entry", "_key", "_record", "_store")
-
-    def __init__(self, cache: Cache[Any, V], key: Hashable) -> None:
-        super().__init__()
-        self._cache = cache
-        self._key = key
+    def __init__(self, acquire: Callable[[LeaseRecord], Leased]) -> None:
+        super().__init__(acquire)
 
     def __enter__(self) -> V:
-        self._enter_once()
-        self._record = LeaseRecord(time.monotonic())
-        self._store = self._cache._store  # not to be asked for again: a fork changes it
-        self._entry = self._cache._lease_live(self._key, self._record)
+        self._entry, self._cache = self._begin()(self)
         return self._entry.value  # type: ignore[no-any-return]
 
     def __exit__(
@@ -65,50 +63,31 @@ class EntryLease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _let_go(self._store, self._entry, self._record)
+        release(self._cache, self._entry, self)
 
 
-class Lease(_Once, Generic[V]):
-    """``with load.lease(...) as value``: loads if need be, and holds."""
+class AsyncLease(_EnteredOnce, Generic[V]):
+    """``async with load.lease(...) as value``: gets the entry, loaded if need be, and holds it.
 
-    __slots__ = ("_acquire", "_entry", "_record", "_store")
+    ``warm`` is asked first, if it is given: it returns what takes no waiting, or None.
+    """
 
-    def __init__(self, acquire: Callable[[LeaseRecord], Acquired]) -> None:
-        super().__init__()
-        self._acquire = acquire
+    __slots__ = ("_warm",)
 
-    def __enter__(self) -> V:
-        self._enter_once()
-        self._record = LeaseRecord(time.monotonic())
-        self._entry, self._store = self._acquire(self._record)
-        del self._acquire
-        return self._entry.value  # type: ignore[no-any-return]
-
-    def __exit__(
+    def __init__(
         self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        acquire: Callable[[LeaseRecord], Awaitable[Leased]],
+        warm: Callable[[LeaseRecord], Leased | None] | None = None,
     ) -> None:
-        _let_go(self._store, self._entry, self._record)
-
-
-class AsyncLease(_Once, Generic[V]):
-    """``async with load.lease(...) as value``: loads if need be, and holds."""
-
-    __slots__ = ("_acquire", "_entry", "_record", "_store")
-
-    def __init__(self, acquire: Callable[[LeaseRecord], Any]) -> None:
-        super().__init__()
-        self._acquire = acquire
+        super().__init__(acquire)
+        self._warm = warm
 
     async def __aenter__(self) -> V:
-        self._enter_once()
-        from warmcache._core.drivers.event_loop import lease_record_of_this_task
+        import asyncio  # it is running, or nobody would await this
 
-        self._record = lease_record_of_this_task()
-        self._entry, self._store = await self._acquire(self._record)
-        del self._acquire
+        acquire = self._begin(asyncio.current_task())
+        warm, self._warm = self._warm, None
+        self._entry, self._cache = (warm and warm(self)) or await acquire(self)
         return self._entry.value  # type: ignore[no-any-return]
 
     async def __aexit__(
@@ -117,6 +96,6 @@ class AsyncLease(_Once, Generic[V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        from warmcache._core.drivers.event_loop import run_async
+        from warmcache._core.drivers.event_loop import release_async
 
-        await run_async(remove.release(self._store, self._entry, self._record), self._store)
+        await release_async(self._cache, self._entry, self)

@@ -9,71 +9,73 @@ from functools import partial
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
+from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.store import Store
 from warmcache._process.at_exit import ClosesAtExit, ExitJob, Overdue, close_at_exit
 from warmcache._process.janitor import janitor
 
 
-def tear_down_leftovers_of(cache: ClosesAtExit, store: Store) -> None:
-    """Have what is in ``store`` torn down when ``cache`` is collected or the process ends.
+def tear_down_leftovers_of(cache: ClosesAtExit, view: CacheView) -> None:
+    """Have what is left torn down when ``cache`` is collected or the process ends.
 
-    The finalizer keeps the entries alive, and through them, maybe, the cache itself.
+    The finalizer keeps the entries alive, and through them, maybe, the cache itself: so this
+    is for caches in which something has a teardown.
     """
     close_at_exit(cache)
-    weakref.finalize(cache, _abandoned, store).atexit = False
+    weakref.finalize(cache, _abandoned, view).atexit = False
 
 
-def _abandoned(store: Store) -> None:
+def _abandoned(view: CacheView) -> None:
     """Have the entries of a cache that was garbage-collected torn down.
 
     A finalizer may run anywhere, even inside this store's own lock, so the janitor
     does it.
     """
-    if (store.live and store.tears_down) or store.lingering:
-        janitor.defer(lambda: _end(store))
+    if (view.store.live and view.store.tears_down) or view.store.lingering:
+        janitor.defer(lambda: _end(view))
 
 
-def _end(store: Store) -> None:
-    run(remove.close(store), store)
-    free_what_came_back(store, at_once=True)
+def _end(view: CacheView) -> None:
+    run(remove.close(view), view)
+    free_what_came_back(view.store, at_once=True)
 
 
-def last_of(store: Store, patience: float) -> list[ExitJob]:
-    """Close ``store``, and return what is to be torn down, even what is leased."""
+def all_of(view: CacheView, patience: float) -> list[ExitJob]:
+    """Close a cache, and return what is to be torn down, even what is leased."""
+    store = view.store
     with store.lock:
         store.closed = True
-        store.wake()
+        store.ledger.wake()
         entries = [entry for entry in store.alive() if entry not in store.lingering]
     return [
         ExitJob(
-            entry.loaded, bool(entry.leases), entry.key, partial(_let_go, store, entry, patience)
+            entry.loaded, bool(entry.leases), entry.key, partial(_end_of, view, entry, patience)
         )
         for entry in entries
     ]
 
 
-def idle_of(store: Store, patience: float) -> list[ExitJob]:
-    """Close ``store``, remove everything, and return what nobody leases, to be torn down.
+def idle_of(view: CacheView, patience: float) -> list[ExitJob]:
+    """Close a cache, remove everything, and return what nobody leases, to be torn down.
 
     Nobody can lease that any more: it is retired under a lease of ours, which letting it go
     ends. What others lease goes with their leases.
     """
-    record = LeaseRecord(time.monotonic())
+    store, record = view.store, LeaseRecord(time.monotonic())
     with store.lock:
         dying = [entry for each in store.dying.values() for entry in each]
         idle = [entry for entry in store.live.values() if not entry.leases]
         for entry in idle:
             store.lease(entry, record)
-        run(remove.close(store), store)  # which tears nothing down, for all is leased now
+        run(remove.close(view), view)  # which tears nothing down, for all is leased now
 
     def release(entry: Entry) -> None:
-        run(remove.release(store, entry, record), store)
-        free_what_came_back(store, at_once=True)
+        run(remove.release(view, entry, record), view)
+        free_what_came_back(view.store, at_once=True)
 
     return [
         *(
-            ExitJob(entry.loaded, False, entry.key, partial(_let_go, store, entry, patience))
+            ExitJob(entry.loaded, False, entry.key, partial(_end_of, view, entry, patience))
             for entry in dying
             if entry not in store.lingering
         ),
@@ -81,7 +83,7 @@ def idle_of(store: Store, patience: float) -> list[ExitJob]:
     ]
 
 
-def _let_go(store: Store, entry: Entry, patience: float) -> None:
-    if not run(remove.end(store, entry, patience), store):
+def _end_of(view: CacheView, entry: Entry, patience: float) -> None:
+    if not run(remove.end(view, entry, patience), view):
         raise Overdue("another thread is still tearing it down")
-    free_what_came_back(store, at_once=True)  # nobody waits for the memory any more
+    free_what_came_back(view.store, at_once=True)  # nobody waits for the memory any more

@@ -1,4 +1,4 @@
-"""The options that every cache takes, and what of them has to be made sense of."""
+"""The options that every cache takes, and the set-up that is made of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from warmcache._core.state.records import Removal
 from warmcache._sizes import parse_size
@@ -23,6 +23,46 @@ class CacheOptions(TypedDict, total=False):
     idle_ttl: float | None
     wait: float
     record: str | os.PathLike[str] | None
+
+
+class Setup(NamedTuple):
+    """What a cache was told, checked: all that a copy of it needs besides the entries.
+
+    What a policy is told besides, ``ttl`` or ``choice``, is the attributes of its caches.
+    """
+
+    timer: Callable[[], Any]
+    teardown: Callable[[Any], object] | None
+    reclaim: Callable[[], object] | None
+    on_removal: Callable[[Removal], object] | None
+    idle_ttl: float | None
+    wait: float
+
+    @classmethod
+    def of(
+        cls,
+        timer: Callable[[], Any],
+        *,
+        teardown: Teardown | None = None,
+        reclaim: Callable[[], object] | None = None,
+        on_removal: Callable[[Removal], object] | None = None,
+        idle_ttl: float | None = None,
+        wait: float = 60.0,
+        record: object = None,
+    ) -> Setup:
+        """Return the set-up that the options of a cache mean.
+
+        ``record`` is no part of it: of two caches, only one can write to a file.
+
+        Raises:
+            TypeError: ``teardown`` is neither callable nor a text.
+            ValueError: ``idle_ttl`` or ``wait`` is negative, or ``teardown`` is no name.
+        """
+        if idle_ttl is not None and not idle_ttl > 0:
+            raise ValueError(f"idle_ttl must be positive, got {idle_ttl!r}")
+        if not wait >= 0:
+            raise ValueError(f"wait must not be negative, got {wait!r}")
+        return cls(timer, as_teardown(teardown), reclaim, on_removal, idle_ttl, wait)
 
 
 def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:

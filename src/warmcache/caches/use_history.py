@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
@@ -172,35 +171,3 @@ class HistoryOrder(ScanOrder):
                 for record in (*self._records.values(), *self._ghosts.values()):
                     record.counts[i] *= shrink
                 self._epochs[i] = now
-
-    # -- copies --------------------------------------------------------------------
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return what a copy needs to go on from here."""
-        self.look(self._entries)
-        everybody = [(entry.key, record) for entry, record in self._records.items()]
-        return {
-            "clock": (self._time, self._rate, self._epochs, self._measured, self._most),
-            "records": [
-                (key, list(record.counts), record.seconds)
-                for key, record in (*self._ghosts.items(), *everybody)
-            ],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`snapshot`, whose entries have arrived here already."""
-        residents = {entry.key: entry for entry in self._records}
-        self._time, self._rate, self._epochs, self._measured, self._most = state["clock"]
-        self._epochs = list(self._epochs)
-        self._tick = USE_CLOCK.cell_contents
-        self._folded = int(self._time)
-        for key, counts, seconds in state["records"]:
-            record = Record()
-            record.counts, record.seconds = list(counts), seconds
-            entry = residents.get(key)
-            if entry is None:
-                self._ghosts[key] = record
-            else:
-                record.folded, record.since = entry.uses, entry.used
-                self._records[entry] = record
-        self.look(self._entries)

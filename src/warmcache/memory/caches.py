@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 import weakref
 from collections.abc import Callable, Hashable
 from functools import partial
 from os import PathLike
 from typing import Any, TypeVar, Unpack
 
+from warmcache._core.drivers.let_go import flush
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
@@ -47,6 +47,10 @@ class MemoryOptions(CacheOptions, total=False):
     min_residency: float
     confirm: float
     learn: str | PathLike[str] | None
+    timer: Callable[[], Any]
+
+
+class _OtherOptions(CacheOptions, total=False):
     timer: Callable[[], Any]
 
 
@@ -102,11 +106,11 @@ class MemoryCache(CostCache[K, V]):
         give_back: Callable[[], object] = nothing,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(
+        self._occupy(
             Device(probe, footprint=footprint, give_back=give_back), budget, getsizeof, **options
         )
 
-    def _begin(
+    def _occupy(
         self,
         device: Device,
         budget: float | str | None,
@@ -119,9 +123,9 @@ class MemoryCache(CostCache[K, V]):
         min_residency: float = 10.0,
         confirm: float = 2.0,
         learn: str | PathLike[str] | None = None,
-        timer: Callable[[], Any] = time.monotonic,
-        **options: Unpack[CacheOptions],
+        **options: Unpack[_OtherOptions],
     ) -> None:
+        """Set the cache up on ``device``."""
         self._watcher = Watcher(
             device.probe,
             high=high,
@@ -138,9 +142,8 @@ class MemoryCache(CostCache[K, V]):
         self._learned = Learned(learn, circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
         budget = share("budget", high if budget is None else budget, total)
-        self._setup(budget, getsizeof, timer, **options)
-        if self._store.meter is not None:
-            self._store.meter.look(self._store)
+        super().__init__(budget, getsizeof, **options)
+        self._meter.look(self._store)
         _caches[id(self)] = self
         self._watch()
 
@@ -149,10 +152,6 @@ class MemoryCache(CostCache[K, V]):
     def begin_anew(self) -> None:
         super().begin_anew()
         self._watcher.begin_anew()
-
-    def _open(self) -> None:
-        super()._open()
-        self._unit_weight = False
 
     def _new_meter(self) -> MemoryMeter:
         return MemoryMeter(
@@ -163,9 +162,13 @@ class MemoryCache(CostCache[K, V]):
             patience=self._confirm,
             learned=self._learned,
             exact=self._device.exact,
-            # Nothing the store holds may hold the cache, or its end would go unnoticed.
+            # Nothing that outlives the cache may hold it, or its end would go unnoticed.
             linger=partial(_look_soon, weakref.ref(self)),
         )
+
+    @property
+    def _meter(self) -> MemoryMeter:
+        return self._view.meter  # type: ignore[return-value]
 
     @property
     def device(self) -> str | None:
@@ -200,7 +203,7 @@ class MemoryCache(CostCache[K, V]):
     def device_report(self) -> DeviceReport:
         """Return what is warm here, for :func:`devices_table`."""
         with self._store.lock:
-            entries, held = len(self._live), self._store.live_weight
+            entries, held = len(self._live), self._store.ledger.live
         return DeviceReport(type(self).__name__, self.probe.name, entries, held, self.budget)
 
     # -- making room ---------------------------------------------------------------
@@ -212,8 +215,8 @@ class MemoryCache(CostCache[K, V]):
         allocator has in reserve is given back, too.
         """
         wanted = parse_size(nbytes)
-        freed = run(remove.make_up(self._context(), wanted, RemovalCause.PRESSURE), self._store)
-        self._store.flush()
+        freed = run(remove.make_up(self._view, wanted, RemovalCause.PRESSURE), self._view)
+        flush(self._view)
         return freed
 
     def _lacked(self, error: Exception, tries: int) -> float | None:
@@ -222,19 +225,18 @@ class MemoryCache(CostCache[K, V]):
         if wanted is None or (tries and wanted < math.inf):
             return wanted
         with self._store.lock:
-            error.add_note(self._store.in_words())
+            error.add_note(self._store.ledger.in_words())
         return None
 
     def expire_now(self) -> float | None:
         """Look at the device and at what has ended; return the seconds to the next look."""
         self._expire()
         store = self._store
-        meter = store.meter
-        if meter is not None and (store.lingering or store.zombies):
-            meter.look(store)
+        if store.lingering or store.zombies:
+            self._meter.look(store)
         watching = self._watcher.poll and not store.closed
         if watching:
-            self._watcher.look(self._context())
+            self._watcher.look(self._view)
         waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
         if watching:
             waits.append(self._watcher.next_look())
@@ -271,7 +273,7 @@ class GPUMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(gpu(device, probe), budget, getsizeof, **options)
+        self._occupy(gpu(device, probe), budget, getsizeof, **options)
 
 
 class HostMemoryCache(MemoryCache[K, V]):
@@ -294,7 +296,7 @@ class HostMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(host(probe), budget, getsizeof, **options)
+        self._occupy(host(probe), budget, getsizeof, **options)
 
 
 class AutoMemoryCache(MemoryCache[K, V]):
@@ -317,7 +319,7 @@ class AutoMemoryCache(MemoryCache[K, V]):
         device: int | str = 0,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._begin(gpu_or_host(device), budget, getsizeof, **options)
+        self._occupy(gpu_or_host(device), budget, getsizeof, **options)
 
 
 _caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()

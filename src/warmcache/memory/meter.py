@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from warmcache._core.drivers.lingering import free_what_came_back
-from warmcache._core.plans.steps import Request
+from warmcache._core.plans.request import Request
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains, weakly
 from warmcache._core.state.store import Store
@@ -26,14 +26,6 @@ _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
 _NOISE = 16 * 2**20  # bytes below which no two ways agree
 
 log = logging.getLogger("warmcache")
-
-
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """The device before a load, to see what has grown."""
-
-    allocated: int | None
-    used: int | None
 
 
 class MemoryMeter:
@@ -80,10 +72,11 @@ class MemoryMeter:
             free_what_came_back(store)
         sample = self.probe.sample()
         available, total = sample.available, sample.total
+        ledger = store.ledger
         with store.lock:
-            store.available = math.inf if available is None else available - self.headroom
-            store.attainable = math.inf if total is None else total - self.headroom
-            self._binding = store.free < store.limit - store.committed
+            ledger.available = math.inf if available is None else available - self.headroom
+            ledger.attainable = math.inf if total is None else total - self.headroom
+            self._binding = ledger.free < ledger.limit - ledger.committed
 
     def _used(self) -> int | None:
         """Return the bytes that are gone; what our allocator has in reserve is not."""
@@ -99,7 +92,7 @@ class MemoryMeter:
             return Claim(request.key, request.weight)
         weight = self._learned.weight(request.key)
         if weight is None and request.hint is not None:
-            weight = min(request.hint, store.most)
+            weight = min(request.hint, store.ledger.most)
         if weight is None:
             with store.lock:
                 resident = [entry.weight for entry in store.live.values() if entry.weight]
@@ -113,39 +106,41 @@ class MemoryMeter:
 
         In whole bytes, as all that is guessed: sums of fractions leave a rest.
         """
-        return math.ceil((1 - self._low) * store.most)
+        return math.ceil((1 - self._low) * store.ledger.most)
 
-    def begin(self, store: Store, flight: Flight) -> _Before:
+    def begin(self, store: Store, flight: Flight) -> Growth:
+        allocated, used = self.probe.allocated(), self._used()
         outer = CHAIN.get()
         with store.lock:
-            flight.loading, flight.disturbed, flight.inside = True, False, 0
-            flight.leaving = frozenset(entry for dying in store.dying.values() for entry in dying)
+            leaving = frozenset(entry for dying in store.dying.values() for entry in dying)
+            flight.growth = growth = Growth(allocated, used, leaving)
             for other in store.flights.values():
-                if other.loading and other is not flight and other not in outer:
-                    flight.disturbed = other.disturbed = True
-        return _Before(self.probe.allocated(), self._used())
+                if other.growth is not None and other is not flight and other not in outer:
+                    growth.disturbed = other.growth.disturbed = True
+        return growth
 
     # -- after a load --------------------------------------------------------------
 
     def weigh(
-        self, store: Store, request: Request, flight: Flight, entry: Entry, before: _Before
+        self, store: Store, request: Request, flight: Flight, entry: Entry, growth: Growth
     ) -> float:
         footprint = self.footprint(entry.value)
-        found = self._ways(request, flight, entry, before, footprint, store.limit)
+        found = self._ways(request, entry, growth, footprint, store.ledger.limit)
         ways = {name: size for name, size in found if size is not None}
         name: str | None
-        if not ways and (flight.disturbed or (before.allocated is None and before.used is None)):
+        unseen = growth.allocated is None and growth.used is None
+        if not ways and (growth.disturbed or unseen):
             name, weight = "guess", self._guess(store, request, flight, footprint)
         else:
             name, weight = next(iter(ways.items()), (None, 0.0))
             # What a device grew by may be another's: it must not bar the key for good.
-            if name is not None and (name != "device" or weight <= store.limit):
+            if name is not None and (name != "device" or weight <= store.ledger.limit):
                 self._learned.note(request.key, weight, entry.provenance.seconds)
         entry.provenance.weighed_by = name
         self._compare(request, ways)
         for outer in CHAIN.get():
-            if isinstance(outer, Flight) and outer is not flight:
-                outer.inside += weight
+            if isinstance(outer, Flight) and outer is not flight and outer.growth is not None:
+                outer.growth.inside += weight
         return weight
 
     def _guess(
@@ -156,7 +151,7 @@ class MemoryMeter:
         if expected is None:
             expected = request.hint
         if expected is not None:
-            return min(expected, store.limit)
+            return min(expected, store.ledger.limit)
         if footprint is not None:  # it was looked into, and holds nothing
             return 0
         return self._unknown(store) if flight.elastic else flight.weight
@@ -164,9 +159,8 @@ class MemoryMeter:
     def _ways(
         self,
         request: Request,
-        flight: Flight,
         entry: Entry,
-        before: _Before,
+        growth: Growth,
         footprint: Footprint | None,
         limit: float,
     ) -> list[tuple[str, float | None]]:
@@ -176,12 +170,12 @@ class MemoryMeter:
             given = parse_size(request.weigh(entry.value))
         seen = footprint.nbytes if footprint is not None and footprint.nbytes else None
         ways: list[tuple[str, float | None]] = [("size", given), ("footprint", seen)]
-        if not flight.disturbed:
-            own = flight.inside
-            grown = _growth(before.allocated, self.probe.allocated(), own)
+        if not growth.disturbed:
+            own = growth.inside
+            grown = _grown(growth.allocated, self.probe.allocated(), own)
             if self._exact:
                 ways.append(("allocator", grown))
-                ways.append(("device", _growth(before.used, self._used(), own)))
+                ways.append(("device", _grown(growth.used, self._used(), own)))
             elif grown is not None and grown <= limit:  # more is not the value's alone
                 ways.append(("allocator", grown))
         return ways
@@ -222,7 +216,7 @@ class MemoryMeter:
         )
 
 
-def _growth(before: int | None, after: int | None, inside: float) -> float | None:
+def _grown(before: int | None, after: int | None, inside: float) -> float | None:
     """Return by how much a figure has grown, but for what loads ``inside`` have added.
 
     None where it is unknown, or has not grown.

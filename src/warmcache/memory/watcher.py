@@ -1,4 +1,4 @@
-"""Looks at a device, and has idle entries go when it runs full: ``_pressure.py`` says when."""
+"""Looks at a device, and has idle entries go when it runs full: ``watermarks.py`` says when."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import threading
 import time
 from functools import partial
 
-from warmcache._core.drivers.teardown import tear_down
-from warmcache._core.plans.steps import CacheView
-from warmcache._core.state.entry import Entry, seconds_between
-from warmcache._core.state.records import RemovalCause
+from warmcache._core.drivers.let_go import flush
+from warmcache._core.drivers.threads import run
+from warmcache._core.plans import remove
+from warmcache._core.plans.cache_view import CacheView
 from warmcache.probes.probe import Probe
 
 from .watermarks import Act, Watermarks
@@ -51,17 +51,17 @@ class Watcher:
         self.poll = poll
         self._probe = probe
         self._min_residency = min_residency
-        self._new_pressure = partial(Watermarks, high, low, poll, confirm)
+        self._new_watermarks = partial(Watermarks, high, low, poll, confirm)
         self.begin_anew()
 
     def begin_anew(self) -> None:
         """Forget what was seen; in a forked child another thread may have held the lock."""
-        self._pressure = self._new_pressure()
+        self._watermarks = self._new_watermarks()
         self._looking = threading.Lock()
 
     def next_look(self) -> float:
         """Return the seconds until the next look."""
-        return self._pressure.next_look()
+        return self._watermarks.next_look()
 
     def look(self, cache: CacheView) -> None:
         """Look at the device and do what its pressure asks for, unless another thread is at it."""
@@ -75,34 +75,18 @@ class Watcher:
         sample = self._probe.sample()
         if sample.total is None or sample.free is None:
             return
-        now, used, known = time.monotonic(), sample.total - sample.free, self._pressure.foreign
-        act = self._pressure.look(now, sample.total, used, sample.reserved)
-        if self._pressure.foreign and not known:
+        now, used, known = time.monotonic(), sample.total - sample.free, self._watermarks.foreign
+        act = self._watermarks.look(now, sample.total, used, sample.reserved)
+        if self._watermarks.foreign and not known:
             log.warning(
                 "%s is %.0f %% full, but not by what is cached here: evicting gave nothing back",
                 *(self._probe.name, 100 * used / sample.total),
             )
         if act is Act.FLUSH:
-            cache.store.flush()
+            flush(cache)
         elif act is Act.EVICT:
-            victim = self._condemn_idle(cache)
-            if victim is None:
-                self._pressure.nothing_idle(now)
+            removal = run(remove.under_pressure(cache, self._min_residency), cache)
+            if removal is None:
+                self._watermarks.nothing_idle(now)
             else:
-                tear_down(cache.store, [victim])
-                self._pressure.evicted(time.monotonic(), victim.weight, used)
-
-    def _condemn_idle(self, cache: CacheView) -> Entry | None:
-        """Remove the idle entry of lowest rank that has been resident long enough."""
-        store = cache.store
-        with store.lock:
-            now = store.timer()
-            idle = [
-                entry
-                for entry in store.live.values()
-                if not entry.leases and seconds_between(entry.loaded_at, now) >= self._min_residency
-            ]
-            for victim in store.order.listing(idle, cache.rank)[:1]:
-                store.condemn(victim, RemovalCause.PRESSURE)
-                return victim
-        return None
+                self._watermarks.evicted(time.monotonic(), removal.weight, used)

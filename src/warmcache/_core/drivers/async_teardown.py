@@ -8,39 +8,44 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import as_part_of
 from warmcache._core.state.one_shot import OneShot
-from warmcache._core.state.store import Store
 
-from .let_go import bury, destroy
+from .let_go import destroy, let_go
 
 _tasks: set[asyncio.Task[Any]] = set()  # what asyncio itself references only weakly
 
 
-def _keep(task: asyncio.Task[Any]) -> None:
+def keep_running(task: asyncio.Task[Any]) -> None:
+    """Refer to ``task`` until it is done."""
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
 
-async def _tear_down_one(
-    store: Store, entry: Entry, pending: Awaitable[object] | None, failures: list[Exception]
+async def tear_down_one(
+    cache: CacheView, entry: Entry, pending: Awaitable[object] | None, failures: list[Exception]
 ) -> BaseException | None:
+    """Tear one entry down in this task; ``pending`` is what is left of that, if it has begun.
+
+    Returns what must reach the caller: a KeyboardInterrupt or the like.
+    """
     error: BaseException | None = None
     try:
         with as_part_of(entry):
             if pending is None:
-                pending = destroy(store, entry)
+                pending = destroy(cache, entry)
             if pending is not None:
                 await pending
     except BaseException as raised:
         error = raised
     del pending
-    return bury(store, entry, error, failures)
+    return let_go(cache, entry, error, failures)
 
 
 def hand_over(
-    store: Store, entry: Entry, pending: Awaitable[object], failures: list[Exception]
+    cache: CacheView, entry: Entry, pending: Awaitable[object], failures: list[Exception]
 ) -> None:
     """Finish an asynchronous teardown that a synchronous act has begun.
 
@@ -52,7 +57,7 @@ def hand_over(
         running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
         running = None
-    rest = partial(_tear_down_one, store, entry, pending, failures)
+    rest = partial(tear_down_one, cache, entry, pending, failures)
     if loop is not None and loop is not running and loop.is_running() and _run_on(loop, rest):
         return
     if running is not None:
@@ -74,7 +79,7 @@ def _run_on(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> bool:
         if begun.acquire(blocking=False):
             task = loop.create_task(body())
             task.add_done_callback(lambda _: over.happen())
-            _keep(task)
+            keep_running(task)
 
     try:
         loop.call_soon_threadsafe(start)
@@ -102,16 +107,16 @@ def _start(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> None:
 
     task = loop.create_task(body())
     task.add_done_callback(ended)
-    _keep(task)
+    keep_running(task)
 
 
-def finish(pending: Awaitable[object]) -> None:
+def await_soon(pending: Awaitable[object]) -> None:
     """Have ``pending`` awaited: by the running loop when it can, else here and now."""
 
     async def wait() -> None:
         await pending
 
     try:
-        _keep(asyncio.get_running_loop().create_task(wait()))
+        keep_running(asyncio.get_running_loop().create_task(wait()))
     except RuntimeError:
         asyncio.run(wait())

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from warmcache._core.plans.steps import Call, Launch, Load, Plan, Step, TearDown
+from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.remove import end_of_lease
+from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.one_shot import OneShot
-from warmcache._core.state.store import Store
 
-from .async_teardown import _keep, _tear_down_one
+from .async_teardown import keep_running, tear_down_one
+from .let_go import flush, let_go, needs_teardown
 from .teardown import tear_down
 
 T = TypeVar("T")
@@ -24,19 +26,19 @@ def lease_record_of_this_task() -> LeaseRecord:
     return LeaseRecord(time.monotonic(), asyncio.current_task())
 
 
-async def run_async(plan: Plan[T], store: Store) -> T:
-    """Carry out ``plan`` in this task and return its result; see :func:`_drive.run`."""
+async def run_async(plan: Plan[T], cache: CacheView) -> T:
+    """Carry out ``plan`` in this task and return its result, as ``threads.run`` does."""
     try:
-        return await _go_on(next(plan), plan, store)
+        return await _go_on(next(plan), plan, cache)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def _go_on(step: Step, plan: Plan[T], store: Store) -> T:
+async def _go_on(step: Step, plan: Plan[T], cache: CacheView) -> T:
     try:
         while True:
             try:
-                box = [await _perform(step, store)]
+                box = [await _perform(step, cache)]
             except BaseException as error:
                 step = plan.throw(error)
             else:
@@ -45,21 +47,23 @@ async def _go_on(step: Step, plan: Plan[T], store: Store) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def _perform(step: Step, store: Store) -> Any:
+async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
-        return await tear_down_async(store, step.entries)
+        return await tear_down_async(cache, step.entries)
     if isinstance(step, Load):
         return await step.request.load()
-    if isinstance(step, Call):
+    if isinstance(step, Ask):
         return step.function()
     if isinstance(step, Launch):
-        _launch(step.plan, store)
+        _launch(step.plan, cache)
         return None
-    store.check_anybody_there(step.signal)
+    if isinstance(step, Flush):
+        return flush(cache)
+    cache.store.check_anybody_there(step.signal)
     return await _wait(step.signal, step.timeout)
 
 
-def _launch(plan: Plan[None], store: Store) -> None:
+def _launch(plan: Plan[None], cache: CacheView) -> None:
     """Carry ``plan`` out in a task of its own: who asked for it may be cancelled.
 
     It begins here, for a loop that ends may cancel a task that never ran: what has
@@ -73,16 +77,16 @@ def _launch(plan: Plan[None], store: Store) -> None:
 
     async def rest() -> None:
         begun.append(True)
-        await _go_on(first, plan, store)
+        await _go_on(first, plan, cache)
 
     def over(_: object) -> None:
         if not begun and isinstance(first, TearDown):
-            tear_down(store, first.entries)
+            tear_down(cache, first.entries)
         plan.close()
 
     task = asyncio.get_running_loop().create_task(rest(), context=context)
     task.add_done_callback(over, context=context)
-    _keep(task)
+    keep_running(task)
 
 
 async def _wait(signal: OneShot, seconds: float | None) -> bool:
@@ -96,23 +100,39 @@ async def _wait(signal: OneShot, seconds: float | None) -> bool:
 
         def from_any_thread() -> None:
             try:
-                loop.call_soon_threadsafe(happened)
+                if asyncio._get_running_loop() is loop:  # the documented one raises instead
+                    happened()
+                else:
+                    loop.call_soon_threadsafe(happened)
             except RuntimeError:
                 pass  # the loop has ended, and who waited with it
 
         signal.call_back(from_any_thread)
-        await asyncio.wait([waiter], timeout=seconds)
+        if seconds is None:
+            await waiter
+        else:
+            await asyncio.wait([waiter], timeout=seconds)
     return signal.happened
 
 
-async def tear_down_async(store: Store, entries: Iterable[Entry]) -> list[Exception]:
-    """Tear down condemned entries in this task; see :func:`_drive.tear_down`."""
+async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
+    """Tear down condemned entries in this task, as ``tear_down`` does in a thread."""
     failures: list[Exception] = []
     interrupt: BaseException | None = None
     for entry in entries:
-        if store.inherited:
+        if cache.store.inherited:
             break
-        interrupt = await _tear_down_one(store, entry, None, failures) or interrupt
+        if needs_teardown(cache, entry):
+            interrupt = await tear_down_one(cache, entry, None, failures) or interrupt
+        else:
+            interrupt = let_go(cache, entry, None, failures) or interrupt
     if interrupt is not None:
         raise interrupt
     return failures
+
+
+async def release_async(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:
+    """End a lease, as ``threads.release`` does."""
+    doomed = end_of_lease(cache, entry, record)
+    if doomed:
+        await tear_down_async(cache, doomed)

@@ -1,4 +1,10 @@
-"""Teardown of one value to the last reference; no lock is held around what is the user's."""
+"""Letting one value go: its teardown, every reference to it, its memory, its room.
+
+The order is the promise: the user's teardown; drop what the library refers to the value by;
+collect garbage if somebody still holds it and there is a ``reclaim``; ``reclaim``; in a cache of
+memory see whether it is back; count the room as free; tell who wants to know. No lock is held
+around anything of the user's.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable
 
+from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
@@ -15,27 +22,39 @@ from warmcache._core.state.store import Store
 log = logging.getLogger("warmcache")
 
 
-def destroy(store: Store, entry: Entry) -> Awaitable[object] | None:
+def needs_teardown(cache: CacheView, entry: Entry) -> bool:
+    """Whether there is anything to be run before the value of ``entry`` is dropped."""
+    provenance = entry.provenance
+    return (
+        provenance.finish is not None
+        or provenance.source.teardown is not None
+        or cache.meter is not None
+    )
+
+
+def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     """Run the user's teardown; return what is still to be awaited, if anything."""
-    if store.meter is not None:
-        entry.remains = store.meter.remains(entry)
-    if entry.provenance.finish is not None:
-        pending = entry.provenance.finish()
-    elif entry.provenance.source.teardown is not None:
-        pending = entry.provenance.source.teardown(entry.value)
+    if cache.meter is not None:
+        entry.remains = cache.meter.remains(entry)
+    provenance = entry.provenance
+    if provenance.finish is not None:
+        pending = provenance.finish()
+    elif provenance.source.teardown is not None:
+        pending = provenance.source.teardown(entry.value)
     else:
         return None
     return pending if inspect.isawaitable(pending) else None
 
 
-def bury(
-    store: Store, entry: Entry, error: BaseException | None, failures: list[Exception]
+def let_go(
+    cache: CacheView, entry: Entry, error: BaseException | None, failures: list[Exception]
 ) -> BaseException | None:
-    """Drop the value, give its memory back, free its room, tell the listener.
+    """Drop the value after its teardown, which raised ``error``, and all that follows.
 
-    Where memory is metered and not back yet, the room stays taken; see settle().
+    Where memory is metered and not back yet, the room stays taken: the entry lingers.
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
+    store = cache.store
     if store.inherited:  # its teardown has forked: whatever follows is the parent's
         return None if isinstance(error, Exception) else error
     raised = [] if error is None else [error]
@@ -43,27 +62,36 @@ def bury(
         text = defused(error)
         log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
     watch = weakly(entry.value) if store.reclaim is not None else None
-    remains, entry.remains = getattr(entry, "remains", None), None
+    remains = None
+    if cache.meter is not None:
+        remains, entry.remains = getattr(entry, "remains", None), None
     del entry.value
     if entry.provenance.finish is not None:
         entry.provenance.finish = None
     if store.reclaim is not None:
         alive = remains.living if remains is not None else watch
         raised += _reclaim(store.reclaim, alive)
-    failures += [each for each in raised if isinstance(each, Exception)]
-    if store.meter is None or remains is None or remains.confirmed():
-        raised += _record(store, entry, failed=bool(raised))
+    if raised:
+        failures += [each for each in raised if isinstance(each, Exception)]
+    if cache.meter is None or remains is None or remains.confirmed():
+        raised += free_room(store, entry, failed=bool(raised))
     else:
         with store.lock:
             store.lingering[entry] = remains, bool(raised)
-        store.meter.linger(store)
+        cache.meter.linger(store)
     return next((each for each in raised if not isinstance(each, Exception)), None)
 
 
-def _record(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
-    """Free the room of ``entry`` and tell the listener; return what that raised."""
+def free_room(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
+    """Free the room of ``entry``, and tell who wants to know; return what that raised."""
+    told = store.listener is not None or store.observers
     with store.lock:
-        removal = store.bury(entry, failed)
+        removal = store.removal(entry) if told else None
+        store.gone(entry, failed=failed)
+    if removal is None:
+        return []
+    for observer in store.observers:
+        observer.removed(removal)
     if store.listener is not None:
         try:
             store.listener(removal)
@@ -71,6 +99,13 @@ def _record(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
             log.error("listener failed on %r:\n%s", removal, defused(trouble))
             return [trouble]
     return []
+
+
+def flush(cache: CacheView) -> None:
+    """Collect garbage, and have what nobody holds given back to the device."""
+    gc.collect()
+    if cache.store.reclaim is not None:
+        cache.store.reclaim()
 
 
 def _reclaim(

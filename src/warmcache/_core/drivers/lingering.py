@@ -1,4 +1,4 @@
-"""What was torn down and is not back yet."""
+"""What was torn down and whose memory is not back yet: it lingers, or becomes a zombie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._sizes import format_weight
 
-from .let_go import _record, log
+from .let_go import free_room, log
 from .who_holds import referrers
 
 
@@ -39,7 +39,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
                 store.charge_zombie(remains, left)
         if not confirmed:
             _complain(remains, left)
-        _record(store, entry, failed=failed)
+        free_room(store, entry, failed=failed)
 
 
 def _complain(remains: Remains, left: float) -> None:

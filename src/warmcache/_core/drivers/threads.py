@@ -1,30 +1,32 @@
-"""The driver for threads: it carries a plan's steps out; ``_aio.py`` does for asyncio.
+"""The driver for threads: it carries a plan's steps out, each in the thread that asks.
 
 Whatever runs user code runs here: loads, teardowns, reclaims, listeners. No lock is
-ever held around them. Before an entry's room counts as free its teardown has
-returned and every reference to its value that the library holds has been dropped.
+ever held around them.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from warmcache._core.plans.steps import Call, Launch, Load, Plan, Step, TearDown
-from warmcache._core.state.store import Store
+from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.remove import end_of_lease
+from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
+from warmcache._core.state.entry import Entry, LeaseRecord
 
+from .let_go import flush
 from .teardown import tear_down
 
 T = TypeVar("T")
 
 
-def run(plan: Plan[T], store: Store) -> T:
+def run(plan: Plan[T], cache: CacheView) -> T:
     """Carry out ``plan`` in this thread and return its result."""
     try:
         step = next(plan)
         while True:
             try:
                 # In a box, so that no local keeps a value alive past its teardown.
-                box = [_perform(step, store)]
+                box = [_perform(step, cache)]
             except BaseException as error:
                 step = plan.throw(error)
             else:
@@ -33,17 +35,23 @@ def run(plan: Plan[T], store: Store) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-def _perform(step: Step, store: Store) -> Any:
+def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
-        return tear_down(store, step.entries)
+        return tear_down(cache, step.entries)
     if isinstance(step, Load):
         return step.request.load()
-    if isinstance(step, Call):
+    if isinstance(step, Ask):
         return step.function()
     if isinstance(step, Launch):
-        return run(step.plan, store)
-    store.check_anybody_there(step.signal)
+        return run(step.plan, cache)
+    if isinstance(step, Flush):
+        return flush(cache)
+    cache.store.check_anybody_there(step.signal)
     return step.signal.wait(step.timeout)
 
 
-# -- letting go --------------------------------------------------------------------
+def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:
+    """End a lease: as the plan of that name, without its cost where nothing must go."""
+    doomed = end_of_lease(cache, entry, record)
+    if doomed:
+        tear_down(cache, doomed)

@@ -1,4 +1,4 @@
-"""Plans that get a value: hit, join a load, make room, load, publish, refuse."""
+"""The plan that gets a value: a hit, a join, or a load of one's own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache.errors import LoadCycleError, WarmMissError
 
-from .load import _heat, fly
+from .cache_view import CacheView
+from .load import fly
 from .remove import release
-from .steps import CacheView, Call, Launch, Plan, Request, TearDown, Wait
+from .request import Request
+from .steps import Ask, Launch, Plan, TearDown, Wait
 
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
@@ -37,17 +39,16 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
         if doomed:
             yield TearDown(doomed)
         elif flight is not None:
-            arrived = yield from _arrival(cache, request, flight, record, mine)
+            arrived = yield from _arrival(cache, request, flight, record, mine=mine)
             if arrived is not None:
                 return arrived
-        elif entry is not None and (yield from _still_valid(store, request, entry, record)):
+        elif entry is not None and (yield from _still_valid(cache, request, entry, record)):
             with store.lock:
-                if not counted:
-                    entry.hits += 1
-                    if store.recording is not None:
-                        store.recording.used(entry)
-                entry.used = tick()
-                _heat(store, entry)
+                if counted:
+                    entry.used = tick()
+                else:
+                    store.used(entry)
+                store.heat(entry)
             return entry
 
 
@@ -62,16 +63,16 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
         flight.blocked_on.extend(store.dying.get(request.key, ()))
     else:
         flight.joined.append(record)
-        store.counts.waits += 1
+        store.waited(flight)
     # The edge first, the search second: of two threads that close a cycle at the
     # same moment, at least one then sees it.
     if chain:
         chain[-1].blocked_on.append(flight)
-    if flight.reaches(chain):
-        _leave(flight, record)
-        if mine:
-            del store.flights[request.key]
-        raise LoadCycleError(f"loading {request.key!r} waits for itself")
+        if flight.reaches(chain):
+            _leave(flight, record)
+            if mine:
+                del store.flights[request.key]
+            raise LoadCycleError(f"loading {request.key!r} waits for itself")
     return flight, mine
 
 
@@ -86,14 +87,18 @@ def _leave(flight: Flight, record: LeaseRecord) -> None:
 
 
 def _arrival(
-    cache: CacheView, request: Request, flight: Flight, record: LeaseRecord, mine: bool
+    cache: CacheView, request: Request, flight: Flight, record: LeaseRecord, *, mine: bool
 ) -> Plan[Entry | None]:
     """Load, or wait for who does, and share the outcome; None when it was abandoned."""
     store = cache.store
     try:
         if mine:
-            yield Launch(flight, fly(cache, request, flight))
-        yield Wait(flight.done)
+            yield Launch(fly(cache, request, flight))
+        if not flight.ended:
+            with store.lock:
+                done = None if flight.ended else flight.wait()
+            if done is not None:
+                yield Wait(done)
         if flight.error is not None:
             raise flight.error if mine else _own_copy(flight.error)
     except BaseException:
@@ -101,7 +106,7 @@ def _arrival(
             _leave(flight, record)
             entry = flight.entry
         if entry is not None:  # cancelled when the value was there already: give it back
-            yield from release(store, entry, record)
+            yield from release(cache, entry, record)
         raise
     with store.lock:
         _leave(flight, record)
@@ -121,21 +126,20 @@ def _own_copy(error: Exception) -> Exception:
     return twin.with_traceback(error.__traceback__)
 
 
-def _still_valid(store: Store, request: Request, entry: Entry, record: LeaseRecord) -> Plan[bool]:
+def _still_valid(
+    cache: CacheView, request: Request, entry: Entry, record: LeaseRecord
+) -> Plan[bool]:
     if request.validate is None:
         return True
     validate, valid = request.validate, False
     try:
-        valid = bool((yield Call(lambda: validate(entry.value))))
+        valid = bool((yield Ask(lambda: validate(entry.value))))
     except BaseException:
-        yield from release(store, entry, record)
+        yield from release(cache, entry, record)
         raise
     if not valid:
-        with store.lock:
+        with cache.store.lock:
             if entry.state is State.LIVE:
-                store.condemn(entry, RemovalCause.INVALID)
-        yield from release(store, entry, record)
+                cache.store.condemn(entry, RemovalCause.INVALID)
+        yield from release(cache, entry, record)
     return valid
-
-
-# -- loading -----------------------------------------------------------------------

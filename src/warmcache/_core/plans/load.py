@@ -1,53 +1,70 @@
-"""The plan of a load: make room, load, weigh, publish."""
+"""The plan of a load: make room, load, weigh, publish.
+
+One flight is one plan, whoever waits for it; what becomes of it is left in the flight. The
+promises it keeps, in the order in which they could be broken:
+
+- *Room before the load.* The claim is granted before the loader runs. What the value weighs is
+  known before, or asked afterwards and made up for then (``_weigh``), or measured, when its
+  memory is taken already and waiting would give none back (``_measure``).
+- *Nothing between "loaded" and "first used".* To publish makes the entry visible and leased to
+  all who wait for it, under one lock.
+- *What is loaded leaves by a teardown.* Whatever goes wrong after the loader has returned, the
+  value is turned away: torn down in the room that was reserved for it.
+- *What was reserved is given back.* Whatever happens, the flight ends: it is out of the store's
+  flights, its reservation is returned, and who waits is woken.
+
+Cases that are easy to forget: a value was handed in under this key meanwhile (it is replaced, for
+callers wait for what *they* loaded); the cache was closed meanwhile (the value is torn down, and
+they get ClosedError); a teardown of this key is still running (its port or file may be exclusive,
+so the load waits for it); and the loader, or a victim's teardown, asks for this very key: all of
+the plan runs as part of the flight, so that this is found and not waited for.
+
+A load that runs out of metered memory is tried again, outside of the ``except``: out there the
+error is gone, and with its frames what the failed try had allocated.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from functools import partial
 from typing import Any
 
-from warmcache._core.state.entry import Entry, Provenance, State, seconds_between
+from warmcache._core.state.entry import Entry, Provenance, seconds_between
 from warmcache._core.state.flights import CHAIN, Flight, as_part_of
-from warmcache._core.state.hot_paths import hot_paths_off
+from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._sizes import parse_size
 from warmcache.errors import CapacityError
 
+from .cache_view import CacheView
 from .make_room import LOOK, room
+from .meter import Meter
 from .refuse import refusal
 from .remove import make_up
-from .steps import CacheView, Call, Load, Plan, Request, TearDown, Wait
+from .request import Request
+from .steps import Ask, Flush, Load, Plan, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
 
-def _heat(store: Store, entry: Entry) -> None:
-    """Put a live entry on its loader's hit path (called with the lock held)."""
-    provenance = entry.provenance
-    hot = provenance.hot() if provenance.hot is not None else None
-    if hot is not None and entry.state is State.LIVE and not store.inherited:
-        hot[provenance.hot_key] = entry
-        if hot_paths_off():  # a scope began just now, and may have emptied it before
-            hot.pop(provenance.hot_key, None)
-
-
 def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     """Make room, load, publish; the outcome is left in ``flight``."""
-    store = cache.store
+    store, meter = cache.store, cache.meter
     try:
-        # All of it is part of the load: a victim's teardown that asks for it would wait
-        # for itself.
         with as_part_of(flight):
-            yield from _after_teardown_of(store, request.key)
-            if store.meter is None:
+            if request.key in store.dying:
+                yield from _after_teardown_of(cache, request.key)
+            if meter is None:
                 claim = Claim(request.key, request.weight or request.hint or 0)
             else:
-                claim = store.meter.claim(store, request)
+                claim = meter.claim(store, request)
             yield from room(cache, claim, flight=flight)
-            yield from _load(cache, request, flight)
+            if meter is None:
+                yield from _load(cache, request, flight)
+            else:
+                yield from _load_metered(cache, meter, request, flight)
     except Exception as error:
         flight.error = error
     finally:
@@ -55,125 +72,158 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             if store.flights.get(request.key) is flight:
                 del store.flights[request.key]
             if flight.weight:
-                store.unreserve(flight.weight)
+                store.ledger.unreserve(flight.weight)
                 flight.weight = 0
-        flight.done.happen()
+            flight.ended = True
+        if flight.done is not None:
+            flight.done.happen()
 
 
-def _after_teardown_of(store: Store, key: Hashable) -> Plan[None]:
-    """Let a teardown of the same key end first: its port or file may be exclusive."""
+def _after_teardown_of(cache: CacheView, key: Hashable) -> Plan[None]:
+    store, meter = cache.store, cache.meter
     while True:
         with store.lock:
             if key not in store.dying:
                 return
-            change = store.change()
-        if store.meter is None:
+            change = store.ledger.change()
+        if meter is None:
             yield Wait(change)
         else:  # nobody may come to look whether its memory is back
             yield Wait(change, LOOK)
-            yield Call(partial(store.meter.look, store))
+            yield Ask(lambda: meter.look(store))
 
 
 def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
-    store = cache.store
-    entry, before = yield from _loaded(cache, request, flight)
+    timer = cache.store.timer
+    began = timer()
+    entry = _entry(request, flight, (yield Load(request)), began, timer())
     try:
-        now = entry.loaded_at
-        entry.expires = yield Call(lambda: request.expires(entry.key, entry.value, now))
-        if store.meter is not None:
-            yield from _measure(cache, request, flight, entry, before)
-        elif request.weight is None:
+        if request.expires is not None:
+            yield from _ask_when_it_ends(request, entry)
+        if request.weight is None:
             yield from _weigh(cache, request, flight, entry)
-        yield from _publish(store, entry, flight)
+        yield from _land(cache.store, entry, flight)
     except BaseException as error:
-        cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
-        with store.lock:
-            entry.weight, flight.weight = flight.weight, 0
-            store.turn_away(entry, cause)
-        yield TearDown([entry])
+        yield from _turned_away(cache.store, entry, flight, error)
         raise
 
 
-def _loaded(cache: CacheView, request: Request, flight: Flight) -> Plan[tuple[Entry, Any]]:
-    """Load; where that ran out of metered memory, make room and try again, twice at most.
+def _load_metered(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> Plan[None]:
+    entry, growth = yield from _tried(cache, meter, request, flight)
+    try:
+        if request.expires is not None:
+            yield from _ask_when_it_ends(request, entry)
+        yield from _measure(cache, meter, request, flight, entry, growth)
+        yield from _land(cache.store, entry, flight)
+    except BaseException as error:
+        yield from _turned_away(cache.store, entry, flight, error)
+        raise
 
-    Returns the entry, and what the meter saw before the try that succeeded.
+
+def _entry(request: Request, flight: Flight, produced: Any, began: Any, ended: Any) -> Entry:
+    value, finish, loop = produced
+    provenance = Provenance(
+        *(request.source, seconds_between(began, ended), finish, loop),
+        *(request.hot, request.hot_key),
+    )
+    return Entry(request.key, value, flight.weight, provenance, ended)
+
+
+def _ask_when_it_ends(request: Request, entry: Entry) -> Plan[None]:
+    expires = request.expires
+    assert expires is not None
+    entry.expires = yield Ask(lambda: expires(entry.key, entry.value, entry.loaded_at))
+
+
+def _turned_away(store: Store, entry: Entry, flight: Flight, error: BaseException) -> Plan[None]:
+    cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
+    with store.lock:
+        entry.weight, flight.weight = flight.weight, 0
+        store.turn_away(entry, cause)
+    yield TearDown([entry])
+
+
+# -- memory that is measured ---------------------------------------------------------
+
+
+def _tried(
+    cache: CacheView, meter: Meter, request: Request, flight: Flight
+) -> Plan[tuple[Entry, Growth]]:
+    """Load; where that ran out of memory, make room and try again, twice at most.
+
+    Returns the entry, and what the meter knows of the try that succeeded.
     """
-    store = cache.store
-    tries = _TRIES
+    store, tries = cache.store, _TRIES
     while True:
         tries -= 1
-        lacked: float | None = None
-        before = store.meter.begin(store, flight) if store.meter is not None else None
+        growth = meter.begin(store, flight)
         began = store.timer()
         try:
-            value, finish, loop = yield Load(request)
+            produced = yield Load(request)
         except Exception as error:
-            if store.meter is None or (lacked := store.meter.lacked(error)) is None:
+            lacked = meter.lacked(error)
+            if lacked is None:
                 raise
-            if not tries or lacked == math.inf or flight.exhausted:
-                _give_up(store, flight, error)
+            if not tries or lacked == math.inf or growth.exhausted:
+                _give_up(store, growth, error)
                 raise
         else:
-            ended = store.timer()
-            seconds = seconds_between(began, ended)
-            provenance = Provenance(
-                request.source, seconds, finish, loop, request.hot, request.hot_key
-            )
-            return Entry(request.key, value, flight.weight, provenance, ended), before
-        # Out here the error is gone, and with its frames what they had allocated.
+            return _entry(request, flight, produced, began, store.timer()), growth
         if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE)):
             tries = min(tries, 1)
-        yield Call(store.flush)
+        yield Flush()
 
 
-def _give_up(store: Store, flight: Flight, error: Exception) -> None:
+def _give_up(store: Store, growth: Growth, error: Exception) -> None:
     """Tell what the memory went to; loads that asked for this one need not try again."""
-    if not flight.exhausted:
+    if not growth.exhausted:
         with store.lock:
-            error.add_note(store.in_words())
+            error.add_note(store.ledger.in_words())
     for outer in CHAIN.get():
-        if isinstance(outer, Flight):
-            outer.exhausted = True
+        if isinstance(outer, Flight) and outer.growth is not None:
+            outer.growth.exhausted = True
+
+
+def _measure(
+    cache: CacheView,
+    meter: Meter,
+    request: Request,
+    flight: Flight,
+    entry: Entry,
+    growth: Growth,
+) -> Plan[None]:
+    """Charge a loaded value with what it takes; idle victims make up what was not reserved."""
+    store, ledger = cache.store, cache.store.ledger
+    weight = yield Ask(lambda: meter.weigh(store, request, flight, entry, growth))
+    with store.lock:
+        if weight > ledger.limit:
+            raise refusal(cache, Claim(request.key, weight))
+        ledger.recharge(flight, weight)
+        entry.weight = weight
+        debt = ledger.committed - ledger.dying - ledger.limit
+    if debt > ledger.slack:
+        yield from make_up(cache, debt, RemovalCause.SIZE)
+
+
+# -- weights and landing -------------------------------------------------------------
 
 
 def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
     """Ask what a loaded value weighs, and make room for what was not reserved."""
     store = cache.store
-    size = yield Call(lambda: request.weigh(entry.value))
-    weight = parse_size(size)
-    if weight > store.limit:
+    weight = parse_size((yield Ask(lambda: request.weigh(entry.value))))
+    if weight > store.ledger.limit:
         with store.lock:
-            raise refusal(store, Claim(request.key, weight))
+            raise refusal(cache, Claim(request.key, weight))
     if weight > flight.weight:
         yield from room(cache, Claim(request.key, weight - flight.weight), flight=flight)
     with store.lock:
-        store.recharge(flight, weight)
+        store.ledger.recharge(flight, weight)
     entry.weight = weight
 
 
-def _measure(
-    cache: CacheView, request: Request, flight: Flight, entry: Entry, before: Any
-) -> Plan[None]:
-    """Charge a loaded value with what it takes; idle victims make up what was not reserved.
-
-    The memory is taken already: waiting for a lease to end would not give any back.
-    """
-    store, meter = cache.store, cache.store.meter
-    assert meter is not None
-    weight = yield Call(lambda: meter.weigh(store, request, flight, entry, before))
-    with store.lock:
-        if weight > store.limit:
-            raise refusal(store, Claim(request.key, weight))
-        store.recharge(flight, weight)
-        entry.weight = weight
-        debt = store.committed - store.dying_weight - store.limit
-    if debt > store.slack:
-        yield from make_up(cache, debt, RemovalCause.SIZE)
-
-
-def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
-    """Make a loaded entry visible, held by all who wait for it, and end its flight."""
+def _land(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
+    """Make a loaded entry visible, leased to all who wait for it, and end its flight."""
     while True:
         with store.lock:
             store.check_open()
@@ -184,7 +234,7 @@ def _publish(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
                 store.counts.loads += 1
                 store.counts.load_seconds += entry.provenance.seconds
                 store.publish(entry)
-                _heat(store, entry)
+                store.heat(entry)
                 flight.entry, flight.weight = entry, 0
                 del store.flights[entry.key]
                 return

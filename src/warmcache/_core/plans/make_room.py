@@ -1,8 +1,36 @@
-"""Plans that make room, and those that store, release and remove."""
+"""The plan that makes room: for a load, or for a value that is handed in.
+
+The invariant is the ledger's: whatever is loaded or stored was granted its weight before, out
+of what is free *now*, and room is free once a teardown has returned and every reference is
+dropped, and not before. So with one place, there is never a second object.
+
+Each step decides anew from the sums under the lock, and is one of five cases (:class:`Answer`):
+
+1. *granted*: the weight fits into what is free.
+2. *coming*: it would fit beside what is being torn down already, less what that is owed to
+   others. A teardown ends by itself, so this waits without a limit, and evicts nothing more.
+3. *blocked*: all idle entries together would not be enough: leases hold the rest, or loads of
+   unknown weight that ask for this one. A lease may never end, so this waits ``wait`` seconds
+   (without a limit where only such loads are in the way, for they end by themselves).
+4. *in vain*: what was evicted for it has weighed enough, the budget has room, and the device
+   still shows none: others hold it. Nothing more is evicted; it waits as if blocked.
+5. *evict*: these must be torn down; then it looks again.
+
+Who condemns victims is owed their room (``claim.owed``) until the claim ends, so two callers
+never evict for one need, and nobody takes what another has made. What can never fit, and what
+only the asking thread itself could free, is refused before anything is evicted.
+
+Tried and rejected: reviving a victim that is asked for again while it dies (who waits for its
+room is then stranded); waiting for *this* teardown or *that* lease (there is always another
+way in which room can come, so who waits is woken by any change and decides again); taking
+victims one at a time (with weights, the last may show that it was all in vain).
+"""
 
 from __future__ import annotations
 
+import enum
 import time
+from typing import NamedTuple
 
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
@@ -10,12 +38,31 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
+from .cache_view import CacheView
 from .refuse import refusal, withheld_by
-from .steps import CacheView, Call, Plan, TearDown, Wait
+from .steps import Ask, Plan, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
 
-# -- making room -------------------------------------------------------------------
+
+class Answer(enum.Enum):
+    """What one look at the sums says of a claim; the header has the cases."""
+
+    GRANTED = "granted"
+    COMING = "coming"
+    BLOCKED = "blocked"
+    EVICT = "evict"
+
+
+class Verdict(NamedTuple):
+    """An answer, and what must be torn down for it."""
+
+    answer: Answer
+    doomed: list[Entry]
+
+
+_GRANTED, _COMING = Verdict(Answer.GRANTED, []), Verdict(Answer.COMING, [])
+_BLOCKED = Verdict(Answer.BLOCKED, [])
 
 
 def room(
@@ -23,84 +70,101 @@ def room(
 ) -> Plan[None]:
     """Reserve room for ``claim``: by what is free, by eviction, or by waiting.
 
-    Nothing is evicted for what cannot fit. With ``replacing``, the live entry of the
-    same key goes first, and counts as room. Raises CapacityError or ClosedError.
+    With ``replacing``, the live entry of the same key goes first, and counts as room.
+    Raises CapacityError or ClosedError.
     """
-    store = cache.store
+    store, meter = cache.store, cache.meter
     deadline: float | None = None
-    meter = store.meter
     try:
         while True:
             if meter is not None:
-                yield Call(lambda: meter.look(store))
+                yield Ask(lambda: meter.look(store))
             with store.lock:
                 store.check_open()
-                if claim.weight > store.most_for(claim):
-                    raise refusal(store, claim)
-                granted, doomed, blocked = _make_room(cache, claim, flight, replacing)
-                if granted:
+                if claim.weight > store.ledger.most_for(claim):
+                    raise refusal(cache, claim)
+                answer, doomed = judge(cache, claim, flight, replacing=replacing)
+                if answer is Answer.GRANTED:
                     return
-                if not doomed:
+                if answer is not Answer.EVICT:
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
-                        store.counts.waits += 1
-                    timeout = _patience(cache, claim, flight, deadline, blocked)
+                        store.waited(claim)
+                    blocked = answer is Answer.BLOCKED
+                    timeout = _patience(cache, claim, flight, deadline if blocked else None)
                     if meter is not None:  # nobody tells us what others give back
                         timeout = LOOK if timeout is None else min(timeout, LOOK)
-                    change = store.change()
-            if doomed:
+                    wait = Wait(store.ledger.change(), timeout)
+            if answer is Answer.EVICT:
                 yield TearDown(doomed)
             else:
-                yield Wait(change, timeout)  # pyright: ignore[reportPossiblyUnboundVariable]
+                yield wait  # pyright: ignore[reportPossiblyUnboundVariable]
     finally:
-        with store.lock:
-            store.settle(claim)
+        if claim.owed:
+            with store.lock:
+                store.ledger.drop(claim)
 
 
-def _make_room(
-    cache: CacheView, claim: Claim, flight: Flight | None, replacing: bool
-) -> tuple[bool, list[Entry], bool]:
-    """Take one step towards room: whether it is granted, what must die, whether blocked."""
-    store = cache.store
-    doomed = store.expire(store.timer()) if store.deadlines is not None else []
-    if doomed:
-        return False, doomed, False
+def judge(cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: bool) -> Verdict:
+    """Take one step towards room, with the lock held."""
+    store, ledger = cache.store, cache.store.ledger
+    ended = store.expire(store.timer()) if store.deadlines is not None else None
+    if ended:
+        return Verdict(Answer.EVICT, ended)
     old = store.live.get(claim.key) if replacing else None
-    _borrow(store, claim, flight)
-    free = store.free_for(claim)
+    if store.flights:
+        _borrow(store, claim, flight)
+    free, slack = ledger.free_for(claim), ledger.slack
     weight = _least(store, claim) if claim.alone else claim.weight
-    if old is None and weight <= free + store.slack:
+    if old is None and weight <= free + slack:
         if claim.alone:
             claim.weight = max(weight, free)
-        store.reserve(claim, flight)
-        return True, [], False
-    demand = store.owed + (0 if claim.owed else weight)
-    short = demand - free - store.dying_weight
-    if old is None and short <= store.slack:  # another thread is mid-teardown; its room is coming
-        return False, [], False
-    if short > store.idle_weight + store.slack:
-        return False, [], short > store.idle_weight + store.elastic_weight + store.slack
-    within_budget = demand - store.dying_weight <= store.limit - store.committed
+        ledger.reserve(claim, flight)
+        return _GRANTED
+    demand = ledger.owed + (0 if claim.owed else weight)
+    short = demand - free - ledger.dying
+    if old is None and short <= slack:
+        return _COMING
+    if short > ledger.idle + slack:
+        elastic = store.elastic_weight  # loads that end by themselves may be all that is in the way
+        return _BLOCKED if short > ledger.idle + elastic + slack else _COMING
+    within_budget = demand - ledger.dying <= ledger.limit - ledger.committed
     if old is None and 0 < claim.evicted >= weight and within_budget:
-        return False, [], True  # evicting gave the device nothing back: others hold it
+        return _BLOCKED  # in vain
+    return _evict(cache, claim, flight, old, weight=weight, short=short)
+
+
+def _evict(
+    cache: CacheView,
+    claim: Claim,
+    flight: Flight | None,
+    old: Entry | None,
+    *,
+    weight: float,
+    short: float,
+) -> Verdict:
+    """Condemn ``old``, which is to be replaced, and as many victims as it takes beside it."""
+    store = cache.store
     gain = old.weight if old is not None and not old.leases else 0
     victims, passed = store.victims(short - gain, cache.rank, old)
     claim.carried = 0 if old is None or passed else old.uses
+    doomed = []
     if old is not None and store.condemn(old, RemovalCause.REPLACED):
         doomed.append(old)
     doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
-    claim.evicted += sum(entry.weight for entry in victims)
+    claim.evicted += sum([entry.weight for entry in victims])
     if not claim.owed:
         claim.owed = weight
-        store.owed += weight
-    if old is not None and not doomed:  # it was leased and is only retired
-        return _make_room(cache, claim, flight, replacing)
-    return False, doomed, False
+        store.ledger.owed += weight
+    if old is not None and not doomed:  # it was leased and is only retired: look again
+        return judge(cache, claim, flight, replacing=True)
+    return Verdict(Answer.EVICT, doomed)
 
 
 def _least(store: Store, claim: Claim) -> float:
     """Return the room to make for a load of which nobody knows how much it takes."""
-    possible = store.free + store.idle_weight + store.dying_weight
+    ledger = store.ledger
+    possible = ledger.free + ledger.idle + ledger.dying
     return min(claim.weight, max(possible, claim.weight / 4))
 
 
@@ -110,30 +174,27 @@ def _borrow(store: Store, claim: Claim, flight: Flight | None) -> None:
     That is those which it is part of, and others that have joined it: they end only
     after it, so it would wait for their room for ever.
     """
-    outer = CHAIN.get()
+    ledger, outer = store.ledger, CHAIN.get()
     for other in list(store.flights.values()):
         if other is flight or not other.elastic:
             continue
         if other in outer or (flight is not None and other.reaches((flight,))):
-            part = min(other.weight, claim.weight - store.free_for(claim))
+            part = min(other.weight, claim.weight - ledger.free_for(claim))
             if part > 0:
                 other.weight -= part
-                store.unreserve(part)
+                ledger.unreserve(part)
 
 
 def _patience(
-    cache: CacheView, claim: Claim, flight: Flight | None, deadline: float, blocked: bool
+    cache: CacheView, claim: Claim, flight: Flight | None, deadline: float | None
 ) -> float | None:
     """Return how long to wait for room; refuse where that is pointless.
 
-    A teardown under way ends by itself, a lease (``blocked``) may not.
+    Without a ``deadline``, what is waited for ends by itself.
     """
-    store, now = cache.store, time.monotonic()
+    now = time.monotonic()
     me = flight.record if flight is not None else LeaseRecord(now)
-    own = claim.weight > store.limit - withheld_by(me, store)
-    if own or (blocked and now >= deadline):
-        raise refusal(store, claim, own=own)
-    return deadline - now if blocked else None
-
-
-# -- storing and removing ----------------------------------------------------------
+    own = claim.weight > cache.store.ledger.limit - withheld_by(me, cache.store)
+    if own or (deadline is not None and now >= deadline):
+        raise refusal(cache, claim, own=own)
+    return None if deadline is None else deadline - now

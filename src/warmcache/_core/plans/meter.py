@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
+from warmcache._core.state.entry import Entry
+from warmcache._core.state.flights import Flight
+from warmcache._core.state.growth import Growth
+from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains
+from warmcache._core.state.store import Store
 
-if TYPE_CHECKING:
-    from warmcache._core.state.entry import Entry
-    from warmcache._core.state.flights import Flight
-    from warmcache._core.state.ledger import Claim
-    from warmcache._core.state.store import Store
-
-    from .steps import Request
+from .request import Request
 
 
 class Meter(Protocol):
@@ -23,18 +22,21 @@ class Meter(Protocol):
 
     def look(self, store: Store) -> None:
         """Bring what ``store`` knows of the device up to date."""
-        ...
 
     def claim(self, store: Store, request: Request) -> Claim:
         """Return the room that a load should have before it starts."""
         ...
 
-    def begin(self, store: Store, flight: Flight) -> Any:
-        """Return what :meth:`weigh` has to know of the time before a load."""
+    def begin(self, store: Store, flight: Flight) -> Growth:
+        """Return what :meth:`weigh` has to know of the time before a load.
+
+        Until the flight ends it is that flight's ``growth``, too, so that other loads and
+        teardowns can note there what they give and take.
+        """
         ...
 
     def weigh(
-        self, store: Store, request: Request, flight: Flight, entry: Entry, before: Any
+        self, store: Store, request: Request, flight: Flight, entry: Entry, growth: Growth
     ) -> float:
         """Return what a loaded value weighs."""
         ...
@@ -52,4 +54,3 @@ class Meter(Protocol):
 
     def linger(self, store: Store, /) -> None:
         """Have :meth:`look` called soon and again, for something has not come back."""
-        ...

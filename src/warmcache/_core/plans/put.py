@@ -1,4 +1,4 @@
-"""The plan that stores what was handed in."""
+"""The plan that stores what was handed in through the mapping."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.ledger import Claim
 
+from .cache_view import CacheView
 from .make_room import room
 from .refuse import refusal
 from .remove import release
-from .steps import CacheView, Plan
+from .steps import Plan
 
 
 def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
-    """Store what was handed in through the mapping, replacing what was there.
+    """Store what was handed in, replacing what was there; return the value that is stored.
 
-    Unless ``replace``: then what is there stays. Returns the value that is stored.
+    Unless ``replace``: then what is there stays.
     """
     store = cache.store
     claim = Claim(new.key, new.weight, present=True)
@@ -39,7 +40,7 @@ def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
                 store.publish(new)
                 return new.value
             if not touched:
-                store.unreserve(claim.weight)  # somebody was faster; once more
+                store.ledger.unreserve(claim.weight)  # somebody was faster; once more
 
 
 def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
@@ -49,8 +50,8 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
     """
     store, record = cache.store, LeaseRecord(time.monotonic())
     with store.lock:
-        if new.weight > store.limit:
-            raise refusal(store, Claim(entry.key, new.weight))
+        if new.weight > store.ledger.limit:
+            raise refusal(cache, Claim(entry.key, new.weight))
         if entry.state is not State.LIVE:
             return False
         store.lease(entry, record)
@@ -62,5 +63,5 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
         with store.lock:
             store.reweigh(entry, new.weight, claim.weight)
     finally:
-        yield from release(store, entry, record)
+        yield from release(cache, entry, record)
     return True

@@ -12,12 +12,14 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.store import Store
 from warmcache.errors import CapacityError
 
+from .cache_view import CacheView
+
 
 def withheld_by(me: LeaseRecord, store: Store) -> float:
     """Return the weight that only the asking thread or task could give back."""
     chain = CHAIN.get()
     weight = sum(
-        entry.weight for entry in store.held if any(_same(record, me) for record in entry.leases)
+        entry.weight for entry in store.leased if any(_same(record, me) for record in entry.leases)
     )
     for link in chain:
         if isinstance(link, Entry):
@@ -41,12 +43,12 @@ def _stuck_behind(me: LeaseRecord, store: Store) -> float:
     return sum(entry.weight for entry in dying if entry.provenance.loop is loop)
 
 
-def refusal(store: Store, claim: Claim, *, own: bool = False) -> CapacityError:
-    """Return the error that says who is in the way of ``claim``."""
-    now = time.monotonic()
+def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityError:
+    """Return the error that says who is in the way of ``claim``; the lock is held."""
+    store, ledger, now = cache.store, cache.store.ledger, time.monotonic()
     holders = [
         f"{entry.key!r} leased by thread {record.thread_name!r} (since {now - record.since:.0f} s)"
-        for entry in store.held
+        for entry in store.leased
         for record in entry.leases
     ]
     holders += [
@@ -55,18 +57,21 @@ def refusal(store: Store, claim: Claim, *, own: bool = False) -> CapacityError:
         if flight.weight
     ]
     holders += [f"{zombie.key!r} torn down, but still held outside" for zombie in store.zombies]
-    return CapacityError(
+    error = CapacityError(
         claim.key,
         needed=claim.weight,
-        free=store.free_for(claim),
-        leased=store.committed - store.idle_weight,
-        limit=store.limit,
-        available=store.available,
-        attainable=math.inf if claim.present else store.attainable,
+        free=ledger.free_for(claim),
+        leased=ledger.committed - ledger.idle,
+        limit=ledger.limit,
+        available=ledger.available,
+        attainable=math.inf if claim.present else ledger.attainable,
         holders=holders,
         own=own,
-        option="maxsize" if store.meter is None else "budget",
+        option="maxsize" if cache.meter is None else "budget",
     )
+    for observer in store.observers:
+        observer.refused(error)
+    return error
 
 
 def _same(record: LeaseRecord, me: LeaseRecord) -> bool:

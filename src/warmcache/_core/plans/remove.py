@@ -1,45 +1,101 @@
-"""Plans that remove: what leases end, what is evicted, what goes at the end."""
+"""Plans that remove: by key or by choice, for room, at the end of a lease, at the end of all.
+
+A removal has one form: under the lock, entries are chosen and condemned; then they are torn
+down without it. What is leased is only taken out of sight, and goes with its last lease.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
-from warmcache._core.state.entry import Entry, LeaseRecord, State
+from warmcache._core.state.entry import Entry, LeaseRecord, State, seconds_between
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.records import Removal, RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 
-from .steps import CacheView, Plan, TearDown, Wait
+from .cache_view import CacheView
+from .steps import Plan, TearDown, Wait
 
 
-def release(store: Store, entry: Entry, record: LeaseRecord) -> Plan[None]:
-    """End a lease; the last one on a removed entry tears it down."""
-    with store.lock:
-        doomed = store.end_lease(entry, record, tick())
+def end_of_lease(cache: CacheView, entry: Entry, record: LeaseRecord) -> list[Entry]:
+    """End a lease; return what must be torn down: a removed entry goes with its last one."""
+    with cache.store.lock:
+        doomed = cache.store.end_lease(entry, record, tick())
+    return [entry] if doomed else []
+
+
+def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> Plan[None]:
+    """End a lease, as part of another plan."""
+    doomed = end_of_lease(cache, entry, record)
     if doomed:
-        yield TearDown([entry])
+        yield TearDown(doomed)
 
 
-def evict(store: Store, entries: Iterable[Entry], cause: RemovalCause) -> Plan[list[Removal]]:
-    """Remove those of ``entries`` that are still live; return what was removed."""
+def chosen(
+    cache: CacheView,
+    choose: Callable[[Store], Iterable[Entry]],
+    cause: RemovalCause = RemovalCause.EXPLICIT,
+) -> Plan[list[Removal]]:
+    """Remove what ``choose`` returns, as far as it is live; return what was removed.
+
+    It is called with the lock held, as all that it decides from may change without.
+    """
+    store = cache.store
     with store.lock:
-        removed = [entry for entry in entries if entry.state is State.LIVE]
+        removed = [entry for entry in choose(store) if entry.state is State.LIVE]
         doomed = [entry for entry in removed if store.condemn(entry, cause)]
         removals = [store.removal(entry) for entry in removed]
-    yield TearDown(doomed)
+    if doomed:
+        yield TearDown(doomed)
     return removals
 
 
-def evict_victims(cache: CacheView, count: int) -> Plan[list[Removal]]:
-    """Remove the next ``count`` victims; return what was removed."""
+def by_key(
+    cache: CacheView,
+    key: Hashable,
+    values: list[Any] | None = None,
+    cause: RemovalCause = RemovalCause.EXPLICIT,
+) -> Plan[list[Removal]]:
+    """Remove the entry of ``key``, if there is one; ``values`` gets its value."""
+
+    def found(store: Store) -> list[Entry]:
+        entry = store.live.get(key)
+        if entry is not None and values is not None:
+            values.append(entry.value)
+        return [] if entry is None else [entry]
+
+    return chosen(cache, found, cause)
+
+
+def expired(cache: CacheView, now: Any, pairs: list[tuple[Any, Any]] | None = None) -> Plan[None]:
+    """Remove what has ended by ``now``; ``pairs`` gets the keys and values."""
+    store = cache.store
+    with store.lock:
+        doomed = store.expire(now)
+        if pairs is not None:
+            pairs += [(entry.key, entry.value) for entry in doomed]
+    if doomed:
+        yield TearDown(doomed)
+
+
+def victims(
+    cache: CacheView, count: int, pairs: list[tuple[Any, Any]] | None = None
+) -> Plan[list[Removal]]:
+    """Remove the next ``count`` victims; ``pairs`` gets their keys and values.
+
+    When ``rank`` raises, those before are torn down all the same.
+    """
     store = cache.store
     doomed: list[Entry] = []
     removals: list[Removal] = []
     try:
         with store.lock:
             while len(doomed) < count and (entry := store.order.take(cache.rank)) is not None:
+                if pairs is not None:
+                    pairs.append((entry.key, entry.value))
                 store.condemn(entry, RemovalCause.EXPLICIT)
                 doomed.append(entry)
                 removals.append(store.removal(entry))
@@ -57,21 +113,37 @@ def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]
     store = cache.store
     with store.lock:
         first = store.order.take(cache.rank)
-        victims = [] if first is None else [first]
+        taken = [] if first is None else [first]
         if first is not None and weight > first.weight:
-            victims, _ = store.victims(weight, cache.rank, first=first)
-        doomed = [entry for entry in victims if store.condemn(entry, cause)]
+            taken, _ = store.victims(weight, cache.rank, first=first)
+        doomed = [entry for entry in taken if store.condemn(entry, cause)]
     yield TearDown(doomed)
     return sum(entry.weight for entry in doomed)
 
 
-def end(store: Store, entry: Entry, patience: float) -> Plan[bool]:
+def under_pressure(cache: CacheView, min_residency: float) -> Plan[Removal | None]:
+    """Remove the idle entry of lowest rank that has been resident for so many seconds."""
+
+    def lowest(store: Store) -> list[Entry]:
+        now = store.timer()
+        idle = [
+            entry
+            for entry in store.live.values()
+            if not entry.leases and seconds_between(entry.loaded_at, now) >= min_residency
+        ]
+        return store.order.listing(idle, cache.rank)[:1]
+
+    removals = yield from chosen(cache, lowest, RemovalCause.PRESSURE)
+    return removals[0] if removals else None
+
+
+def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:
     """Remove ``entry`` as the process ends, whoever leases it; whether it is gone.
 
     If it is being torn down already, that has ``patience`` seconds, unless it is this
     thread that is doing so: then a signal has interrupted it.
     """
-    doomed = False
+    store, doomed = cache.store, False
     with store.lock:
         if entry.state is State.LIVE:
             doomed = store.condemn(entry, RemovalCause.CLOSED)
@@ -83,18 +155,19 @@ def end(store: Store, entry: Entry, patience: float) -> Plan[bool]:
         with store.lock:
             if entry.state is State.GONE or entry in store.lingering:
                 return True
-            change = store.change()
+            change = store.ledger.change()
         if not (yield Wait(change, deadline - time.monotonic())):
             return False
     return doomed
 
 
-def close(store: Store) -> Plan[list[Exception]]:
+def close(cache: CacheView) -> Plan[list[Exception]]:
     """Remove everything, last loaded first, and refuse whatever comes after."""
+    store = cache.store
     with store.lock:
         store.closed = True
         entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
-        store.wake()
+        store.ledger.wake()
     errors: list[Exception] = yield TearDown(doomed)
     return errors

@@ -7,7 +7,8 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
 from .entry import Entry, State
-from .victim_order import _SLACK
+
+_SLACK = 64  # dead records beyond which it is worth sweeping
 
 
 class Deadlines:

@@ -1,4 +1,4 @@
-"""An entry and the small frozen records that tell of it."""
+"""An entry: one warm object, where it came from, who leases it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class State(enum.Enum):
-    """Where an entry is in its life; LOADING is a :class:`~._flight.Flight`."""
+    """Where an entry is in its life; before, while it loads, it is a flight."""
 
     LIVE = "live"
     RETIRED = "retired"  # removed while leased: torn down by the last release
@@ -33,13 +33,18 @@ _LIVE = State.LIVE
 class LeaseRecord:
     """One lease on one entry: who took it, and when (``time.monotonic``)."""
 
-    __slots__ = ("since", "task", "thread", "thread_name")
+    __slots__ = ("since", "task", "thread")
 
     def __init__(self, since: float, task: object | None = None) -> None:
         self.since = since
         self.task = task
         self.thread = threading.get_ident()
-        self.thread_name = threading.current_thread().name
+
+    @property
+    def thread_name(self) -> str:
+        """The name of the thread that took it, looked up when somebody wants to read it."""
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        return names.get(self.thread, f"{self.thread}, which has ended")
 
 
 class Source:
@@ -103,7 +108,7 @@ class Entry:
 
     cause: RemovalCause
     recorded: Any  # its rank as of its place in the policy's order
-    blocked_on: list[Any]  # the loads that its teardown waits for, see _flight.py
+    blocked_on: list[Any]  # the loads that its teardown waits for
     remains: Remains | None  # what a meter watches of it after its teardown
 
     __slots__ = (
@@ -151,7 +156,7 @@ class Entry:
         self.base_uses = 1
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
-        self.queued = False  # in the policy's order (_order.py)
+        self.queued = False  # has a place in the policy's order
 
     def __lt__(self, other: Entry) -> bool:
         """Of equal ranks, the entry loaded first goes first."""

@@ -1,12 +1,13 @@
-"""Loads under way, wishes for room, and the chain of both that a caller is inside of."""
+"""Loads under way, and the chain of loads and teardowns that a caller is inside of."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Hashable
+from contextvars import ContextVar, Token
+from typing import Any
 
 from .entry import Entry, LeaseRecord
+from .growth import Growth
 from .one_shot import OneShot
 
 
@@ -15,21 +16,22 @@ class Flight:
 
     ``blocked_on`` holds what it is waiting for: the flights that its loader has asked
     for, and a teardown of its own key. Along these edges a cycle is found.
+
+    Invariant (the store's lock guards it): a flight is among the store's until it has
+    ``ended``, so nobody can join later, and whoever joins finds ``done``, which is made for
+    the first who waits.
     """
 
     __slots__ = (
         "blocked_on",
-        "disturbed",
         "done",
         "elastic",
+        "ended",
         "entry",
         "error",
-        "exhausted",
-        "inside",
+        "growth",
         "joined",
         "key",
-        "leaving",
-        "loading",
         "record",
         "weight",
     )
@@ -39,21 +41,24 @@ class Flight:
         self.record = record
         self.weight: float = 0  # reserved so far
         self.elastic = False  # whether that was a guess, of which loads inside may take
-        # For a meter: whether it has begun to load, whether others allocate or free
-        # meanwhile, what was being torn down as it began, and by how much what is known
-        # has grown since: by loads that it asked for itself, less what was torn down.
-        self.loading = self.disturbed = False
-        self.leaving: frozenset[Entry] = frozenset()
-        self.inside: float = 0
-        self.exhausted = False  # whether a load that it asked for ran out of memory for good
+        self.growth: Growth | None = None  # what a meter knows of the try under way
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
-        self.done = OneShot()
+        self.done: OneShot | None = None
+        self.ended = False
         self.entry: Entry | None = None
         self.error: Exception | None = None
 
+    def wait(self) -> OneShot:
+        """Return what happens when it ends, for a caller that waits for it."""
+        if self.done is None:
+            self.done = OneShot()
+        return self.done
+
     def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
         """Whether this flight waits, in the end, for anything in ``chain``."""
+        if not chain:
+            return False
         seen: set[int] = set()
         pending: list[Flight | Entry] = [self]
         while pending:
@@ -70,13 +75,21 @@ class Flight:
 CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
 
 
-@contextmanager
-def as_part_of(link: Flight | Entry) -> Iterator[None]:
-    """Run user code as part of ``link``, so that a request it makes can be traced."""
-    if isinstance(link, Entry):
-        link.blocked_on = []
-    token = CHAIN.set((*CHAIN.get(), link))
-    try:
-        yield
-    finally:
-        CHAIN.reset(token)
+class as_part_of:  # noqa: N801  # used as a function, in a with statement
+    """Run user code as part of a load or a teardown, so that a request it makes can be traced."""
+
+    __slots__ = ("_link", "_token")
+
+    _token: Token[tuple[Flight | Entry, ...]]
+
+    def __init__(self, link: Flight | Entry) -> None:
+        self._link = link
+
+    def __enter__(self) -> None:
+        link = self._link
+        if isinstance(link, Entry):
+            link.blocked_on = []
+        self._token = CHAIN.set((*CHAIN.get(), link))
+
+    def __exit__(self, *exc: Any) -> None:
+        CHAIN.reset(self._token)

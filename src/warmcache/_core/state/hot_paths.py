@@ -1,4 +1,9 @@
-"""The tables that generated hit paths look up, and the switch that empties all of them."""
+"""The tables that generated hit paths look up, and what empties all of them at once.
+
+A hit path asks nobody whether it may: that would cost every hit. So whatever has to be seen by
+every call (a scope such as ``disabled()``, a fork) empties the tables, and every call takes
+the slow path, which does ask. While a scope is alive, in whatever context, they stay empty.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,10 @@ import weakref
 from typing import Any
 
 from warmcache._process.after_fork import in_child
+
+_scopes: set[int] = set()  # that are alive, by number
+_tables: weakref.WeakSet[HotEntries] = weakref.WeakSet()
+_guard = threading.RLock()  # of _tables
 
 
 class HotEntries(dict[Any, Any]):
@@ -19,30 +28,34 @@ class HotEntries(dict[Any, Any]):
     __slots__ = ("__weakref__",)
     __hash__ = object.__hash__  # type: ignore[assignment]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        with _guard:
+            _tables.add(self)
+
     def __reduce__(self) -> tuple[object, ...]:
         return HotEntries, ()
 
 
-_alive: set[int] = set()
-_hot_paths: weakref.WeakSet[HotEntries] = weakref.WeakSet()
-_guard = threading.Lock()  # of _hot_paths
+def hot_paths_off() -> bool:
+    """Whether some scope is alive, so that nothing may be put on a hit path."""
+    return bool(_scopes)
+
+
+def switch_off_for(scope: object) -> None:
+    """Have every call take the slow path for as long as ``scope`` lives."""
+    _scopes.add(id(scope))
+    weakref.finalize(scope, _scopes.discard, id(scope)).atexit = False
+    with _guard:
+        tables = list(_tables)
+    for table in tables:
+        table.clear()
 
 
 @in_child
-def _empty_hot_paths() -> None:
+def _empty_all() -> None:
     """Have every call in a forked child take the slow path: what is warm is its parent's."""
     global _guard
-    _guard = threading.Lock()
-    for hot in list(_hot_paths):
-        hot.clear()
-
-
-def hot_paths_off() -> bool:
-    """Whether some scope is alive, so that nothing may be put on a hit path."""
-    return bool(_alive)
-
-
-def adopt(hot: HotEntries) -> None:
-    """Have ``hot`` emptied whenever a scope begins."""
-    with _guard:
-        _hot_paths.add(hot)
+    _guard = threading.RLock()
+    for table in list(_tables):
+        table.clear()

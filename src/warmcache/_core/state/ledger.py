@@ -1,4 +1,15 @@
-"""The sums of a cache: what is committed of its limit, and what may still be promised."""
+"""The sums of a cache: what is committed of its limit, and what may still be promised.
+
+Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
+entry goes through its life, and each move has a method here::
+
+    reserve ──▶ (reserved) ── arrive ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
+                    │                     │                  ▲ ▲
+                    └───── turn_away ─────┼──────────────────┘ │ last_lease_ended
+                                          └─ leave, leased ──▶ retired
+
+Whatever is in one of them is ``committed``, and stays so until its memory can be had again.
+"""
 
 from __future__ import annotations
 
@@ -9,61 +20,6 @@ from warmcache._sizes import MIB, format_number, format_weight
 
 from .flights import Flight
 from .one_shot import OneShot
-
-
-class Ledger:
-    """What is committed, in five sums; plain arithmetic, and the lock is the store's.
-
-    ``committed`` is the weight of everything that is alive or has a promise of room: live
-    entries, reserved loads, entries retired under a lease, entries being torn down, and
-    zombies: values that were torn down and that somebody still holds. Nothing starts to
-    load unless it fits beside that, and, where a device is asked, into what that has
-    ``available`` beside what was ``reserved`` already.
-    """
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        # What the sums may be off by when weights are fractions.
-        self.slack = limit * 1e-12 if limit < math.inf else 0
-        self.live_weight: float = 0
-        self.idle_weight: float = 0  # the part of it that no lease holds
-        self.committed: float = 0
-        self.retired_weight: float = 0
-        self.dying_weight: float = 0
-        self.zombie_weight: float = 0
-        self.available: float = math.inf
-        self.attainable: float = math.inf  # what the device has, beside its headroom
-        self.owed: float = 0  # room that condemned entries are making for claims
-
-    @property
-    def reserved(self) -> float:
-        """What loads under way, and values about to be stored, were promised."""
-        gone = self.retired_weight + self.dying_weight + self.zombie_weight
-        return self.committed - self.live_weight - gone
-
-    @property
-    def free(self) -> float:
-        """What may be promised. Nobody knows how much of a reservation is in use already."""
-        return min(self.limit - self.committed, self.available - self.reserved)
-
-    @property
-    def most(self) -> float:
-        """What may ever be promised to a single load."""
-        return min(self.limit, self.attainable)
-
-    def in_words(self) -> str:
-        """Return the sums as a text."""
-        size = format_weight if self.limit >= MIB else format_number
-        sums = {
-            "live": self.live_weight,
-            "reserved by loads": self.reserved,
-            "retired under a lease": self.retired_weight,
-            "being torn down": self.dying_weight,
-            "torn down but still held": self.zombie_weight,
-        }
-        text = ", ".join(f"{size(weight)} {what}" for what, weight in sums.items() if weight)
-        text = f"warmcache: of {size(self.limit)}: {text or 'nothing committed'}"
-        return text if self.available == math.inf else f"{text}; {size(self.available)} available"
 
 
 class Claim:
@@ -88,16 +44,45 @@ class Claim:
         self.carried = 0  # uses that the entry it replaces leaves to its successor
 
 
-class Promises(Ledger):
-    """A ledger that claims are granted from; the lock is the store's here, too.
+class Ledger:
+    """What is committed, in five sums; what claims are granted from.
 
-    ``flights`` are the loads under way: what they weigh was promised to them.
+    ``committed`` is the weight of everything that is alive or has a promise of room: live
+    entries, reserved loads, entries retired under a lease, entries being torn down, and
+    zombies: values that were torn down and that somebody still holds. Nothing starts to
+    load unless it fits beside that, and, where a device is asked, into what that has
+    ``available`` beside what was ``reserved`` already.
     """
 
     def __init__(self, limit: float) -> None:
-        super().__init__(limit)
-        self.flights: dict[Hashable, Flight] = {}
+        self.limit = limit
+        # What the sums may be off by when weights are fractions.
+        self.slack = limit * 1e-12 if limit < math.inf else 0
+        self.committed: float = 0
+        self.live: float = 0
+        self.idle: float = 0  # the part of it that no lease holds
+        self.retired: float = 0
+        self.dying: float = 0
+        self.zombies: float = 0
+        self.available: float = math.inf
+        self.attainable: float = math.inf  # what the device has, beside its headroom
+        self.owed: float = 0  # room that condemned entries are making for claims
         self._waiting: list[OneShot] = []
+
+    @property
+    def reserved(self) -> float:
+        """What loads under way, and values about to be stored, were promised."""
+        return self.committed - self.live - self.retired - self.dying - self.zombies
+
+    @property
+    def free(self) -> float:
+        """What may be promised. Nobody knows how much of a reservation is in use already."""
+        return min(self.limit - self.committed, self.available - self.reserved)
+
+    @property
+    def most(self) -> float:
+        """What may ever be promised to a single load."""
+        return min(self.limit, self.attainable)
 
     def free_for(self, claim: Claim) -> float:
         """What may be promised to ``claim``."""
@@ -107,10 +92,7 @@ class Promises(Ledger):
         """What may ever be promised to ``claim``."""
         return self.limit if claim.present else self.most
 
-    @property
-    def elastic_weight(self) -> float:
-        """What loads of unknown weight hold; most of it comes back as they end."""
-        return sum(flight.weight for flight in self.flights.values() if flight.elastic)
+    # -- promises ------------------------------------------------------------------
 
     def reserve(self, claim: Claim, flight: Flight | None = None) -> None:
         """Grant ``claim``: its weight is committed from now on."""
@@ -118,10 +100,10 @@ class Promises(Ledger):
         if flight is not None:
             flight.weight += claim.weight
             flight.elastic = claim.alone
-        self.settle(claim)
+        self.drop(claim)
 
-    def settle(self, claim: Claim) -> None:
-        """Whatever became of ``claim``, nothing is owed to it any more."""
+    def drop(self, claim: Claim) -> None:
+        """Note that nothing is owed to ``claim`` any more, whatever became of it."""
         if claim.owed:
             self.owed -= claim.owed
             claim.owed = 0
@@ -139,14 +121,92 @@ class Promises(Ledger):
         flight.elastic = False
         self.wake()
 
+    # -- the life of an entry ------------------------------------------------------
+
+    def arrive(self, weight: float, *, leased: bool) -> None:
+        """Note that what was reserved is live."""
+        self.live += weight
+        if not leased:
+            self.idle += weight
+        self.wake()
+
+    def leave(self, weight: float, *, leased: bool) -> None:
+        """Note that a live entry is retired under its leases, or else begins to die."""
+        self.live -= weight
+        if leased:
+            self.retired += weight
+        else:
+            self.idle -= weight
+            self.dying += weight
+
+    def turn_away(self, weight: float) -> None:
+        """Note that what was reserved begins to die, unpublished."""
+        self.dying += weight
+
+    def last_lease_ended(self, weight: float) -> None:
+        """Note that what was retired begins to die."""
+        self.retired -= weight
+        self.dying += weight
+
+    def free_dying(self, weight: float) -> None:
+        """Note that what was dying is gone."""
+        self.dying -= weight
+        self.committed -= weight
+        self.wake()
+
+    def detach(self, weight: float, *, leased: bool) -> None:
+        """Note that a live entry is somebody else's from now on."""
+        self.live -= weight
+        if not leased:
+            self.idle -= weight
+        self.committed -= weight
+        self.wake()
+
+    def reweigh(self, change: float, *, reserved: float, live: bool) -> None:
+        """Have a leased entry weigh more, or less, using up what was ``reserved`` for it."""
+        self.committed += change - reserved
+        if live:
+            self.live += change
+        else:
+            self.retired += change
+        self.wake()
+
+    def charge_zombie(self, change: float) -> None:
+        """Charge for what is still alive of a value that was torn down."""
+        self.zombies += change
+        self.committed += change
+        if change < 0:
+            self.wake()
+
+    # -- waiting -------------------------------------------------------------------
+
     def change(self) -> OneShot:
-        """Return a signal that happens at the next change of the ledger."""
-        signal = OneShot()
-        self._waiting.append(signal)
-        return signal
+        """Return what happens at the next change of the ledger."""
+        change = OneShot()
+        self._waiting.append(change)
+        return change
 
     def wake(self) -> None:
         """Tell everybody who waits that the ledger has changed."""
-        waiting, self._waiting = self._waiting, []
-        for signal in waiting:
-            signal.happen()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for change in waiting:
+                change.happen()
+
+    def forget_who_waits(self) -> None:
+        """Wake nobody any more: in a forked child, they are threads of the parent."""
+        self._waiting = []
+
+    def in_words(self) -> str:
+        """Return the sums as a text."""
+        size = format_weight if self.limit >= MIB else format_number
+        sums = {
+            "live": self.live,
+            "reserved by loads": self.reserved,
+            "retired under a lease": self.retired,
+            "being torn down": self.dying,
+            "torn down but still held": self.zombies,
+        }
+        text = ", ".join(f"{size(weight)} {what}" for what, weight in sums.items() if weight)
+        text = f"warmcache: of {size(self.limit)}: {text or 'nothing committed'}"
+        return text if self.available == math.inf else f"{text}; {size(self.available)} available"

@@ -10,10 +10,7 @@ from typing import Any
 
 _Ref = Callable[[], object]
 
-
 ENOUGH = 0.75  # of a weight: drivers round, and others allocate meanwhile
-
-
 _NOISE = 2**20  # bytes too few to be looked for on a device
 
 

@@ -1,19 +1,17 @@
 """The state of one cache: its entries, its ledger and the lock that guards both.
 
 Nothing here runs user code (but for ``rank``, ``choice``, a ``timer`` and the hash
-and equality of keys) and nothing here waits. What to do is decided in ``_planner.py``
-and ``_room.py``; this file only moves entries from one state to the next and keeps the sums right.
+and equality of keys) and nothing here waits. What to do is decided by plans; here entries
+only move from one state to the next, and the sums stay right.
 """
 
 from __future__ import annotations
 
-import gc
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from warmcache._core.plans.meter import Meter
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import register_exit
 from warmcache.errors import ClosedError
@@ -22,22 +20,29 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import Flight
-from .ledger import Promises
+from .growth import Growth
+from .hot_paths import hot_paths_off
+from .ledger import Claim, Ledger
+from .observer import Observer
 from .one_shot import OneShot
 from .records import Removal, RemovalCause
 from .remains import Remains
+from .use_clock import tick
 from .victim_order import Order, Rank
 
-if TYPE_CHECKING:
-    from warmcache._observe.recording import Recording
+_SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
+_LIVE, _RETIRED, _DYING, _GONE = State.LIVE, State.RETIRED, State.DYING, State.GONE
 
-_SIZE, _REPLACED, _GONE = RemovalCause.SIZE, RemovalCause.REPLACED, State.GONE
+Hit = Callable[[Hashable], object]
 
 
-class Store(Promises):
-    """Entries and ledger of one cache. Every method wants ``lock`` held.
+class Store:
+    """Entries and ledger of one cache. Every method wants ``lock`` held, unless it says so.
 
-    With a ``meter``, the memory behind the weights is looked at, too.
+    Invariants: ``live`` has the entries that can be found, ``leased`` those that somebody
+    leases (LIVE or RETIRED), ``dying`` those being torn down, by key; ``lingering`` the part
+    of these whose memory is not back yet, and whether their teardown failed; ``flights`` the
+    loads under way. What all of them weigh together is ``ledger.committed``.
     """
 
     def __init__(
@@ -46,16 +51,16 @@ class Store(Promises):
         order: Order,
         timer: Callable[[], Any],
         idle_ttl: float | None,
+        *,
         timed: bool,
         reclaim: Callable[[], object] | None,
         listener: Callable[[Removal], object] | None,
         tears_down: bool,
-        meter: Meter | None = None,
     ) -> None:
-        super().__init__(limit)
         # Re-entrant, for a finalizer that the garbage collector happens to run in
         # here may well ask this very cache for something.
         self.lock = threading.RLock()
+        self.ledger = Ledger(limit)
         self.order = order
         self.timer = timer
         self.idle_ttl = idle_ttl
@@ -64,20 +69,19 @@ class Store(Promises):
         self.deadlines = Deadlines(self._deadline) if timed or idle_ttl is not None else None
         self.closed = False
         self.inherited = False  # by a forked child, in which nobody may end what is in here
-        self.meter = meter
         # Whether anybody would notice entries that merely vanish.
-        told = reclaim is not None or listener is not None
-        self.tears_down = tears_down or told or meter is not None
+        self.tears_down = tears_down or reclaim is not None or listener is not None
 
         self.live: dict[Hashable, Entry] = {}
-        self.held: set[Entry] = set()  # leased entries, live or retired
+        self.leased: set[Entry] = set()
         self.dying: dict[Hashable, tuple[Entry, ...]] = {}
-        self.lingering: dict[Entry, tuple[Remains, bool]] = {}  # torn down, not yet back
+        self.lingering: dict[Entry, tuple[Remains, bool]] = {}
         self.zombies: list[Remains] = []
+        self.flights: dict[Hashable, Flight] = {}
 
         self.counts = Counts()
-        self.recording: Recording | None = None
-        self.switches: weakref.WeakSet[Any] = weakref.WeakSet()  # of the hit paths, for it
+        self.observers: tuple[Observer, ...] = ()
+        self._hit_paths: weakref.WeakSet[Callable[[Hit | None], None]] = weakref.WeakSet()
         begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
@@ -89,38 +93,70 @@ class Store(Promises):
         if not self.inherited:
             self.inherited = True
             self.lock = threading.RLock()
-            self._waiting = []
-            alive = list(self.alive())
-            keep_forever(
-                self, [(getattr(entry, "value", None), entry.provenance.finish) for entry in alive]
-            )
-
-    # -- entries ------------------------------------------------------------------
+            self.ledger.forget_who_waits()
+            alive = [
+                (getattr(each, "value", None), each.provenance.finish) for each in self.alive()
+            ]
+            keep_forever(self, alive)
 
     def check_open(self) -> None:
         if self.closed:
             raise ClosedError("the cache is closed")
 
+    def check_anybody_there(self, signal: OneShot) -> None:
+        """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
+        if self.inherited and not signal.happened:
+            raise ClosedError("this was begun before the process was forked; ask again")
+
+    # -- uses ----------------------------------------------------------------------
+
+    def used(self, entry: Entry) -> None:
+        """Count one use of a warm entry. Needs no lock: a hit path does the same without."""
+        entry.hits += 1
+        entry.used = tick()
+        for observer in self.observers:
+            observer.used(entry)
+
+    def heat(self, entry: Entry) -> None:
+        """Put a live entry on its loader's hit path."""
+        provenance = entry.provenance
+        hot = provenance.hot() if provenance.hot is not None else None
+        if hot is not None and entry.state is _LIVE and not self.inherited:
+            hot[provenance.hot_key] = entry
+            if hot_paths_off():  # a scope began just now, and may have emptied it before
+                hot.pop(provenance.hot_key, None)
+
+    def _cool(self, entry: Entry) -> None:
+        provenance = entry.provenance
+        hot = provenance.hot() if provenance.hot is not None else None
+        if hot is not None and hot.get(provenance.hot_key) is entry:
+            hot.pop(provenance.hot_key, None)
+
+    def waited(self, what: Claim | Flight) -> None:
+        """Count that a caller waits: for room, or for another's load."""
+        self.counts.waits += 1
+        for observer in self.observers:
+            observer.waited(what)
+
+    # -- arriving ------------------------------------------------------------------
+
     def publish(self, entry: Entry) -> None:
         """Make ``entry`` visible; the room for it must have been reserved."""
         self.live[entry.key] = entry
-        self.tears_down |= (
-            entry.provenance.source.teardown is not None or entry.provenance.finish is not None
-        )
+        provenance = entry.provenance
+        if provenance.source.teardown is not None or provenance.finish is not None:
+            self.tears_down = True
         if self.tears_down:
             register_exit()
-        self.live_weight += entry.weight
         if entry.leases:
-            self.held.add(entry)
+            self.leased.add(entry)
         else:
-            self.idle_weight += entry.weight
             self.order.add(entry)
         if self.deadlines is not None:
             self.deadlines.add(entry)
-        if self.recording is not None:
-            self.recording.stored(entry)
-        if self._waiting:
-            self.wake()
+        for observer in self.observers:
+            observer.stored(entry)
+        self.ledger.arrive(entry.weight, leased=bool(entry.leases))
 
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
@@ -131,21 +167,21 @@ class Store(Promises):
         """
         if self.tears_down or self.deadlines is not None or self.closed:
             return None
-        weight, slack, live = entry.weight, self.slack, self.live
+        ledger, live, weight = self.ledger, self.live, entry.weight
         old = live.get(entry.key)
         gain: float = 0
         if old is not None:
             if old.leases or old.value is entry.value:
                 return None
             gain = old.weight
-        short = self.committed + weight - gain - self.limit
+        short = ledger.committed + weight - gain - ledger.limit
         removed: list[Entry] = []
         passed = False
-        if short > slack:
-            if short > self.idle_weight - gain or weight > self.limit:
+        if short > ledger.slack:
+            if short > ledger.idle - gain or weight > ledger.limit:
                 return None
             first = self.order.take(rank)  # most often it is enough
-            if first is not None and first is not old and first.weight >= short - slack:
+            if first is not None and first is not old and first.weight >= short - ledger.slack:
                 removed = [first]
             else:
                 removed, passed = self.victims(short, rank, old, first)
@@ -161,21 +197,39 @@ class Store(Promises):
             change -= gone.weight
             del live[gone.key]  # the successor of ``old`` comes last
             gone.state = _GONE
-            if gone.provenance.hot is not None and (hot := gone.provenance.hot()) is not None:
-                hot.pop(gone.provenance.hot_key, None)
+            if gone.provenance.hot is not None:
+                self._cool(gone)
             if gone.hits:
                 self.counts.left(gone)
         live[entry.key] = entry
         self.order.add(entry)
         if change:
-            self.live_weight += change
-            self.idle_weight += change
-            self.committed += change
-        if self.recording is not None:
-            self.recording.stored(entry)
-        if self._waiting:
-            self.wake()
+            ledger.live += change
+            ledger.idle += change
+            ledger.committed += change
+        for observer in self.observers:
+            observer.stored(entry)
+        ledger.wake()
         return removed
+
+    def restamp(self, entry: Entry, new: Entry) -> None:
+        """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
+        entry.expires, entry.loaded = new.expires, new.loaded
+        entry.base_uses += 1
+        for observer in self.observers:
+            observer.used(entry)
+        if self.deadlines is not None:
+            self.deadlines.renew(entry)
+
+    def reweigh(self, entry: Entry, weight: float, reserved: float) -> None:
+        """Change the weight of a leased ``entry``, using up what was ``reserved`` for it."""
+        if entry.state is _GONE:  # detached meanwhile
+            self.ledger.unreserve(reserved)
+            return
+        change, entry.weight = weight - entry.weight, weight
+        self.ledger.reweigh(change, reserved=reserved, live=entry.state is _LIVE)
+
+    # -- leaving -------------------------------------------------------------------
 
     def victims(
         self, short: float, rank: Rank, old: Entry | None = None, first: Entry | None = None
@@ -187,7 +241,7 @@ class Store(Promises):
         the others, and whether ``old`` came up. ``first`` was taken already, and is
         given back too when ``rank`` raises: then nothing was taken.
         """
-        order, slack = self.order, self.slack
+        order, slack = self.order, self.ledger.slack
         taken: list[Entry] = []
         passed = False
         try:
@@ -208,106 +262,74 @@ class Store(Promises):
 
         When it is leased it is retired instead, and the last release tears it down.
         """
-        del self.live[entry.key]
-        hot = entry.provenance.hot() if entry.provenance.hot is not None else None
-        if hot is not None and hot.get(entry.provenance.hot_key) is entry:
-            hot.pop(entry.provenance.hot_key, None)
-        entry.cause = cause
-        self.live_weight -= entry.weight
-        self.order.discard(entry, cause is RemovalCause.REPLACED)
-        if self.deadlines is not None:
-            self.deadlines.discard()
-        if entry.leases:
-            entry.state = State.RETIRED
-            self.retired_weight += entry.weight
-            return False
-        self.idle_weight -= entry.weight
-        self._start_dying(entry)
-        return True
+        self._take_out(entry, cause)
+        leased = bool(entry.leases)
+        self.ledger.leave(entry.weight, leased=leased)
+        if leased:
+            entry.state = _RETIRED
+        else:
+            self._begin_to_die(entry)
+        return not leased
 
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
         entry.cause = cause
-        self._start_dying(entry)
+        self.ledger.turn_away(entry.weight)
+        self._begin_to_die(entry)
 
-    def restamp(self, entry: Entry, new: Entry) -> None:
-        """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
-        entry.expires, entry.loaded = new.expires, new.loaded
-        entry.base_uses += 1
-        if self.recording is not None:
-            self.recording.used(entry)
+    def detach(self, entry: Entry) -> None:
+        """Let a live entry go without a teardown; its value is the caller's now."""
+        self._take_out(entry, RemovalCause.EXPLICIT)
+        self.ledger.detach(entry.weight, leased=bool(entry.leases))
+        self.leased.discard(entry)
+        entry.leases = ()
+        entry.state = _GONE
+        self.counts.left(entry)
+
+    def _take_out(self, entry: Entry, cause: RemovalCause) -> None:
+        del self.live[entry.key]
+        if entry.provenance.hot is not None:
+            self._cool(entry)
+        entry.cause = cause
+        self.order.discard(entry, replaced=cause is _REPLACED)
         if self.deadlines is not None:
-            self.deadlines.renew(entry)
+            self.deadlines.discard()
 
-    def reweigh(self, entry: Entry, weight: float, reserved: float) -> None:
-        """Change the weight of a leased ``entry``, using up what was ``reserved`` for it."""
-        if entry.state is State.GONE:  # detached meanwhile
-            self.unreserve(reserved)
-            return
-        self.committed += weight - entry.weight - reserved
-        if entry.state is State.LIVE:
-            self.live_weight += weight - entry.weight
-        else:
-            self.retired_weight += weight - entry.weight
-        entry.weight = weight
-        self.wake()
+    def _begin_to_die(self, entry: Entry) -> None:
+        entry.state = _DYING
+        self.dying[entry.key] = (*self.dying.get(entry.key, ()), entry)
+
+    def gone(self, entry: Entry, *, failed: bool) -> None:
+        """Note that ``entry`` is gone, its value dropped: its room is free."""
+        entry.state = _GONE
+        others = self.dying.pop(entry.key)
+        if len(others) > 1:
+            self.dying[entry.key] = tuple(other for other in others if other is not entry)
+        for growth in self._measured():
+            growth.left(entry)
+        self.counts.left(entry)
+        self.counts.removals[entry.cause] += 1
+        self.counts.teardown_failures += failed
+        self.ledger.free_dying(entry.weight)
 
     def charge_zombie(self, remains: Remains, left: float) -> None:
         """Charge for what is still alive of a value that was torn down."""
         if remains not in self.zombies:
             self.zombies.append(remains)
             remains.charged = 0
-        change = left - remains.charged
-        remains.charged = left
-        self.zombie_weight += change
-        self.committed += change
-        for flight in self._loading():
-            flight.inside += change
+        change, remains.charged = left - remains.charged, left
+        for growth in self._measured():
+            growth.inside += change
         if not left:
             self.zombies.remove(remains)
-        if change < 0:
-            self.wake()
+        self.ledger.charge_zombie(change)
 
-    def flush(self) -> None:
-        """Give back what nobody holds any more. Without the lock: it runs user code."""
-        gc.collect()
-        if self.reclaim is not None:
-            self.reclaim()
-
-    def _start_dying(self, entry: Entry) -> None:
-        entry.state = State.DYING
-        self.dying_weight += entry.weight
-        self.dying[entry.key] = (*self.dying.get(entry.key, ()), entry)
-
-    def _stop_dying(self, entry: Entry) -> None:
-        entry.state = State.GONE
-        self.dying_weight -= entry.weight
-        self.committed -= entry.weight
-        others = tuple(other for other in self.dying.pop(entry.key) if other is not entry)
-        if others:
-            self.dying[entry.key] = others
-
-    def bury(self, entry: Entry, failed: bool) -> Removal:
-        """Note that ``entry`` is gone, its value dropped: its room is free."""
-        self._stop_dying(entry)
-        for flight in self._loading():
-            # Of what was on its way out before, nobody knows when its memory came back.
-            flight.disturbed |= entry in flight.leaving
-            flight.inside -= entry.weight
-        self.counts.left(entry)
-        removal = self.removal(entry)
-        self.counts.removals[removal.cause] += 1
-        self.counts.teardown_failures += failed
-        if self._waiting:
-            self.wake()
-        return removal
-
-    def _loading(self) -> list[Flight]:
-        """Return the loads whose growth is being measured."""
-        return [flight for flight in self.flights.values() if flight.loading]
+    def _measured(self) -> list[Growth]:
+        """Return what is known of the loads whose growth is being measured."""
+        return [flight.growth for flight in self.flights.values() if flight.growth is not None]
 
     def removal(self, entry: Entry) -> Removal:
-        """Return what a listener is told of ``entry``."""
+        """Return what is told of ``entry``."""
         return Removal(
             key=entry.key,
             cause=entry.cause,
@@ -318,57 +340,52 @@ class Store(Promises):
             tags=entry.tags,
         )
 
-    def release_alive(self, entry: Entry) -> None:
-        """Let a live entry go without a teardown; its value is the caller's now."""
-        self.condemn(entry, RemovalCause.EXPLICIT)
-        if entry.state is State.DYING:
-            self._stop_dying(entry)
-        else:
-            self.retired_weight -= entry.weight
-            self.committed -= entry.weight
-            self.held.discard(entry)
-            entry.leases = ()
-            entry.state = State.GONE
-        self.counts.left(entry)
-        self.wake()
-
     def alive(self) -> Iterator[Entry]:
         """Yield every entry whose value exists: live, retired and dying ones."""
         yield from self.live.values()
-        yield from (entry for entry in self.held if entry.state is State.RETIRED)
+        yield from (entry for entry in self.leased if entry.state is _RETIRED)
         for dying in self.dying.values():
             yield from dying
 
-    # -- leases -------------------------------------------------------------------
+    # -- leases --------------------------------------------------------------------
 
     def lease(self, entry: Entry, record: LeaseRecord) -> None:
+        """Have ``record`` hold ``entry``."""
         if not entry.leases:
-            self.idle_weight -= entry.weight
-            self.held.add(entry)
+            self.ledger.idle -= entry.weight
+            self.leased.add(entry)
         entry.leases += (record,)
 
     def end_lease(self, entry: Entry, record: LeaseRecord, stamp: int | None = None) -> bool:
         """End one lease; whether the entry must now be torn down."""
-        if record not in entry.leases:
+        leases = entry.leases
+        if record not in leases:
             return False  # detached meanwhile
-        others = len(entry.leases) > 1
-        entry.leases = tuple(h for h in entry.leases if h is not record) if others else ()
+        if len(leases) > 1:
+            entry.leases = tuple([each for each in leases if each is not record])
+        else:
+            entry.leases = ()
         if stamp is not None:
             entry.used = entry.seen = stamp
             entry.seen_at = self.timer()
         if entry.leases:
             return False
-        self.held.discard(entry)
-        if entry.state is State.RETIRED:
-            self.retired_weight -= entry.weight
-            self._start_dying(entry)
+        self.leased.discard(entry)
+        if entry.state is _RETIRED:
+            self.ledger.last_lease_ended(entry.weight)
+            self._begin_to_die(entry)
             return True
-        self.idle_weight += entry.weight
+        self.ledger.idle += entry.weight
         self.order.add(entry)
-        self.wake()
+        self.ledger.wake()
         return False
 
-    # -- time ---------------------------------------------------------------------
+    @property
+    def elastic_weight(self) -> float:
+        """What loads of unknown weight hold; most of it comes back as they end."""
+        return sum(flight.weight for flight in self.flights.values() if flight.elastic)
+
+    # -- time ----------------------------------------------------------------------
 
     def _deadline(self, entry: Entry) -> Any:
         ends = entry.expires
@@ -387,16 +404,44 @@ class Store(Promises):
         """Condemn what has ended by ``now``; return what is to be torn down."""
         if self.deadlines is None:
             return []
-        ended = self.deadlines.due(now)
         return [
             entry
-            for entry in ended
-            if entry.state is State.LIVE and self.condemn(entry, RemovalCause.EXPIRED)
+            for entry in self.deadlines.due(now)
+            if entry.state is _LIVE and self.condemn(entry, RemovalCause.EXPIRED)
         ]
 
-    # -- waiting ------------------------------------------------------------------
+    # -- who is told ---------------------------------------------------------------
 
-    def check_anybody_there(self, signal: OneShot) -> None:
-        """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
-        if self.inherited and not signal.happened:
-            raise ClosedError("this was begun before the process was forked; ask again")
+    def observe(self, observer: Observer) -> None:
+        """Tell ``observer`` from now on."""
+        self.observers = (*self.observers, observer)
+        self._switch_hit_paths()
+
+    def unobserve(self, observer: Observer) -> None:
+        """Tell ``observer`` no more. Needs no lock."""
+        self.observers = tuple(each for each in self.observers if each is not observer)
+        self._switch_hit_paths()
+
+    def add_hit_path(self, switch: Callable[[Hit | None], None]) -> None:
+        """Have a generated hit path tell those observers that want each hit told.
+
+        ``switch`` is known weakly, and given what the hit path has to call; None for nothing.
+        """
+        self._hit_paths.add(switch)
+        if (told := self._told_of_hits()) is not None:
+            switch(told)
+
+    def take_over_hit_paths(self, other: Store) -> None:
+        """Have the hit paths that ``other`` had, whose place this one takes after a fork."""
+        self._hit_paths = other._hit_paths
+
+    def _switch_hit_paths(self) -> None:
+        told = self._told_of_hits()
+        for switch in list(self._hit_paths):
+            switch(told)
+
+    def _told_of_hits(self) -> Hit | None:
+        told = [hit for observer in self.observers if (hit := observer.hit) is not None]
+        if len(told) < 2:
+            return told[0] if told else None
+        return lambda key: [hit(key) for hit in told]

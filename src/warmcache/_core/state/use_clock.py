@@ -1,12 +1,13 @@
-"""The one clock of uses of the process."""
+"""The one clock of uses of the process.
+
+Every use stamps its entry with the next tick, which is all that recency needs. The clock is a
+bare closure cell, so that generated hit paths can share and advance it without a call.
+"""
 
 from __future__ import annotations
 
 import types
 
-# One clock of uses for the whole process. Every use stamps its entry with the next
-# tick, which is all that recency needs. It is a bare closure cell so that the
-# generated hit paths can share and advance it without a call (see _hotpath.py).
 USE_CLOCK = types.CellType(0)
 
 

@@ -119,6 +119,9 @@ class RankOrder:
         """Return the entries in the sequence in which a copy has to store them."""
         return list(live.values())
 
+    def forget(self) -> None:
+        """Forget what is remembered of keys that have left: here, nothing is."""
+
     def _sweep(self) -> None:
         self._unranked = deque(entry for entry in self._unranked if entry.queued)
         self._run = deque(entry for entry in self._run if entry.queued)
@@ -201,6 +204,9 @@ class ScanOrder:
         """Return the entries in the sequence in which a copy has to store them."""
         return list(live.values())
 
+    def forget(self) -> None:
+        """Forget what is remembered of keys that have left: here, nothing is."""
+
     def _place(self, entry: Entry) -> None:
         entry.queued = True
         self._places[entry] = len(self._entries)
@@ -272,6 +278,9 @@ class ChoiceOrder:
     def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
         """Return the entries in the sequence in which a copy has to store them."""
         return [live[key] for key in self._keys]
+
+    def forget(self) -> None:
+        """Forget what is remembered of keys that have left: here, nothing is."""
 
 
 Order: TypeAlias = RankOrder | ScanOrder | ChoiceOrder

@@ -1,0 +1,43 @@
+"""What plans and drivers need of a cache."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Protocol
+
+from warmcache._core.state.entry import Entry
+from warmcache._core.state.store import Store
+from warmcache._core.state.victim_order import Rank
+
+from .meter import Meter
+
+
+class Ranking(Protocol):
+    """What has a policy: the cache itself."""
+
+    def rank(self, entry: Entry) -> Any:
+        """Return the rank of ``entry``: of the idle entries, the lowest goes first."""
+
+
+class CacheView:
+    """A cache as plans and drivers see it: its store, its meter, its patience, its policy.
+
+    One for each store, and so a new one in a forked child. It refers to the cache weakly, for
+    leases and teardowns under way hold it, and would otherwise keep anybody from noticing that
+    the cache itself is gone. What is left of a cache then is removed through its view.
+    """
+
+    __slots__ = ("_cache", "meter", "store", "wait")
+
+    def __init__(self, cache: Ranking, store: Store, meter: Meter | None, wait: float) -> None:
+        self._cache = weakref.ref(cache)
+        self.store = store
+        self.meter = meter
+        self.wait = wait
+
+    @property
+    def rank(self) -> Rank:
+        """The policy; only who has the cache chooses victims."""
+        cache = self._cache()
+        assert cache is not None
+        return cache.rank

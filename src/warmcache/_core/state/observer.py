@@ -1,0 +1,47 @@
+"""Who is told what happens in a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Protocol
+
+from warmcache.errors import CapacityError
+
+from .entry import Entry
+from .flights import Flight
+from .ledger import Claim
+from .records import Removal
+
+
+class Observer(Protocol):
+    """Is told of uses, stores, removals, waits and refusals; decides nothing.
+
+    Called by whoever does these things. All but :meth:`used`, :meth:`removed` and
+    :meth:`closed` are called with the cache's lock held: they must be quick, and must neither
+    wait nor ask the cache.
+    """
+
+    @property
+    def hit(self) -> Callable[[Hashable], object] | None:
+        """What generated hit paths call with the key of each hit; None: they need not.
+
+        It has to be C code that takes no lock, or every hit pays for it.
+        """
+
+    def used(self, entry: Entry) -> None:
+        """Note a use of a warm entry off the hit path."""
+
+    def stored(self, entry: Entry) -> None:
+        """Note that ``entry`` was loaded for all who lease it, or was handed in."""
+
+    def removed(self, removal: Removal) -> None:
+        """Note that an entry has left and its room is free. Called without the lock."""
+
+    def waited(self, what: Claim | Flight) -> None:
+        """Note that a caller waits: for room, or for another's load."""
+
+    def refused(self, error: CapacityError) -> None:
+        """Note that there is no room, and who is in the way."""
+
+    def closed(self) -> None:
+        """Note that the cache is closed: nothing more will happen in it."""

@@ -1,0 +1,56 @@
+"""What a store looks like now, as the records that users get. Wants the lock held."""
+
+from __future__ import annotations
+
+from .entry import Entry, seconds_between
+from .records import EntryInfo, Stats
+from .store import Store
+
+
+def entries_of(store: Store) -> list[EntryInfo]:
+    """Return what there is of every entry: live, retired under a lease, dying, loading."""
+    infos = [info_of(store, entry) for entry in store.alive()]
+    for flight in store.flights.values():
+        waiting = len(flight.joined)
+        infos.append(EntryInfo(flight.key, flight.weight, 0, 0.0, 0.0, 0.0, waiting, "loading"))
+    return infos
+
+
+def info_of(store: Store, entry: Entry) -> EntryInfo:
+    """Return what there is of one entry; a use that left only a stamp is dated now."""
+    now = store.timer()
+    if entry.used != entry.seen and store.deadlines is None:
+        entry.seen, entry.seen_at = entry.used, now
+    return EntryInfo(
+        key=entry.key,
+        weight=entry.weight,
+        uses=entry.uses,
+        age=seconds_between(entry.loaded_at, now),
+        idle=0.0 if entry.leases else seconds_between(entry.seen_at, now),
+        load_seconds=entry.provenance.seconds,
+        leases=len(entry.leases),
+        state=entry.state.value,
+        tags=entry.tags,
+        weighed_by=entry.provenance.weighed_by,
+    )
+
+
+def stats_of(store: Store) -> Stats:
+    """Return the counts of a store, and its ledger."""
+    counts, ledger, alive = store.counts, store.ledger, list(store.alive())
+    saved = sum(entry.hits * entry.provenance.seconds for entry in alive)
+    return Stats(
+        hits=counts.past_hits + sum(entry.hits for entry in alive),
+        misses=counts.misses,
+        loads=counts.loads,
+        load_seconds=counts.load_seconds,
+        saved_seconds=counts.past_saved + saved,
+        removals=dict(counts.removals),
+        teardown_failures=counts.teardown_failures,
+        waits=counts.waits,
+        live=ledger.live,
+        loading=ledger.reserved,
+        retired=ledger.retired,
+        dying=ledger.dying,
+        zombies=ledger.zombies,
+    )
