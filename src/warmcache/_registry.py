@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from ._process.after_fork import begins_anew_in_child
+from ._process.fork_safe_lock import ForkSafeLock
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Callable[..., Any])
@@ -51,12 +50,7 @@ class Registry(Generic[F]):
         self._lazy = dict(lazy or {})
         self._factories: dict[str, F] = {}
         self._forgotten: set[str] = set()  # names of entry points
-        self._lock = threading.Lock()
-        begins_anew_in_child(self)
-
-    def begin_anew(self) -> None:
-        """Have a lock of its own in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def register(self, name: str, *, override: bool = False) -> Callable[[T], T]:
         """Return a decorator that registers a factory under ``name``.

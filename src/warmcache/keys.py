@@ -8,7 +8,7 @@ and pydantic models by what they contain at the time of the call.
 
 from __future__ import annotations
 
-import dataclasses
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Set
 from typing import Any
@@ -45,6 +45,9 @@ def drop_if_equal(default: Any) -> Callable[[Any], Any]:
     return part
 
 
+_hash_of = tuple.__hash__
+
+
 class CallKey(tuple[Any, ...]):
     """The key, in its cache, of one call of one loader; it prints as that call.
 
@@ -55,12 +58,15 @@ class CallKey(tuple[Any, ...]):
 
     _hash: int
 
+    @classmethod
+    def of(cls, parts: tuple[Any, ...]) -> CallKey:
+        """Return the key of a call with these parts."""
+        key = cls(parts)
+        key._hash = _hash_of(key)
+        return key
+
     def __hash__(self) -> int:
-        try:
-            return self._hash
-        except AttributeError:
-            self._hash = number = super().__hash__()
-            return number
+        return self._hash
 
     def __reduce__(self) -> tuple[object, ...]:
         return str, (repr(self),)
@@ -130,7 +136,7 @@ def _frozen(value: Any) -> Hashable:
         )
     if isinstance(value, (tuple, frozenset)):
         return _frozen_collection(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if hasattr(kind, "__dataclass_fields__") and not isinstance(value, type):
         return _frozen_dataclass(value)
     if isinstance(getattr(kind, "model_fields", None), dict) and hasattr(kind, "model_dump"):
         return _frozen_model(value)
@@ -160,7 +166,7 @@ def _frozen_dataclass(value: Any) -> Hashable:
         return value  # type: ignore[no-any-return]
     fields = [
         (field.name, getattr(value, field.name))
-        for field in dataclasses.fields(value)
+        for field in sys.modules["dataclasses"].fields(value)  # it is there, or none were
         if field.compare
     ]
     contents = tuple((name, _frozen(content)) for name, content in fields)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import deque
 from typing import Any
 
 from ._core.state.entry import State
-from ._process.after_fork import begins_anew_in_child
+from ._process.fork_safe_lock import ForkSafeLock
 from ._process.janitor import janitor
 from .caches.cache import Cache
 from .probes.probe import Sample
@@ -21,12 +20,7 @@ class ManualClock:
 
     def __init__(self, now: float = 0.0) -> None:
         self._now = now
-        self._lock = threading.Lock()
-        begins_anew_in_child(self)
-
-    def begin_anew(self) -> None:
-        """Have a lock of its own in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def __call__(self) -> float:
         return self._now
@@ -88,17 +82,12 @@ class FakeProbe:
         self.unknown = False
         self.samples = 0
         self.emptied = 0
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._own = 0
         self._reserve = 0
         self._late: list[tuple[float, int]] = []  # the last sample that they spoil; bytes
         # A finalizer may run inside the lock, so what it releases waits here.
         self._released: deque[int] = deque()
-        begins_anew_in_child(self)
-
-    def begin_anew(self) -> None:
-        """Have a lock of its own in a forked child, which has a device like its parent's."""
-        self._lock = threading.Lock()
 
     def sample(self) -> Sample:
         with self._lock:

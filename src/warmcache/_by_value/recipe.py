@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 import types
 import weakref
 from dataclasses import dataclass
 from typing import Any
 
 from warmcache import policies
-from warmcache._process.after_fork import in_child
+from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import definition_of, named
 
-_guard = threading.RLock()
+_guard = ForkSafeLock()
 _strangers: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
-
-
-@in_child
-def _replace_guard() -> None:
-    global _guard
-    _guard = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ class Loader:
         parts: Any = (canonical,) if self._single else canonical
         where = () if site.instance is None else (site,)
         version = () if self.options.version is None else (self.options.version,)
-        return CallKey((self.source, *where, *version, *parts)), canonical
+        return CallKey.of((self.source, *where, *version, *parts)), canonical
 
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load for a caller inside ``disabled()``; see :class:`Unowned`."""

@@ -7,8 +7,8 @@ here, and the one hook below has each begin anew. It takes no lock and waits for
 Locks are replaced, not released: the thread that has forked may itself hold one, and lets
 go of that as it leaves the block.
 
-(Two others have something to do before a fork: ``_nvml.py`` and ``_exit.py``, for the
-driver's library and faulthandler have locks that nobody can replace.)
+(Two others have something to do before a fork, for the driver's library and faulthandler
+have locks that nobody can replace: the session of NVML and the end of the process.)
 """
 
 from __future__ import annotations

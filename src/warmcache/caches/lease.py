@@ -5,6 +5,7 @@ A lease is its own record: what the entry knows it by is the very object that wa
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -31,11 +32,11 @@ class _EnteredOnce(LeaseRecord):
         self._acquire = acquire
 
     def _begin(self, task: object | None = None) -> Callable[..., Any]:
-        """Begin to be a record; return what gets the entry."""
+        """Begin to be a record, as its ``__init__`` would have it; return what gets the entry."""
         acquire, self._acquire = self._acquire, None
         if acquire is None:
             raise RuntimeError("a lease is entered once; take another one")
-        LeaseRecord.__init__(self, time.monotonic(), task)
+        self.since, self.task, self.thread = time.monotonic(), task, threading.get_ident()
         return acquire
 
     def __reduce__(self) -> NoReturn:
@@ -49,9 +50,6 @@ class Lease(_EnteredOnce, Generic[V]):
     """
 
     __slots__ = ()
-
-    def __init__(self, acquire: Callable[[LeaseRecord], Leased]) -> None:
-        super().__init__(acquire)
 
     def __enter__(self) -> V:
         self._entry, self._cache = self._begin()(self)

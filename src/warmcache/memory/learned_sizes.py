@@ -7,14 +7,13 @@ import json
 import logging
 import math
 import os
-import threading
 import uuid
 from collections import deque
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from warmcache._process.after_fork import begins_anew_in_child, in_child
+from warmcache._process.fork_safe_lock import ForkSafeLock
 
 _KEPT = 8  # loads of a key whose weights are remembered
 _KEYS = 1_000  # for each circumstances
@@ -41,14 +40,9 @@ class Learned:
     def __init__(self, path: str | os.PathLike[str] | None, circumstances: str) -> None:
         self._path = None if path is None else Path(path)
         self._circumstances = circumstances
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._loads: _Loads = {}
         self._merge()
-        begins_anew_in_child(self)
-
-    def begin_anew(self) -> None:
-        """Have a lock of its own in a forked child, which may go on with what is known."""
-        self._lock = threading.Lock()
 
     def weight(self, key: Hashable) -> float | None:
         """Return the most that any of the last loads of ``key`` took; None: none is known."""
@@ -112,13 +106,7 @@ class Learned:
         self._path = None
 
 
-_writing = threading.Lock()  # one cache of this process after the other
-
-
-@in_child
-def _replace_lock() -> None:
-    global _writing
-    _writing = threading.Lock()
+_writing = ForkSafeLock()  # one cache of this process after the other
 
 
 def _set_aside(path: Path, error: Exception) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from warmcache import policies
-from warmcache._process.after_fork import in_child
+from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
 
-_guard = threading.RLock()
+_guard = ForkSafeLock()
 _caches: dict[str, tuple[Cache[Any, Any], dict[str, Any]]] = {}
-
-
-@in_child
-def _replace_guard() -> None:
-    global _guard
-    _guard = threading.RLock()
 
 
 def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, Any]:

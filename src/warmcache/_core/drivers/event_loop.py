@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.remove import end_of_lease
 from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.one_shot import OneShot
@@ -133,6 +132,7 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
 
 async def release_async(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:
     """End a lease, as ``threads.release`` does."""
-    doomed = end_of_lease(cache, entry, record)
+    with cache.store.lock:
+        doomed = cache.store.end_lease(entry, record)
     if doomed:
-        await tear_down_async(cache, doomed)
+        await tear_down_async(cache, [entry])

@@ -79,7 +79,10 @@ def let_go(
         with store.lock:
             store.lingering[entry] = remains, bool(raised)
         cache.meter.linger(store)
-    return next((each for each in raised if not isinstance(each, Exception)), None)
+    for each in raised:
+        if not isinstance(each, Exception):
+            return each
+    return None
 
 
 def free_room(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.remove import end_of_lease
 from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
 
@@ -51,7 +50,8 @@ def _perform(step: Step, cache: CacheView) -> Any:
 
 
 def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:
-    """End a lease: as the plan of that name, without its cost where nothing must go."""
-    doomed = end_of_lease(cache, entry, record)
+    """End a lease: the plan of that name, spelt out, for every call ends one."""
+    with cache.store.lock:
+        doomed = cache.store.end_lease(entry, record)
     if doomed:
-        tear_down(cache, doomed)
+        tear_down(cache, [entry])

@@ -112,7 +112,7 @@ def judge(cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: b
     if ended:
         return Verdict(Answer.EVICT, ended)
     old = store.live.get(claim.key) if replacing else None
-    if store.flights:
+    if cache.meter is not None:  # nobody else guesses
         _borrow(store, claim, flight)
     free, slack = ledger.free_for(claim), ledger.slack
     weight = _least(store, claim) if claim.alone else claim.weight

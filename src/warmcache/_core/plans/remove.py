@@ -14,24 +14,17 @@ from warmcache._core.state.entry import Entry, LeaseRecord, State, seconds_betwe
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.records import Removal, RemovalCause
 from warmcache._core.state.store import Store
-from warmcache._core.state.use_clock import tick
 
 from .cache_view import CacheView
 from .steps import Plan, TearDown, Wait
 
 
-def end_of_lease(cache: CacheView, entry: Entry, record: LeaseRecord) -> list[Entry]:
-    """End a lease; return what must be torn down: a removed entry goes with its last one."""
-    with cache.store.lock:
-        doomed = cache.store.end_lease(entry, record, tick())
-    return [entry] if doomed else []
-
-
 def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> Plan[None]:
-    """End a lease, as part of another plan."""
-    doomed = end_of_lease(cache, entry, record)
+    """End a lease; the last one on a removed entry tears it down."""
+    with cache.store.lock:
+        doomed = cache.store.end_lease(entry, record)
     if doomed:
-        yield TearDown(doomed)
+        yield TearDown([entry])
 
 
 def chosen(

@@ -7,15 +7,15 @@ the slow path, which does ask. While a scope is alive, in whatever context, they
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Any
 
 from warmcache._process.after_fork import in_child
+from warmcache._process.fork_safe_lock import ForkSafeLock
 
 _scopes: set[int] = set()  # that are alive, by number
 _tables: weakref.WeakSet[HotEntries] = weakref.WeakSet()
-_guard = threading.RLock()  # of _tables
+_guard = ForkSafeLock()  # of _tables
 
 
 class HotEntries(dict[Any, Any]):
@@ -55,7 +55,5 @@ def switch_off_for(scope: object) -> None:
 @in_child
 def _empty_all() -> None:
     """Have every call in a forked child take the slow path: what is warm is its parent's."""
-    global _guard
-    _guard = threading.RLock()
     for table in list(_tables):
         table.clear()

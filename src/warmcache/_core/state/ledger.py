@@ -67,7 +67,7 @@ class Ledger:
         self.available: float = math.inf
         self.attainable: float = math.inf  # what the device has, beside its headroom
         self.owed: float = 0  # room that condemned entries are making for claims
-        self._waiting: list[OneShot] = []
+        self.waiting: list[OneShot] = []
 
     @property
     def reserved(self) -> float:
@@ -77,7 +77,8 @@ class Ledger:
     @property
     def free(self) -> float:
         """What may be promised. Nobody knows how much of a reservation is in use already."""
-        return min(self.limit - self.committed, self.available - self.reserved)
+        free = self.limit - self.committed
+        return free if self.available == math.inf else min(free, self.available - self.reserved)
 
     @property
     def most(self) -> float:
@@ -183,19 +184,19 @@ class Ledger:
     def change(self) -> OneShot:
         """Return what happens at the next change of the ledger."""
         change = OneShot()
-        self._waiting.append(change)
+        self.waiting.append(change)
         return change
 
     def wake(self) -> None:
         """Tell everybody who waits that the ledger has changed."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
+        if self.waiting:
+            waiting, self.waiting = self.waiting, []
             for change in waiting:
                 change.happen()
 
     def forget_who_waits(self) -> None:
         """Wake nobody any more: in a forked child, they are threads of the parent."""
-        self._waiting = []
+        self.waiting = []
 
     def in_words(self) -> str:
         """Return the sums as a text."""

@@ -20,14 +20,13 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import Flight
-from .growth import Growth
 from .hot_paths import hot_paths_off
 from .ledger import Claim, Ledger
 from .observer import Observer
 from .one_shot import OneShot
 from .records import Removal, RemovalCause
 from .remains import Remains
-from .use_clock import tick
+from .use_clock import USE_CLOCK, tick
 from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
@@ -113,9 +112,10 @@ class Store:
     def used(self, entry: Entry) -> None:
         """Count one use of a warm entry. Needs no lock: a hit path does the same without."""
         entry.hits += 1
-        entry.used = tick()
-        for observer in self.observers:
-            observer.used(entry)
+        USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1  # tick(), without a call
+        if self.observers:
+            for observer in self.observers:
+                observer.used(entry)
 
     def heat(self, entry: Entry) -> None:
         """Put a live entry on its loader's hit path."""
@@ -207,9 +207,11 @@ class Store:
             ledger.live += change
             ledger.idle += change
             ledger.committed += change
-        for observer in self.observers:
-            observer.stored(entry)
-        ledger.wake()
+        if self.observers:
+            for observer in self.observers:
+                observer.stored(entry)
+        if ledger.waiting:
+            ledger.wake()
         return removed
 
     def restamp(self, entry: Entry, new: Entry) -> None:
@@ -305,9 +307,11 @@ class Store:
         others = self.dying.pop(entry.key)
         if len(others) > 1:
             self.dying[entry.key] = tuple(other for other in others if other is not entry)
-        for growth in self._measured():
-            growth.left(entry)
-        self.counts.left(entry)
+        for flight in self.flights.values():
+            if flight.growth is not None:
+                flight.growth.left(entry)
+        if entry.hits:
+            self.counts.left(entry)
         self.counts.removals[entry.cause] += 1
         self.counts.teardown_failures += failed
         self.ledger.free_dying(entry.weight)
@@ -318,15 +322,12 @@ class Store:
             self.zombies.append(remains)
             remains.charged = 0
         change, remains.charged = left - remains.charged, left
-        for growth in self._measured():
-            growth.inside += change
+        for flight in self.flights.values():
+            if flight.growth is not None:
+                flight.growth.inside += change
         if not left:
             self.zombies.remove(remains)
         self.ledger.charge_zombie(change)
-
-    def _measured(self) -> list[Growth]:
-        """Return what is known of the loads whose growth is being measured."""
-        return [flight.growth for flight in self.flights.values() if flight.growth is not None]
 
     def removal(self, entry: Entry) -> Removal:
         """Return what is told of ``entry``."""
@@ -356,8 +357,8 @@ class Store:
             self.leased.add(entry)
         entry.leases += (record,)
 
-    def end_lease(self, entry: Entry, record: LeaseRecord, stamp: int | None = None) -> bool:
-        """End one lease; whether the entry must now be torn down."""
+    def end_lease(self, entry: Entry, record: LeaseRecord) -> bool:
+        """End one lease, which was a use until now; whether the entry must be torn down."""
         leases = entry.leases
         if record not in leases:
             return False  # detached meanwhile
@@ -365,9 +366,8 @@ class Store:
             entry.leases = tuple([each for each in leases if each is not record])
         else:
             entry.leases = ()
-        if stamp is not None:
-            entry.used = entry.seen = stamp
-            entry.seen_at = self.timer()
+        entry.used = entry.seen = tick()
+        entry.seen_at = self.timer()
         if entry.leases:
             return False
         self.leased.discard(entry)
@@ -377,7 +377,8 @@ class Store:
             return True
         self.ledger.idle += entry.weight
         self.order.add(entry)
-        self.ledger.wake()
+        if self.ledger.waiting:
+            self.ledger.wake()
         return False
 
     @property
