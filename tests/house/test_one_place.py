@@ -80,8 +80,10 @@ def test_a_use_is_counted_by_the_store_and_by_generated_code(name: str) -> None:
 
 def test_nobody_but_the_store_tells_observers_of_uses_and_stores() -> None:
     found = _found(
-        lambda node: _calls("used", "stored")(node)
-        and getattr(getattr(node.func, "value", None), "id", None) == "observer"  # type: ignore[attr-defined]
+        lambda node: (
+            _calls("used", "stored")(node)
+            and getattr(getattr(node.func, "value", None), "id", None) == "observer"
+        )  # type: ignore[attr-defined]
     )
     assert [] == _elsewhere(found, "_core/state/store.py")
 

@@ -39,7 +39,7 @@ from typing import Any, TypeAlias
 from warmcache._core.state.use_clock import USE_CLOCK
 from warmcache.keys import frozen_items, typed_items, typed_part
 
-from .hit_path_text import Shape, _source
+from .hit_path_text import Shape, source_of
 
 _numbers = count(1)
 # Has hits recorded by what it is given, or, given None, no longer recorded.
@@ -71,7 +71,7 @@ def build(
     """
     prefix = _prefix(signature)
     fresh = bool(free.get("fresh"))
-    write = partial(_source, signature, shape, prefix, first, flavour, is_async, fresh)
+    write = partial(source_of, signature, shape, prefix, first, flavour, is_async, fresh)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)

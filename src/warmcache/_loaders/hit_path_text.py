@@ -80,7 +80,7 @@ _RECORDING = "; {_}record({_}entry.key)"
 _FRESH = "if {_}fresh({_}entry):\n"
 
 
-def _source(
+def source_of(
     signature: inspect.Signature,
     shape: Shape,
     prefix: str,

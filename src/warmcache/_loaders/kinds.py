@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 Produced = tuple[Any, "Callable[[], object] | None", "asyncio.AbstractEventLoop | None"]
 
 
-def _code_of(target: Callable[..., Any]) -> Any:
+def code_of(target: Callable[..., Any]) -> Any:
     """Return what tells the kind of ``target``: itself, or an object's ``__call__``."""
     if inspect.isroutine(target) or isinstance(target, functools.partial):
         return target
     return type(target).__call__
 
 
-def _qualname(target: Callable[..., Any]) -> str:
+def qualname(target: Callable[..., Any]) -> str:
     return getattr(target, "__qualname__", type(target).__qualname__)
 
 
-def _producer(target: Callable[..., Any]) -> Callable[..., Any]:
+def producer(target: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that calls ``target`` and gives ``(value, finish, loop)``."""
-    code = _code_of(target)
+    code = code_of(target)
     if inspect.isasyncgenfunction(code):
         return functools.partial(_from_async_generator, target)
     if inspect.iscoroutinefunction(code):
@@ -52,7 +52,7 @@ def _from_generator(target: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
     generator = target(*args, **kwargs)
     for value in generator:
         return value, functools.partial(_finish_generator, generator), None
-    raise RuntimeError(f"{_qualname(target)}() yielded nothing to keep warm")
+    raise RuntimeError(f"{qualname(target)}() yielded nothing to keep warm")
 
 
 def _finish_generator(generator: Any) -> None:
@@ -77,7 +77,7 @@ async def _from_async_generator(
     try:
         value = await first
     except StopAsyncIteration:
-        message = f"{_qualname(target)}() yielded nothing to keep warm"
+        message = f"{qualname(target)}() yielded nothing to keep warm"
         raise RuntimeError(message) from None
     loop = asyncio.get_running_loop()
     return value, functools.partial(_finish_async_generator, generator), loop

@@ -24,7 +24,7 @@ from warmcache.keys import CallKey, checked_parts, frozen
 from . import scopes
 from .hit_path import Switch
 from .hit_path_text import Shape
-from .kinds import _code_of, _producer, _qualname
+from .kinds import code_of, producer, qualname
 
 if TYPE_CHECKING:
     pass
@@ -86,11 +86,11 @@ class Loader:
     def __post_init__(self) -> None:
         options = self.options
         self.__name__ = getattr(self.target, "__name__", type(self.target).__name__)
-        self.__qualname__ = _qualname(self.target)
+        self.__qualname__ = qualname(self.target)
         self.__module__ = self.target.__module__
-        code = _code_of(self.target)
+        code = code_of(self.target)
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
-        self._produce = _producer(self.target)
+        self._produce = producer(self.target)
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
         if yields and options.teardown is not None:
             raise TypeError(
