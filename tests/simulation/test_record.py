@@ -68,8 +68,8 @@ def test_it_can_be_simulated(tmp_path: Path, capsys: Any) -> None:
             load(n * n % 13)
     assert 0 == cli.main(["simulate", str(path), "--budget", "4B", "--policy", "lru"])
     row = capsys.readouterr().out.splitlines()[3].split()
-    assert f"{load.cache.stats().misses / 200:.1%}" == row[5]
-    assert str(sum(load.cache.stats().removals.values())) == row[7]
+    assert f"{load.cache.stats().misses / 200:.1%}" == row[6]
+    assert str(sum(load.cache.stats().removals.values())) == row[8]
 
 
 def test_stopping_gives_the_hit_path_its_old_code_back(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from warmcache._sizes import parse_size
+from warmcache._sizes import format_size, parse_size
 
 from .replay import Outcome
 from .trace_file import Trace
@@ -50,15 +50,6 @@ class Recommendation:
     why: tuple[str, ...]
 
 
-def in_bytes(amount: float) -> str:
-    """Return a number of bytes as people, and ``maxsize``, write it."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if amount >= scale:
-            number = amount / scale
-            return f"{number:.0f}{unit}" if number >= 100 else f"{number:.3g}{unit}"
-    return f"{amount:.0f}B"
-
-
 def recommend(trace: Trace, outcomes: Sequence[Outcome]) -> Recommendation:
     """Choose a policy and a budget.
 
@@ -86,7 +77,7 @@ def recommend(trace: Trace, outcomes: Sequence[Outcome]) -> Recommendation:
         why = [f"no policy and no budget of these saves anything: {reason}"]
         return Recommendation(knee.policy, knee.budget, tuple(why))
     why = [
-        f'take policy="{knee.policy}", maxsize="{in_bytes(knee.budget)}" '
+        f'take policy="{knee.policy}", maxsize="{format_size(knee.budget)}" '
         f"({knee.share:.1%} of all): {knee.load_seconds:,.0f} s of loads, "
         f"{knee.load_seconds / worst:.0%} of what keeping nothing costs"
     ]
@@ -105,9 +96,9 @@ def _beside(best: Sequence[Outcome], at: int) -> str:
     if at > 0:
         less = best[at - 1]
         more = less.load_seconds - best[at].load_seconds
-        parts.append(f"{in_bytes(less.budget)} would cost {more:,.0f} s more")
+        parts.append(f"{format_size(less.budget)} would cost {more:,.0f} s more")
     if at + 1 < len(best):
         next_one = best[at + 1]
         saved = best[at].load_seconds - next_one.load_seconds
-        parts.append(f"{in_bytes(next_one.budget)} would save {max(0.0, saved):,.0f} s more")
+        parts.append(f"{format_size(next_one.budget)} would save {max(0.0, saved):,.0f} s more")
     return "".join(f"; {part}" for part in parts)
