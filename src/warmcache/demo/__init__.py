@@ -18,9 +18,9 @@ A map of the package, from the top down:
 ``_spec``        what the demo knows of a model before it is loaded
 ===============  ================================================================
 
-beside them ``_libraries`` (imports the demo extra), ``_memory``, ``_sentences`` and
-``_sounds``. Only ``_minilm``, ``_silero`` and ``_picture`` need the demo extra when
-they are imported, and ``_run`` imports them once it is known to be there.
+beside them ``_libraries`` (imports the demo extra), ``_sentences`` and ``_sounds``. Only
+``_minilm``, ``_silero`` and ``_picture`` need the demo extra when they are imported, and
+``_run`` imports them once it is known to be there.
 """
 
 from __future__ import annotations

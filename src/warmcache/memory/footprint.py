@@ -58,14 +58,6 @@ class Footprint:
     parts: tuple[tuple[Ref, int], ...]
     faces: tuple[Ref, ...]
 
-    def alive(self) -> int:
-        """Return how many bytes of ``parts`` are still in use."""
-        return sum(nbytes for owner, nbytes in self.parts if owner() is not None)
-
-    def survivors(self) -> list[object]:
-        """Return the tensors and arrays that still exist."""
-        return [face for face in (reference() for reference in self.faces) if face is not None]
-
 
 def footprint(value: object, device: object) -> Footprint | None:
     """Return what ``value`` holds on ``device``; None if it holds nothing that can be seen.
