@@ -25,7 +25,11 @@ beside them ``_libraries`` (imports the demo extra), ``_sentences`` and ``_sound
 
 from __future__ import annotations
 
+from warmcache._public import found_here
+
 from ._options import DemoError, Options
 from ._run import run
 
 __all__ = ["DemoError", "Options", "run"]
+
+found_here(globals())
