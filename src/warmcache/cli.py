@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
-from ._simulation.recommend import Budget
+from ._simulation.budget import Budget
 from ._simulation.simulate import simulate
 from ._sizes import format_size, parse_size
 from .demo._options import DemoError, Options

@@ -14,7 +14,8 @@ from replays import TRACES, paid, trace
 
 import warmcache
 from warmcache import cli
-from warmcache._simulation.recommend import Budget, recommend
+from warmcache._simulation.budget import Budget
+from warmcache._simulation.recommend import recommend
 from warmcache._simulation.replay import Outcome
 from warmcache._simulation.simulate import table
 from warmcache._simulation.trace_file import Trace

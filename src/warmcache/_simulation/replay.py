@@ -88,7 +88,7 @@ def replay(
     )
 
 
-def check(policy: str) -> None:
+def check_policy(policy: str) -> None:
     """Raise ReplayError if ``policy`` cannot be replayed."""
     _made(policy, 1, ManualClock()).close()
 

@@ -13,9 +13,10 @@ from typing import Any
 from warmcache._sizes import format_size
 from warmcache._tables import aligned
 
-from .picture import _check_plot, draw
-from .recommend import Budget, recommend
-from .replay import Outcome, check, replay
+from .budget import Budget
+from .picture import check_picture, draw
+from .recommend import recommend
+from .replay import Outcome, check_policy, replay
 from .trace_file import Trace, TraceError, read_trace
 
 
@@ -27,12 +28,12 @@ def simulate(
     Raises:
         TraceError: there is no trace.
         ReplayError: a policy is unknown, or wants more than a ``maxsize``.
-        SimulationError: the plot cannot be drawn.
+        PictureError: the plot cannot be drawn.
     """
     for policy in policies:
-        check(policy)
+        check_policy(policy)
     if plot is not None:
-        _check_plot(plot)
+        check_picture(plot)
     trace = read_trace(path)
     if not trace.footprint:
         raise TraceError(f"{path}: nothing in it has a size, so any budget holds it all")
@@ -78,9 +79,6 @@ def _progress(total: int) -> Iterator[tuple[Callable[[str], object], Callable[[i
             lambda text: bar.update(task, description=text),
             lambda done: bar.advance(task, done),
         )
-
-
-# -- the table -------------------------------------------------------------------------
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
