@@ -17,7 +17,7 @@ from replays import paid, trace
 
 import warmcache
 from warmcache import CostCache, GDSFCache, warm
-from warmcache._simulation.replay import _store, replay
+from warmcache._simulation.replay import put_loaded, replay
 from warmcache.caches.use_history import GHOSTS, HALF_LIVES
 from warmcache.testing import ManualClock, assert_consistent
 
@@ -26,7 +26,7 @@ LN2 = math.log(2)
 
 def store(cache: Any, key: Any, weight: float = 1, seconds: float = 1) -> None:
     """Load ``key`` into ``cache`` as ``@warm`` would."""
-    _store(cache, key, weight, seconds, 0)
+    put_loaded(cache, key, weight, seconds, 0)
 
 
 # -- what they pay ---------------------------------------------------------------------
