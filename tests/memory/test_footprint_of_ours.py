@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from footprints import size
 
 import warmcache
 from warmcache import EntryInfo, LRUCache, Removal, RemovalCause, warm
@@ -20,16 +21,10 @@ from warmcache.demo._journal import Sample
 from warmcache.demo._spec import Spec
 from warmcache.executors import WarmProcessPool
 from warmcache.keys import CallKey
-from warmcache.memory.footprint import footprint
 from warmcache.routing import Backlog, Router
 from warmcache.testing import FakeBlock, FakeProbe
 
 LARGE = bytes(5000)
-
-
-def size(value: object) -> int | None:
-    found = footprint(value, "cpu")
-    return None if found is None else found.nbytes
 
 
 class Value:
