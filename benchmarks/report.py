@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from warmcache._tables import aligned
+
 from .contenders import NAMES
 from .targets import Verdict
 from .timing import Line
@@ -65,9 +67,9 @@ def as_text(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts) ->
     """Return the whole report for a terminal."""
     parts = [
         "Ratios (median of the ratios of all rounds; lower is better)",
-        _aligned(ratios(lines)),
+        aligned(ratios(lines), left=1),
         "Time per operation (median)",
-        _aligned(times(lines)),
+        aligned(times(lines), left=1),
         "Targets",
         _judged(verdicts),
         "\n".join(f"{name}: {text}" for name, text in facts),
@@ -81,17 +83,6 @@ def _judged(verdicts: Sequence[Verdict]) -> str:
     if len(known) < len(verdicts):
         texts.append(f"{len(verdicts) - len(known)} targets need rows that were not run in full")
     return "\n".join(texts)
-
-
-def _aligned(table: Table) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if number == 0 else text.rjust(width)
-            for number, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )
 
 
 def as_markdown(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts) -> str:

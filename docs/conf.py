@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
+import warmcache
 from warmcache import __version__
 from warmcache._loaders.calls import Caller
+
+PACKAGE = Path(warmcache.__file__).parent
 
 project = "warmcache"
 author = "the warmcache authors"
@@ -52,7 +56,12 @@ def _shorten_signature(
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _borrow_docstring)
     app.connect("autodoc-process-signature", _shorten_signature)
-    # One signature for people; the overloads are for type checkers.
-    analyzer = ModuleAnalyzer.for_module("warmcache._decorator")
-    analyzer.analyze()
-    analyzer.overloads.pop("warm", None)
+    # Classes say that they are of a public module. The order of their members is in the files.
+    files = [ModuleAnalyzer.for_file(file, file.stem) for file in PACKAGE.rglob("*.py")]
+    for analyzer in files:
+        analyzer.analyze()
+    order = {name: place for file in files for name, place in file.tagorder.items()}
+    for room in ("", ".caches", ".memory", ".probes", ".routing", ".executors"):
+        analyzer = ModuleAnalyzer.for_module(f"warmcache{room}")
+        analyzer.analyze()
+        analyzer.tagorder = order

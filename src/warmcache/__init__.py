@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import keys, policies
+from . import _public, keys, policies
 from ._by_value.task import task
 from ._core.state.entry import Entry
 from ._core.state.records import CacheInfo, EntryInfo, Removal, RemovalCause, Stats
@@ -105,6 +105,8 @@ _MEMORY = (
     *("Footprint", "devices_table", "retry_on_oom"),
 )
 _LAZY = {**dict.fromkeys(_MEMORY, ".memory"), "Recording": "._observe.recording"}
+
+_public.found_here(globals())
 
 
 def __getattr__(name: str) -> Any:

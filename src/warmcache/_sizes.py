@@ -1,4 +1,4 @@
-"""Weights as people write them: ``"3GiB"`` and back."""
+"""Sizes and weights as people write and read them: ``"3GiB"`` to a number, and back."""
 
 from __future__ import annotations
 
@@ -56,12 +56,21 @@ def file_size(size: float | str | os.PathLike[str]) -> float:
     return path.stat().st_size
 
 
+def format_size(nbytes: float) -> str:
+    """Return bytes for people: ``"1.5 GiB"``.
+
+    :func:`parse_size` reads it as what it was, to half a percent; so it may be typed, too.
+    """
+    for unit, scale in (("GiB", 2**30), ("MiB", MIB), ("KiB", 2**10)):
+        if nbytes >= scale:
+            number = nbytes / scale
+            return f"{round(number, 2 if number < 10 else 1)} {unit}"
+    return f"{nbytes:.0f} B"
+
+
 def format_weight(weight: float) -> str:
-    """Return a weight for people: as bytes from 1 MiB on, else as it is."""
-    for unit, scale in (("GiB", 2**30), ("MiB", MIB)):
-        if scale <= weight < math.inf:
-            return f"{weight / scale:.1f} {unit}"
-    return format_number(weight)
+    """Return a weight for people: as bytes from 1 MiB on; below, it may be a count of entries."""
+    return format_size(weight) if MIB <= weight < math.inf else format_number(weight)
 
 
 def format_number(weight: float) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
-from ._simulation.recommend import Budget
+from ._simulation.budget import Budget
 from ._simulation.simulate import simulate
-from ._sizes import parse_size
+from ._sizes import format_size, parse_size
 from .demo._options import DemoError, Options
 from .demo._run import run
 from .errors import WarmcacheError
@@ -126,7 +126,7 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
             f"--{name}", type=type, default=getattr(default, name), metavar=metavar, help=help
         )
 
-    budget = f"{default.budget // 2**20}MiB"
+    budget = format_size(default.budget)
     add("requests", _positive, "N", "how many requests to serve (%(default)s)")
     add("budget", _bytes, "SIZE", f"memory for models, such as 120MiB or 0.2GB ({budget})")
     add(

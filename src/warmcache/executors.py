@@ -28,8 +28,11 @@ from ._engines.call import Call
 from ._engines.routed_executor import RoutedExecutor
 from ._engines.worker_side import hello, portable, portable_wanted
 from ._process.after_fork import in_child
+from ._public import found_here
 
 __all__ = ["RoutedExecutor", "WarmProcessPool"]
+
+found_here(globals())
 
 
 class WarmProcessPool(RoutedExecutor):

@@ -103,7 +103,7 @@ def test_help_names_every_option_with_its_default(capsys):
     text = capsys.readouterr().out
     for option in (*BAD, "--out"):
         assert option in text
-    assert "(160MiB)" in text
+    assert "(160.0 MiB)" in text
 
 
 def test_no_command_ends_with_2_and_one_line(capsys):

@@ -6,12 +6,15 @@ import ast
 import importlib.metadata
 import inspect
 import json
+import pickle
 import shutil
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -81,6 +84,50 @@ def test_all_has_each_class_and_function_that_is_not_internal(name: str) -> None
 @pytest.mark.parametrize("module", [caches, errors, memory])
 def test_caches_and_errors_are_exported_whole(module: ModuleType) -> None:
     assert {*module.__all__} <= {*warmcache.__all__}
+
+
+def _exported(module: ModuleType) -> list[Any]:
+    return [getattr(module, name) for name in module.__all__]
+
+
+@PUBLIC_MODULES
+def test_what_is_public_says_where_it_is_found(name: str) -> None:
+    for thing in _exported(importlib.import_module(name)):
+        assert "warmcache._" not in repr(thing)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert "._" not in thing.__module__, thing
+        if inspect.isclass(thing):
+            place = importlib.import_module(thing.__module__)
+            assert thing.__module__.count(".") <= 1, thing
+            assert thing.__name__ in place.__all__, thing
+            assert getattr(place, thing.__name__) is thing
+            assert pickle.loads(pickle.dumps(thing)) is thing
+
+
+# What only type checkers import: who asks for the hints that name it has to bring it along.
+ONLY_FOR_TYPE_CHECKERS = {"Recording", "Remains", "Store"}
+
+
+@PUBLIC_MODULES
+def test_the_type_hints_of_what_is_public_can_be_had(name: str) -> None:
+    for thing in _exported(importlib.import_module(name)):
+        for hinted in _hinted(thing):
+            try:
+                typing.get_type_hints(hinted)
+            except NameError as error:
+                if error.name not in ONLY_FOR_TYPE_CHECKERS:
+                    raise AssertionError(f"{hinted} of {thing}") from error
+
+
+def _hinted(thing: Any) -> Iterator[Any]:
+    """Yield what may have type hints: a function, or a class and its methods."""
+    if inspect.isclass(thing) or inspect.isroutine(thing):
+        yield thing
+    for member, value in inspect.getmembers(thing) if inspect.isclass(thing) else ():
+        if not member.startswith("_") or member == "__init__":
+            function = value.fget if isinstance(value, property) else value
+            if inspect.isfunction(function) or inspect.ismethod(function):
+                yield function
 
 
 @PUBLIC_MODULES

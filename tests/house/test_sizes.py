@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmcache import CapacityError, LRUCache, warm
-from warmcache._sizes import format_weight, parse_size
+from warmcache._sizes import format_size, format_weight, parse_size
 
 GiB = 2**30
 
@@ -70,6 +70,26 @@ def test_anything_else_is_of_the_wrong_type(thing: Any) -> None:
 )
 def test_a_weight_is_shown_for_people(weight: float, shown: str) -> None:
     assert shown == format_weight(weight)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1.614 * GiB, "1.61 GiB"),
+        (16.04 * GiB, "16.0 GiB"),
+        (2**50, "1048576.0 GiB"),
+    ],
+)
+def test_bytes_are_shown_in_the_unit_that_suits_them(nbytes: float, shown: str) -> None:
+    assert shown == format_size(nbytes)
+
+
+@given(st.integers(0, 2**50))
+def test_what_is_shown_can_be_typed(nbytes: int) -> None:
+    assert abs(nbytes - parse_size(format_size(nbytes))) <= 0.005 * nbytes
 
 
 @given(st.integers(0, 2**50))

@@ -297,7 +297,8 @@ class Model(RuleBasedStateMachine):
     def watch(self, looks: int) -> None:
         before, leased = self.removed[PRESSURE], [row for row in self.resident() if row.leases]
         sample = self.probe.sample()
-        full = sample.pressure is not None and sample.pressure > 0.8  # a round may go on
+        known = sample.total is not None and sample.available is not None
+        full = known and sample.available < 0.2 * sample.total  # a round may go on
         for _ in range(looks):
             self.cache.expire_now()
         if not full:

@@ -181,3 +181,104 @@ def test_memory_that_comes_back_in_pieces_is_not_waited_for() -> None:
     load("a", 3)
     load.evict("a", 3)
     assert (0, 7) == (rig.gib("dying"), (rig.probe.sample().reserved or 0) // GiB)
+
+
+# -- what is freed --------------------------------------------------------------------
+
+
+def test_a_load_that_ran_out_of_memory_is_tried_again_once_what_it_lacked_is_free() -> None:
+    rig = Rig(total=8, budget=8 * GiB)
+    load = rig.loader(size="1GiB")
+    for name in "abcd":
+        load(name, 1.9)
+    with load.lease("e", 3):
+        assert list("abcdee") == rig.loads
+    assert {RemovalCause.SIZE: 1, RemovalCause.PRESSURE: 1} == rig.cache.stats().removals
+
+
+def test_what_an_error_says_was_lacking_is_made_up_at_once() -> None:
+    rig = Rig(total=8, budget=8 * GiB)
+    idle = rig.loader(size="1GiB")
+    ask(idle, "abcd", 1)
+    tries: list[int] = []
+
+    @warm(cache=rig.cache, size="1GiB")
+    def load() -> Model:
+        tries.append(len(rig.cache))
+        if len(tries) == 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has")
+        return Model(rig.probe, GiB)
+
+    load()
+    assert [4, 1] == tries
+
+
+def test_a_load_is_tried_three_times_at_most_and_the_ledger_is_told() -> None:
+    rig = Rig(total=64, budget=8 * GiB)
+    tries: list[Any] = []
+    load = rig.loader(size="1GiB")
+    for name in "abcd":
+        load(name, 1)
+
+    @warm(cache=rig.cache, size="1GiB")
+    def failing() -> Model:
+        tries.append(None)
+        raise MemoryError("tried to allocate 2.00 GiB")
+
+    with pytest.raises(MemoryError) as caught:
+        failing()
+    assert 3 == len(tries)
+    assert "of 8.0 GiB: 1.0 GiB reserved by loads; " in caught.value.__notes__[0]
+
+
+def test_what_a_failed_try_allocated_is_free_before_the_next() -> None:
+    rig = Rig(total=8, budget=8 * GiB)
+    free: list[float] = []
+
+    @warm(cache=rig.cache)
+    def load() -> Model:
+        free.append((rig.probe.sample().free or 0) / GiB)
+        part = rig.probe.block(5 * GiB)
+        if len(free) < 2:
+            rig.probe.block(5 * GiB)
+        return Model(rig.probe, 0) if part else None  # type: ignore[return-value]
+
+    load()
+    assert [8, 8] == free
+
+
+def test_retry_on_oom_frees_what_a_function_lacked() -> None:
+    rig = Rig(total=8, budget=8 * GiB)
+    load = rig.loader(size="2GiB")
+    ask(load, "abc", 2)
+
+    @retry_on_oom(rig.cache)
+    def infer(gib: int) -> int:
+        block = rig.probe.block(gib * GiB)
+        return block.nbytes // GiB
+
+    assert 3 == infer(3)
+    assert 4 == rig.gib("live")
+    with pytest.raises(MemoryError):
+        infer(9)
+    with pytest.raises(ZeroDivisionError):
+        retry_on_oom(rig.cache)(lambda: 1 / 0)()
+
+
+async def test_retry_on_oom_refuses_an_async_function() -> None:
+    async def infer() -> None:
+        """Compute."""
+
+    with pytest.raises(TypeError, match="plain function"):
+        retry_on_oom(Rig().cache)(infer)
+
+
+def test_relieve_leaves_leases_alone_and_says_what_it_freed() -> None:
+    rig = Rig()
+    load = rig.loader(size="2GiB")
+    with load.lease("a", 2):
+        ask(load, "bc", 2)
+        assert 2 * GiB == rig.cache.relieve("1GiB")
+        assert 2 * GiB == rig.cache.relieve("6GiB")
+        assert 0 == rig.cache.relieve(1)
+        assert load.contains("a", 2)

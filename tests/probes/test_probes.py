@@ -23,24 +23,22 @@ UUID = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
 
 
 @pytest.mark.parametrize(
-    ("sample", "available", "pressure"),
+    ("sample", "available"),
     [
-        (Sample(total=100, free=30), 30, 0.7),
-        (Sample(total=100, free=30, used=5), 30, 0.7),
-        (Sample(total=100, free=30, reserved=20), 50, 0.5),
-        (Sample(total=100, free=0), 0, 1.0),
-        (Sample(total=100, used=30), None, None),
-        (Sample(free=30, reserved=20), 50, None),
-        (Sample(reserved=20), None, None),
-        (Sample(total=0, free=0), 0, None),
-        (Sample(), None, None),
+        (Sample(total=100, free=30), 30),
+        (Sample(total=100, free=30, used=5), 30),
+        (Sample(total=100, free=30, reserved=20), 50),
+        (Sample(total=100, free=0), 0),
+        (Sample(total=100, used=30), None),
+        (Sample(free=30, reserved=20), 50),
+        (Sample(reserved=20), None),
+        (Sample(), None),
     ],
 )
 def test_what_is_available_is_what_is_free_and_what_we_hold_in_reserve(
-    sample: Sample, available: int | None, pressure: float | None
+    sample: Sample, available: int | None
 ) -> None:
     assert available == sample.available
-    assert pressure == sample.pressure
 
 
 def test_probe_unavailable_says_what_to_do_also_when_it_was_pickled() -> None:

@@ -1,11 +1,12 @@
-"""The traces that lie beside the tests, and what policies pay on them, each asked once."""
+"""The traces that lie beside the tests, what policies pay on them, and loads without a loader."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from warmcache._simulation.replay import Outcome, replay
+from warmcache._simulation.replay import Outcome, put_loaded, replay
 from warmcache._simulation.trace_file import Trace, read_trace
 
 TRACES = Path(__file__).parents[1] / "traces"
@@ -20,3 +21,8 @@ def trace(name: str) -> Trace:
 def paid(name: str, policy: str, share: float) -> Outcome:
     """Return what ``policy`` makes of a trace with that share of its footprint."""
     return replay(trace(name), policy, int(trace(name).footprint * share))
+
+
+def store(cache: Any, key: Any, weight: float = 1, seconds: float = 1) -> None:
+    """Load ``key`` into ``cache`` as ``@warm`` would."""
+    put_loaded(cache, key, weight, seconds, 0)

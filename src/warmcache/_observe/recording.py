@@ -68,6 +68,8 @@ class Recording:
         dropped: how many are not, as near as can be told.
     """
 
+    __module__ = "warmcache"  # where it is found
+
     def __init__(self, store: Store, path: str | os.PathLike[str], *, lazily: bool = False) -> None:
         self._pid = os.getpid()
         self.path = Path(str(os.fspath(path)).replace("{pid}", str(self._pid)))

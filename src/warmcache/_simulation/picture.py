@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,32 +14,32 @@ from .replay import Outcome
 from .trace_file import Trace
 
 
-class SimulationError(WarmcacheError, ValueError):
-    """It cannot be simulated as asked; one line says why."""
+class PictureError(WarmcacheError, ValueError):
+    """The picture cannot be drawn; one line says why."""
 
 
 def draw(trace: Trace, outcomes: Sequence[Outcome], chosen: Recommendation, path: Path) -> None:
     """Write the curves of load seconds over budgets as a picture."""
     figure = _library("matplotlib.figure").Figure(figsize=(8, 5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    curve(axes, outcomes, chosen)
+    _curve(axes, outcomes, chosen)
     axes.set_title(f"{trace.name}: {len(trace):,} requests, {len(trace.sizes)} keys", loc="left")
     try:
         figure.savefig(path)
     except OSError as error:
-        raise SimulationError(f"--plot: cannot write {path}: {error.strerror or error}") from None
+        raise PictureError(f"--plot: cannot write {path}: {error.strerror or error}") from None
 
 
-def _check_plot(path: Path) -> None:
+def check_picture(path: Path) -> None:
     """Fail before the work is done, not after it."""
     known = _library("matplotlib.figure").Figure().canvas.get_supported_filetypes()
     if path.suffix.removeprefix(".").lower() not in known:
-        raise SimulationError(f"--plot: {path} must end in one of: {', '.join(sorted(known))}")
+        raise PictureError(f"--plot: {path} must end in one of: {', '.join(sorted(known))}")
     if not path.parent.is_dir():
-        raise SimulationError(f"--plot: there is no folder {path.parent}")
+        raise PictureError(f"--plot: there is no folder {path.parent}")
 
 
-def curve(axes: Any, outcomes: Sequence[Outcome], chosen: Recommendation) -> None:
+def _curve(axes: Any, outcomes: Sequence[Outcome], chosen: Recommendation) -> None:
     """Draw one line a policy, and a ring around what is recommended."""
     for policy in dict.fromkeys(outcome.policy for outcome in outcomes):
         line = [outcome for outcome in outcomes if outcome.policy == policy]
@@ -71,6 +71,6 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise SimulationError(
+        raise PictureError(
             f"--plot needs {error.name}, which is not installed: pip install 'warmcache[plot]'"
         ) from None

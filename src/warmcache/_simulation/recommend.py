@@ -5,40 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from warmcache._sizes import parse_size
+from warmcache._sizes import format_size
 
 from .replay import Outcome
 from .trace_file import Trace
 
 _CLOSE = 1.01  # a policy that pays at most 1 % more is as good
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Bytes, or a share of all that a trace asks for."""
-
-    bytes: float | None = None
-    share: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Budget:
-        """Return what ``"20%"`` or ``"4GiB"`` means. Raises ValueError."""
-        text = text.strip()
-        if not text.endswith("%"):
-            budget = cls(bytes=parse_size(text))
-        else:
-            try:
-                budget = cls(share=float(text[:-1]) / 100)
-            except ValueError:
-                raise ValueError(f"{text!r} is no percentage") from None
-        if not 0 < (budget.bytes or budget.share or 0) < float("inf"):
-            raise ValueError(f"a budget must be more than nothing, got {text!r}")
-        return budget
-
-    def of(self, trace: Trace) -> int:
-        """Return its whole bytes."""
-        amount = self.bytes if self.bytes is not None else trace.footprint * (self.share or 0)
-        return int(amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +20,6 @@ class Recommendation:
     policy: str
     budget: float
     why: tuple[str, ...]
-
-
-def in_bytes(amount: float) -> str:
-    """Return a number of bytes as people, and ``maxsize``, write it."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if amount >= scale:
-            number = amount / scale
-            return f"{number:.0f}{unit}" if number >= 100 else f"{number:.3g}{unit}"
-    return f"{amount:.0f}B"
 
 
 def recommend(trace: Trace, outcomes: Sequence[Outcome]) -> Recommendation:
@@ -70,23 +33,35 @@ def recommend(trace: Trace, outcomes: Sequence[Outcome]) -> Recommendation:
     """
     worst = sum(map(trace.seconds.__getitem__, trace.keys))
     least = sum(trace.seconds.values())  # each key once
-    best: list[Outcome] = []
-    for budget in sorted({outcome.budget for outcome in outcomes}):
-        here = [outcome for outcome in outcomes if outcome.budget == budget]
-        lowest = min(outcome.load_seconds for outcome in here)
-        best.append(next(o for o in here if o.load_seconds <= lowest * _CLOSE))
+    best = _best_at_each_budget(outcomes)
 
     def gain(outcome: Outcome) -> float:
         saved = (worst - outcome.load_seconds) / ((worst - least) or 1)
         return saved - min(1.0, outcome.share)
 
     knee = max(best, key=gain)
-    if all(outcome.load_seconds >= worst for outcome in best):
+    if any(outcome.load_seconds < worst for outcome in best):
+        why = _reasons(knee, best, outcomes, worst)
+    else:
         reason = "try larger ones" if worst > least else "nothing is asked for twice"
         why = [f"no policy and no budget of these saves anything: {reason}"]
-        return Recommendation(knee.policy, knee.budget, tuple(why))
+    return Recommendation(knee.policy, knee.budget, tuple(why))
+
+
+def _best_at_each_budget(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    best = []
+    for budget in sorted({outcome.budget for outcome in outcomes}):
+        here = [outcome for outcome in outcomes if outcome.budget == budget]
+        lowest = min(outcome.load_seconds for outcome in here)
+        best.append(next(o for o in here if o.load_seconds <= lowest * _CLOSE))
+    return best
+
+
+def _reasons(
+    knee: Outcome, best: Sequence[Outcome], outcomes: Sequence[Outcome], worst: float
+) -> list[str]:
     why = [
-        f'take policy="{knee.policy}", maxsize="{in_bytes(knee.budget)}" '
+        f'take policy="{knee.policy}", maxsize="{format_size(knee.budget)}" '
         f"({knee.share:.1%} of all): {knee.load_seconds:,.0f} s of loads, "
         f"{knee.load_seconds / worst:.0%} of what keeping nothing costs"
     ]
@@ -96,7 +71,7 @@ def recommend(trace: Trace, outcomes: Sequence[Outcome]) -> Recommendation:
         why.append(f"  the policy: it pays least there, or 1 % more at most ({said})")
     if len(best) > 1:
         why.append("  the budget: the knee of the curve" + _beside(best, best.index(knee)))
-    return Recommendation(knee.policy, knee.budget, tuple(why))
+    return why
 
 
 def _beside(best: Sequence[Outcome], at: int) -> str:
@@ -105,9 +80,9 @@ def _beside(best: Sequence[Outcome], at: int) -> str:
     if at > 0:
         less = best[at - 1]
         more = less.load_seconds - best[at].load_seconds
-        parts.append(f"{in_bytes(less.budget)} would cost {more:,.0f} s more")
+        parts.append(f"{format_size(less.budget)} would cost {more:,.0f} s more")
     if at + 1 < len(best):
         next_one = best[at + 1]
         saved = best[at].load_seconds - next_one.load_seconds
-        parts.append(f"{in_bytes(next_one.budget)} would save {max(0.0, saved):,.0f} s more")
+        parts.append(f"{format_size(next_one.budget)} would save {max(0.0, saved):,.0f} s more")
     return "".join(f"; {part}" for part in parts)

@@ -70,7 +70,7 @@ def replay(
                 misses += 1
                 load_seconds += seconds[key]
                 missed_bytes += sizes[key]
-                _store(cache, key, sizes[key], seconds[key], now)
+                put_loaded(cache, key, sizes[key], seconds[key], now)
         tell(len(keys))
     evictions = sum(n for cause, n in cache.stats().removals.items() if cause.evicted)
     asked_bytes = sum(map(sizes.__getitem__, trace.keys))
@@ -88,7 +88,7 @@ def replay(
     )
 
 
-def check(policy: str) -> None:
+def check_policy(policy: str) -> None:
     """Raise ReplayError if ``policy`` cannot be replayed."""
     _made(policy, 1, ManualClock()).close()
 
@@ -107,7 +107,7 @@ def _made(policy: str, budget: float, clock: ManualClock) -> Cache[Any, Any]:
     return cache
 
 
-def _store(cache: Cache[Any, Any], key: str, size: float, seconds: float, now: float) -> None:
+def put_loaded(cache: Cache[Any, Any], key: str, size: float, seconds: float, now: float) -> None:
     """Do what ``cache[key] = key`` does, for a value whose load took ``seconds``."""
     entry = Entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store

@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .picture import _check_plot, draw
-from .recommend import Budget, in_bytes, recommend
-from .replay import Outcome, check, replay
+from warmcache._sizes import format_size
+from warmcache._tables import aligned
+
+from .budget import Budget
+from .picture import check_picture, draw
+from .recommend import recommend
+from .replay import Outcome, check_policy, replay
 from .trace_file import Trace, TraceError, read_trace
 
 
@@ -24,24 +28,24 @@ def simulate(
     Raises:
         TraceError: there is no trace.
         ReplayError: a policy is unknown, or wants more than a ``maxsize``.
-        SimulationError: the plot cannot be drawn.
+        PictureError: the plot cannot be drawn.
     """
     for policy in policies:
-        check(policy)
+        check_policy(policy)
     if plot is not None:
-        _check_plot(plot)
+        check_picture(plot)
     trace = read_trace(path)
     if not trace.footprint:
         raise TraceError(f"{path}: nothing in it has a size, so any budget holds it all")
     sizes = sorted({budget.of(trace) for budget in budgets})
     print(
         f"{trace.name}: {len(trace):,} requests for {len(trace.sizes):,} keys of "
-        f"{in_bytes(trace.footprint)} in all, which take "
+        f"{format_size(trace.footprint)} in all, which take "
         f"{sum(map(trace.seconds.__getitem__, trace.keys)):,.0f} s to load if nothing is kept"
     )
     outcomes = _replayed(trace, sizes, policies)
     print()
-    print("\n".join(table(outcomes)))
+    print(table(outcomes))
     chosen = recommend(trace, outcomes)
     print()
     print("\n".join(chosen.why))
@@ -56,7 +60,7 @@ def _replayed(trace: Trace, budgets: Sequence[int], policies: Sequence[str]) -> 
     with _progress(len(jobs) * len(trace)) as (say, tell):
         outcomes = []
         for policy, budget in jobs:
-            say(f"{policy} with {in_bytes(budget)}")
+            say(f"{policy} with {format_size(budget)}")
             outcomes.append(replay(trace, policy, budget, tell))
     return outcomes
 
@@ -77,11 +81,8 @@ def _progress(total: int) -> Iterator[tuple[Callable[[str], object], Callable[[i
         )
 
 
-# -- the table -------------------------------------------------------------------------
-
-
-def table(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return the lines of a table: a row for each budget and policy."""
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return a row for each budget and policy."""
     against = "lru" if any(outcome.policy == "lru" for outcome in outcomes) else outcomes[0].policy
     head = ["budget", "policy", "load seconds", f"/ {against}", "misses", "bytes", "evictions"]
     rows = [head]
@@ -90,7 +91,7 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
         ratio = outcome.load_seconds / base.load_seconds if base.load_seconds else 1.0
         rows.append(
             [
-                f"{outcome.share:.1%} {in_bytes(outcome.budget)}",
+                f"{outcome.share:.1%} {format_size(outcome.budget)}",
                 outcome.policy,
                 f"{outcome.load_seconds:,.0f}",
                 f"{ratio:.2f}",
@@ -99,17 +100,4 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
                 f"{outcome.evictions:,}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-
-
-# -- what to take ----------------------------------------------------------------------
-
-
-# -- the curve -------------------------------------------------------------------------
+    return aligned(rows, left=2)

@@ -7,6 +7,8 @@ cachetools does not have, weigh what a load costs against the room that its valu
 
 from __future__ import annotations
 
+from warmcache._public import found_here
+
 from .by_cost import CostCache
 from .by_time import TLRUCache, TTLCache
 from .by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -27,5 +29,4 @@ __all__ = [
     "TTLCache",
 ]
 
-for _name in __all__:
-    globals()[_name].__module__ = __name__
+found_here(globals())

@@ -18,14 +18,18 @@ A map of the package, from the top down:
 ``_spec``        what the demo knows of a model before it is loaded
 ===============  ================================================================
 
-beside them ``_libraries`` (imports the demo extra), ``_memory``, ``_sentences`` and
-``_sounds``. Only ``_minilm``, ``_silero`` and ``_picture`` need the demo extra when
-they are imported, and ``_run`` imports them once it is known to be there.
+beside them ``_libraries`` (imports the demo extra), ``_sentences`` and ``_sounds``. Only
+``_minilm``, ``_silero`` and ``_picture`` need the demo extra when they are imported, and
+``_run`` imports them once it is known to be there.
 """
 
 from __future__ import annotations
+
+from warmcache._public import found_here
 
 from ._options import DemoError, Options
 from ._run import run
 
 __all__ = ["DemoError", "Options", "run"]
+
+found_here(globals())

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from warmcache._core.state.records import Stats
+from warmcache._sizes import format_size
 
 from ._journal import Journal
 from ._options import Options
 from ._requests import Request
-from ._spec import Answer, Spec, in_mib, served
+from ._spec import Answer, Spec, served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ def _weights(outcome: Outcome) -> Check:
 
 def _ledger(outcome: Outcome) -> Check:
     peak, budget = outcome.journal.peak(), outcome.options.budget
-    seen = f"at most {in_mib(peak)} of {in_mib(budget)}"
+    seen = f"at most {format_size(peak)} of {format_size(budget)}"
     return Check("memory committed to models never exceeds the budget", peak <= budget, seen)
 
 

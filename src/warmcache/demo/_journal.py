@@ -11,8 +11,8 @@ from typing import Any
 
 from warmcache._core.state.records import Removal, RemovalCause
 from warmcache.caches.cache import Cache
+from warmcache.probes.host import HostProbe
 
-from ._memory import resident
 from ._spec import Answer
 
 
@@ -65,6 +65,7 @@ class Journal:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self._host = HostProbe()
         self._zero = time.perf_counter()
 
     def follow(self, cache: Cache[Any, Any], names: Mapping[Hashable, str]) -> None:
@@ -89,7 +90,7 @@ class Journal:
             weights: dict[str, float] = defaultdict(float)
             for entry in self._cache.entries():
                 weights[self._names[entry.key]] += entry.weight
-            self.samples.append(Sample(self.now(), dict(weights), resident()))
+            self.samples.append(Sample(self.now(), dict(weights), self._host.allocated()))
 
     def loaded(self, name: str, began: float, weight: int) -> None:
         """Write down a load that has just ended."""

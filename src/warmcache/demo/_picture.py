@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from warmcache._sizes import format_size
+
 from ._checks import Outcome
 from ._journal import Gone, Load
 from ._libraries import library
-from ._spec import in_mib
 from ._status import colours
 
 _MIB = 2**20
@@ -49,7 +50,7 @@ def _memory(axes: Any, outcome: Outcome) -> None:
     budget = options.budget / _MIB
     axes.axhline(budget, color="#c00000", linewidth=1.5, linestyle="--")
     axes.annotate(
-        f"budget {in_mib(options.budget)}",
+        f"budget {format_size(options.budget)}",
         (1, budget),
         xycoords=("axes fraction", "data"),
         xytext=(-6, 4),
@@ -72,8 +73,8 @@ def _top_first(axes: Any) -> tuple[list[Any], list[str]]:
 def _title(outcome: Outcome) -> str:
     total = sum(spec.weight for spec in outcome.specs)
     return (
-        f"{len(outcome.specs)} models of {in_mib(total)} in "
-        f"{in_mib(outcome.options.budget)}: {len(outcome.requests)} requests, "
+        f"{len(outcome.specs)} models of {format_size(total)} in "
+        f"{format_size(outcome.options.budget)}: {len(outcome.requests)} requests, "
         f"{outcome.options.crew}, policy {outcome.options.policy}"
     )
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ._spec import in_mib
+from warmcache._sizes import format_size
+
 from ._status import Status, evictions
 
 _LINES = 10  # over the whole run
@@ -40,6 +41,6 @@ def line(status: Status) -> str:
     return (
         f"{status.seconds:6.1f} s  {status.done} of {status.options.requests} requests  "
         f"{warm} of {len(status.specs)} warm  "
-        f"{in_mib(status.committed)} of {in_mib(status.options.budget)}  "
+        f"{format_size(status.committed)} of {format_size(status.options.budget)}  "
         f"{stats.hits} hits  {stats.loads} loads  evicted: {evictions(stats)}"
     )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 
+from warmcache._sizes import format_size
+
 from ._checks import Outcome, checks
 from ._journal import Journal
 from ._libraries import import_all, use_one_thread
@@ -15,7 +17,7 @@ from ._options import Options, check_policy, make_folder
 from ._plain import plain_view, say
 from ._requests import Request, stream
 from ._server import Server
-from ._spec import Answer, Spec, check_budget, in_mib, served
+from ._spec import Answer, Spec, check_budget, served
 from ._status import Status
 
 _REDRAW = 0.12  # seconds
@@ -40,8 +42,8 @@ def run(options: Options) -> int:
     check_budget(options.budget, models)
     total = sum(spec.weight for spec in models)
     say(
-        f"{len(models)} models that weigh {in_mib(total)} together, "
-        f"{in_mib(options.budget)} to hold them"
+        f"{len(models)} models that weigh {format_size(total)} together, "
+        f"{format_size(options.budget)} to hold them"
     )
     if total <= options.budget:
         say("they all fit: nothing will have to go; a smaller --budget shows more")

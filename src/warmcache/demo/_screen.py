@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from warmcache._core.state.records import EntryInfo
+from warmcache._sizes import format_size
 
-from ._spec import in_mib
 from ._status import Status, colours, evictions
 
 _BAR = 50  # characters
@@ -56,7 +56,7 @@ def _models(status: Status) -> Table:
     for name, entry in status.entries:
         entries[name].append(entry)
     for spec in status.specs:
-        colour, weight = colours(status.specs)[spec.name], in_mib(spec.weight)
+        colour, weight = colours(status.specs)[spec.name], format_size(spec.weight)
         if not entries[spec.name]:
             table.add_row(" ", spec.name, weight, "", "", "", "cold", style="dim")
         for entry in entries[spec.name]:
@@ -91,7 +91,7 @@ def _memory(status: Status) -> Table:
         bar.append(block * length, style=colours(status.specs)[name])
     bar.append("·" * (_BAR - drawn_to), style="dim")
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(bar, f"{status.committed / 2**20:.1f} of {in_mib(budget)}")
+    grid.add_row(bar, f"{format_size(status.committed)} of {format_size(budget)}")
     return grid
 
 

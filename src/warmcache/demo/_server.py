@@ -12,9 +12,9 @@ import warmcache
 from warmcache import policies
 from warmcache._decorator import Warm, warm
 from warmcache.caches.cache import Cache
+from warmcache.memory.device import trim_heap
 
 from ._journal import Journal
-from ._memory import trimmer
 from ._requests import Request
 from ._spec import Answer, Model, Spec, served
 
@@ -36,7 +36,7 @@ class Server:
             policy,
             **{"budget" if of_memory else "maxsize": budget},
             teardown="close",
-            reclaim=trimmer(),
+            reclaim=trim_heap,
             on_removal=journal.removed,
         )
         self.device = getattr(self.cache, "device", None) or "cpu"
@@ -85,7 +85,5 @@ class Server:
             answers = {
                 spec.name: self.answer(Request(spec.name, seed=0)) for spec in served(self.specs)
             }
-        give_back = trimmer()
-        if give_back is not None:
-            give_back()
+        trim_heap()
         return answers

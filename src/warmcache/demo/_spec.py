@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from warmcache._sizes import format_size
+
 from ._options import DemoError
 
 Lease: TypeAlias = Callable[[str], AbstractContextManager[Any]]
@@ -54,13 +56,6 @@ class Spec:
     needs: tuple[str, ...] = ()
 
 
-def in_mib(weight: float) -> str:
-    """Return bytes for people, in MiB unless there are very few."""
-    if weight < 2**16:
-        return f"{weight:g} B"
-    return f"{weight / 2**20:.1f} MiB"
-
-
 def served(specs: Iterable[Spec]) -> list[Spec]:
     """Return those that requests name."""
     return [spec for spec in specs if spec.answer is not None]
@@ -77,6 +72,6 @@ def check_budget(budget: int, specs: Sequence[Spec]) -> None:
         needs = next(spec.needs for spec in specs if spec.name == largest)
         company = f" with its {' and '.join(needs)}" if needs else ""
         raise DemoError(
-            f"--budget: {in_mib(budget)} cannot hold {largest}, which weighs "
-            f"{in_mib(least)}{company}; give it {-(-least // 2**20)}MiB or more"
+            f"--budget: {format_size(budget)} cannot hold {largest}, which weighs "
+            f"{format_size(least)}{company}; give it {-(-least // 2**20)}MiB or more"
         )

@@ -7,9 +7,10 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from warmcache._sizes import format_size
+
 from ._checks import Check, Outcome
 from ._compare import Paid, certain_entries, cold_start, lru_cache
-from ._spec import in_mib
 from ._status import evictions
 
 
@@ -34,7 +35,7 @@ def models(outcome: Outcome) -> Table:
         name = spec.name
         table.add_row(
             name,
-            in_mib(spec.weight),
+            format_size(spec.weight),
             str(requests[name]) if spec.answer is not None else "",
             str(loads[name]),
             f"{seconds[name]:.3f}" if name in seconds else "",
@@ -72,16 +73,16 @@ def totals(outcome: Outcome) -> Table:
         )
     table.add_row(
         "memory of models",
-        f"at most {in_mib(journal.peak())} of {in_mib(options.budget)}; "
-        f"all of them weigh {in_mib(sum(spec.weight for spec in outcome.specs))}",
+        f"at most {format_size(journal.peak())} of {format_size(options.budget)}; "
+        f"all of them weigh {format_size(sum(spec.weight for spec in outcome.specs))}",
     )
     growth = journal.resident_growth()
     if growth is not None:
         before, most = growth
         table.add_row(
             "memory of the process",
-            f"{in_mib(before)} before the first request, at most "
-            f"{in_mib(most)}: {in_mib(most - before)} more",
+            f"{format_size(before)} before the first request, at most "
+            f"{format_size(most)}: {format_size(most - before)} more",
         )
     return table
 
@@ -111,7 +112,7 @@ def explained(outcome: Outcome) -> str:
     return (
         "A cold start per request loads everything that the request uses, each at the mean "
         "of the seconds that its loads took in this run. lru_cache counts entries, not "
-        f"bytes: {count} is the most that surely fits {in_mib(outcome.options.budget)}, "
+        f"bytes: {count} is the most that surely fits {format_size(outcome.options.budget)}, "
         f"which {largest} would fill. A real functools.lru_cache replayed the same requests in "
         "the same order, one at a time, each miss charged with that mean; what models need "
         "beside them (the tokenizer) it loads once and keeps, and that takes no entry. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from warmcache._public import found_here
+
 from .caches import (
     AutoMemoryCache,
     GPUMemoryCache,
@@ -24,5 +26,4 @@ __all__ = [
     "retry_on_oom",
 ]
 
-for _name in __all__:
-    globals()[_name].__module__ = __name__
+found_here(globals())

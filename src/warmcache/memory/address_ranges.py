@@ -45,34 +45,17 @@ def clusters(ranges: list[Range]) -> Iterator[tuple[int, list[Ref | None]]]:
         yield last - first, owners
 
 
-class _PyBuffer(ctypes.Structure):
-    """CPython's ``Py_buffer``."""
-
-    _fields_ = (
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.py_object),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_char_p),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("suboffsets", ctypes.c_void_p),
-        ("internal", ctypes.c_void_p),
-    )
-
-
 def address(thing: object) -> tuple[int, int] | None:
     """Return where the bytes of a buffer are, and how many; None if it is none."""
     if not issubclass(type(thing), BUFFERS):
         return None
-    view = _PyBuffer()
+    # CPython is asked, for ctypes itself takes no address of what is read-only, and NumPy,
+    # which does, need not be there. Its Py_buffer is eleven words at most, and begins with
+    # the address, the owner and the length.
+    view = (ctypes.c_void_p * 11)()
     try:
-        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(thing), ctypes.byref(view), 0)
+        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(thing), view, 0)
     except (BufferError, ValueError):  # closed, or not in one piece
         return None
-    try:
-        return view.buf or 0, view.len
-    finally:
-        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
+    ctypes.pythonapi.PyBuffer_Release(view)
+    return view[0] or 0, view[2] or 0

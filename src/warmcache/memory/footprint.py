@@ -2,7 +2,8 @@
 
 The walk reads what objects have stored: attributes, slots, items, closures. It runs
 no properties, and does not enter what an object shares with the rest of the program:
-modules, classes, what belongs to the standard library, other caches.
+modules, classes, what belongs to the standard library, and what is this package's own: a
+value may refer to its loader, its cache or a lease, and does not hold what is warm there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _LEAVES = frozenset(
 )
 _SHARED = ("torch._", "torch.fx", "torch.distributed", "importlib", "numpy")
 _OURS = __name__.partition(".")[0]
-_OF_OURS_ARE_VALUES = (f"{_OURS}.demo", f"{_OURS}.testing")  # what they define is loaded
+_OF_VALUES = {"demo", "testing"}  # what these of ours define is loaded, by users and by tests
 _WALKED_STDLIB = {"collections", "dataclasses", "functools", "types"}
 
 
@@ -57,14 +58,6 @@ class Footprint:
     nbytes: int
     parts: tuple[tuple[Ref, int], ...]
     faces: tuple[Ref, ...]
-
-    def alive(self) -> int:
-        """Return how many bytes of ``parts`` are still in use."""
-        return sum(nbytes for owner, nbytes in self.parts if owner() is not None)
-
-    def survivors(self) -> list[object]:
-        """Return the tensors and arrays that still exist."""
-        return [face for face in (reference() for reference in self.faces) if face is not None]
 
 
 def footprint(value: object, device: object) -> Footprint | None:
@@ -127,10 +120,10 @@ class _Walk:
             if kind in _LEAVES or id(thing) in seen:
                 continue
             seen[id(thing)] = thing
-            handler = self._handlers.get(kind)
-            if handler is None:
-                handler = self._handlers[kind] = self._handler(kind)
             try:
+                handler = self._handlers.get(kind)
+                if handler is None:
+                    handler = self._handlers[kind] = self._handler(kind)
                 waiting.extend(handler(thing) or ())
             except Exception as error:  # an object of a strange make is nobody's failure
                 log.debug("a %s cannot be walked: %s", kind.__qualname__, error)
@@ -152,6 +145,8 @@ class _Walk:
             return self._cuda_array
         if issubclass(kind, BUFFERS):
             return self._buffer
+        if _is_ours(kind):
+            return _nothing
         return _container(kind) or (_attributes if _is_entered(kind) else _nothing)
 
     # -- torch -----------------------------------------------------------------------------
@@ -343,13 +338,24 @@ def _nothing(thing: object) -> None:
     """Leave alone what is shared, or holds nothing."""
 
 
+def _path(kind: type) -> str:
+    """Return the module of a class; a class may make something else of ``__module__``."""
+    path: object = kind.__module__
+    return path if isinstance(path, str) else ""
+
+
+def _is_ours(kind: type) -> bool:
+    """Whether a type is this package's, and its instances are not what somebody loads."""
+    package, _, path = _path(kind).partition(".")
+    return package == _OURS and path.partition(".")[0] not in _OF_VALUES
+
+
 def _is_entered(kind: type) -> bool:
     """Whether an object of this type is the value's own, rather than the program's."""
     if issubclass(kind, type | enum.Enum | types.ModuleType | BaseException):
         return False
-    package = kind.__module__.partition(".")[0]
+    path = _path(kind)
+    package = path.partition(".")[0]
     if package in sys.stdlib_module_names:
         return package in _WALKED_STDLIB or package == "__main__"
-    if package == _OURS:
-        return kind.__module__.startswith(_OF_OURS_ARE_VALUES)
-    return not kind.__module__.startswith(_SHARED)
+    return not path.startswith(_SHARED)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from warmcache._sizes import format_weight
+from warmcache._sizes import format_size
+from warmcache._tables import aligned
 from warmcache.errors import ProbeUnavailable
 from warmcache.probes import cuda_numbering
 from warmcache.probes.cuda_numbering import Card
@@ -30,14 +31,14 @@ class DeviceReport:
         device: the name of its probe.
         entries: how many are warm.
         held: bytes that they weigh.
-        budget: bytes that they may weigh; None is no limit.
+        budget: bytes that they may weigh.
     """
 
     cache: str
     device: str
     entries: int
     held: float
-    budget: float | None = None
+    budget: float
 
 
 class Reporting(Protocol):
@@ -89,7 +90,7 @@ def survey(caches: Iterable[Reporting] = ()) -> Survey:
         problem = error
     host = HostProbe()
     lines.append(("", host.name, "", *_figures(host.sample()), _mine("process", host.allocated())))
-    text = "\n".join([_aligned(lines), *(f"({note})" for note in notes)])
+    text = "\n".join([aligned(lines), *(f"({note})" for note in notes)])
     reports = [cache.device_report() for cache in caches]
     return Survey(f"{text}\n\n{_holdings(reports)}" if reports else text, problem)
 
@@ -139,8 +140,8 @@ def _figures(sample: Sample) -> tuple[str, str, str]:
     return _size(sample.total), _size(sample.used), _size(sample.free)
 
 
-def _size(nbytes: float | None) -> str:
-    return "?" if nbytes is None else format_weight(nbytes)
+def _size(nbytes: int | None) -> str:
+    return "?" if nbytes is None else format_size(nbytes)
 
 
 def _mine(what: str, nbytes: int | None) -> str:
@@ -153,16 +154,9 @@ def _holdings(reports: Sequence[DeviceReport]) -> str:
             report.cache,
             report.device,
             f"{report.entries:,}",
-            _size(report.held),
-            "no limit" if report.budget is None else _size(report.budget),
+            format_size(report.held),
+            format_size(report.budget),
         )
         for report in reports
     ]
-    return _aligned([("cache", "device", "entries", "holds", "of"), *rows])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as a text whose columns are aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return aligned([("cache", "device", "entries", "holds", "of"), *rows])

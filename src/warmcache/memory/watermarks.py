@@ -1,4 +1,30 @@
-"""What to do about a device that runs full: pure decisions, one a look."""
+"""What to do about a device that runs full: pure decisions, one a look.
+
+A *round* begins above the high mark and ends at the low one. Its invariant: nothing more is
+done while what was done last may still show. Drivers tell late, and who evicts again before
+they have told pays twice for one shortage. What a look decides, in this order:
+
+1. An entry was evicted, and less than a quarter of it has come back: wait for it. After
+   ``patience`` seconds the memory is somebody else's: the round is over.
+2. The mark is reached that ends the round, or none has begun: rest. If earlier rounds did
+   not help, that is forgotten.
+3. It is the first look above the mark, or too soon after a round that did not help: rest.
+4. Nothing was done in this round: flush the allocator, which may be all there is to it.
+5. The flush does not show yet: wait, if the allocator had something to give.
+6. Evict one entry.
+
+What it does not do, and why:
+
+- *One mark.* Memory that goes up and down around it would cost an entry each time.
+- *Act at the first look.* The peak of a load that is just ending is no pressure.
+- *Evict at once what makes up the difference.* Weights and what a device shows differ: one
+  at a time, with a look after each, takes no more than it has to.
+- *Evict as long as the device is full.* When others fill it the whole cache would go, and
+  for nothing. So rounds that do not help cost one entry each and come ever more rarely.
+- *Take any fall for help.* Others let go meanwhile, and an entry may weigh nothing: hence a
+  quarter of the weight, and a byte at least.
+- *Marks of the budget.* It is the device that must not run full, whoever fills it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +32,7 @@ import enum
 import math
 
 _SAMPLES = 2  # in a row above the high mark, before anything is done
-_HELPED = 0.25  # of an evicted weight has to come back, or the pressure is not ours
+_HELPED = 0.25  # of an evicted weight has to come back, or it is not ours that fills the device
 _SOON = 0.1  # seconds
 _LONGEST = 60.0  # seconds between rounds that do not help
 
@@ -20,13 +46,9 @@ class Act(enum.Enum):
 
 
 class Watermarks:
-    """Watermarks: above ``high`` a round begins, at ``low`` it ends.
+    """How full a device may be: above ``high`` a round begins, at ``low`` it ends.
 
-    A round first flushes the allocator, then evicts one victim at a time, with a new
-    look after each, and time for the driver to show what came back. When an eviction
-    gives nothing back within ``patience`` seconds the memory is held by somebody else,
-    of whom no eviction gets any: the round ends, and the next one waits, each time
-    longer, up to a minute. Not safe from several threads.
+    Not safe from several threads.
 
     Args:
         high: the fraction in use above which to act.
@@ -64,8 +86,7 @@ class Watermarks:
             self._evicted = None
         if fraction <= (self.low if self._evicting else self.high):
             self._end()
-            if fraction <= self.high:
-                self.foreign, self._pause, self._quiet_until = False, self.poll, -math.inf
+            self.foreign, self._pause, self._quiet_until = False, self.poll, -math.inf
             return Act.REST
         self._above += 1
         if self._above < _SAMPLES or now < self._quiet_until:

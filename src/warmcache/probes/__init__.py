@@ -11,6 +11,7 @@ A probe of one's own is anything with the methods of :class:`Probe`.
 
 from __future__ import annotations
 
+from warmcache._public import found_here
 from warmcache.errors import ProbeUnavailable
 
 from .host import HostProbe
@@ -20,5 +21,4 @@ from .torch_allocator import TorchProbe
 
 __all__ = ["HostProbe", "NvmlProbe", "Probe", "ProbeUnavailable", "Sample", "TorchProbe"]
 
-for _class in (HostProbe, NvmlProbe, Probe, Sample, TorchProbe):
-    _class.__module__ = __name__
+found_here(globals())

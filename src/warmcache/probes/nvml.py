@@ -6,6 +6,7 @@ megabytes of it.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -13,26 +14,15 @@ from typing import Any
 
 from . import cuda_numbering
 from .cuda_numbering import Card
-from .nvml_session import (
-    _INVALID,
-    _NOT_FOUND,
-    _NOT_SUPPORTED,
-    _OLD,
-    _UNINITIALIZED,
-    BusyError,
-    code,
-    explained,
-    log,
-    session,
-)
+from .nvml_session import BusyError, code, explained, session
 from .probe import Sample
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=session.before_fork,
-        after_in_parent=session.after_fork_in_parent,
-        after_in_child=session.after_fork_in_child,
-    )
+_UNINITIALIZED = 1
+_INVALID, _NOT_SUPPORTED, _NOT_FOUND, _NO_FUNCTION, _OTHER_VERSION = 2, 3, 6, 13, 25
+# What drivers say that know version 1 of the memory figures alone.
+_OLD = {_INVALID, _NOT_SUPPORTED, _NO_FUNCTION, _OTHER_VERSION}
+
+log = logging.getLogger("warmcache")
 
 
 class NvmlProbe:
@@ -49,7 +39,6 @@ class NvmlProbe:
         index: the index that was asked for; None with a UUID.
         uuid: the card's, or that of its MIG instance.
         model: what it is.
-        driver: its driver's version.
         shares: whether the card has no memory of its own to tell of: it uses the machine's.
 
     Raises:
@@ -70,7 +59,6 @@ class NvmlProbe:
         with explained(), session.calls() as nvml:
             self.uuid = _uuid(nvml, wanted)
             self.model = _text(nvml.nvmlDeviceGetName(self._found(nvml)))
-            self.driver = _text(nvml.nvmlSystemGetDriverVersion())
             self.shares = self._read(nvml) is None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,20 +14,7 @@ from warmcache.errors import ProbeUnavailable
 
 log = logging.getLogger("warmcache")
 
-
-_INVALID, _NOT_SUPPORTED, _NOT_FOUND, _NO_FUNCTION, _OTHER_VERSION = 2, 3, 6, 13, 25
-
-
-_UNINITIALIZED = 1
-
-
-# What drivers say that know version 1 of the memory figures alone.
-_OLD = {_INVALID, _NOT_SUPPORTED, _NO_FUNCTION, _OTHER_VERSION}
-
-
 _REBOOT = "reset the GPU (`nvidia-smi --gpu-reset`) or reboot"
-
-
 _REMEDIES = {
     4: "let this user read and write /dev/nvidia*",
     9: "install NVIDIA's driver, or load its kernel module; `nvidia-smi` shows whether it works",
@@ -124,6 +112,13 @@ class Session:
 
 
 session = Session()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=session.before_fork,
+        after_in_parent=session.after_fork_in_parent,
+        after_in_child=session.after_fork_in_child,
+    )
 
 
 @contextmanager

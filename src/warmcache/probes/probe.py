@@ -28,17 +28,6 @@ class Sample:
         """Bytes that this process could still get."""
         return None if self.free is None else self.free + (self.reserved or 0)
 
-    @property
-    def pressure(self) -> float | None:
-        """How full the device is, 0 to 1.
-
-        It is counted from what is available, for drivers do not agree on what ``used``
-        includes.
-        """
-        if not self.total or self.available is None:
-            return None
-        return (self.total - self.available) / self.total
-
 
 @runtime_checkable
 class Probe(Protocol):

@@ -1,13 +1,4 @@
-"""Probes: what reads how much memory a device has left. They decide nothing.
-
-==============  =================================================================
-``NvmlProbe``   a GPU, by the driver's own count
-``TorchProbe``  the same, with what torch's allocator holds in reserve
-``HostProbe``   this machine's memory, within the limits of its containers
-==============  =================================================================
-
-A probe of one's own is anything with the methods of :class:`Probe`.
-"""
+"""A GPU's memory, with what torch's allocator holds of it in reserve."""
 
 from __future__ import annotations
 

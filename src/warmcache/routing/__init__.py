@@ -15,11 +15,12 @@ and ``__hash__`` of keys and workers. None looks at all workers.
 
 from __future__ import annotations
 
+from warmcache._public import found_here
+
 from .backlog import Backlog
 from .fleet import Placement
 from .router import Router
 
 __all__ = ["Backlog", "Placement", "Router"]
 
-for _class in (Backlog, Placement, Router):
-    _class.__module__ = __name__
+found_here(globals())

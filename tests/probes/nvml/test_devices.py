@@ -38,7 +38,7 @@ def test_the_table_has_a_line_for_each_card_and_one_for_the_machine(fake: FakeNv
     header, first, second, host, driver = rows(devices_table())
     assert ["GPU", "name", "UUID", "total", "used", "free"] == header
     assert ["1", "Fake H100", UUID, "80.0 GiB", "10.0 GiB", "69.0 GiB"] == first
-    assert ["0", "Fake H100", OTHER, "40.0 GiB", "0", "40.0 GiB"] == second
+    assert ["0", "Fake H100", OTHER, "40.0 GiB", "0 B", "40.0 GiB"] == second
     assert "this machine's memory" == host[0]
     assert re.fullmatch(r"process \d+\.\d MiB", host[-1])
     assert ["(driver 999.99)"] == driver
@@ -120,13 +120,13 @@ def test_what_caches_hold_comes_below(fake: FakeNvml) -> None:
     fake.add(UUID)
     reports = [
         DeviceReport("load", "GPU 0 (Fake H100, GPU-11111111)", 3, 12 * GIB, 20 * GIB),
-        DeviceReport("other", "this machine's memory", 1200, 5),
+        DeviceReport("other", "this machine's memory", 1200, 5, 4 * GIB),
     ]
     text = devices_table(Holding(report) for report in reports)
     header, first, second = rows(text.rpartition("\n\n")[2])
     assert ["cache", "device", "entries", "holds", "of"] == header
     assert ["load", reports[0].device, "3", "12.0 GiB", "20.0 GiB"] == first
-    assert ["other", reports[1].device, "1,200", "5", "no limit"] == second
+    assert ["other", reports[1].device, "1,200", "5 B", "4.0 GiB"] == second
 
 
 def test_without_a_gpu_the_table_says_why(fake: FakeNvml) -> None:

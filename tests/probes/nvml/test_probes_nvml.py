@@ -53,7 +53,7 @@ def test_it_is_a_probe_with_a_name_for_people(fake: FakeNvml) -> None:
     assert isinstance(probe, Probe)
     assert "GPU 0 (Fake H100, GPU-11111111)" == probe.name
     assert "GPU (Fake H100, GPU-11111111)" == NvmlProbe(UUID).name
-    assert (UUID, "Fake H100", "999.99") == (probe.uuid, probe.model, probe.driver)
+    assert (UUID, "Fake H100") == (probe.uuid, probe.model)
     assert probe.allocated() is None
 
 
@@ -222,7 +222,7 @@ def test_a_card_that_cannot_be_read_at_the_start_is_unavailable(fake: FakeNvml, 
         NvmlProbe(0)
 
 
-@pytest.mark.parametrize("call", ["count", "by_index", "uuid", "name", "pci", "driver"])
+@pytest.mark.parametrize("call", ["count", "by_index", "uuid", "name", "pci"])
 def test_no_call_that_fails_at_the_start_goes_unexplained(fake: FakeNvml, call: str) -> None:
     fake.add()
     fake.fail(call, pynvml.NVML_ERROR_NO_PERMISSION)

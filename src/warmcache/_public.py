@@ -1,0 +1,37 @@
+"""What is public says where it is found, though it is written elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+from typing import Any
+
+
+def found_here(namespace: dict[str, Any]) -> None:
+    """Have the classes and functions in ``__all__`` say that they are of this module.
+
+    What is of another public module already stays so. ``repr``, pickles and documentation
+    go by that, and so does ``typing.get_type_hints``: it looks up the texts that a class is
+    annotated with where the class says it is of. They are replaced by what they mean where
+    they were written, but for names that only type checkers import.
+
+    Args:
+        namespace: the ``globals()`` of the module.
+    """
+    for name in namespace["__all__"]:
+        thing = namespace.get(name)
+        if not isinstance(thing, type | FunctionType) or _is_public(thing.__module__):
+            continue
+        written = vars(sys.modules[thing.__module__])
+        hints = vars(thing).get("__annotations__", {}) if isinstance(thing, type) else {}
+        for attribute, text in hints.items():
+            if isinstance(text, str):
+                try:
+                    hints[attribute] = eval(text, written)
+                except NameError:
+                    pass
+        thing.__module__, thing.__name__, thing.__qualname__ = namespace["__name__"], name, name
+
+
+def _is_public(module: str) -> bool:
+    return "._" not in module and module.count(".") <= 1

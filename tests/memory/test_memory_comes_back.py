@@ -1,0 +1,129 @@
+"""What was torn down: when its room is free, who holds it still, what is written off."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import Any
+
+import pytest
+from rigs import GiB, Model, Rig, blocks
+
+from warmcache import CapacityError, RemovalCause, warm
+from warmcache._core.drivers.who_holds import referrers
+from warmcache.memory import HostMemoryCache
+from warmcache.testing import FakeProbe, assert_consistent
+
+CAP = 5.0
+
+
+def test_room_is_free_only_once_the_device_shows_it() -> None:
+    rig = Rig(total=16, budget=4 * GiB, confirm=CAP)
+    load = rig.loader()
+    load("a", 3)
+    rig.probe.lag = float("inf")
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (load("b", 3), done.set()))
+    thread.start()
+    while not rig.cache.stats().dying:
+        assert thread.is_alive()
+    assert ["a"] == rig.loads and not done.is_set()
+    rig.probe.settle()
+    assert done.wait(CAP)
+    thread.join(CAP)
+    assert 3 == rig.gib("live")
+
+
+def test_what_the_device_never_shows_is_written_off_in_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(budget=4 * GiB)
+    load = rig.loader()
+    load("a", 3)
+    rig.probe.lag = float("inf")
+    load("b", 3)
+    assert "load('a', 3) was torn down, but the device does not show its 3.0 GiB back" in (
+        caplog.text
+    )
+    assert_consistent(rig.cache)
+
+
+def test_a_machine_is_not_waited_for_to_show_what_is_dead() -> None:
+    probe = FakeProbe(16 * GiB, lag=float("inf"))
+    cache: HostMemoryCache[Any, Any] = HostMemoryCache(
+        4 * GiB, probe=probe, headroom=0, poll=0, confirm=CAP
+    )
+
+    @warm(cache=cache, size="3GiB")
+    def load(name: str) -> Model:
+        return Model(probe, 3 * GiB)
+
+    load("a")
+    load("b")
+    assert {RemovalCause.SIZE: 1} == cache.stats().removals
+
+
+def test_a_value_that_somebody_holds_is_a_zombie_until_it_dies(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(budget=8 * GiB, footprint=blocks)
+    load = rig.loader(size="5GiB")
+    kept = [load("a", 5)]
+    load.evict("a", 5)
+    with pytest.raises(CapacityError, match=r"load\('a', 5\) torn down, but still held outside"):
+        load("b", 5)
+    assert (5, 0) == (rig.gib("zombies"), rig.gib("dying"))
+    assert "5.0 GiB of its 5.0 GiB are still held, by a list" in caplog.text
+    assert_consistent(rig.cache)
+    kept.clear()
+    load("b", 5)
+    assert (0, 5) == (rig.gib("zombies"), rig.gib("live"))
+    assert_consistent(rig.cache)
+
+
+def test_of_a_zombie_only_what_is_still_held_is_charged() -> None:
+    rig = Rig(budget=8 * GiB, footprint=blocks)
+
+    @warm(cache=rig.cache)
+    def load() -> Model:
+        model = Model(rig.probe, GiB)
+        model.blocks.append(rig.probe.block(3 * GiB))
+        return model
+
+    block = load().blocks[0]
+    load.evict()
+    while not rig.cache.stats().zombies:
+        rig.cache.expire_now()
+    assert 1 == rig.gib("zombies")
+    del block
+    rig.cache.expire_now()
+    assert 0 == rig.gib("zombies")
+
+
+def test_a_value_in_a_cycle_is_collected_as_it_is_torn_down_and_is_no_zombie() -> None:
+    rig = Rig(budget=8 * GiB, confirm=CAP)
+    load = rig.loader(teardown=lambda model: setattr(model, "me", model))
+    load("a", 5)
+    gc.collect()
+    gc.disable()
+    try:
+        load.evict("a", 5)
+    finally:
+        gc.enable()
+    assert (0, 0) == (rig.gib("dying"), rig.gib("zombies"))
+    assert 16 * GiB == rig.probe.sample().free
+
+
+def test_memory_is_given_back_though_the_users_own_reclaim_fails() -> None:
+    given: list[None] = []
+    rig = Rig(reclaim=lambda: 1 / 0, give_back=lambda: given.append(None))
+    load = rig.loader()
+    load("a")
+    load.evict("a")
+    assert [None] == given
+
+
+def test_who_holds_a_value_is_named_and_nobody_else() -> None:
+    holder = {"kept": Model(FakeProbe(1), 0)}
+    named = referrers([holder["kept"]])
+    assert "a dict" in named and "a list" not in named
