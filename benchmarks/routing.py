@@ -111,7 +111,7 @@ def run(scenario: Scenario, name: str, models: list[int]) -> Outcome:
         if name == "warmcache":
             wd.install(client)
         begun = time.perf_counter()
-        if scenario.provenance == "burst":
+        if scenario.how == "burst":
             results = client.gather(_burst(client, name, scenario.keeps, models))
         else:
             submit = _marked(client) if name == "warmcache" else submit
