@@ -176,7 +176,7 @@ def test_a_report_of_what_is_there_is_the_whole_of_it(make: Callable[[], Anythin
     of.add(0, warm=["a", "b"])
     of.add(1)
     of.report(0, ["c"])
-    assert [0] == [worker.name for worker in of._models["c"].holders]
+    assert [0] == [worker.name for worker in of._models["c"].homes]
     assert {"c"} == {*of._models}
 
 
@@ -308,7 +308,7 @@ def test_a_request_waits_for_its_key_no_longer_than_a_load_is_worth() -> None:
     assert first[0] != of.pick("a").worker
 
 
-def test_all_holders_of_a_hot_key_are_used() -> None:
+def test_all_homes_of_a_hot_key_are_used() -> None:
     of = router(16)
     for worker in range(16):
         of.changed(worker, warmed=["hot"])
@@ -593,9 +593,9 @@ class Books(RuleBasedStateMachine):
         }
         for key, model in fleet._models.items():
             assert key == model.key
-            assert model.holders or model.waiting
-            assert model.slots == sum(worker.slots for worker in model.holders)
-            assert [*range(len(model.holders))] == [w.warm[model] for w in model.holders]
+            assert model.homes or model.waiting
+            assert model.slots == sum(worker.slots for worker in model.homes)
+            assert [*range(len(model.homes))] == [w.warm[model] for w in model.homes]
         for name, worker in fleet._workers.items():
             assert self.at(name) == [*worker.placed]
             booked = [model.key for model, count in worker.booked.items() for _ in range(count)]
@@ -620,16 +620,16 @@ class RouterMachine(Books):
         assert isinstance(self.router, Router)
         density = {worker: self.density(worker) for worker in self.warm}
         free, least = self.free(), min(density.values())
-        holders = {worker for worker in self.warm if key in self.warm[worker]}
-        near = {w for w in holders if density[w] <= least + self.router.patience + 1e-9}
+        homes = {worker for worker in self.warm if key in self.warm[worker]}
+        near = {w for w in homes if density[w] <= least + self.router.patience + 1e-9}
         chosen = self.router.pick(key)
-        if near and len(holders) <= 4:
+        if near and len(homes) <= 4:
             assert chosen.worker in near, "it is warm on one that is not too busy"
             assert density[chosen.worker] <= min(density[w] for w in near) + 1e-9
         elif near:
             assert chosen.worker in near | free or density[chosen.worker] <= least + 1e-9
-        elif free - holders:
-            assert chosen.worker in free - holders
+        elif free - homes:
+            assert chosen.worker in free - homes
         else:
             assert density[chosen.worker] <= least + 1e-9
         self.submitted += 1
