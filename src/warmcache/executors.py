@@ -24,8 +24,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from ._engines.call import Call
 from ._engines.routed_executor import RoutedExecutor
+from ._engines.submitted_call import SubmittedCall
 from ._engines.worker_side import hello, portable, portable_wanted
 from ._process.after_fork import in_child
 
@@ -83,7 +83,7 @@ class WarmProcessPool(RoutedExecutor):
         self._slots[slot] = ProcessPoolExecutor(**self._options)
         self._join(slot)
 
-    def _prepare(self, call: Call) -> None:
+    def _prepare(self, call: SubmittedCall) -> None:
         # Now, for a script's module is not whole any more when the program ends.
         call.function = portable(call.function)
         call.wanted = call.wanted and portable_wanted(call.wanted)

@@ -32,8 +32,8 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost  # py
 
 from ._by_value.digest import importable
 from ._by_value.task import task
-from ._engines.call import Call
 from ._engines.routed_executor import RoutedExecutor
+from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import hello, serve
 
@@ -138,7 +138,9 @@ class WarmExecutor(ParslExecutor):  # type: ignore[misc]
         while body is not None and not isinstance(body, Body):
             body = getattr(body, "__wrapped__", None)  # under what Parsl wraps it in
         wanted = None if body is None else body.wanted(args, kwargs)
-        return self._routed._enter(Call(wanted, (func, resource_specification), args, kwargs))
+        return self._routed._enter(
+            SubmittedCall(wanted, (func, resource_specification), args, kwargs)
+        )
 
     def shutdown(self) -> None:
         self._routed.shutdown(wait=False, cancel_futures=True)
@@ -154,7 +156,7 @@ class _Routed(RoutedExecutor):
     def _join(self, slot: int) -> None:
         self._ask(slot, self._slots[slot].submit, hello, {})
 
-    def _send(self, slot: int, call: Call) -> Future[Any]:
+    def _send(self, slot: int, call: SubmittedCall) -> Future[Any]:
         if self._is_bad(slot):
             raise BrokenExecutor(f"{self._slots[slot].label} is in a bad state")
         wanted, (function, specification) = call.wanted, call.function

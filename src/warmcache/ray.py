@@ -20,8 +20,8 @@ import ray as _ray
 from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
-from ._engines.call import Call
 from ._engines.routed_executor import RoutedExecutor
+from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import Answer, Report, report_of, serve, warm_here
 from ._process.at_exit import close_all
@@ -86,7 +86,7 @@ class WarmActorPool(RoutedExecutor):
         self._slots[slot] = self._actor.remote()
         self._join(slot)
 
-    def _send(self, slot: int, call: Call) -> Future[Any]:
+    def _send(self, slot: int, call: SubmittedCall) -> Future[Any]:
         actor = self._slots[slot]
         if _is_known_dead(actor):
             raise BrokenExecutor(f"{actor} has died")

@@ -9,7 +9,7 @@ from typing import Any
 from .wanted import Wanted
 
 
-class Call:
+class SubmittedCall:
     """One call that was submitted: what is to be done, and the future that waits for it."""
 
     __slots__ = ("args", "function", "future", "kwargs", "running", "wanted")
