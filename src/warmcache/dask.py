@@ -25,9 +25,9 @@ from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
 from dask.utils import funcname  # pyright: ignore[reportMissingImports]
 from distributed import Client, Future  # pyright: ignore[reportMissingImports]
 
-from ._engines.dask_scheduler import MARK, WarmScheduler
-from ._engines.dask_worker import WarmWorker, hold, hold_async
-from ._engines.wanted import Wanted
+from warmcache._engines.dask_scheduler import MARK, WarmScheduler
+from warmcache._engines.dask_worker import WarmWorker, under_lease, under_lease_async
+from warmcache._engines.wanted import Wanted
 
 __all__ = ["install", "map", "submit"]
 
@@ -123,7 +123,7 @@ def _body(function: Callable[..., Any], wanted: Iterable[Wanted]) -> Callable[..
                 f"{funcname(function)}() is {'an' if is_async else 'no'} async function; "
                 f"a task can lease it only if both are, or none"
             )
-    return hold_async if is_async else hold
+    return under_lease_async if is_async else under_lease
 
 
 def _keys(

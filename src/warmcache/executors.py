@@ -24,12 +24,15 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from ._engines.routed_executor import RoutedExecutor
-from ._engines.submitted_call import SubmittedCall
-from ._engines.worker_side import hello, portable, portable_wanted
-from ._process.after_fork import in_child
+from warmcache._engines.routed_executor import RoutedExecutor
+from warmcache._engines.shipping import by_value_to_children, shipped
+from warmcache._engines.submitted_call import SubmittedCall
+from warmcache._engines.worker_side import hello
+from warmcache._process.after_fork import in_child
 
 __all__ = ["RoutedExecutor", "WarmProcessPool"]
+
+RoutedExecutor.__module__ = __name__
 
 
 class WarmProcessPool(RoutedExecutor):
@@ -67,10 +70,10 @@ class WarmProcessPool(RoutedExecutor):
             max_workers=1,
             mp_context=mp_context or _default_context(),
             initializer=_begin_work,
-            initargs=(portable(initializer), initargs),
+            initargs=(by_value_to_children(initializer), initargs),
         )
         self._broken: dict[int, ProcessPoolExecutor] = {}
-        self._begin([ProcessPoolExecutor(**self._options) for _ in range(count)])
+        super().__init__([ProcessPoolExecutor(**self._options) for _ in range(count)])
         _pools.add(self)
 
     def _join(self, slot: int) -> None:
@@ -85,8 +88,8 @@ class WarmProcessPool(RoutedExecutor):
 
     def _prepare(self, call: SubmittedCall) -> None:
         # Now, for a script's module is not whole any more when the program ends.
-        call.function = portable(call.function)
-        call.wanted = call.wanted and portable_wanted(call.wanted)
+        call.function = by_value_to_children(call.function)
+        call.wanted = call.wanted and shipped(call.wanted, by_value_to_children)
 
 
 def _begin_work(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:

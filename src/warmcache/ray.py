@@ -20,11 +20,11 @@ import ray as _ray
 from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
-from ._engines.routed_executor import RoutedExecutor
-from ._engines.submitted_call import SubmittedCall
-from ._engines.wanted import Wanted
-from ._engines.worker_side import Answer, Report, report_of, serve, warm_here
-from ._process.at_exit import close_all
+from warmcache._engines.routed_executor import RoutedExecutor
+from warmcache._engines.submitted_call import SubmittedCall
+from warmcache._engines.wanted import Wanted
+from warmcache._engines.worker_side import Answer, Report, report_of, serve, warm_here
+from warmcache._process.at_exit import close_all
 
 ray: Any = _ray  # for checkers that take it for this module
 __all__ = ["WarmActor", "WarmActorPool"]
@@ -77,7 +77,7 @@ class WarmActorPool(RoutedExecutor):
         if max_workers < 1:
             raise ValueError(f"max_workers must be positive, got {max_workers}")
         self._actor: Any = ray.remote(**options)(_Slot) if options else ray.remote(_Slot)
-        self._begin([self._actor.remote() for _ in range(max_workers)])
+        super().__init__([self._actor.remote() for _ in range(max_workers)])
 
     def _join(self, slot: int) -> None:
         self._ask(slot, lambda: self._slots[slot].hello.remote().future())

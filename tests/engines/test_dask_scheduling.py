@@ -532,10 +532,10 @@ def test_unpickling_a_task_loads_nothing() -> None:
     assert [] == models.loads
 
 
-def test_a_held_function_works_where_there_is_no_worker() -> None:
-    from warmcache._engines.dask_worker import hold
+def test_a_body_works_where_there_is_no_worker() -> None:
+    from warmcache._engines.dask_worker import under_lease
 
     with pytest.raises(ValueError, match="No worker"):
-        hold("key", Wanted.of(partial(load, "a")), models.where, "a")
+        under_lease("key", Wanted.of(partial(load, "a")), models.where, "a")
     assert ["a"] == models.loads
     assert not isinstance(load("a"), warmcache.Cache)

@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import inspect
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from types import ModuleType
 import pytest
 
 import warmcache
-from warmcache import caches, errors, memory
+from warmcache import caches, errors, executors, memory, probes, routing
 
 PACKAGE = Path(warmcache.__file__).parent
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -76,6 +77,13 @@ def test_all_has_each_class_and_function_that_is_not_internal(name: str) -> None
         and value.__module__ == name
     }
     assert INTERNAL.get(name, set()) == public - {*module.__all__}
+
+
+@pytest.mark.parametrize("module", [caches, errors, executors, memory, probes, routing])
+def test_classes_and_functions_are_pickled_under_their_public_path(module: ModuleType) -> None:
+    for each in (getattr(module, name) for name in module.__all__):
+        assert "._" not in each.__module__
+        assert each is pickle.loads(pickle.dumps(each))
 
 
 @pytest.mark.parametrize("module", [caches, errors, memory])

@@ -24,6 +24,28 @@ from .worker_side import Report, hello, report_of, serve
 R = TypeVar("R")
 log = logging.getLogger("warmcache")
 
+# Who runs what, and under which lock.
+#
+# There is no thread that waits for work. What there is to do is done by whoever comes by: those
+# that submit, cancel and shut down, and those in which an engine answers. These are a pool's, or
+# Ray's, or Parsl's own; or the one that has just submitted, if a slot answers before it returns.
+#
+# The lock, `_changed`, guards the backlog, the calls, which slots are hoped for, and how far the
+# end has come. Under it runs nothing but the backlog. Slots are asked and futures resolved without
+# it, for both may run anything: a slot may answer at once, or wait for a lock that its engine
+# holds as it tells of an end; a future calls back whoever has asked for that. `_slots[n]` and
+# `_asked[n]` need no lock: at any time one thread at most asks slot n, or replaces it.
+#
+# A call goes through `_enter`, into the backlog; `_pump`, which takes out what can start; `_start`,
+# to a slot; `_answered`, in which the backlog learns what the slot has warm now; `_pump` again, for
+# a slot is free; `_resolve`; and `_done`. It is resolved after the pump, whatever happened there:
+# callbacks take as long as they like, and may wait for other calls, which have to be started.
+#
+# A slot that answers at once does so inside `_start`, in the thread that pumps. The pump that it
+# asks for then returns at once, for there is one further down, and what it has to resolve is kept
+# until that one is through (`_here.answered`). So the stack does not grow with the queue, and no
+# callback runs between two starts.
+
 
 class RoutedExecutor(Executor):
     """An executor over executors of one worker each, that routes calls to what is warm.
@@ -39,16 +61,9 @@ class RoutedExecutor(Executor):
     """
 
     def __init__(self, slots: Sequence[Executor]) -> None:
-        self._begin([*slots])
-
-    # Any thread may call any of this. The lock guards the backlog and what is counted; nothing
-    # else is called under it. Slots are asked, and futures resolved, without it: in the thread
-    # that submitted, or in the one in which a slot's future was.
-
-    def _begin(self, slots: list[Any]) -> None:
-        if not slots:
+        self._slots: list[Any] = [*slots]
+        if not self._slots:
             raise ValueError("it needs a slot at least")
-        self._slots = slots
         self._changed = threading.Condition()
         self._backlog: Backlog[int, Any] = Backlog()
         self._calls: dict[SubmittedCall, None] = {}  # neither done nor cancelled
@@ -58,7 +73,7 @@ class RoutedExecutor(Executor):
         self._ended = threading.Event()
         self._awaited = 0  # threads in shutdown(), of which one ends the workers
         self._here = _InThisThread()
-        for number in range(len(slots)):
+        for number in range(len(self._slots)):
             self._hoped_for.add(number)
             self._join(number)
 
@@ -83,9 +98,8 @@ class RoutedExecutor(Executor):
             TypeError: ``warm`` is neither, or of an ``async`` loader.
             RuntimeError: it is shut down.
         """
-        return self._enter(
-            SubmittedCall(None if warm is None else Wanted.of(warm), fn, args, kwargs)
-        )
+        wanted = None if warm is None else Wanted.of(warm)
+        return self._enter(SubmittedCall(wanted, fn, args, kwargs))
 
     def _enter(self, call: SubmittedCall) -> Future[Any]:
         """Have ``call`` wait for a slot."""
