@@ -501,7 +501,7 @@ async def test_map_marks_each_task_with_its_own(c: Any, s: Any, a: Any) -> None:
     ]
     assert all(future.key.startswith("k-") for future in futures)
     assert [] == wd.map(c, models.where, [], warm=[])
-    with pytest.raises(ValueError, match="2 elements for 3 tasks"):
+    with pytest.raises(ValueError, match="2 elements for 3 calls"):
         wd.map(c, models.where, [*"abc"], warm=models.marks([*"ab"]))
     with pytest.raises(ValueError, match="1 keys for 3 tasks"):
         wd.map(c, models.where, [*"abc"], warm=partial(load, "a"), key=["k"])

@@ -18,7 +18,7 @@ from warmcache.routing.backlog import Backlog
 from warmcache.routing.fleet import Placement
 
 from .submitted_call import Marking, SubmittedCall, error_of
-from .wanted import Wanted
+from .wanted import Wanted, one_each
 from .worker_side import Report, hello, report_of, serve
 
 R = TypeVar("R")
@@ -140,10 +140,7 @@ class RoutedExecutor(Executor):
             ValueError: there are not as many of ``warm`` as calls.
         """
         calls = [*zip(*iterables, strict=False)]
-        each = [warm] * len(calls) if warm is None or callable(warm) else [*warm]
-        if len(each) != len(calls):
-            raise ValueError(f"warm= has {len(each)} elements for {len(calls)} calls")
-        columns = zip(*calls, strict=True)
+        each, columns = one_each(warm, len(calls)), zip(*calls, strict=True)
         return Executor.map(Marking(self.submit), fn, each, *columns, timeout=timeout)
 
     def _cancelled(self, call: SubmittedCall, future: Future[Any]) -> None:

@@ -36,56 +36,43 @@ class Placement(Generic[W, K]):
     cost: float = field(default=0.0, repr=False)
 
 
+@dataclass(slots=True, eq=False)
 class Worker:
     """What is known of one worker."""
 
-    __slots__ = (
-        "booked",
-        "full",
-        "gate",
-        "loading",
-        "name",
-        "picks",
-        "place",
-        "placed",
-        "record",
-        "runs",
-        "slots",
-        "turns",
-        "warm",
-        "work",
-    )
-
-    def __init__(self, name: Any, slots: int) -> None:
-        self.name, self.slots = name, slots
-        self.placed: dict[Placement[Any, Any], Model] = {}
-        self.booked: dict[Model, int] = {}  # placements of each
-        self.warm: dict[Model, int] = {}  # the one asked for longest ago first; place in homes
-        self.full = False  # it has thrown something out
-        self.loading = 0  # cold placements
-        self.work = 0.0  # what is placed, in uses
-        self.place = -1  # among the idle
-        self.record = 0  # the valid one in Router's heap
-        self.picks = 0
-        self.turns: dict[Model, tuple[int, int]] = {}  # its number, the last pick that may join
-        self.gate, self.runs = 0, 0  # of its round in a Backlog
+    name: Any
+    slots: int
+    placed: dict[Placement[Any, Any], Model] = field(default_factory=dict)
+    booked: dict[Model, int] = field(default_factory=dict)  # placements of each
+    # The one asked for longest ago first; what it is mapped to is the place in its homes.
+    warm: dict[Model, int] = field(default_factory=dict)
+    full: bool = False  # it has thrown something out
+    loading: int = 0  # cold placements
+    work: float = 0.0  # what is placed, in uses
+    place: int = -1  # among the idle
+    # In a Backlog alone, of its round:
+    gate: int = 0  # when it began
+    runs: int = 0  # what has run since
+    # In a Router alone:
+    record: int = 0  # the valid one in the heap
+    picks: int = 0
+    # Of each model the number of its turn, and the last pick that may join that.
+    turns: dict[Model, tuple[int, int]] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
 class Model:
-    """What is known of one key: for as long as somebody has it warm or waits for it."""
+    """What is known of one key: for as long as it has a home, or somebody waits for it."""
 
-    __slots__ = ("asked", "homes", "idle", "in_line", "key", "next", "slots", "waiting")
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-        self.homes: list[Worker] = []  # workers that have it warm
-        self.slots = 0  # of the homes together
-        self.next = 0  # home to look at
-        self.asked = 0  # when, last
-        # In a Backlog alone:
-        self.idle: dict[Worker, None] = {}  # homes that rest
-        self.in_line = False
-        self.waiting: deque[tuple[int, Any]] = deque()  # since when, the request
+    key: Any
+    homes: list[Worker] = field(default_factory=list)  # workers that have it warm
+    slots: int = 0  # of the homes together
+    next: int = 0  # home to look at
+    asked: int = 0  # when, last
+    # In a Backlog alone:
+    idle: dict[Worker, None] = field(default_factory=dict)  # homes that rest
+    in_line: bool = False
+    waiting: deque[tuple[int, Any]] = field(default_factory=deque)  # since when, the request
 
 
 class Mean:
