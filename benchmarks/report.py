@@ -90,18 +90,18 @@ def as_markdown(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts
     judged = [["target", "found", ""], *([v.target, v.found, v.word] for v in verdicts)]
     parts = [
         "## Targets",
-        _piped(judged),
+        piped(judged),
         "## Ratios",
-        _piped(ratios(lines)),
+        piped(ratios(lines)),
         "## Time per operation",
-        _piped(times(lines)),
+        piped(times(lines)),
         "## Where",
         "\n".join(f"- {name}: {text}" for name, text in facts),
     ]
     return "\n\n".join(parts)
 
 
-def _piped(table: Table) -> str:
+def piped(table: Table) -> str:
     head, *body = (["".join(text.replace("|", r"\|")) for text in row] for row in table)
     rule = [":--", *("--:" for _ in head[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body])

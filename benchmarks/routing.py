@@ -25,7 +25,7 @@ import warmcache.dask as wd
 from warmcache._loaders.calls import track
 
 from . import machine
-from .report import write_between
+from .report import piped, write_between
 from .routing_tasks import LOAD, LOADERS, USE, infer, loads
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -111,7 +111,7 @@ def run(scenario: Scenario, name: str, models: list[int]) -> Outcome:
         if name == "warmcache":
             wd.install(client)
         begun = time.perf_counter()
-        if scenario.provenance == "burst":
+        if scenario.how == "burst":
             results = client.gather(_burst(client, name, scenario.keeps, models))
         else:
             submit = _marked(client) if name == "warmcache" else submit
@@ -164,7 +164,7 @@ def page(results: Results, tasks: int) -> str:
         f"{MODELS} models, {max(len(r) for r in results.values())} runs each with {tasks} tasks "
         f"of Zipf {ZIPF}, {LOAD:g} s a load, {USE:g} s a use; workers of one thread. `burst`: one "
         f"`map`; `window`: {IN_FLIGHT} tasks a worker under way. Means, and in brackets the range.",
-        _piped([head, *(_row(results, s) for s in _scenarios(results))]),
+        piped([head, *(_row(results, s) for s in _scenarios(results))]),
         "## Targets",
         "\n".join(f"- {line}" for line in judged(results)),
         "## Where",
@@ -212,12 +212,6 @@ def judged(results: Results) -> list[str]:
 def _facts() -> list[tuple[str, str]]:
     facts = [fact for fact in machine.described() if fact[0] not in ("Libraries", "Not installed")]
     return [*facts, ("Libraries", f"distributed {version('distributed')}")]
-
-
-def _piped(table: list[list[str]]) -> str:
-    rule = ["|:--|" + "--:|" * (len(table[0]) - 1)]
-    head, *body = ["| " + " | ".join(row) + " |" for row in table]
-    return "\n".join([head, *rule, *body])
 
 
 def draw(results: Results, path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from warmcache._loaders.calls import track
 
 from . import machine
-from .report import write_between
+from .report import piped, write_between
 from .routing_contenders import CONTENDERS
 from .routing_world import Outcome, Scenario, simulate
 
@@ -89,14 +89,14 @@ def page(scenarios: Sequence[Scenario], results: Results) -> str:
     parts = [
         "## A thousand workers",
         _described(scenarios[0]),
-        _piped(main_table(results)),
+        piped(main_table(results)),
         "## Other parameters",
         "Loads, relative to least loaded:",
-        _piped(_compared(scenarios, results, lambda o, base: o.loads / base.loads)),
+        piped(_compared(scenarios, results, lambda o, base: o.loads / base.loads)),
         "Seconds from arrival to end, median:",
-        _piped(_compared(scenarios, results, lambda o, _: o.median)),
+        piped(_compared(scenarios, results, lambda o, _: o.median)),
         "Seconds from arrival to end, 99th percentile:",
-        _piped(_compared(scenarios, results, lambda o, _: o.p99)),
+        piped(_compared(scenarios, results, lambda o, _: o.p99)),
         "## Where",
         "\n".join(f"- {name}: {text}" for name, text in machine.described()),
     ]
@@ -139,12 +139,6 @@ def _compared(scenarios: Sequence[Scenario], results: Results, figure: Any) -> l
 
 def _short(number: float) -> str:
     return f"{number:.2f}" if number < 100 else f"{number:,.0f}"
-
-
-def _piped(table: list[list[str]]) -> str:
-    rule = ["|:--|" + "--:|" * (len(table[0]) - 1)]
-    head, *body = ["| " + " | ".join(row) + " |" for row in table]
-    return "\n".join([head, *rule, *body])
 
 
 # -- the picture ------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from dask.utils import funcname  # pyright: ignore[reportMissingImports]
 from distributed import Client, Future  # pyright: ignore[reportMissingImports]
 
 from ._engines.dask_scheduler import MARK, WarmScheduler
-from ._engines.dask_worker import WarmWorker, hold, hold_async
-from ._engines.wanted import Wanted
+from ._engines.dask_worker import WarmWorker, under_lease, under_lease_async
+from ._engines.wanted import Wanted, one_each
 
 __all__ = ["install", "map", "submit"]
 
@@ -104,14 +104,9 @@ def map(
 
 
 def _each(warm: Any, count: int) -> list[Wanted]:
-    """Return what each of ``count`` tasks wants; what many want, once."""
-    if callable(warm) or not isinstance(warm, Iterable):
-        return [Wanted.of(warm)] * count
-    each = [*warm]
-    if len(each) != count:
-        raise ValueError(f"warm= has {len(each)} elements for {count} tasks")
-    known: dict[int, Wanted] = {}
-    return [known.get(id(one)) or known.setdefault(id(one), Wanted.of(one)) for one in each]
+    """Return what each of ``count`` tasks wants; what many want is made once."""
+    each, made = one_each(warm, count), dict[int, Wanted]()
+    return [made.get(id(one)) or made.setdefault(id(one), Wanted.of(one)) for one in each]
 
 
 def _body(function: Callable[..., Any], wanted: Iterable[Wanted]) -> Callable[..., Any]:
@@ -123,7 +118,7 @@ def _body(function: Callable[..., Any], wanted: Iterable[Wanted]) -> Callable[..
                 f"{funcname(function)}() is {'an' if is_async else 'no'} async function; "
                 f"a task can lease it only if both are, or none"
             )
-    return hold_async if is_async else hold
+    return under_lease_async if is_async else under_lease
 
 
 def _keys(

@@ -24,9 +24,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from ._engines.call import Call
 from ._engines.routed_executor import RoutedExecutor
-from ._engines.worker_side import hello, portable, portable_wanted
+from ._engines.shipping import by_value_to_children, shipped
+from ._engines.submitted_call import SubmittedCall
+from ._engines.worker_side import hello
 from ._process.after_fork import in_child
 from ._public import found_here
 
@@ -70,10 +71,10 @@ class WarmProcessPool(RoutedExecutor):
             max_workers=1,
             mp_context=mp_context or _default_context(),
             initializer=_begin_work,
-            initargs=(portable(initializer), initargs),
+            initargs=(by_value_to_children(initializer), initargs),
         )
         self._broken: dict[int, ProcessPoolExecutor] = {}
-        self._begin([ProcessPoolExecutor(**self._options) for _ in range(count)])
+        super().__init__([ProcessPoolExecutor(**self._options) for _ in range(count)])
         _pools.add(self)
 
     def _join(self, slot: int) -> None:
@@ -86,10 +87,10 @@ class WarmProcessPool(RoutedExecutor):
         self._slots[slot] = ProcessPoolExecutor(**self._options)
         self._join(slot)
 
-    def _prepare(self, call: Call) -> None:
+    def _prepare(self, call: SubmittedCall) -> None:
         # Now, for a script's module is not whole any more when the program ends.
-        call.function = portable(call.function)
-        call.wanted = call.wanted and portable_wanted(call.wanted)
+        call.function = by_value_to_children(call.function)
+        call.wanted = call.wanted and shipped(call.wanted, by_value_to_children)
 
 
 def _begin_work(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:

@@ -21,8 +21,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future
-from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,12 +28,11 @@ from parsl.app.app import python_app  # pyright: ignore[reportMissingImports]
 from parsl.executors.base import ParslExecutor  # pyright: ignore[reportMissingImports]
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost  # pyright: ignore[reportMissingImports]
 
-from ._by_value.digest import importable
-from ._by_value.task import task
-from ._engines.call import Call
 from ._engines.routed_executor import RoutedExecutor
+from ._engines.shipping import by_value, shipped
+from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
-from ._engines.worker_side import hello, serve
+from ._engines.worker_side import hello, leased, serve
 
 __all__ = ["WarmExecutor", "warm_app"]
 
@@ -79,12 +76,11 @@ class Body:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if "PARSL_WORKER_RANK" in os.environ:
             hello()
-        wanted = self.wanted(args, kwargs)
-        with nullcontext() if wanted is None else wanted.lease():
+        with leased(self.wanted(args, kwargs)):
             return self.__wrapped__(*args, **kwargs)
 
     def __reduce__(self) -> Any:
-        return Body, (_by_value(self.__wrapped__), _by_value(self.warm))
+        return Body, (by_value(self.__wrapped__), by_value(self.warm))
 
 
 class WarmExecutor(ParslExecutor):  # type: ignore[misc]
@@ -107,7 +103,7 @@ class WarmExecutor(ParslExecutor):  # type: ignore[misc]
     def __init__(self, slots: Sequence[ParslExecutor], *, label: str = "warm") -> None:
         super().__init__()
         self.label = label
-        self._slots = [*slots]
+        self._slots: list[Any] = [*slots]
         for slot in self._slots:
             if getattr(slot, "workers_per_node", 1) != 1:
                 raise ValueError(
@@ -138,7 +134,8 @@ class WarmExecutor(ParslExecutor):  # type: ignore[misc]
         while body is not None and not isinstance(body, Body):
             body = getattr(body, "__wrapped__", None)  # under what Parsl wraps it in
         wanted = None if body is None else body.wanted(args, kwargs)
-        return self._routed._enter(Call(wanted, (func, resource_specification), args, kwargs))
+        call = SubmittedCall(wanted, (func, resource_specification), args, kwargs)
+        return self._routed._enter(call)
 
     def shutdown(self) -> None:
         self._routed.shutdown(wait=False, cancel_futures=True)
@@ -148,18 +145,14 @@ class WarmExecutor(ParslExecutor):  # type: ignore[misc]
 class _Routed(RoutedExecutor):
     """Routes over Parsl's executors, which Parsl itself starts and ends."""
 
-    def __init__(self, slots: Sequence[Any]) -> None:
-        self._begin([*slots])
-
     def _join(self, slot: int) -> None:
         self._ask(slot, self._slots[slot].submit, hello, {})
 
-    def _send(self, slot: int, call: Call) -> Future[Any]:
+    def _send(self, slot: int, call: SubmittedCall) -> Future[Any]:
         if self._is_bad(slot):
             raise BrokenExecutor(f"{self._slots[slot].label} is in a bad state")
-        wanted, (function, specification) = call.wanted, call.function
-        if wanted is not None:
-            wanted = replace(wanted, loader=_by_value(wanted.loader))
+        wanted = call.wanted and shipped(call.wanted, by_value)
+        function, specification = call.function
         # As part of what is called, for that alone Parsl pickles by value.
         serving = partial(serve, wanted, function)
         future: Future[Any] = self._slots[slot].submit(
@@ -174,7 +167,3 @@ class _Routed(RoutedExecutor):
         return bool(getattr(self._slots[slot], "bad_state_is_set", False))
 
     def _close(self, wait: bool) -> None: ...
-
-
-def _by_value(thing: Any) -> Any:
-    return thing if importable(thing) else task(thing)

@@ -20,8 +20,8 @@ import ray as _ray
 from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
-from ._engines.call import Call
 from ._engines.routed_executor import RoutedExecutor
+from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import Answer, Report, report_of, serve, warm_here
 from ._process.at_exit import close_all
@@ -77,7 +77,7 @@ class WarmActorPool(RoutedExecutor):
         if max_workers < 1:
             raise ValueError(f"max_workers must be positive, got {max_workers}")
         self._actor: Any = ray.remote(**options)(_Slot) if options else ray.remote(_Slot)
-        self._begin([self._actor.remote() for _ in range(max_workers)])
+        super().__init__([self._actor.remote() for _ in range(max_workers)])
 
     def _join(self, slot: int) -> None:
         self._ask(slot, lambda: self._slots[slot].hello.remote().future())
@@ -86,7 +86,7 @@ class WarmActorPool(RoutedExecutor):
         self._slots[slot] = self._actor.remote()
         self._join(slot)
 
-    def _send(self, slot: int, call: Call) -> Future[Any]:
+    def _send(self, slot: int, call: SubmittedCall) -> Future[Any]:
         actor = self._slots[slot]
         if _is_known_dead(actor):
             raise BrokenExecutor(f"{actor} has died")

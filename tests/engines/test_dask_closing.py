@@ -105,7 +105,7 @@ class Asked:
     @property
     def evict(self) -> Callable[[], object]:
         another: Any = Asked(f"with {self.name}", self._worker, self._torn_down)
-        task = threading.Thread(target=self._worker.plugin.leased, args=("key", another, None))
+        task = threading.Thread(target=self._worker.plugin.note, args=("key", another, None))
         task.start()
         task.join(CAP)
         return lambda: self._torn_down.append(self.name)
@@ -116,7 +116,7 @@ def test_without_a_nanny_tasks_may_load_as_their_worker_ends(worker: Worker) -> 
     worker.nanny = None  # type: ignore[assignment]
     for name in "ab":
         asked: Any = Asked(name, worker, torn_down)
-        worker.plugin.leased("key", asked, None)
+        worker.plugin.note("key", asked, None)
     worker.close()
     assert ["b", "a"] == torn_down
 

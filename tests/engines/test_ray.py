@@ -20,6 +20,7 @@ import ray
 from bodies import Gate, gone, journal, side_by_side, torn_down_once, wanted
 from ray.exceptions import RayActorError
 
+from warmcache._engines.routed_executor import RoutedExecutor
 from warmcache._engines.worker_side import Report
 from warmcache.ray import WarmActor, WarmActorPool
 
@@ -183,7 +184,7 @@ def test_an_actor_that_joins_as_the_others_close_is_ended_too(
     actors.extend(Actor(number) for number in range(3))
     monkeypatch.setattr(ray, "get", lambda reference: None)
     pool = WarmActorPool.__new__(WarmActorPool)
-    pool._begin([*actors])
+    RoutedExecutor.__init__(pool, [*actors])  # type: ignore[list-item]
     pool.shutdown()
     assert [0, 1, 2] == ended
 

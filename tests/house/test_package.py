@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import warmcache
-from warmcache import caches, errors, memory
+from warmcache import caches, errors, executors, memory, probes, routing
 
 PACKAGE = Path(warmcache.__file__).parent
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -79,6 +79,13 @@ def test_all_has_each_class_and_function_that_is_not_internal(name: str) -> None
         and value.__module__ == name
     }
     assert INTERNAL.get(name, set()) == public - {*module.__all__}
+
+
+@pytest.mark.parametrize("module", [caches, errors, executors, memory, probes, routing])
+def test_classes_and_functions_are_pickled_under_their_public_path(module: ModuleType) -> None:
+    for each in (getattr(module, name) for name in module.__all__):
+        assert "._" not in each.__module__
+        assert each is pickle.loads(pickle.dumps(each))
 
 
 @pytest.mark.parametrize("module", [caches, errors, memory])

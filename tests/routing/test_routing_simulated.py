@@ -88,7 +88,7 @@ def test_the_books_balance_after_workers_failed(
         assert (0, 0, 0, 0) == (
             len(worker.placed), len(worker.booked), worker.loading, worker.work
         )  # fmt: skip
-    assert all(model.holders for model in fleet._models.values())
+    assert all(model.homes for model in fleet._models.values())
     if name == "Backlog":
         assert (0, {}) == (len(fleet), fleet._waiting)
         assert len(fleet._workers) == len(fleet._idle) + len(fleet._free)

@@ -1,11 +1,4 @@
-"""The Dask scheduler's part: marked tasks wait for a slot where what they want is warm.
-
-A task is held back by a restriction that no worker satisfies, for which Dask has a state,
-``no-worker``; Dask counts such tasks when it scales. Once the router has a slot for it, the
-task is restricted to that worker, loosely: whatever happens to the worker, Dask may run the
-task elsewhere. A task that is constrained by its user is left to Dask, and so is everything
-if anything goes wrong here.
-"""
+"""The Dask scheduler's part: marked tasks wait for a slot where what they want is warm."""
 
 from __future__ import annotations
 
@@ -33,6 +26,22 @@ _LOOK = 1000  # milliseconds between looks at what nobody tells us
 _STIMULUS = "warmcache-route"
 
 log = logging.getLogger("warmcache")
+
+# What becomes of a marked task, by Dask's states:
+#
+#   waiting      What it depends on is not there yet. It gets a restriction that no worker
+#                satisfies (`_hold_back`), unless its user has constrained it: then it is Dask's.
+#   no-worker    All is there, and no worker will do: Dask has this state, and counts such tasks
+#                when it scales. It waits in the backlog (`_queue`).
+#   processing   The router has a slot (`_route`). It is restricted to that worker, loosely: if
+#                anything happens to the worker, or another one has nothing to do, Dask may run
+#                it elsewhere.
+#   any other    Its slot is free again (`_ended`). If its worker has gone, it is about to be
+#                waiting again, and then to take its old place in line (`_lost`).
+#
+# Hooks run in the midst of Dask's transitions, so what can start does so from the loop, once for
+# all that has come together meanwhile (`_route_soon`). Of a worker that goes, Dask first forgets
+# it, then has its tasks leave it one by one, and only then calls `remove_worker`.
 
 
 @dataclass

@@ -8,7 +8,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from warmcache.caches.cache import Cache
 from warmcache.caches.leftovers import idle_of
 
 from .wanted import Wanted
+from .worker_side import leased, leased_async, still_warm
 
 NAME = "warmcache"  # of the plugins, the metric and the topic of the reports
 # Seconds. The nanny of a LocalCluster sends SIGKILL four after it has asked a worker to close.
@@ -29,34 +30,32 @@ TOTAL = 3.0  # that the worker waits for what is late, from the first teardown o
 log = logging.getLogger("warmcache")
 
 
-def hold(
+def under_lease(
     key: Hashable, wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """Call ``function`` while what it wants is warm and leased: the body of the task ``key``."""
-    begun, cold = time.monotonic(), not wanted.is_warm()
-    with wanted.lease():
-        _tell(key, wanted, time.monotonic() - begun if cold else None)
+    with leased(wanted) as loading:
+        _tell(key, wanted, loading)
         return function(*args, **kwargs)
 
 
-async def hold_async(
+async def under_lease_async(
     key: Hashable, wanted: Wanted, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """Do the same for an ``async`` loader and an ``async`` function."""
-    begun, cold = time.monotonic(), not wanted.is_warm()
-    async with wanted.lease():
-        _tell(key, wanted, time.monotonic() - begun if cold else None)
+    async with leased_async(wanted) as loading:
+        _tell(key, wanted, loading)
         return await function(*args, **kwargs)
 
 
-def _tell(key: Hashable, wanted: Wanted, seconds: float | None) -> None:
+def _tell(key: Hashable, wanted: Wanted, loading: float | None) -> None:
     """Have this worker's plugin, if it has one, know of ``wanted`` and what its load took."""
     try:
         plugin = get_worker().plugins.get(NAME)
     except ValueError:  # this is no worker
         return
     if isinstance(plugin, WarmWorker):
-        plugin.leased(key, wanted, seconds)
+        plugin.note(key, wanted, loading)
 
 
 class WarmWorker(WorkerPlugin):
@@ -64,7 +63,7 @@ class WarmWorker(WorkerPlugin):
 
     A report is an event of the topic ``warmcache``, sent when something has changed: after a
     load, when a task has ended, and with each heartbeat. It says all that is warm, so one more
-    or less does no harm; ``at`` tells which of two is later. ``leased`` runs in the threads
+    or less does no harm; ``at`` tells which of two is later. ``note`` runs in the threads
     of tasks, all else in the event loop's.
     """
 
@@ -84,24 +83,23 @@ class WarmWorker(WorkerPlugin):
         elif start in ("executing", "long-running"):
             self._report()
 
-    def leased(self, key: Hashable, wanted: Wanted, seconds: float | None) -> None:
+    def note(self, key: Hashable, wanted: Wanted, loading: float | None) -> None:
         """Note that task ``key`` has ``wanted`` warm, and the seconds it took if it was cold."""
         with self._lock:
             self._wanted[wanted.name] = wanted
-        self._report([] if seconds is None else [(key, seconds)])
+        self._report([] if loading is None else [(key, loading)])
 
     def _metric(self, _: Any) -> dict[str, Any]:
         self._report()
         with self._lock:
             return {"warm": sorted(self._said)}
 
-    def _report(self, loads: list[tuple[Hashable, float]] | None = None) -> None:
+    def _report(self, loads: Sequence[tuple[Hashable, float]] = ()) -> None:
         with self._lock:
-            for name in [name for name, each in self._wanted.items() if not each.is_warm()]:
-                del self._wanted[name]
-            if loads or self._said != self._wanted.keys():
-                self._said = set(self._wanted)
-                report = dict(warm=[*self._said], loads=loads or [], at=time.monotonic())
+            warm = {*still_warm(self._wanted)}
+            if loads or self._said != warm:
+                self._said = warm
+                report = dict(warm=[*warm], loads=[*loads], at=time.monotonic())
                 self._worker.log_event(NAME, report)
 
     async def teardown(self, worker: Any) -> None:

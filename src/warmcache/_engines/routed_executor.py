@@ -17,12 +17,34 @@ from typing import Any, TypeVar
 from warmcache.routing.backlog import Backlog
 from warmcache.routing.fleet import Placement
 
-from .call import Call, Marking, error_of
-from .wanted import Wanted
+from .submitted_call import Marking, SubmittedCall, error_of
+from .wanted import Wanted, one_each
 from .worker_side import Report, hello, report_of, serve
 
 R = TypeVar("R")
 log = logging.getLogger("warmcache")
+
+# Who runs what, and under which lock.
+#
+# There is no thread that waits for work. What there is to do is done by whoever comes by: those
+# that submit, cancel and shut down, and those in which an engine answers. These are a pool's, or
+# Ray's, or Parsl's own; or the one that has just submitted, if a slot answers before it returns.
+#
+# The lock, `_changed`, guards the backlog, the calls, which slots are hoped for, and how far the
+# end has come. Under it runs nothing but the backlog. Slots are asked and futures resolved without
+# it, for both may run anything: a slot may answer at once, or wait for a lock that its engine
+# holds as it tells of an end; a future calls back whoever has asked for that. `_slots[n]` and
+# `_asked[n]` need no lock: at any time one thread at most asks slot n, or replaces it.
+#
+# A call goes through `_enter`, into the backlog; `_pump`, which takes out what can start; `_start`,
+# to a slot; `_answered`, in which the backlog learns what the slot has warm now; `_pump` again, for
+# a slot is free; `_resolve`; and `_done`. It is resolved after the pump, whatever happened there:
+# callbacks take as long as they like, and may wait for other calls, which have to be started.
+#
+# A slot that answers at once does so inside `_start`, in the thread that pumps. The pump that it
+# asks for then returns at once, for there is one further down, and what it has to resolve is kept
+# until that one is through (`_here.answered`). So the stack does not grow with the queue, and no
+# callback runs between two starts.
 
 
 class RoutedExecutor(Executor):
@@ -39,26 +61,19 @@ class RoutedExecutor(Executor):
     """
 
     def __init__(self, slots: Sequence[Executor]) -> None:
-        self._begin([*slots])
-
-    # Any thread may call any of this. The lock guards the backlog and what is counted; nothing
-    # else is called under it. Slots are asked, and futures resolved, without it: in the thread
-    # that submitted, or in the one in which a slot's future was.
-
-    def _begin(self, slots: list[Any]) -> None:
-        if not slots:
+        self._slots: list[Any] = [*slots]
+        if not self._slots:
             raise ValueError("it needs a slot at least")
-        self._slots = slots
         self._changed = threading.Condition()
         self._backlog: Backlog[int, Any] = Backlog()
-        self._calls: dict[Call, None] = {}  # neither done nor cancelled
+        self._calls: dict[SubmittedCall, None] = {}  # neither done nor cancelled
         self._hoped_for: set[int] = set()  # slots that take part, or will
         self._asked: dict[int, Future[Any]] = {}  # those of them that have not answered yet
         self._closed = self._ending = False
         self._ended = threading.Event()
         self._awaited = 0  # threads in shutdown(), of which one ends the workers
         self._here = _InThisThread()
-        for number in range(len(slots)):
+        for number in range(len(self._slots)):
             self._hoped_for.add(number)
             self._join(number)
 
@@ -83,9 +98,10 @@ class RoutedExecutor(Executor):
             TypeError: ``warm`` is neither, or of an ``async`` loader.
             RuntimeError: it is shut down.
         """
-        return self._enter(Call(None if warm is None else Wanted.of(warm), fn, args, kwargs))
+        wanted = None if warm is None else Wanted.of(warm)
+        return self._enter(SubmittedCall(wanted, fn, args, kwargs))
 
-    def _enter(self, call: Call) -> Future[Any]:
+    def _enter(self, call: SubmittedCall) -> Future[Any]:
         """Have ``call`` wait for a slot."""
         if call.wanted is not None and call.wanted.is_async:
             raise TypeError(
@@ -124,19 +140,16 @@ class RoutedExecutor(Executor):
             ValueError: there are not as many of ``warm`` as calls.
         """
         calls = [*zip(*iterables, strict=False)]
-        each = [warm] * len(calls) if warm is None or callable(warm) else [*warm]
-        if len(each) != len(calls):
-            raise ValueError(f"warm= has {len(each)} elements for {len(calls)} calls")
-        columns = zip(*calls, strict=True)
+        each, columns = one_each(warm, len(calls)), zip(*calls, strict=True)
         return Executor.map(Marking(self.submit), fn, each, *columns, timeout=timeout)
 
-    def _cancelled(self, call: Call, future: Future[Any]) -> None:
+    def _cancelled(self, call: SubmittedCall, future: Future[Any]) -> None:
         if future.cancelled():
             with self._changed:
                 self._backlog.withdraw(call.key, call)
             self._done(call)
 
-    def _done(self, call: Call) -> None:
+    def _done(self, call: SubmittedCall) -> None:
         with self._changed:
             self._calls.pop(call, None)
             self._changed.notify_all()
@@ -147,7 +160,7 @@ class RoutedExecutor(Executor):
     # -- routing -------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Start whatever can start; then settle what this thread was answered meanwhile."""
+        """Start whatever can start; then resolve what this thread was answered meanwhile."""
         here = self._here
         if here.answered is not None:
             return  # it is at it: an answer came at once
@@ -162,10 +175,10 @@ class RoutedExecutor(Executor):
         finally:
             here.answered = None
             for each in answered:
-                self._settle(*each)
+                self._resolve(*each)
 
     def _start(self, placement: Placement[int, Any]) -> None:
-        call: Call = placement.request
+        call: SubmittedCall = placement.request
         if not call.begins():
             with self._changed:
                 self._backlog.done(placement, warm=not placement.cold)
@@ -177,12 +190,12 @@ class RoutedExecutor(Executor):
         except BaseException as error:
             with self._changed:
                 self._backlog.done(placement, warm=not placement.cold)
-            self._settle(call, None, error)
+            self._resolve(call, None, error)
         else:
             future.add_done_callback(partial(self._answered, placement))
 
     def _answered(self, placement: Placement[int, Any], future: Future[Any]) -> None:
-        call: Call = placement.request
+        call: SubmittedCall = placement.request
         error = error_of(future)
         answer = None if error is not None else future.result()
         report = self._report_of(error) if answer is None else answer.report
@@ -193,7 +206,7 @@ class RoutedExecutor(Executor):
                 self._learn(placement, report)
             self._pump()
         finally:
-            self._settle(call, None if answer is None else answer.value, error)
+            self._resolve(call, None if answer is None else answer.value, error)
 
     def _learn(self, placement: Placement[int, Any], report: Report | None) -> None:
         with self._changed:
@@ -209,17 +222,17 @@ class RoutedExecutor(Executor):
                 )
                 self._backlog.report(placement.worker, report.warm)
 
-    def _settle(self, call: Call, value: Any, error: BaseException | None) -> None:
+    def _resolve(self, call: SubmittedCall, value: Any, error: BaseException | None) -> None:
         """Resolve ``call``, once all is started: whoever waits for it may take long."""
         here = self._here
         if here.answered is not None:
             here.answered.append((call, value, error))
             return
-        here.settling += 1
+        here.resolving += 1
         try:
             call.resolve(value, error)
         finally:
-            here.settling -= 1
+            here.resolving -= 1
             self._done(call)
 
     # -- slots ---------------------------------------------------------------------
@@ -257,7 +270,7 @@ class RoutedExecutor(Executor):
             log.error("slot %d is left out: %r", slot, error)
         for call in lost:
             if call.begins():
-                self._settle(call, None, BrokenExecutor(f"no slot is left; the last: {error!r}"))
+                self._resolve(call, None, BrokenExecutor(f"no slot is left; the last: {error!r}"))
 
     def _lost(
         self,
@@ -281,10 +294,10 @@ class RoutedExecutor(Executor):
         # processes tell of their breaking under theirs.
         threading.Thread(target=self._join, args=(slot,), daemon=True).start()
 
-    def _prepare(self, call: Call) -> None:
+    def _prepare(self, call: SubmittedCall) -> None:
         """Make of what was submitted something that can be sent."""
 
-    def _send(self, slot: int, call: Call) -> Future[Any]:
+    def _send(self, slot: int, call: SubmittedCall) -> Future[Any]:
         """Have ``slot`` serve ``call``; raise BrokenExecutor if it cannot any more."""
         future: Future[Any] = self._slots[slot].submit(
             serve, call.wanted, call.function, *call.args, **call.kwargs
@@ -312,7 +325,7 @@ class RoutedExecutor(Executor):
         Raises:
             RuntimeError: it is to wait in the callback of a call, for which it would wait, too.
         """
-        if wait and self._here.settling:
+        if wait and self._here.resolving:
             raise RuntimeError(
                 "the callback of a call cannot wait for all calls, of which it is one; "
                 "use shutdown(wait=False)"
@@ -366,8 +379,8 @@ class RoutedExecutor(Executor):
 class _InThisThread(threading.local):
     """What the running thread is at: starting calls, and what it was answered meanwhile."""
 
-    answered: list[tuple[Call, Any, BaseException | None]] | None = None
-    settling = 0
+    answered: list[tuple[SubmittedCall, Any, BaseException | None]] | None = None
+    resolving = 0
 
 
 def _side_by_side(jobs: Iterable[Callable[[], object]]) -> None:

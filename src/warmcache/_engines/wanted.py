@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,3 +60,11 @@ class Wanted:
     def evict(self) -> Any:
         """Tear it down; of an ``async`` loader, return what has to be awaited for that."""
         return self.loader.evict(*self.args, **self.kwargs)
+
+
+def one_each(warm: Any, count: int) -> list[Any]:
+    """Return the ``warm=`` of each of ``count`` calls: one for all of them, or one for each."""
+    each = [*warm] if isinstance(warm, Iterable) and not callable(warm) else [warm] * count
+    if len(each) != count:
+        raise ValueError(f"warm= has {len(each)} elements for {count} calls")
+    return each

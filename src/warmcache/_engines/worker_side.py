@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from types import FunctionType
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from warmcache._by_value.digest import importable, module_of
-from warmcache._by_value.task import Task, task
 from warmcache._process.sigterm import close_on_sigterm_by_default
 
+from .shipping import arrived
 from .wanted import Wanted
 
 _known: dict[str, Wanted] = {}  # what is warm here, of what was wanted here
+
+
+@contextmanager
+def leased(wanted: Wanted | None) -> Iterator[float | None]:
+    """Have what is wanted warm and leased while a body runs.
+
+    What ``with`` gives are the seconds that it took to load; None if it was warm, or if nothing
+    is wanted. Whom that is told is for each engine to say.
+    """
+    if wanted is None:
+        yield None
+        return
+    began, cold = time.monotonic(), not wanted.is_warm()
+    with wanted.lease():
+        yield time.monotonic() - began if cold else None
+
+
+@asynccontextmanager
+async def leased_async(wanted: Wanted) -> AsyncIterator[float | None]:
+    """Do the same for an ``async`` loader."""
+    began, cold = time.monotonic(), not wanted.is_warm()
+    async with wanted.lease():
+        yield time.monotonic() - began if cold else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +71,10 @@ def serve(
     """
     began, loading = time.monotonic(), None
     try:
-        with ExitStack() as lease:
+        wanted = wanted and arrived(wanted)
+        with leased(wanted) as loading:
             if wanted is not None:
-                arrived = _arrived(wanted)
-                cold = not arrived.is_warm()
-                lease.enter_context(arrived.lease())
-                loading = time.monotonic() - began if cold else None
-                _known[arrived.name] = arrived
+                _known[wanted.name] = wanted
             value = function(*args, **kwargs)
     except BaseException as error:
         _attach(error, _report(began, loading))
@@ -71,10 +88,15 @@ def _report(began: float, loading: float | None) -> Report:
 
 def warm_here() -> tuple[str, ...]:
     """Return the names of what is warm in this process, of what was wanted here."""
-    for name, wanted in [*_known.items()]:
+    return still_warm(_known)
+
+
+def still_warm(known: dict[str, Wanted]) -> tuple[str, ...]:
+    """Drop from ``known`` what is warm no more, and return the names of the rest."""
+    for name, wanted in [*known.items()]:
         if not wanted.is_warm():
-            _known.pop(name, None)
-    return tuple(_known)
+            known.pop(name, None)  # another thread may have been faster
+    return tuple(known)
 
 
 def hello() -> Report:
@@ -97,34 +119,3 @@ def _attach(error: BaseException, report: Report) -> None:
         error.__dict__[_REPORT] = report
     except AttributeError:  # it has no __dict__, and the next report will do
         pass
-
-
-# -- for picklers that know functions only by their names ----------------------------
-
-
-def portable(thing: Any) -> Any:
-    """Return ``thing``, or what plain pickle can ship in its place if that is a function."""
-    if isinstance(thing, FunctionType) and not (importable(thing) or _in_script(thing)):
-        return task(thing)
-    return thing
-
-
-def portable_wanted(wanted: Wanted) -> Wanted:
-    """Do the same with the loader of what is wanted."""
-    return replace(wanted, loader=portable(wanted.loader))
-
-
-def _arrived(wanted: Wanted) -> Wanted:
-    loader = wanted.loader
-    return replace(wanted, loader=loader.__wrapped__) if isinstance(loader, Task) else wanted
-
-
-def _in_script(thing: Any) -> bool:
-    """Whether ``thing`` is found in a script, which multiprocessing runs in children too."""
-    main = sys.modules["__main__"]
-    if module_of(thing) != "__main__" or not hasattr(main, "__file__"):
-        return False
-    found: Any = main
-    for part in thing.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is thing

@@ -2,9 +2,10 @@
 
 Two routers over the same books, for any engine:
 
-- :class:`Router` places a request as soon as it comes, for engines that want to know at once.
-- :class:`Backlog` keeps requests back until a slot is free for them. It needs far fewer loads
-  and balances better, for it decides late; take it where the engine lets you.
+- :class:`Backlog` keeps requests back until a slot is free for them. What is decided late is
+  decided better; take it where the queue is yours.
+- :class:`Router` places a request as soon as it comes, for whoever has to say at once where it
+  goes: a proxy or a broker, with a queue at each worker.
 
 Both are told what workers have warm, guess nothing but that a placed request leaves its key
 warm, and learn from ``done(..., seconds=)`` how many uses a load costs. They read no clock and

@@ -1,17 +1,4 @@
-"""Which worker gets a request: one that has its key warm, unless waiting there costs a load.
-
-Two routers over the same books, for any engine:
-
-- :class:`Router` places a request as soon as it comes, for engines that want to know at once.
-- :class:`Backlog` keeps requests back until a slot is free for them. It needs far fewer loads
-  and balances better, for it decides late; take it where the engine lets you.
-
-Both are told what workers have warm, guess nothing but that a placed request leaves its key
-warm, and learn from ``done(..., seconds=)`` how many uses a load costs. They read no clock and
-start no thread. **They take no lock**: whoever calls from several threads holds one lock of
-their own around every call. No call waits, or runs anything of the caller's but the ``__eq__``
-and ``__hash__`` of keys and workers. None looks at all workers.
-"""
+"""A router that keeps requests back until a slot is free for them."""
 
 from __future__ import annotations
 
@@ -20,6 +7,45 @@ from math import sqrt
 from typing import Any
 
 from .fleet import Fleet, K, Model, Placement, W, Worker
+
+# How it decides.
+#
+# A request starts in one of three ways, which `take` tries in this order:
+#
+# 1. Warm on an idle worker (`_asked`: models to look at, since a request or a home has come).
+# 2. On a slot that was freed (`_free`: workers to look at). It serves what is warm there, the
+#    oldest first, for a round; after that the oldest of all. If that is not warm there, it gets
+#    the idle worker that throws out least for it, this one or another.
+# 3. From the line (`_line`), on the idle worker that throws out least. In line is a model of which
+#    more wait than the slots of its homes are for, and so is each that has no home.
+#
+# Whoever fits none of these waits for a change, and every change is noted where it happens: a
+# request (`_wait`), a slot (`_freed`, `_arrived`), a home more or less (`_gain`, `_drop`).
+#
+# Invariants. `_waiting` are the models for which anything waits, each with its requests by age. A
+# worker with a free slot is in `_free`, or among the idle, or in both while something older has to
+# start first; `model.idle` are the homes of the model that are among the idle. `model.in_line`
+# says that `_line` has a record of the model, and not a newer one than its oldest request: so the
+# record on top is the oldest in line, once it has been held against the model and corrected.
+# Nothing is searched for in the heap, and nothing taken out of its middle.
+#
+# A round begins with a load: `gate` is the clock then, `runs` counts what was served warm since.
+# Until all that waited at the gate are served, and `patience` requests at least, what is warm goes
+# before what is in line, however old that is.
+#
+# Why nothing starves. Nothing later passes a request at its home: those that are warm go by age,
+# and one in line goes before them only if it is older. What is in line is passed on a worker by
+# those that waited at the gate and by the first `patience` of the round, which both come to an
+# end; the next round begins with the oldest in line. So each round that begins while a request is
+# in line begins with one that is older than it, and of those there are ever fewer.
+#
+# What loses (docs/routing.md has numbers):
+#
+# - a free slot for the oldest of all: with fewer slots than keys, nearly every request loads;
+# - what is warm for as long as there is any: a flood of one key starves all others;
+# - requests placed as they come, as Router does: who will be free first is not known yet;
+# - a bound in requests, whether they load or not, in place of one in uses: where a load is dear,
+#   more loads and more than twice the time, even beside Router.
 
 
 class Backlog(Fleet[W, K]):
@@ -33,10 +59,9 @@ class Backlog(Fleet[W, K]):
     warm there or in line, and its load begins the next round. So with fewer slots than keys,
     requests run grouped by key, the more so the more wait.
 
-    Nothing starves. On any worker, later requests pass one in line only if they waited when the
-    worker's round began, or are among the first ``patience`` of that round; and every round that
-    begins meanwhile begins with a request that is older still, of which there are ever fewer.
-    Nothing later passes a request on a worker that has its key warm.
+    Nothing starves. Nothing later passes a request on a worker that has its key warm; one in line
+    is passed by those of the rounds under way, and each round that begins meanwhile begins with a
+    request that is older still.
 
     After anything that could let a request start, call :meth:`take` until it returns None.
     """
@@ -140,7 +165,7 @@ class Backlog(Fleet[W, K]):
         return None
 
     def _wants_worker(self, model: Model) -> bool:
-        """Tell if more wait than its holders' slots are for.
+        """Tell if more wait than the slots of its homes are for.
 
         When ``n`` requests wait for ``h`` slots, they wait ``n ** 2 / (2 * h)`` uses in all, and
         with one slot more about ``n ** 2 / (2 * h ** 2)`` less. That is what two loads cost at
@@ -204,8 +229,8 @@ class Backlog(Fleet[W, K]):
                 model.idle.pop(worker, None)
         super()._busy(worker)
 
-    def _hold(self, worker: Worker, model: Model) -> None:
-        super()._hold(worker, model)
+    def _gain(self, worker: Worker, model: Model) -> None:
+        super()._gain(worker, model)
         if worker.place >= 0:
             model.idle[worker] = None
         if model.waiting:

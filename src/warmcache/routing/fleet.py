@@ -23,8 +23,8 @@ _TWICE = 2.0  # a load costs two: the other is that of what it throws out
 class Placement(Generic[W, K]):
     """One request on one worker: hand it to ``done`` when that worker is through with it.
 
-    ``cold``: as far as is known, the worker has to load for it. ``turn``: on each worker,
-    requests of lower turns go first. ``request`` is what was handed to ``submit``.
+    ``cold``: as far as is known, the worker has to load for it. ``request`` is what was handed to
+    :meth:`Backlog.submit`. ``turn`` is :class:`Router`'s: on each worker, lower turns go first.
     """
 
     worker: W
@@ -36,56 +36,43 @@ class Placement(Generic[W, K]):
     cost: float = field(default=0.0, repr=False)
 
 
+@dataclass(slots=True, eq=False)
 class Worker:
     """What is known of one worker."""
 
-    __slots__ = (
-        "booked",
-        "full",
-        "gate",
-        "loading",
-        "name",
-        "picks",
-        "place",
-        "placed",
-        "record",
-        "runs",
-        "slots",
-        "turns",
-        "warm",
-        "work",
-    )
-
-    def __init__(self, name: Any, slots: int) -> None:
-        self.name, self.slots = name, slots
-        self.placed: dict[Placement[Any, Any], Model] = {}
-        self.booked: dict[Model, int] = {}  # placements of each
-        self.warm: dict[Model, int] = {}  # the one asked for longest ago first; place in holders
-        self.full = False  # it has thrown something out
-        self.loading = 0  # cold placements
-        self.work = 0.0  # what is placed, in uses
-        self.place = -1  # among the idle
-        self.record = 0  # the valid one in Router's heap
-        self.picks = 0
-        self.turns: dict[Model, tuple[int, int]] = {}  # its number, the last pick that may join
-        self.gate, self.runs = 0, 0  # of its round in a Backlog
+    name: Any
+    slots: int
+    placed: dict[Placement[Any, Any], Model] = field(default_factory=dict)
+    booked: dict[Model, int] = field(default_factory=dict)  # placements of each
+    # The one asked for longest ago first; what it is mapped to is the place in its homes.
+    warm: dict[Model, int] = field(default_factory=dict)
+    full: bool = False  # it has thrown something out
+    loading: int = 0  # cold placements
+    work: float = 0.0  # what is placed, in uses
+    place: int = -1  # among the idle
+    # In a Backlog alone, of its round:
+    gate: int = 0  # when it began
+    runs: int = 0  # what has run since
+    # In a Router alone:
+    record: int = 0  # the valid one in the heap
+    picks: int = 0
+    # Of each model the number of its turn, and the last pick that may join that.
+    turns: dict[Model, tuple[int, int]] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
 class Model:
-    """What is known of one key: for as long as somebody has it warm or waits for it."""
+    """What is known of one key: for as long as it has a home, or somebody waits for it."""
 
-    __slots__ = ("asked", "holders", "idle", "in_line", "key", "next", "slots", "waiting")
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-        self.holders: list[Worker] = []
-        self.slots = 0  # of the holders together
-        self.next = 0  # holder to look at
-        self.asked = 0  # when, last
-        # In a Backlog alone:
-        self.idle: dict[Worker, None] = {}  # holders that rest
-        self.in_line = False
-        self.waiting: deque[tuple[int, Any]] = deque()  # since when, the request
+    key: Any
+    homes: list[Worker] = field(default_factory=list)  # workers that have it warm
+    slots: int = 0  # of the homes together
+    next: int = 0  # home to look at
+    asked: int = 0  # when, last
+    # In a Backlog alone:
+    idle: dict[Worker, None] = field(default_factory=dict)  # homes that rest
+    in_line: bool = False
+    waiting: deque[tuple[int, Any]] = field(default_factory=deque)  # since when, the request
 
 
 class Mean:
@@ -108,7 +95,7 @@ class Mean:
 class Fleet(Generic[W, K]):
     """The workers of a router.
 
-    Invariants: ``model.holders`` are the workers whose ``warm`` has the model, ``warm[model]``
+    Invariants: ``model.homes`` are the workers whose ``warm`` has the model, ``warm[model]``
     its place among them; ``worker.booked`` counts ``worker.placed`` by model and is part of
     ``warm``; ``_idle`` are workers with a free slot, ``worker.place`` their place in it.
     """
@@ -166,7 +153,7 @@ class Fleet(Generic[W, K]):
                 if model not in record.booked:
                     self._drop(record, model)
         for key in warmed:
-            self._hold(record, self._model(key))
+            self._gain(record, self._model(key))
 
     def done(
         self,
@@ -218,7 +205,7 @@ class Fleet(Generic[W, K]):
         """Book a request for ``model`` on ``worker``."""
         cold = model not in worker.warm
         if cold:
-            self._hold(worker, model)
+            self._gain(worker, model)
         else:
             worker.warm[model] = worker.warm.pop(model)  # asked for last
         cost = 1.0 + cold * self._uses
@@ -237,23 +224,23 @@ class Fleet(Generic[W, K]):
             model = self._models[key] = Model(key)
         return model
 
-    def _hold(self, worker: Worker, model: Model) -> None:
+    def _gain(self, worker: Worker, model: Model) -> None:
         if model not in worker.warm:
-            worker.warm[model] = len(model.holders)
-            model.holders.append(worker)
+            worker.warm[model] = len(model.homes)
+            model.homes.append(worker)
             model.slots += worker.slots
 
     def _drop(self, worker: Worker, model: Model) -> None:
-        place, last = worker.warm.pop(model), model.holders.pop()
+        place, last = worker.warm.pop(model), model.homes.pop()
         if last is not worker:
-            model.holders[place] = last
+            model.homes[place] = last
             last.warm[model] = place
         model.slots -= worker.slots
         worker.turns.pop(model, None)
         self._forget(model)
 
     def _forget(self, model: Model) -> None:
-        if not model.holders and not model.waiting:
+        if not model.homes and not model.waiting:
             self._models.pop(model.key, None)
 
     # -- the idle -------------------------------------------------------------------
@@ -298,5 +285,5 @@ class Fleet(Generic[W, K]):
         if worker.full:
             for model in worker.warm:
                 if model not in worker.booked:
-                    return (worker.loading, True, len(model.holders) == 1, model.asked)
+                    return (worker.loading, True, len(model.homes) == 1, model.asked)
         return (worker.loading, worker.full, False, len(worker.warm))

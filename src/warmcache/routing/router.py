@@ -6,14 +6,15 @@ from heapq import heapify, heappop, heappush, heapreplace
 
 from .fleet import Fleet, K, Model, Placement, W, Worker
 
-_HOLDERS = 4  # that are compared: with two choices or more, the longest queue is short
-
-
+_HOMES = 4  # that are compared: with two choices or more, the longest queue is short
 _TURN = 64  # requests that may join a turn, where fewer are placed
 
 
 class Router(Fleet[W, K]):
     """Places requests as they come: on a worker that has the key warm, or else the freest.
+
+    It is for callers that do not hold the queue: a proxy that forwards, a broker with a queue for
+    each worker. Who can wait until a slot is free loads less with :class:`Backlog`.
 
     Work is counted in uses: a request is one, and one that has to load is what a load costs
     more. Of the workers that have the key warm, or are about to load it, the one with least
@@ -49,12 +50,12 @@ class Router(Fleet[W, K]):
         return self._place(worker, model, turn=self._turn(worker, model), since=self._clock)
 
     def _lightest(self, model: Model) -> Worker | None:
-        """Return the holder with least work, of a few taken in turn."""
-        holders = model.holders
-        if len(holders) > _HOLDERS:
-            model.next = start = (model.next + _HOLDERS) % len(holders)
-            holders = holders[start : start + _HOLDERS]
-        return min(holders, key=_density, default=None)
+        """Return the home with least work, of a few taken in turn."""
+        homes = model.homes
+        if len(homes) > _HOMES:
+            model.next = start = (model.next + _HOMES) % len(homes)
+            homes = homes[start : start + _HOMES]
+        return min(homes, key=_density, default=None)
 
     def _turn(self, worker: Worker, model: Model) -> int:
         worker.picks += 1

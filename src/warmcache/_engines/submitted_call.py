@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from .wanted import Wanted
 
 
-class Call:
+@dataclass(slots=True, eq=False)
+class SubmittedCall:
     """One call that was submitted: what is to be done, and the future that waits for it."""
 
-    __slots__ = ("args", "function", "future", "kwargs", "running", "wanted")
-
-    def __init__(
-        self, wanted: Wanted | None, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self.wanted = wanted
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
-        self.future: Future[Any] = Future()
-        self.running = False
+    wanted: Wanted | None
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    future: Future[Any] = field(default_factory=Future)
+    running: bool = False
 
     @property
     def key(self) -> Any:
