@@ -22,7 +22,7 @@ import pytest
 from by_value import cell, journal, sent
 
 import warmcache
-from warmcache._by_value import ticket as _ship
+from warmcache._by_value import arrived_loader as _ship
 from warmcache._process.janitor import janitor
 
 CELL = """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from warmcache._loaders.calls import AsyncCaller, Caller
 
 if TYPE_CHECKING:
-    from .ticket import Ticket
+    from .arrived_loader import Ticket
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 

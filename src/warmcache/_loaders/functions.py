@@ -8,9 +8,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from warmcache._by_value.arrived_loader import Parts, PickledAttributes, Ticket
 from warmcache._by_value.digest import module_of
 from warmcache._by_value.recipe import LoaderCache
-from warmcache._by_value.ticket import Parts, PickledAttributes, Ticket
 
 from .calls import AsyncCaller, Caller, Slow
 from .hit_path import build

@@ -6,9 +6,9 @@ import functools
 import inspect
 from typing import Any
 
+from warmcache._by_value.arrived_loader import ArrivedMethod, Ticket
 from warmcache._by_value.digest import importable
 from warmcache._by_value.recipe import LoaderCache
-from warmcache._by_value.ticket import ArrivedMethod, Ticket
 
 from .calls import API, AsyncCaller, Caller
 from .functions import _ticket, signature_of, warm_function
