@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from . import policies
+from ._by_value.makers import define, local_class_method, local_function, local_method
 from ._by_value.recipe import LoaderCache, Recipe, recipe_of
 from ._loaders.classes import warm_class
-from ._loaders.functions import warm_function
 from ._loaders.loader import LoaderOptions
-from ._loaders.methods import WarmMethod
 from ._registry import nearest
 from .caches.cache import Cache
 from .policies.shared_caches import named
 
-_LOADER_OPTIONS = tuple(LoaderOptions.__dataclass_fields__)
+_LOADER_OPTIONS = LoaderOptions.__slots__
 _DEFAULT_POLICY = "lru"
 _DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 
@@ -24,22 +24,19 @@ def decorate(target: Any, policy: str | None, cache: Any, options: dict[str, Any
     own = {name: options.pop(name) for name in _LOADER_OPTIONS if name in options}
     if not isinstance(own.get("tags", ""), str):
         own["tags"] = tuple(own["tags"])  # they are read more than once
-    loader_options = LoaderOptions(**own)
-    home = _home(policy, cache, options)
+    make = partial(define, options=LoaderOptions(**own), cache=_cache(policy, cache, options))
     if isinstance(target, staticmethod):
-        return staticmethod(warm_function(target.__func__, loader_options, home))
+        return staticmethod(make(local_function, target.__func__))
     if isinstance(target, classmethod):
-        return WarmMethod(target.__func__, loader_options, home, of_class=True)
+        return make(local_class_method, target.__func__)
     if isinstance(target, type):
-        return warm_class(target, loader_options, home)
+        return warm_class(target, partial(make, local_function))
     if not callable(target):
         raise TypeError(f"@warm goes over a function, method or class, not {target!r}")
-    if _defined_in_class(target):
-        return WarmMethod(target, loader_options, home)
-    return warm_function(target, loader_options, home)
+    return make(local_method if _defined_in_class(target) else local_function, target)
 
 
-def _home(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCache:
+def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCache:
     """Return the cache that the options of ``@warm`` mean, and how to come by it elsewhere."""
     if cache is None:
         if policy is None and "maxsize" not in options:
