@@ -13,11 +13,12 @@ from . import _public, keys, policies
 from ._by_value.task import task
 from ._core.state.entry import Entry
 from ._core.state.records import CacheInfo, EntryInfo, Removal, RemovalCause, Stats
-from ._decorator import AsyncWarm, Warm, warm
+from ._decorator import warm
 from ._loaders.scopes import disabled, no_load
 from ._process.at_exit import close_all
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
+from ._warm_types import AsyncWarm, Warm
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache

@@ -1,4 +1,4 @@
-"""The ``warm`` decorator itself, and the types of what it returns."""
+"""``@warm``: from options and a loader to its warm counterpart, in a cache, and fit to travel."""
 
 from __future__ import annotations
 
@@ -13,162 +13,26 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import IO, Any, ParamSpec, Protocol, TypeVar, overload
+from functools import partial
+from typing import Any, overload
 
-from ._core.state.records import CacheInfo, Removal
-from ._decorate import decorate
+from . import policies
+from ._by_value.makers import define, local_class_method, local_function, local_method
+from ._by_value.recipe import LoaderCache, Recipe, recipe_of
+from ._loaders.classes import warm_class
+from ._loaders.loader import LoaderOptions
+from ._registry import nearest
 from ._sizes import SizeHint
+from ._warm_types import AsyncWarm, C, Decorator, F, P, R, Warm
 from .caches.cache import Cache
-from .keys import CallKey
+from .policies.shared_caches import named
 
-P = ParamSpec("P")
-Q = ParamSpec("Q")
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-S = TypeVar("S")
-S_contra = TypeVar("S_contra", contravariant=True)
-F = TypeVar("F", bound=IO[Any])
-C = TypeVar("C", bound=type)
+_LOADER_OPTIONS = LoaderOptions.__slots__
+_DEFAULT_POLICY = "lru"
+_DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 
 _Key = Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None]
 _Size = float | str | Callable[[Any], float | str]
-
-
-class _Common(Protocol[P]):
-    """What a warm callable has, whatever it loads."""
-
-    __wrapped__: Callable[..., Any]
-    __name__: str
-    __qualname__: str
-
-    @property
-    def cache(self) -> Cache[Any, Any]:
-        """The cache that holds what it loads."""
-        ...
-
-    def contains(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Whether the value of this call is warm; no use of it, and no load."""
-        ...
-
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> CallKey:
-        """Return the key of this call in :attr:`cache`."""
-        ...
-
-    def cache_info(self) -> CacheInfo:
-        """Return hits, misses, maxsize and currsize, as functools.lru_cache's."""
-        ...
-
-    def cache_parameters(self) -> dict[str, Any]:
-        """Return how it caches: maxsize, typed, cache, size, tags and version."""
-        ...
-
-
-class _Call(Protocol[S_contra, Q, R_co]):
-    """What has a first parameter, which an instance or a class may be bound to."""
-
-    def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
-
-
-class _AsyncCall(Protocol[S_contra, Q, R_co]):
-    """The same, to be awaited."""
-
-    def __call__(
-        self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs
-    ) -> Coroutine[Any, Any, R_co]: ...
-
-
-class Warm(_Common[P], Protocol[P, R_co]):
-    """A warm function, method or generator function, as type checkers see it."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[R_co]:
-        """``with load.lease(...) as value``: load if need be, and hold: no teardown inside."""
-        ...
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
-        """Return the value of this call if it is warm, else None; no use, no load."""
-        ...
-
-    def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
-        """Tear down the value of this call, if it is warm; return what was removed."""
-        ...
-
-    def cache_clear(self) -> None:
-        """Tear down everything that it has warm, and start its counts anew."""
-        ...
-
-    def warm_up(self, calls: Iterable[Any]) -> None:
-        """Load several calls' values, each once, in order."""
-        ...
-
-    @overload  # a class method
-    def __get__(self: _Call[type[S], Q, R], instance: S | None, owner: type[S]) -> Warm[Q, R]: ...
-    @overload  # through the class
-    def __get__(self, instance: None, owner: type) -> Warm[P, R_co]: ...
-    @overload  # a method
-    def __get__(self: _Call[S, Q, R], instance: S, owner: type | None = None) -> Warm[Q, R]: ...
-    @overload  # a static method
-    def __get__(self, instance: object, owner: type | None = None) -> Warm[P, R_co]: ...
-
-
-class AsyncWarm(_Common[P], Protocol[P, R_co]):
-    """A warm ``async`` function, method or generator function, as type checkers see it."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
-    def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[R_co]:
-        """``async with load.lease(...) as value``: load if need be, and hold."""
-        ...
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
-        """Return the value of this call if it is warm, else None; no use, no load."""
-        ...
-
-    async def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
-        """Tear down the value of this call, if it is warm; return what was removed."""
-        ...
-
-    async def cache_clear(self) -> None:
-        """Tear down everything that it has warm, and start its counts anew."""
-        ...
-
-    async def warm_up(self, calls: Iterable[Any]) -> None:
-        """Load several calls' values, each once, in order."""
-        ...
-
-    @overload  # a class method
-    def __get__(
-        self: _AsyncCall[type[S], Q, R], instance: S | None, owner: type[S]
-    ) -> AsyncWarm[Q, R]: ...
-    @overload  # through the class
-    def __get__(self, instance: None, owner: type) -> AsyncWarm[P, R_co]: ...
-    @overload  # a method
-    def __get__(
-        self: _AsyncCall[S, Q, R], instance: S, owner: type | None = None
-    ) -> AsyncWarm[Q, R]: ...
-    @overload  # a static method
-    def __get__(self, instance: object, owner: type | None = None) -> AsyncWarm[P, R_co]: ...
-
-
-class _Decorator(Protocol):
-    """What ``warm(...)`` with options returns."""
-
-    @overload
-    def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, AsyncGenerator[R, Any]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, Coroutine[Any, Any, R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, Generator[R, Any, Any]]) -> Warm[P, R]: ...
-    @overload
-    def __call__(self, target: Callable[P, F]) -> Warm[P, F]: ...  # a file is an iterator
-    @overload
-    def __call__(self, target: Callable[P, Iterator[R]]) -> Warm[P, R]: ...
-    @overload
-    def __call__(self, target: Callable[P, R]) -> Warm[P, R]: ...
 
 
 @overload
@@ -201,7 +65,7 @@ def warm(
     tags: Iterable[str] = (),
     version: Hashable = None,
     **options: Any,
-) -> _Decorator: ...
+) -> Decorator: ...
 def warm(
     target: Any = None, /, *, policy: str | None = None, cache: Any = None, **options: Any
 ) -> Any:
@@ -244,7 +108,55 @@ def warm(
         ValueError: an unknown policy or cache, or a bad value.
     """
     if target is None:
-        return lambda target: decorate(target, policy, cache, dict(options))
+        return lambda target: _decorated(target, policy, cache, dict(options))
     if policy is not None or cache is not None or options:
         raise TypeError("warm() takes options by name, and then the loader: @warm(policy=...)")
-    return decorate(target, None, None, {})
+    return _decorated(target, None, None, {})
+
+
+def _decorated(target: Any, policy: str | None, cache: Any, options: dict[str, Any]) -> Any:
+    """Return the warm counterpart of ``target``."""
+    own = {name: options.pop(name) for name in _LOADER_OPTIONS if name in options}
+    if not isinstance(own.get("tags", ""), str):
+        own["tags"] = tuple(own["tags"])  # they are read more than once
+    make = partial(define, options=LoaderOptions(**own), cache=_cache(policy, cache, options))
+    if isinstance(target, staticmethod):
+        return staticmethod(make(local_function, target.__func__))
+    if isinstance(target, classmethod):
+        return make(local_class_method, target.__func__)
+    if isinstance(target, type):
+        return warm_class(target, partial(make, local_function))
+    if not callable(target):
+        raise TypeError(f"@warm goes over a function, method or class, not {target!r}")
+    return make(local_method if _defined_in_class(target) else local_function, target)
+
+
+def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCache:
+    """Return the cache that the options of ``@warm`` mean, and how to come by it elsewhere."""
+    if cache is None:
+        if policy is None and "maxsize" not in options:
+            options["maxsize"] = _DEFAULT_MAXSIZE
+        policy = policy or _DEFAULT_POLICY
+        known = policies.registry.options(policy)
+        for option in options:
+            if known is not None and option not in known:
+                hint = nearest(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
+                raise TypeError(f"@warm with policy {policy!r} has no option {option!r}{hint}")
+        recipe = Recipe("policy", policy, options)
+        return LoaderCache(recipe.cache(), recipe)
+    if policy is not None or options:
+        extra = ", ".join([*(["policy"] if policy is not None else []), *options])
+        hint = nearest(extra, {*_LOADER_OPTIONS, "cache"})
+        raise TypeError(
+            f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
+        )
+    if isinstance(cache, str):
+        cache = named(cache)
+    if not isinstance(cache, Cache):
+        raise TypeError(f"cache must be a warmcache.Cache or a name, got {cache!r}")
+    return LoaderCache(cache, recipe_of(cache))
+
+
+def _defined_in_class(function: Any) -> bool:
+    scope, _, _ = getattr(function, "__qualname__", "").rpartition(".")
+    return bool(scope) and not scope.endswith("<locals>")

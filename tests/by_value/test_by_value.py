@@ -22,7 +22,7 @@ import pytest
 from by_value import cell, journal, sent
 
 import warmcache
-from warmcache._by_value import ticket as _ship
+from warmcache._by_value import loader_names, local_loader
 from warmcache._process.janitor import janitor
 
 CELL = """
@@ -55,12 +55,25 @@ def task(name):
 def _a_process_that_knows_of_no_loader() -> Iterator[None]:
     gc.collect()  # what other tests have left tears something down
     janitor.drain(5.0)
-    _ship._here.clear()
+    loader_names._names.clear()
     journal.clear()
     yield
-    for seat in _ship._seats.values():
-        seat.cache.close()
-    _ship._seats.clear()
+    for name in in_turns():
+        name.cache.close()
+    loader_names._names.clear()
+
+
+def in_turns() -> list[Any]:
+    """Return the names that loaders of this process take turns in."""
+    return [name for name in loader_names._names.values() if name.cache is not None]
+
+
+def known() -> dict[tuple[str, str], Any]:
+    """Return what is known of each name: cache, whose turn it is, how many loaders."""
+    return {
+        key: (name.cache, name.holder, len(name.loaders))
+        for key, name in loader_names._names.items()
+    }
 
 
 def changed(old: str, new: str) -> str:
@@ -133,7 +146,7 @@ def test_back_where_it_came_from_it_is_the_loader_there() -> None:
     value = load("a")
     for twin in (cloudpickle.loads(cloudpickle.dumps(load)), dill.loads(dill.dumps(load))):
         assert twin("a") is value and twin.cache is load.cache
-    assert {} == _ship._seats
+    assert [] == in_turns()
 
 
 def test_where_there_is_one_of_the_same_meaning_it_is_that_one() -> None:
@@ -157,7 +170,7 @@ def test_one_that_is_defined_there_takes_turns_with_those_that_come(
 ) -> None:
     payload = sent(CELL, dumps=dumps)
     edited = sent(changed("FACTOR = 1", "FACTOR = 2"), dumps=dumps)
-    monkeypatch.setattr(_ship, "_process", "another")  # which runs the same script
+    monkeypatch.setattr(local_loader, "_this_process", "another")  # which runs the same script
     own = cell(CELL)["load"]
     for _ in range(2):
         assert pickle.loads(payload)("a") is own("a")
@@ -172,12 +185,12 @@ def test_one_that_was_sent_on_is_left_alone_where_it_was_defined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = cell(CELL)["load"]
-    payload, at_home = cloudpickle.dumps(own), _ship._process
-    monkeypatch.setattr(_ship, "_process", "another")
+    payload, this = cloudpickle.dumps(own), local_loader.this_process()
+    monkeypatch.setattr(local_loader, "_this_process", "another")
     sent_on = cloudpickle.dumps(cloudpickle.loads(payload))
-    monkeypatch.setattr(_ship, "_process", at_home)
+    monkeypatch.setattr(local_loader, "_this_process", this)
     assert cloudpickle.loads(sent_on)("a") is own("a")
-    assert {} == _ship._seats
+    assert [] == in_turns()
 
 
 def test_it_travels_on_as_it_came() -> None:
@@ -197,7 +210,7 @@ def test_it_travels_on_from_where_it_was_never_used() -> None:
     for _ in range(3):
         payload = cloudpickle.dumps(dill.loads(payload))
         payload = dill.dumps(cloudpickle.loads(payload))
-    assert {} == _ship._seats and "a" == dill.loads(payload)("a").name
+    assert [] == in_turns() and "a" == dill.loads(payload)("a").name
 
 
 # -- another loader -------------------------------------------------------------------
@@ -299,7 +312,7 @@ def test_what_a_predecessor_was_loading_goes_too() -> None:
 def test_unpickling_loads_tears_down_and_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     old = cloudpickle.loads(sent(CELL))
     old("a")
-    made = next(iter(_ship._seats.values())).cache
+    [made] = [name.cache for name in in_turns()]
     source = """
     import warmcache
     from warmcache import warm
@@ -316,11 +329,11 @@ def test_unpickling_loads_tears_down_and_makes_nothing(monkeypatch: pytest.Monke
     """
     payload = sent(source, "[load, named]")
     monkeypatch.delitem(warmcache.policies.shared_caches._caches, "by value only")
-    before = dict(_ship._seats), {name: len(known) for name, known in _ship._here.items()}
+    before = known()
     threads = threading.enumerate()
     load, named = cloudpickle.loads(payload)
     dill.loads(sent(changed("= 1", "= 2"), dumps=dill.dumps))
-    assert before == (dict(_ship._seats), {name: len(k) for name, k in _ship._here.items()})
+    assert before == known()
     assert threads == threading.enumerate()
     assert "by value only" not in warmcache.policies.shared_caches._caches
     assert old.contains("a") and old.cache is made
@@ -607,6 +620,51 @@ def test_an_edited_methods_predecessors_values_go_first(kind: str) -> None:
     assert [1, 2] == new.load(1) and [("close", [1, 1])] == journal
 
 
+STATIC = """
+from warmcache import warm
+class Zoo:
+    @staticmethod
+    @warm(teardown=lambda value: note("close", value))
+    def load(name):
+        note("load", name)
+        return [name, VERSION]
+"""
+
+
+def test_a_static_method_and_what_was_taken_of_it_alone_are_one_loader() -> None:
+    lease = cloudpickle.loads(sent(STATIC, "Zoo.load.lease", VERSION=1))
+    zoo = cloudpickle.loads(sent(STATIC, "Zoo", VERSION=1))
+    for load in (zoo.load, cloudpickle.loads(cloudpickle.dumps(zoo.load))):
+        with lease("a") as value:
+            assert load("a") is value
+    assert [("load", "a")] == journal and zoo.load.cache is lease.__self__.cache
+    with cloudpickle.loads(cloudpickle.dumps(zoo.load.lease))("a") as again:
+        assert again is value
+
+
+def test_an_edited_static_methods_predecessor_goes_though_it_was_taken_alone() -> None:
+    lease = cloudpickle.loads(sent(STATIC, "Zoo.load.lease", VERSION=1))
+    with lease("a"):
+        pass
+    assert ["a", 2] == cloudpickle.loads(sent(STATIC, "Zoo", VERSION=2)).load("a")
+    assert [("load", "a"), ("close", ["a", 1]), ("load", "a")] == journal
+
+
+def test_a_static_method_that_is_defined_there_takes_turns_before_and_after_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, two = (sent(STATIC, "Zoo", VERSION=version) for version in (1, 2))
+    monkeypatch.setattr(local_loader, "_this_process", "another")  # which runs the same script
+    own = cell(STATIC, VERSION=1)["Zoo"]
+    arrived = cloudpickle.loads(one)
+    assert not arrived.load.contains("a")
+    value = own.load("a")
+    assert arrived.load("a") is value
+    assert ["a", 2] == cloudpickle.loads(two).load("a")
+    assert [("load", "a"), ("close", ["a", 1]), ("load", "a")] == journal
+    assert own.load("a") is not value and ("close", ["a", 2]) == journal[-2]
+
+
 @pytest.mark.parametrize("base", ["", "(abc.ABC)"])
 def test_warm_classes(base: str) -> None:
     source = f"""
@@ -783,8 +841,7 @@ def test_a_loaders_attributes_can_be_copied() -> None:
 
 
 def test_a_loader_is_not_taken_for_a_copy_of_itself() -> None:
-    from test_pickling import load
-
+    load = by_value.importable
     assert pickle.loads(pickle.dumps(vars(load))) is vars(load)
     assert load("a") is load("a")
 
@@ -801,8 +858,7 @@ def test_dask_is_told_what_it_means() -> None:
 
 
 def test_an_importable_loader_travels_by_name() -> None:
-    from test_pickling import load
-
+    load = by_value.importable
     load("a")
     for module in (cloudpickle, dill):
         assert len(module.dumps(load)) < 150 and module.loads(module.dumps(load)) is load

@@ -312,8 +312,8 @@ LOCKS = {
         "warmcache.cache('other', policy='lru', maxsize=1)",
     ),
     "scopes": ("warmcache._core.state.hot_paths._guard", "warm(lambda: 1)()"),
-    "by value": ("warmcache._by_value.ticket._guard", "warm(lambda: 1)()"),
-    "homes": (
+    "by value": ("warmcache._by_value.loader_names._guard", "warm(lambda: 1)()"),
+    "foreign caches": (
         "warmcache._by_value.recipe._guard",
         "warmcache._by_value.recipe.recipe_of(load.cache)",
     ),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import types
 import weakref
-from dataclasses import dataclass
 from typing import Any
 
 from warmcache import policies
@@ -14,35 +12,36 @@ from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import definition_of, named
 
 _guard = ForkSafeLock()
-_strangers: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
+# By what stands for them everywhere: caches that loaders share, made here or like those of others.
+_foreign_caches: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
 
 
-@dataclass(frozen=True, slots=True)
 class LoaderCache:
-    """The cache of a loader, and its recipe."""
+    """The cache of a loader, and how another process comes to have the same."""
 
-    cache: Cache[Any, Any]
-    recipe: Recipe
+    __slots__ = ("cache", "recipe")
 
-    def show(self, function: types.FunctionType) -> None:
-        """Have the cache travel as that of a warm function, unless it does as another's."""
-        shown_by = self.cache._shown_by
-        if shown_by is None or shown_by() is None:
-            self.cache._shown_by = weakref.ref(function)
+    def __init__(self, cache: Cache[Any, Any], recipe: Recipe) -> None:
+        self.cache = cache
+        self.recipe = recipe
 
 
-@dataclass(frozen=True)
 class Recipe:
     """How to come by a cache: one of its own by policy, one by name, or one like another.
 
-    ``kind`` is ``"policy"``, ``"named"``, ``"like"`` or ``"only here"``; ``which`` the
-    policy, the cache's name, or a name that stands for the other cache wherever it is met;
-    ``options`` are those of the policy, or what the other cache is set up with.
+    Attributes:
+        kind: ``"policy"``, ``"named"``, ``"like"`` or ``"only here"``.
+        which: the policy, the cache's name, or a name that stands for the other cache
+            wherever it is met.
+        options: those of the policy, or what the other cache is set up with.
     """
 
-    kind: str
-    which: str
-    options: Any
+    __slots__ = ("kind", "options", "which")
+
+    def __init__(self, kind: str, which: str, options: Any) -> None:
+        self.kind = kind
+        self.which = which
+        self.options = options
 
     def cache(self) -> Cache[Any, Any]:
         """Return the cache: a new one only where none of that name is here."""
@@ -51,8 +50,8 @@ class Recipe:
             return created
         if self.kind == "named":
             return _named(self.which, self.options)
-        known = _stranger(self.which)
-        return _new_stranger(self.which, *self.options) if known is None else known
+        known = _foreign_cache(self.which)
+        return _new_foreign_cache(self.which, *self.options) if known is None else known
 
     def __reduce__(self) -> Any:
         if self.kind == "only here":
@@ -76,17 +75,17 @@ def _named(name: str, definition: dict[str, Any]) -> Cache[Any, Any]:
         return named(name, **definition)
 
 
-def _stranger(token: str) -> Cache[Any, Any] | None:
+def _foreign_cache(token: str) -> Cache[Any, Any] | None:
     with _guard:
-        known = _strangers.get(token)
+        known = _foreign_caches.get(token)
         return None if known is None or known._store.closed else known
 
 
-def _new_stranger(token: str, kind: type[Cache[Any, Any]], setting: Any) -> Cache[Any, Any]:
+def _new_foreign_cache(token: str, kind: type[Cache[Any, Any]], setting: Any) -> Cache[Any, Any]:
     made = kind._empty_as(*setting)  # not under the lock: it may be the user's, and import
     with _guard:
-        known = _stranger(token)
-        _strangers[token] = cache = made if known is None else known
+        known = _foreign_cache(token)
+        _foreign_caches[token] = cache = made if known is None else known
     return cache
 
 
@@ -98,7 +97,7 @@ def recipe_of(cache: Cache[Any, Any]) -> Recipe:
     if cache._view.meter is not None:  # its device and its watcher belong to this process
         return Recipe("only here", "<name>", type(cache))
     with _guard:
-        known_as = [token for token, other in _strangers.items() if other is cache]
+        known_as = [token for token, other in _foreign_caches.items() if other is cache]
         token = known_as[0] if known_as else os.urandom(16).hex()
-        _strangers[token] = cache
+        _foreign_caches[token] = cache
     return Recipe("like", token, (type(cache), cache.__warm_digest__()))

@@ -1,4 +1,7 @@
-"""What a pickler's copy of a loader is made to do: call the loader that a ticket finds."""
+"""What a copy of a loader has in place of what the loader has, which it asks for when used.
+
+All of these are given the loader that arrived, and know of it that it has a counterpart.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,9 @@ import functools
 import types
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from warmcache._loaders.calls import AsyncCaller, Caller
-
-if TYPE_CHECKING:
-    from .ticket import Ticket
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 
@@ -21,7 +21,7 @@ def outer():
 
     {define} hit(*args, **kwargs):
         if 0: {names}  # as many free variables as the code has that it replaces
-        return {wait}_warm_ticket.hit(*args, **kwargs)
+        return {wait}_warm_loader.hit(*args, **kwargs)
 """
 
 
@@ -41,13 +41,13 @@ def calling(free: tuple[str, ...], is_async: bool) -> types.CodeType:
 class LaterCaller(Caller):
     """What a copy offers besides being called: that of its loader, once it is wanted."""
 
-    def __init__(self, ticket: Ticket, function: types.FunctionType) -> None:
-        self._ticket = ticket
+    def __init__(self, arrived: Any, function: types.FunctionType) -> None:
+        self._arrived = arrived
         self.function = weakref.ref(function)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_loader", "_site"):
-            return getattr(self._ticket.live().lease.__self__, name)
+            return getattr(self._arrived.counterpart().lease.__self__, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
@@ -58,22 +58,48 @@ class LaterAsyncCaller(LaterCaller, AsyncCaller):
 class LaterCache:
     """The cache of a loader that has not been looked up yet."""
 
-    def __init__(self, ticket: Ticket) -> None:
-        self._ticket = ticket
+    def __init__(self, arrived: Any) -> None:
+        self._arrived = arrived
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self._ticket.live().cache, name)
+        return getattr(self._arrived.counterpart().cache, name)
 
     def __len__(self) -> int:
-        return len(self._ticket.live().cache)
+        return len(self._arrived.counterpart().cache)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._ticket.live().cache)
+        return iter(self._arrived.counterpart().cache)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._ticket.live().cache
+        return key in self._arrived.counterpart().cache
 
     def __getitem__(self, key: Any) -> Any:
-        return self._ticket.live().cache[key]
+        return self._arrived.counterpart().cache[key]
+
+
+class ArrivedMethod:
+    """A warm method in a class that came by value: it stands for that of this process."""
+
+    _arrived: Any
+
+    def __setstate__(self, arrived: Any) -> None:
+        self._arrived = arrived
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self._arrived.counterpart().__get__(instance, owner)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._arrived.counterpart()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_arrived":
+            raise AttributeError(name)
+        return getattr(self._arrived.counterpart(), name)
+
+    def __warm_digest__(self) -> Any:
+        return self._arrived.token()
+
+    def __reduce__(self) -> Any:
+        return ArrivedMethod, (), self._arrived

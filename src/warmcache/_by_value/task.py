@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from .ticket import packed
+from .packing import packed
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,6 +11,7 @@ from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
 from warmcache._core.plans.request import Request
+from warmcache._core.plans.steps import Plan
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
 from warmcache.caches.cache import Cache
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 
 class Caller:
-    """The public face of a loader, at one site: a function, or a bound instance."""
+    """What a loader can do, at one site: a function, or a bound instance."""
 
     _instance: Any = None
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
@@ -50,11 +51,11 @@ class Caller:
     def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
-        _supplanted(loader.supplant())
+        _clear_replaced(loader.take_over_name())
         entry = run(get(view, request, record), view)
         cache._watch()
-        if loader.supplanted:  # while it loaded
-            _supplanted(loader)
+        if loader.lost_its_name:  # while it loaded
+            _clear_replaced([loader])
         return entry, view
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -208,10 +209,14 @@ class Slow:
         return Slow, ()
 
 
-def _supplanted(loader: Loader | None) -> None:
-    """Tear down what ``loader`` has warm, for another has taken over its name."""
-    if loader is not None:
-        loader.cache._evict(loader.own_entries(), RemovalCause.REPLACED)
+def _clear_replaced(loaders: Iterable[Loader]) -> None:
+    """Tear down what is warm of ``loaders``, whose name another has taken over."""
+    for loader in loaders:
+        run(_replaced(loader), loader.cache._view)
+
+
+def _replaced(loader: Loader) -> Plan[list[Removal]]:
+    return remove.chosen(loader.cache._view, lambda _: loader.own_entries(), RemovalCause.REPLACED)
 
 
 def _caller_of(function: Any) -> Any:
@@ -242,11 +247,11 @@ class AsyncCaller(Caller):
 
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
-        await _supplanted_async(loader.supplant())
+        await _clear_replaced_async(loader.take_over_name())
         entry = await run_async(get(view, request, record), view)
         cache._watch()
-        if loader.supplanted:  # while it loaded
-            await _supplanted_async(loader)
+        if loader.lost_its_name:  # while it loaded
+            await _clear_replaced_async([loader])
         return entry, view
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -284,13 +289,11 @@ class AsyncCaller(Caller):
                 pass
 
 
-async def _supplanted_async(loader: Loader | None) -> None:
+async def _clear_replaced_async(loaders: Iterable[Loader]) -> None:
     from warmcache._core.drivers.event_loop import run_async
 
-    if loader is not None:
-        view = loader.cache._view
-        plan = remove.chosen(view, lambda _: loader.own_entries(), RemovalCause.REPLACED)
-        await run_async(plan, view)
+    for loader in loaders:
+        await run_async(_replaced(loader), loader.cache._view)
 
 
 def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from warmcache._by_value.recipe import LoaderCache
-
 from .calls import API
-from .functions import signature_of, warm_function
-from .loader import LoaderOptions
+from .functions import signature_of
 
 
 class _OfClass:
@@ -77,9 +75,10 @@ def _metaclasses(meta: type) -> tuple[type, type]:
     return cold, _Warm if cold is _Cold else type(cold)(meta.__name__, (_Warm, cold), {})
 
 
-def warm_class(cls: type, options: LoaderOptions, home: LoaderCache) -> type:
+def warm_class(cls: type, make_warm: Callable[[Callable[..., Any]], Any]) -> type:
     """Return ``cls`` with a metaclass that has the hit path as ``__call__``.
 
+    The hit path is that of a function that makes an instance, which ``make_warm`` makes warm.
     A class with a metaclass of its own is given the warm one; Python does not allow
     that where the metaclass is plain ``type``. Such a class is rebuilt from its own
     namespace, as ``dataclass(slots=True)`` does, and ``super()`` is told.
@@ -93,7 +92,7 @@ def warm_class(cls: type, options: LoaderOptions, home: LoaderCache) -> type:
     construct.__signature__ = signature_of(cls)  # type: ignore[attr-defined]
     for name in ("__module__", "__name__", "__qualname__"):
         setattr(construct, name, getattr(cls, name))
-    call = warm_function(construct, options, home)
+    call = make_warm(construct)
     twin = _rebuilt(cls, cold) if type(cls) is type else cls
     type.__setattr__(twin, "_warm_call", staticmethod(call))
     type.__setattr__(twin, "__class__", warm)

@@ -1,4 +1,4 @@
-"""What ``@warm`` makes of a function and of a method; of a class, see ``_classes.py``."""
+"""What ``@warm`` makes of a function."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from warmcache._by_value.digest import module_of
-from warmcache._by_value.recipe import LoaderCache
-from warmcache._by_value.ticket import Parts, PickledAttributes, Ticket
+from warmcache.caches.cache import Cache
 
 from .calls import AsyncCaller, Caller, Slow
 from .hit_path import build
@@ -25,25 +23,12 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(lambda *args, **kwargs: None)
 
 
-def _ticket(
-    make: Callable[[Any, LoaderOptions, LoaderCache, Ticket | None], Any],
-    target: Any,
-    options: LoaderOptions,
-    home: LoaderCache,
-) -> Ticket:
-    name = getattr(target, "__qualname__", type(target).__qualname__)
-    return Ticket((module_of(target), name), parts=Parts(make, target, options, home.recipe))
-
-
 def warm_function(
-    target: Any, options: LoaderOptions, home: LoaderCache, ticket: Ticket | None = None
-) -> Any:
-    """Return the warm counterpart of a function: a function with its signature.
-
-    With a ``ticket``, it is made for one that arrived, see ``_ship.py``.
-    """
+    target: Any, options: LoaderOptions, cache: Cache[Any, Any]
+) -> tuple[Any, Caller]:
+    """Return the warm counterpart of a function, one with its signature, and its caller."""
     signature = signature_of(target)
-    loader = Loader(target, signature, options, home.cache)
+    loader = Loader(target, signature, options, cache)
     caller = AsyncCaller(loader, CallSite()) if loader.is_async else Caller(loader, CallSite())
     hit: Any
     hit, loader.bind, switch = build(
@@ -55,9 +40,5 @@ def warm_function(
     )
     loader.record_by(switch)
     functools.update_wrapper(hit, target)
-    if ticket is None:
-        ticket = _ticket(warm_function, target, options, home)
-        home.show(hit)
-    PickledAttributes(hit, ticket.of(hit)).show(caller, home.cache)
     caller.function = weakref.ref(hit)
-    return hit
+    return hit, caller

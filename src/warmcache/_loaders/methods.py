@@ -6,12 +6,10 @@ import functools
 import inspect
 from typing import Any
 
-from warmcache._by_value.digest import importable
-from warmcache._by_value.recipe import LoaderCache
-from warmcache._by_value.ticket import ArrivedMethod, Ticket
+from warmcache.caches.cache import Cache
 
 from .calls import API, AsyncCaller, Caller
-from .functions import _ticket, signature_of, warm_function
+from .functions import signature_of, warm_function
 from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions
 
@@ -28,17 +26,16 @@ class WarmMethod:
         self,
         target: Any,
         options: LoaderOptions,
-        home: LoaderCache,
-        ticket: Ticket | None = None,
+        cache: Cache[Any, Any],
         *,
         of_class: bool = False,
     ) -> None:
         signature = signature_of(target)
         parameters = list(signature.parameters.values())
         first = parameters[0] if parameters else None
-        make = _warm_class_method if of_class else WarmMethod
-        self.ticket = (ticket or _ticket(make, target, options, home)).of(self)
-        self._as_function = functools.partial(warm_function, target, options, home)
+        self._options = options
+        self._cache = cache
+        self._loader: Any = None  # there is none of what that can only be a static method
         self._function: Any = None
         self._owner: type | None = None
         self._name = target.__name__
@@ -51,7 +48,7 @@ class WarmMethod:
         if first.kind is first.VAR_POSITIONAL:
             raise TypeError(f"{target.__qualname__}() must name its first argument to be warm")
         signature_of_call = signature.replace(parameters=parameters[1:])
-        self._loader = Loader(target, signature_of_call, options, home.cache)
+        self._loader = Loader(target, signature_of_call, options, cache)
         self._hit, self._loader.bind, switch = build(
             self._loader,
             signature,
@@ -94,8 +91,8 @@ class WarmMethod:
 
     def __getattr__(self, name: str) -> Any:
         if name in (*API, "cache"):
-            if name == "cache" and "_loader" in vars(self):
-                return self._loader.cache
+            if name == "cache":
+                return self._cache
             if self._owner is None:
                 return getattr(self._plain(), name)
             raise AttributeError(
@@ -106,8 +103,12 @@ class WarmMethod:
 
     def _plain(self) -> Any:
         if self._function is None:
-            self._function = self._as_function()
+            self._function, _ = self._as_function()
         return self._function
+
+    def _as_function(self) -> tuple[Any, Caller]:
+        """Make the function that it is under ``@staticmethod``."""
+        return warm_function(self.__wrapped__, self._options, self._cache)
 
     def _slow_call(self, instance: Any, raw: Any, args: Any, kwargs: Any, /) -> Any:
         return self.__get__(instance, instance).slow_call(raw, args, kwargs)
@@ -133,16 +134,6 @@ class WarmMethod:
         self._sites.pop(number, None)
         self._loader.instance_died(site)
 
-    def __reduce__(self) -> Any:
-        if self._owner is not None and importable(self._owner):
-            return getattr, (self._owner, self._name)
-        if self._owner is None and importable(self):
-            return self.__qualname__
-        return ArrivedMethod, (), self.ticket
-
-    def __warm_digest__(self) -> Any:
-        return self.ticket.token()
-
     def __copy__(self) -> WarmMethod:
         return self
 
@@ -151,12 +142,6 @@ class WarmMethod:
 
     def __repr__(self) -> str:
         return f"<warm {self.__wrapped__!r}>"
-
-
-def _warm_class_method(
-    target: Any, options: LoaderOptions, home: LoaderCache, ticket: Ticket | None = None
-) -> WarmMethod:
-    return WarmMethod(target, options, home, ticket, of_class=True)
 
 
 class _OfFunction:
@@ -179,7 +164,8 @@ class _BoundMixin:
 
     @property
     def _loader(self) -> Loader:
-        return self._method._loader
+        loader: Loader = self._method._loader
+        return loader
 
     @property
     def _site(self) -> CallSite:

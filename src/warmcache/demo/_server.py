@@ -10,7 +10,8 @@ from typing import Any
 
 import warmcache
 from warmcache import policies
-from warmcache._decorator import Warm, warm
+from warmcache._decorator import warm
+from warmcache._warm_types import Warm
 from warmcache.caches.cache import Cache
 from warmcache.memory.device import trim_heap
 

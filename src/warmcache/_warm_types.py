@@ -1,0 +1,166 @@
+"""What type checkers see of what ``@warm`` returns: declared, and never run."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import IO, Any, ParamSpec, Protocol, TypeVar, overload
+
+from ._core.state.records import CacheInfo, Removal
+from .caches.cache import Cache
+from .keys import CallKey
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
+F = TypeVar("F", bound=IO[Any])
+C = TypeVar("C", bound=type)
+
+
+class _Common(Protocol[P]):
+    """What a warm callable has, whatever it loads."""
+
+    __wrapped__: Callable[..., Any]
+    __name__: str
+    __qualname__: str
+
+    @property
+    def cache(self) -> Cache[Any, Any]:
+        """The cache that holds what it loads."""
+        ...
+
+    def contains(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether the value of this call is warm; no use of it, and no load."""
+        ...
+
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> CallKey:
+        """Return the key of this call in :attr:`cache`."""
+        ...
+
+    def cache_info(self) -> CacheInfo:
+        """Return hits, misses, maxsize and currsize, as functools.lru_cache's."""
+        ...
+
+    def cache_parameters(self) -> dict[str, Any]:
+        """Return how it caches: maxsize, typed, cache, size, tags and version."""
+        ...
+
+
+class _Bindable(Protocol[S_contra, Q, R_co]):
+    """What has a first parameter, which an instance or a class may be bound to."""
+
+    def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+
+class _AsyncBindable(Protocol[S_contra, Q, R_co]):
+    """The same, to be awaited."""
+
+    def __call__(
+        self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Coroutine[Any, Any, R_co]: ...
+
+
+class Warm(_Common[P], Protocol[P, R_co]):
+    """A warm function, method or generator function, as type checkers see it."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[R_co]:
+        """``with load.lease(...) as value``: load if need be, and hold: no teardown inside."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
+        """Return the value of this call if it is warm, else None; no use, no load."""
+        ...
+
+    def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
+        """Tear down the value of this call, if it is warm; return what was removed."""
+        ...
+
+    def cache_clear(self) -> None:
+        """Tear down everything that it has warm, and start its counts anew."""
+        ...
+
+    def warm_up(self, calls: Iterable[Any]) -> None:
+        """Load several calls' values, each once, in order."""
+        ...
+
+    @overload  # a class method
+    def __get__(
+        self: _Bindable[type[S], Q, R], instance: S | None, owner: type[S]
+    ) -> Warm[Q, R]: ...
+    @overload  # through the class
+    def __get__(self, instance: None, owner: type) -> Warm[P, R_co]: ...
+    @overload  # a method
+    def __get__(self: _Bindable[S, Q, R], instance: S, owner: type | None = None) -> Warm[Q, R]: ...
+    @overload  # a static method
+    def __get__(self, instance: object, owner: type | None = None) -> Warm[P, R_co]: ...
+
+
+class AsyncWarm(_Common[P], Protocol[P, R_co]):
+    """A warm ``async`` function, method or generator function, as type checkers see it."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+    def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[R_co]:
+        """``async with load.lease(...) as value``: load if need be, and hold."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
+        """Return the value of this call if it is warm, else None; no use, no load."""
+        ...
+
+    async def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
+        """Tear down the value of this call, if it is warm; return what was removed."""
+        ...
+
+    async def cache_clear(self) -> None:
+        """Tear down everything that it has warm, and start its counts anew."""
+        ...
+
+    async def warm_up(self, calls: Iterable[Any]) -> None:
+        """Load several calls' values, each once, in order."""
+        ...
+
+    @overload  # a class method
+    def __get__(
+        self: _AsyncBindable[type[S], Q, R], instance: S | None, owner: type[S]
+    ) -> AsyncWarm[Q, R]: ...
+    @overload  # through the class
+    def __get__(self, instance: None, owner: type) -> AsyncWarm[P, R_co]: ...
+    @overload  # a method
+    def __get__(
+        self: _AsyncBindable[S, Q, R], instance: S, owner: type | None = None
+    ) -> AsyncWarm[Q, R]: ...
+    @overload  # a static method
+    def __get__(self, instance: object, owner: type | None = None) -> AsyncWarm[P, R_co]: ...
+
+
+class Decorator(Protocol):
+    """What ``warm(...)`` with options returns."""
+
+    @overload
+    def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, AsyncGenerator[R, Any]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, Coroutine[Any, Any, R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, Generator[R, Any, Any]]) -> Warm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, F]) -> Warm[P, F]: ...  # a file is an iterator
+    @overload
+    def __call__(self, target: Callable[P, Iterator[R]]) -> Warm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, R]) -> Warm[P, R]: ...
