@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack
 
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
 
-from .cache import MISSING, Cache
+from .cache import Cache
 from .frozen_clock import Timer
 from .options import CacheOptions
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-T = TypeVar("T")
 
 
 class _TimedCache(Cache[K, V]):
@@ -36,45 +36,21 @@ class _TimedCache(Cache[K, V]):
         """The clock; ``with cache.timer as now`` freezes it for this thread."""
         return self._timer  # type: ignore[return-value]
 
-    def __getitem__(self, key: K) -> V:
-        with self.timer:
-            return super().__getitem__(key)
 
-    def __setitem__(self, key: K, value: V) -> None:
+def _at_one_time(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def seen_at_one_time(self: _TimedCache[Any, Any], *args: Any) -> Any:
         with self.timer:
-            super().__setitem__(key, value)
+            return method(self, *args)
 
-    def __delitem__(self, key: K) -> None:
-        with self.timer:
-            super().__delitem__(key)
+    return seen_at_one_time
 
-    @overload
-    def get(self, key: K, default: None = None) -> V | None: ...
-    @overload
-    def get(self, key: K, default: V | T) -> V | T: ...
-    def get(self, key: K, default: Any = None) -> Any:
-        with self.timer:
-            return super().get(key, default)
 
-    @overload
-    def pop(self, key: K) -> V: ...
-    @overload
-    def pop(self, key: K, default: V | T) -> V | T: ...
-    def pop(self, key: K, default: Any = MISSING) -> Any:
-        with self.timer:
-            return super().pop(key, default)
-
-    def popitem(self) -> tuple[K, V]:
-        with self.timer:
-            return super().popitem()
-
-    def setdefault(self, key: K, default: V | None = None) -> Any:
-        with self.timer:
-            return super().setdefault(key, default)
-
-    def __repr__(self) -> str:
-        with self.timer:
-            return super().__repr__()
+for _name in (
+    *("__getitem__", "__setitem__", "__delitem__", "get", "pop", "popitem", "setdefault"),
+    "__repr__",
+):
+    setattr(_TimedCache, _name, _at_one_time(getattr(Cache, _name)))
 
 
 class TTLCache(_TimedCache[K, V]):

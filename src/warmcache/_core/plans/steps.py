@@ -10,7 +10,7 @@ sent into the plan.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.one_shot import OneShot
@@ -20,56 +20,39 @@ from .request import Request
 T = TypeVar("T")
 
 
-class Ask:
+class Ask(NamedTuple):
     """Call ``function`` here and now; the plan gets what it returns or raises."""
 
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function = function
+    function: Callable[[], Any]
 
 
-class Load:
+class Load(NamedTuple):
     """Run a loader; the plan gets ``(value, finish, loop)``, see :class:`Provenance`."""
 
-    __slots__ = ("request",)
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    request: Request
 
 
-class Launch:
+class Launch(NamedTuple):
     """Carry out the plan of a load: at once, or in a task of its own."""
 
-    __slots__ = ("plan",)
-
-    def __init__(self, plan: Plan[None]) -> None:
-        self.plan = plan
+    plan: Plan[None]
 
 
-class TearDown:
+class TearDown(NamedTuple):
     """Tear these entries down; the plan gets the exceptions that it led to."""
 
-    __slots__ = ("entries",)
-
-    def __init__(self, entries: list[Entry]) -> None:
-        self.entries = entries
+    entries: list[Entry]
 
 
-class Flush:
+class Flush(NamedTuple):
     """Collect garbage, and have what nobody holds given back to the device."""
 
-    __slots__ = ()
 
-
-class Wait:
+class Wait(NamedTuple):
     """Wait for ``signal``, ``timeout`` seconds at most; the plan gets whether it came."""
 
-    __slots__ = ("signal", "timeout")
-
-    def __init__(self, signal: OneShot, timeout: float | None = None) -> None:
-        self.signal = signal
-        self.timeout = timeout
+    signal: OneShot
+    timeout: float | None = None
 
 
 Step: TypeAlias = Ask | Load | Launch | TearDown | Flush | Wait
