@@ -61,7 +61,7 @@ def setup(app: Sphinx) -> None:
     for analyzer in files:
         analyzer.analyze()
     order = {name: place for file in files for name, place in file.tagorder.items()}
-    for room in ("", ".caches", ".memory", ".probes", ".routing", ".executors"):
-        analyzer = ModuleAnalyzer.for_module(f"warmcache{room}")
+    for module in ("", ".caches", ".memory", ".probes", ".routing", ".executors"):
+        analyzer = ModuleAnalyzer.for_module(f"warmcache{module}")
         analyzer.analyze()
         analyzer.tagorder = order

@@ -23,6 +23,9 @@ ENGINES = {  # whose examples take more than the tests do
     f"docs/howto/{name}.md" for name in ("dask", "executors", "globus-compute", "parsl", "ray")
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+WRITTEN = {"warmcache-demo/"}  # by what the page is about
+# Where the files lie that pages name; without a folder, it is any.
+TREES = [ROOT, *(ROOT / each for each in ("src/warmcache", "tests", "benchmarks", "examples"))]
 
 
 def _name(path: Path) -> str:
@@ -143,3 +146,25 @@ def test_the_tests_that_the_pages_name_are_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", pages))
     assert len(named) > 10
     assert set() == named - there
+
+
+def _is_there(path: str, *folders: Path) -> bool:
+    if "/" in path:
+        return any((tree / path).exists() for tree in (*folders, *TREES))
+    return any(any(tree.rglob(path)) for tree in TREES[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_files_and_folders_that_the_page_names_are_there(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    named = set(re.findall(r"`([\w./-]+\.py|[\w./-]+/)`", text)) - WRITTEN
+    assert [] == sorted(path for path in named if not _is_there(path))
+
+
+def test_the_files_that_the_code_names_are_there() -> None:
+    missing = []
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for path in re.findall(r"\b[\w/]+\.py\b", file.read_text(encoding="utf-8")):
+            if not _is_there(path, file.parent):
+                missing.append(f"{_name(file)}: {path}")
+    assert [] == missing

@@ -44,9 +44,9 @@ def _calls(*names: str) -> Callable[[ast.AST], bool]:
     return wanted
 
 
-def _elsewhere(found: list[str], *rooms: str) -> list[str]:
+def _elsewhere(found: list[str], *folders: str) -> list[str]:
     assert found, "nothing is found at all: what is looked for has another name"
-    return [place for place in found if not place.startswith(rooms)]
+    return [place for place in found if not place.startswith(folders)]
 
 
 def test_nothing_but_a_driver_tears_down() -> None:

@@ -1,4 +1,4 @@
-"""The package as a whole: what it exports, what it imports, which room may import which."""
+"""The package as a whole: what it exports, what it imports, which folder may import which."""
 
 from __future__ import annotations
 

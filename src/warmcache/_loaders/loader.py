@@ -211,7 +211,7 @@ class Loader:
         return CallKey.of((self.source, *where, *version, *parts)), canonical
 
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Load for a caller inside ``disabled()``; see :class:`Unowned`."""
+        """Load for a caller inside ``disabled()``; see ``disabled.py``."""
         if scopes.loading_forbidden_here():
             raise WarmMissError(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
