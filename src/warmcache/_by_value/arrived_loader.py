@@ -14,13 +14,13 @@ has, of that name and digest,
 
 - a loader that came by value: it is that one;
 - one that is defined here, and another origin asks: this process has run the same script, or
-  was forked. It is that one, and it takes turns from now on with those that come;
+  was forked. It is that one, and it shares its name from now on with those that come;
 - one that is defined here, and this is the origin: the copy is back. It is that one, and
   nothing else changes;
-- none: it is made, and takes turns with those of its name that came, and were edited since.
+- none: it is made, and shares its name with those that came, and were edited since.
   One of its name that is only defined here is left alone.
 
-What it is to take turns, says ``loader_names.py``.
+What it is to share a name, says ``loader_names.py``.
 
 Tried, and rejected:
 

@@ -1,20 +1,20 @@
-"""The names of loaders in this process: one name, one cache, and one whose turn it is.
+"""The names of loaders in this process: one name, one cache, and one that holds it.
 
 All loaders of a process are known by their names, module and qualified name, so that one
 that comes by value finds the one that means the same. Once one came, its name has one
-cache, and loaders of that name take turns in it: an edited one, and the one from before the
+cache, and loaders of that name share it: an edited one, and the one from before the
 edit. There may be copies of all of them in somebody's hands, and any may be called next.
 
-Invariant: of the loaders that take turns in a name, only that whose turn it is has anything
-warm. What its predecessor has is torn down before the load that begins the turn; what is
+Invariant: of the loaders that share a name, only the one that holds it has anything
+warm. What its predecessor has is torn down before the load by which another takes it over; what is
 leased then, as its lease ends; what was being loaded then, after its load. So no model is
 kept beside one that has replaced it, and none is served in its place.
 
-Turns change at a miss, before the load: the one moment at which a loader that has replaced
-another, or was replaced, must come by. So hits pay nothing. Whose turn it is, is kept alive
+A name changes hands at a miss, before the load: the one moment at which a loader that has replaced
+another, or was replaced, must come by. So hits pay nothing. Who holds a name is kept alive
 here: the copies go with the task that brought them, and the next task finds it warm.
 
-Who takes turns:
+Who shares a name:
 
 - a loader that was made for one that arrived: always;
 - one that is defined here: once one of its meaning arrives from another process, for the
@@ -52,7 +52,7 @@ def loader_name(name: tuple[str, str]) -> LoaderName:
 
 
 class LoaderName:
-    """One name in this process: its loaders, their cache if they take turns, and whose it is."""
+    """One name in this process: its loaders, their cache once they share it, and who holds it."""
 
     __slots__ = ("cache", "holder", "loaders", "recipe")
 
@@ -110,7 +110,7 @@ class LoaderName:
         return thing
 
     def join(self, local: LocalLoader, thing: Any) -> None:
-        """Have a loader that is defined here take turns with those that arrive."""
+        """Have a loader that is defined here share the name with those that arrive."""
         means = digest(local.parts.recipe)
         with _guard:
             if local.holder is None:
@@ -127,7 +127,7 @@ class LoaderName:
 
 
 class Holder:
-    """What holds a name when it is the turn of its loader, and keeps that alive."""
+    """A loader as it holds a name, which keeps it alive, or would like to."""
 
     __slots__ = ("_local", "_name", "_thing")
 
@@ -137,11 +137,11 @@ class Holder:
         self._thing = thing
 
     def has_name(self) -> bool:
-        """Whether it is the turn of this loader."""
+        """Whether it is this loader that holds the name."""
         return self._name.holder is self
 
     def take_over_name(self) -> Iterable[Loader]:
-        """Have it be the turn of this loader; return those whose turn it was till now."""
+        """Have this loader hold the name; return those that held it till now."""
         if self.has_name():
             return ()
         with _guard:

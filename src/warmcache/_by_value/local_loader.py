@@ -40,7 +40,7 @@ class LocalLoader:
         parts: what it is made of.
         cache: the cache that it lives in.
         loaders: its :class:`Loader`; of a method two, if it may be a static one.
-        holder: what has it take turns with others of its name, see ``loader_names.py``.
+        holder: what has it share its name with others, see ``loader_names.py``.
         came_as: the digest that it came with; None of one that is defined here.
     """
 
@@ -78,7 +78,7 @@ class LocalLoader:
         return "warmcache", *self.name, self.digest()
 
     def add(self, loader: Loader) -> None:
-        """Have one more Loader, which takes turns as the other does."""
+        """Have one more Loader, which shares the name as the other does."""
         self.loaders.append(loader)
         if self.holder is not None:  # and if that comes now, it sees the loader
             loader.name_holder = self.holder

@@ -203,18 +203,18 @@ class Cache(cachetools.Cache[K, V]):
     def _use(self, key: K) -> V:
         """Return the warm value and count a hit, or MISSING and count a miss."""
         store = self._store
-        entry: Any = self._live.get(key)
+        entry = self._live.get(key)
         if entry is not None and store.deadlines is not None and not self._freshness.check(entry):
             entry = None
             self._expire()
         try:
-            value: V = entry.value
+            value: V = entry.value  # type: ignore[union-attr]
         except AttributeError:  # never there, or torn down this very moment
             with store.lock:
                 store.counts.misses += 1
                 self._source.misses += 1
             return MISSING  # type: ignore[no-any-return]
-        store.used(entry)
+        store.used(entry)  # type: ignore[arg-type]
         return value
 
     def __setitem__(self, key: K, value: V) -> None:

@@ -4,7 +4,7 @@ The invariant is the ledger's: whatever is loaded or stored was granted its weig
 of what is free *now*, and room is free once a teardown has returned and every reference is
 dropped, and not before. So with one place, there is never a second object.
 
-Each step decides anew from the sums under the lock, and is one of five cases (:class:`Answer`):
+Each step decides anew from the sums under the lock, and is one of five cases (:class:`Case`):
 
 1. *granted*: the weight fits into what is free.
 2. *coming*: it would fit beside what is being torn down already, less what that is owed to
@@ -45,8 +45,8 @@ from .steps import Ask, Plan, TearDown, Wait
 LOOK = 0.25  # seconds after which to look at the device again
 
 
-class Answer(enum.Enum):
-    """What one look at the sums says of a claim; the header has the cases."""
+class Case(enum.Enum):
+    """What one look at the sums finds of a claim; the header tells them apart."""
 
     GRANTED = "granted"
     COMING = "coming"
@@ -55,14 +55,14 @@ class Answer(enum.Enum):
 
 
 class Verdict(NamedTuple):
-    """An answer, and what must be torn down for it."""
+    """A case, and what must be torn down in it."""
 
-    answer: Answer
+    case: Case
     doomed: list[Entry]
 
 
-_GRANTED, _COMING = Verdict(Answer.GRANTED, []), Verdict(Answer.COMING, [])
-_BLOCKED = Verdict(Answer.BLOCKED, [])
+_GRANTED, _COMING = Verdict(Case.GRANTED, []), Verdict(Case.COMING, [])
+_BLOCKED = Verdict(Case.BLOCKED, [])
 
 
 def room(
@@ -83,19 +83,19 @@ def room(
                 store.check_open()
                 if claim.weight > store.ledger.most_for(claim):
                     raise refusal(cache, claim)
-                answer, doomed = judge(cache, claim, flight, replacing=replacing)
-                if answer is Answer.GRANTED:
+                case, doomed = judge(cache, claim, flight, replacing=replacing)
+                if case is Case.GRANTED:
                     return
-                if answer is not Answer.EVICT:
+                if case is not Case.EVICT:
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
-                    blocked = answer is Answer.BLOCKED
+                    blocked = case is Case.BLOCKED
                     timeout = _patience(cache, claim, flight, deadline if blocked else None)
                     if meter is not None:  # nobody tells us what others give back
                         timeout = LOOK if timeout is None else min(timeout, LOOK)
                     wait = Wait(store.ledger.change(), timeout)
-            if answer is Answer.EVICT:
+            if case is Case.EVICT:
                 yield TearDown(doomed)
             else:
                 yield wait  # pyright: ignore[reportPossiblyUnboundVariable]
@@ -110,7 +110,7 @@ def judge(cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: b
     store, ledger = cache.store, cache.store.ledger
     ended = store.expire(store.timer()) if store.deadlines is not None else None
     if ended:
-        return Verdict(Answer.EVICT, ended)
+        return Verdict(Case.EVICT, ended)
     old = store.live.get(claim.key) if replacing else None
     if cache.meter is not None:  # nobody else guesses
         _borrow(store, claim, flight)
@@ -158,7 +158,7 @@ def _evict(
         store.ledger.owed += weight
     if old is not None and not doomed:  # it was leased and is only retired: look again
         return judge(cache, claim, flight, replacing=True)
-    return Verdict(Answer.EVICT, doomed)
+    return Verdict(Case.EVICT, doomed)
 
 
 def _least(store: Store, claim: Claim) -> float:
