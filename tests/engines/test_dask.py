@@ -252,5 +252,5 @@ def test_what_is_warm_is_a_metric_of_workers(client: Client) -> None:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         return {address: worker["metrics"].get("warmcache") for address, worker in workers.items()}
 
-    until(lambda: (metrics()[home] or {}).get("warm"))
+    until(lambda: (metrics().get(home) or {}).get("warm"))
     assert ["dask_models.load('a')"] == [*metrics()[home]["warm"]]

@@ -16,7 +16,7 @@ import warmcache
 from warmcache import ClosedError, warm
 from warmcache._engines import dask_worker as _dask_worker
 from warmcache._engines.dask_worker import WarmWorker, _in_turn
-from warmcache._loaders.disabled import _unowned
+from warmcache._loaders.disabled import unfinished
 from warmcache._process.at_exit import Overdue
 
 pytestmark = pytest.mark.engines
@@ -85,7 +85,7 @@ def test_recordings_stop_and_what_nobody_owns_goes_too(worker: Worker, tmp_path:
 
     with warmcache.disabled():
         load("a")
-    worker.closing += _unowned, load.cache, load.cache.record(tmp_path / "uses.csv")
+    worker.closing += unfinished, load.cache, load.cache.record(tmp_path / "uses.csv")
     load("b")
     worker.close()
     assert ["b", "a"] == torn_down
