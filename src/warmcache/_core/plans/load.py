@@ -61,10 +61,7 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             else:
                 claim = meter.claim(store, request)
             yield from room(cache, claim, flight=flight)
-            if meter is None:
-                yield from _load(cache, request, flight)
-            else:
-                yield from _load_metered(cache, meter, request, flight)
+            yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
     finally:
@@ -94,53 +91,36 @@ def _after_teardown_of(cache: CacheView, key: Hashable) -> Plan[None]:
 
 
 def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
-    timer = cache.store.timer
-    began = timer()
-    entry = _entry(request, flight, (yield Load(request)), began, timer())
+    store, meter = cache.store, cache.meter
+    growth: Growth | None = None
+    if meter is None:
+        began = store.timer()
+        entry = _entry(request, flight, (yield Load(request)), began, store.timer())
+    else:
+        entry, growth = yield from _tried(cache, meter, request, flight)
     try:
-        if request.expires is not None:
-            yield from _ask_when_it_ends(request, entry)
-        if request.weight is None:
+        expires = request.expires
+        if expires is not None:
+            entry.expires = yield Ask(lambda: expires(entry.key, entry.value, entry.loaded_at))
+        if meter is not None and growth is not None:
+            yield from _measure(cache, meter, request, flight, entry, growth)
+        elif request.weight is None:
             yield from _weigh(cache, request, flight, entry)
-        yield from _land(cache.store, entry, flight)
+        yield from _land(store, entry, flight)
     except BaseException as error:
-        yield from _turned_away(cache.store, entry, flight, error)
-        raise
-
-
-def _load_metered(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> Plan[None]:
-    entry, growth = yield from _tried(cache, meter, request, flight)
-    try:
-        if request.expires is not None:
-            yield from _ask_when_it_ends(request, entry)
-        yield from _measure(cache, meter, request, flight, entry, growth)
-        yield from _land(cache.store, entry, flight)
-    except BaseException as error:
-        yield from _turned_away(cache.store, entry, flight, error)
+        cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
+        with store.lock:
+            entry.weight, flight.weight = flight.weight, 0
+            store.turn_away(entry, cause)
+        yield TearDown([entry])
         raise
 
 
 def _entry(request: Request, flight: Flight, produced: Any, began: Any, ended: Any) -> Entry:
     value, finish, loop = produced
-    provenance = Provenance(
-        *(request.source, seconds_between(began, ended), finish, loop),
-        *(request.hot, request.hot_key),
-    )
+    seconds = seconds_between(began, ended)
+    provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
     return Entry(request.key, value, flight.weight, provenance, ended)
-
-
-def _ask_when_it_ends(request: Request, entry: Entry) -> Plan[None]:
-    expires = request.expires
-    assert expires is not None
-    entry.expires = yield Ask(lambda: expires(entry.key, entry.value, entry.loaded_at))
-
-
-def _turned_away(store: Store, entry: Entry, flight: Flight, error: BaseException) -> Plan[None]:
-    cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
-    with store.lock:
-        entry.weight, flight.weight = flight.weight, 0
-        store.turn_away(entry, cause)
-    yield TearDown([entry])
 
 
 # -- memory that is measured ---------------------------------------------------------
