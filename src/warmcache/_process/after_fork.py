@@ -13,6 +13,7 @@ have locks that nobody can replace: the session of NVML and the end of the proce
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import weakref
@@ -60,10 +61,17 @@ def _immortal() -> list[object]:
     """Return a list that is never freed.
 
     A list of this module would be as the interpreter ends. This one is part of a cycle
-    through a code object, which the garbage collector cannot see through.
+    through a code object, which the garbage collector cannot see through. Without the GIL
+    it can, so there the list has a reference that nobody holds.
     """
     kept: list[object] = []
-    kept.append(_immortal.__code__.replace(co_consts=(kept,)))
+    code = _immortal.__code__.replace(co_consts=(kept,))
+    if gc.is_tracked(code):
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    else:
+        kept.append(code)
     return kept
 
 
