@@ -235,6 +235,8 @@ class Recording:
         _running.discard(self)
         store = self._store()
         if store is not None:
+            # Nobody is to be told of its end any more, least of all as the interpreter ends.
+            self._store = weakref.ref(store)
             store.unobserve(self)
 
     def begin_anew(self) -> None:
