@@ -12,6 +12,7 @@ import threading
 import traceback
 import types
 import typing
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -229,6 +230,16 @@ def test_a_traceback_shows_the_lines_of_the_generated_code() -> None:
     lines = traceback.format_exception(caught.value)
     assert any("return _warm_slow(" in line and "in load" in line for line in lines)
     assert caught.value.__context__ is None, "the miss before it is no part of the story"
+
+
+def test_the_namespace_of_generated_code_has_a_spec_that_agrees_with_its_loader() -> None:
+    space = warm(lambda name: name).__globals__
+
+    assert __name__ == space["__spec__"].name
+    assert space["__loader__"] is space["__spec__"].loader
+    with warnings.catch_warnings(record=True, action="always") as seen:
+        warnings.warn_explicit("on purpose", UserWarning, "a.py", 1, module_globals=space)
+    assert ["on purpose"] == [str(warning.message) for warning in seen]
 
 
 def test_generated_code_is_shown_without_a_trace_in_linecache_before_it_is() -> None:

@@ -33,6 +33,7 @@ import types
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.machinery import ModuleSpec
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -173,10 +174,12 @@ def _function(
     cells: Mapping[str, types.CellType],
     source: str,
 ) -> types.FunctionType:
+    text: Any = _Source(source)
     namespace = {
         "__builtins__": builtins,
         "__name__": loader.__module__,
-        "__loader__": _Source(source),
+        "__loader__": text,
+        "__spec__": ModuleSpec(loader.__module__, text),  # who finds a loader alone, warns
     }
     closure = tuple(cells[name] for name in code.co_freevars)
     parameters = signature.parameters.values()
