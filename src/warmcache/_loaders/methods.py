@@ -205,14 +205,22 @@ class _BoundMixin:
         return f"<warm bound {self.__wrapped__!r}>"
 
 
+# Set in the bodies: what is set on a class later, its instances may not see (3.14).
+_annotations: Any = _OfFunction("__annotations__", {})
+
+
 class Bound(_BoundMixin, Caller):  # type: ignore[override]
     """A warm method of one instance."""
+
+    __annotations__ = _annotations
 
 
 class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
     """An asynchronous warm method of one instance."""
 
+    __annotations__ = _annotations
+
 
 for _bound in (Bound, AsyncBound):
-    for _name in ("__doc__", "__module__", "__annotations__"):
+    for _name in ("__doc__", "__module__"):
         setattr(_bound, _name, _OfFunction(_name, getattr(_bound, _name)))
