@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from ._process.fork_safe_lock import ForkSafeLock
+from ._signatures import signature_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Callable[..., Any])
@@ -131,7 +131,7 @@ class Registry(Generic[F]):
                         f"{self._kind} {name!r} has no option {option!r}" + nearest(option, known)
                     )
             try:
-                inspect.signature(factory).bind(**options)
+                signature_of(factory).bind(**options)
             except TypeError as error:
                 raise TypeError(f"{self._kind} {name!r}: {error}") from None
         return factory(**options)
@@ -171,7 +171,7 @@ def _options(factory: Callable[..., Any]) -> set[str] | None:
     )
     for initializer in initializers:
         try:
-            parameters = inspect.signature(initializer, eval_str=False).parameters.values()
+            parameters = signature_of(initializer).parameters.values()
         except (TypeError, ValueError):
             return None
         known |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}

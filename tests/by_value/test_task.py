@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+import typing
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_a_task_is_called_like_its_function_and_looks_like_it() -> None:
     for each in (task(function), shipped):
         assert 3 == each(1, b=2)
         assert "(a: int, *, b: int = 1) -> int" == str(inspect.signature(each)).replace("'", "")
+        assert {"a": int, "b": int, "return": int} == typing.get_type_hints(each)
         assert ("function", "Add.") == (each.__name__, each.__doc__)
         assert "<task <function" in repr(each)
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -28,6 +28,8 @@ class Task(Generic[P, R]):
 
     def __getattr__(self, name: str) -> Any:
         """Unpack the function when it is first wanted, not where it only passes through."""
+        if name == "__annotations__":  # since 3.14 update_wrapper() leaves them where they are
+            return self.__wrapped__.__annotations__
         data = None if "__wrapped__" in vars(self) else vars(self).get("_data")
         if data is None or (name.startswith("__") and name not in ("__wrapped__", *_WRAPPED)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from warmcache._signatures import signature_of
+
 from .calls import API
-from .functions import signature_of
+from .functions import signature_of_loader
 
 
 class _OfClass:
@@ -28,7 +30,7 @@ class _OfClass:
         if call is None:
             raise AttributeError(f"{cls!r} is not warm itself; decorate it too")
         if self._name == "__signature__":
-            return inspect.signature(call.__func__)
+            return signature_of(call.__func__)
         return getattr(call.__func__, self._name)
 
 
@@ -89,7 +91,7 @@ def warm_class(cls: type, make_warm: Callable[[Callable[..., Any]], Any]) -> typ
     def construct(*args: Any, **kwargs: Any) -> Any:
         return construct_cold(twin, *args, **kwargs)
 
-    construct.__signature__ = signature_of(cls)  # type: ignore[attr-defined]
+    construct.__signature__ = signature_of_loader(cls)  # type: ignore[attr-defined]
     for name in ("__module__", "__name__", "__qualname__"):
         setattr(construct, name, getattr(cls, name))
     call = make_warm(construct)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from warmcache._signatures import signature_of
 from warmcache.caches.cache import Cache
 
 from .calls import AsyncCaller, Caller, Slow
@@ -15,19 +16,19 @@ from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions
 
 
-def signature_of(target: Callable[..., Any]) -> inspect.Signature:
+def signature_of_loader(target: Callable[..., Any]) -> inspect.Signature:
     """Return the signature of ``target``; of some built in, nobody knows it."""
     try:
-        return inspect.signature(target)
+        return signature_of(target)
     except ValueError:
-        return inspect.signature(lambda *args, **kwargs: None)
+        return signature_of(lambda *args, **kwargs: None)
 
 
 def warm_function(
     target: Any, options: LoaderOptions, cache: Cache[Any, Any]
 ) -> tuple[Any, Caller]:
     """Return the warm counterpart of a function, one with its signature, and its caller."""
-    signature = signature_of(target)
+    signature = signature_of_loader(target)
     loader = Loader(target, signature, options, cache)
     caller = AsyncCaller(loader, CallSite()) if loader.is_async else Caller(loader, CallSite())
     hit: Any

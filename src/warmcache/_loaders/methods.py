@@ -9,7 +9,7 @@ from typing import Any
 from warmcache.caches.cache import Cache
 
 from .calls import API, AsyncCaller, Caller
-from .functions import signature_of, warm_function
+from .functions import signature_of_loader, warm_function
 from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions
 
@@ -30,7 +30,7 @@ class WarmMethod:
         *,
         of_class: bool = False,
     ) -> None:
-        signature = signature_of(target)
+        signature = signature_of_loader(target)
         parameters = list(signature.parameters.values())
         first = parameters[0] if parameters else None
         self._options = options
@@ -90,6 +90,8 @@ class WarmMethod:
         return self._owner is not None
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__annotations__":  # since 3.14 update_wrapper() leaves them where they are
+            return self.__wrapped__.__annotations__
         if name in (*API, "cache"):
             if name == "cache":
                 return self._cache
