@@ -20,6 +20,7 @@ import cloudpickle
 import dill
 import pytest
 from by_value import cell, journal, sent
+from with_dill import DILL_DUMPS, needs_dill
 
 import warmcache
 from warmcache._by_value import loader_names, local_loader
@@ -121,6 +122,7 @@ def test_it_stays_warm_when_a_task_and_all_it_came_with_is_gone() -> None:
     assert [("load", "a")] == journal
 
 
+@needs_dill
 def test_dill_ships_a_loader_of_a_function() -> None:
     load = in_another_function()
     payload = dill.dumps(load)
@@ -131,6 +133,7 @@ def test_dill_ships_a_loader_of_a_function() -> None:
     assert second.contains("a")
 
 
+@needs_dill
 def test_two_picklers_ship_one_loader() -> None:
     load = in_another_function()
     payloads = cloudpickle.dumps(load), dill.dumps(load), pickle.dumps(warmcache.task(load))
@@ -141,6 +144,7 @@ def test_two_picklers_ship_one_loader() -> None:
     assert [("load", "a")] == journal
 
 
+@needs_dill
 def test_back_where_it_came_from_it_is_the_loader_there() -> None:
     load = cell(CELL)["load"]
     value = load("a")
@@ -164,7 +168,7 @@ def test_where_there_is_another_of_that_name_both_are_left_alone() -> None:
     assert "aa" == value.name and own.contains("a")
 
 
-@pytest.mark.parametrize("dumps", [cloudpickle.dumps, dill.dumps])
+@pytest.mark.parametrize("dumps", [cloudpickle.dumps, DILL_DUMPS])
 def test_one_that_is_defined_there_takes_turns_with_those_that_come(
     monkeypatch: pytest.MonkeyPatch, dumps: Any
 ) -> None:
@@ -193,6 +197,7 @@ def test_one_that_was_sent_on_is_left_alone_where_it_was_defined(
     assert [] == in_turns()
 
 
+@needs_dill
 def test_it_travels_on_as_it_came() -> None:
     load = cloudpickle.loads(sent(CELL))
     unused = cloudpickle.dumps(load)
@@ -204,6 +209,7 @@ def test_it_travels_on_as_it_came() -> None:
     assert len(cloudpickle.dumps(load)) < len(unused) + 100
 
 
+@needs_dill
 def test_it_travels_on_from_where_it_was_never_used() -> None:
     payload = dill.dumps(in_another_function())
     gc.collect()
@@ -309,6 +315,7 @@ def test_what_a_predecessor_was_loading_goes_too() -> None:
 # -- unpickling changes nothing -------------------------------------------------------
 
 
+@needs_dill
 def test_unpickling_loads_tears_down_and_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     old = cloudpickle.loads(sent(CELL))
     old("a")
@@ -342,6 +349,7 @@ def test_unpickling_loads_tears_down_and_makes_nothing(monkeypatch: pytest.Monke
     assert "by value only" in warmcache.policies.shared_caches._caches
 
 
+@needs_dill
 def test_payloads_do_not_grow_with_what_is_warm(tmp_path: Path) -> None:
     names = cell(CELL + "\nlater = warm(policy='ttl', ttl=60, maxsize=9)(load.__wrapped__)")
     for load in (names["load"], names["later"]):
@@ -442,6 +450,7 @@ GATED = {
 }
 
 
+@needs_dill
 @pytest.mark.parametrize("what", GATED)
 def test_while_one_is_made_another_can_be_defined(
     monkeypatch: pytest.MonkeyPatch, what: str
@@ -691,6 +700,7 @@ def test_warm_classes(base: str) -> None:
     assert [("load", "a"), ("load", "b"), ("load", "b"), "close", ("load", "c")] == journal
 
 
+@needs_dill
 def test_dill_ships_a_warm_class() -> None:
     @warmcache.warm(maxsize=3)
     class Local:
@@ -905,6 +915,7 @@ def test_a_module_that_cloudpickle_takes_by_value_is_seen_to_be_edited(
     assert [("close", 1)] == journal
 
 
+@needs_dill
 def test_without_cloudpickle_a_bytes_form_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import dill
 import pytest
 from by_value import cell, journal, sent
+from with_dill import needs_dill
 
 import warmcache
 from warmcache import task
@@ -172,7 +173,7 @@ def run(*command: object, **surroundings: str) -> str:
     [
         "cloudpickle.dumps(work)",
         "pickle.dumps(warmcache.task(work))",
-        "dill.dumps(work, recurse=True)",
+        pytest.param("dill.dumps(work, recurse=True)", marks=needs_dill),
         "dill.dumps(warmcache.task(work))",
     ],
 )
