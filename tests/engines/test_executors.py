@@ -255,6 +255,7 @@ def test_what_a_script_has_submitted_is_done_though_it_ends_at_once(
     )
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_that_is_forked_meanwhile_ends_without_waiting(
     pool: WarmProcessPool, tmp_path: Path, gates: Callable[[str], Gate]
 ) -> None:
