@@ -16,7 +16,10 @@ from with_dill import needs_dill
 
 import warmcache
 
-pytestmark = pytest.mark.usefixtures("a_process_that_knows_of_no_loader")
+pytestmark = [
+    pytest.mark.race,
+    pytest.mark.usefixtures("a_process_that_knows_of_no_loader"),
+]
 
 
 def test_two_tasks_that_come_at_once_load_once() -> None:

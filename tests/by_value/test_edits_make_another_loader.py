@@ -85,6 +85,7 @@ def test_predecessor_and_successor_share_one_budget() -> None:
     assert old.cache is new.cache
 
 
+@pytest.mark.race
 def test_what_a_predecessor_was_loading_goes_too() -> None:
     loading, go = threading.Event(), threading.Event()
     by_value.gates = loading, go  # type: ignore[attr-defined]

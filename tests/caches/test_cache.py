@@ -61,6 +61,7 @@ def test_a_cache_that_tears_down_is_the_only_owner_of_its_values(duplicate: Any)
         duplicate(cache)
 
 
+@pytest.mark.race
 def test_a_snapshot_tells_what_every_entry_is_doing() -> None:
     clock = ManualClock()
     loading, finish = threading.Event(), threading.Event()

@@ -22,7 +22,10 @@ import pytest
 
 import warmcache
 
-pytestmark = pytest.mark.timeout(300)  # the download is part of it
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.timeout(300),  # the download is part of it
+]
 
 VERSION = version("cachetools")
 FEWEST = 131  # the tests of 5.0.0, the oldest we work with

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replays import store
@@ -36,6 +37,8 @@ class Naive:
         )
 
 
+@pytest.mark.oracle
+@pytest.mark.property
 @settings(max_examples=60)
 @given(keys=st.lists(st.integers(0, 9), max_size=150), looks=st.integers(1, 3))
 def test_the_rank_is_the_formula_whenever_somebody_looks_at_each_use(
@@ -56,6 +59,7 @@ def test_the_rank_is_the_formula_whenever_somebody_looks_at_each_use(
         assert sorted(told, key=expected.__getitem__) == told
 
 
+@pytest.mark.oracle
 def test_hits_between_two_looks_count_as_if_they_were_evenly_spread() -> None:
     cache: CostCache[str, str] = CostCache(3)
     naive = Naive()
@@ -152,6 +156,7 @@ def test_with_no_seconds_known_use_decides() -> None:
         assert ["heavy", "used", "light"] == cache.victims()
 
 
+@pytest.mark.oracle
 def test_a_replacement_is_one_use_and_does_not_count_the_old_ones_again() -> None:
     cache: CostCache[str, object] = CostCache(4)
     naive = Naive()

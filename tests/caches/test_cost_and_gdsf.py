@@ -164,6 +164,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.property
 @BOTH
 @settings(max_examples=200)
 @given(steps=STEPS)

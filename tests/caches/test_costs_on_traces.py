@@ -37,6 +37,7 @@ def test_cost_never_pays_more_than_lru(name: str, share: float) -> None:
     assert paid(name, "cost", share).load_seconds < paid(name, "lru", share).load_seconds
 
 
+@pytest.mark.oracle
 @pytest.mark.traces
 @pytest.mark.parametrize(
     ("name", "share", "restarts", "kept"),

@@ -84,6 +84,7 @@ def test_the_end_of_the_process_takes_over_what_awaits_its_turn(rig: Rig) -> Non
     assert ["a", "b"] == rig.torn_down
 
 
+@pytest.mark.race
 def test_what_another_thread_does_not_get_torn_down_is_overdue(rig: Rig) -> None:
     begun, go = threading.Event(), threading.Event()
     rig.meanwhile["a"] = lambda: (begun.set(), go.wait(CAP))

@@ -34,6 +34,8 @@ def naive_gdsf(requests: list[str], sizes: Any, seconds: Any, budget: float, kee
     return misses
 
 
+@pytest.mark.oracle
+@pytest.mark.property
 @settings(max_examples=200)
 @given(
     keys=st.lists(st.sampled_from("abcdefgh"), max_size=120),

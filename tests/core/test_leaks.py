@@ -157,6 +157,7 @@ def test_a_failed_load_keeps_nothing_of_what_it_had_built() -> None:
         assert built[-1]() is None
 
 
+@pytest.mark.race
 def test_a_waiters_exception_keeps_neither_the_value_nor_another_waiters_frame() -> None:
     gate, begun = threading.Event(), threading.Event()
     errors: list[BaseException] = []

@@ -57,6 +57,7 @@ def test_what_exists_is_seen_by_the_device_and_is_not_subtracted_from_it_again(s
 weights = st.integers(0, 2**40)
 
 
+@pytest.mark.property
 @given(weights, weights, weights, weights, weights, weights)
 def test_committed_is_the_sum_of_the_five_states(
     limit: int, live: int, retired: int, dying: int, zombie: int, loading: int

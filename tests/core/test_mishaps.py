@@ -92,6 +92,7 @@ def test_a_value_detached_while_it_grows_leaves_the_ledger_right() -> None:
     assert cache["grows"] is value if "grows" in cache else cache.currsize == 0
 
 
+@pytest.mark.race
 def test_a_leased_value_that_shrinks_lets_a_waiter_in() -> None:
     value = [1, 2]
     cache: LRUCache[str, list[int]] = LRUCache(2, getsizeof=len, wait=60)
@@ -107,6 +108,7 @@ def test_a_leased_value_that_shrinks_lets_a_waiter_in() -> None:
     assert_consistent(cache)
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("teardown_first", [True, False])
 def test_a_cycle_through_a_teardown_in_another_thread_is_an_error_not_a_hang(
     teardown_first: bool,
@@ -164,6 +166,7 @@ def test_an_end_that_is_no_time_is_refused_and_poisons_nothing() -> None:
     assert_consistent(cache)
 
 
+@pytest.mark.race
 def test_the_process_waits_for_a_teardown_that_the_janitor_has_begun() -> None:
     script = (
         "import threading, warmcache\n"

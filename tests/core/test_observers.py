@@ -117,6 +117,7 @@ def test_several_are_told_and_those_that_need_no_hits_cost_hit_paths_nothing() -
     assert ([key], [key, key]) == (one.hits, two.hits)
 
 
+@pytest.mark.race
 def test_a_caller_that_joins_a_load_is_told_to_wait_for_it() -> None:
     loading, joined = threading.Event(), threading.Event()
 
@@ -142,6 +143,7 @@ def test_a_caller_that_joins_a_load_is_told_to_wait_for_it() -> None:
     assert [("waited", key), ("stored", key)] == notes.heard
 
 
+@pytest.mark.race
 def test_a_wait_for_room_and_its_refusal_are_told() -> None:
     cache: LRUCache[str, str] = LRUCache(1, wait=0.01)
     cache["a"] = "a"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from gates import CAP, Gate, waiting
 
 import warmcache
 from warmcache import RemovalCause, warm
 from warmcache.testing import assert_consistent
+
+pytestmark = pytest.mark.race
 
 
 def test_thirty_two_threads_and_one_cold_key_make_one_load(start: Any) -> None:

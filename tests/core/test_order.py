@@ -94,6 +94,8 @@ def outcome(cache: Any, step: tuple[Any, ...]) -> Any:
     return None
 
 
+@pytest.mark.oracle
+@pytest.mark.property
 @pytest.mark.parametrize("policy", POLICIES)
 @settings(max_examples=300, deadline=None)
 @given(steps=st.lists(STEPS, max_size=60), maxsize=st.integers(0, 9), weigh=st.booleans())
@@ -122,6 +124,7 @@ def test_the_same_history_leaves_the_same_entries_as_in_cachetools(
     assert drained[0] == drained[1]
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("policy", ["LRUCache", "FIFOCache", "TTLCache", "LFUCache"])
 @settings(deadline=None)
 @given(steps=st.lists(STEPS, max_size=40))

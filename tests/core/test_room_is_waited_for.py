@@ -13,6 +13,7 @@ from warmcache import CapacityError, warm
 from warmcache.testing import assert_consistent
 
 
+@pytest.mark.race
 def test_room_is_free_only_once_teardown_has_returned(start: Any) -> None:
     gate, alive = Gate(), set()
 
@@ -38,6 +39,7 @@ def test_room_is_free_only_once_teardown_has_returned(start: Any) -> None:
     assert 1 == len(alive)
 
 
+@pytest.mark.race
 def test_hits_do_not_wait_for_a_load_a_teardown_or_a_reclaim_of_another_key(start: Any) -> None:
     load_gate, teardown_gate, reclaim_gate = Gate(), Gate(), Gate()
 
@@ -72,6 +74,7 @@ def test_hits_do_not_wait_for_a_load_a_teardown_or_a_reclaim_of_another_key(star
     assert "slow" == slow.result(CAP)
 
 
+@pytest.mark.race
 def test_a_leased_entry_is_no_victim_and_the_loader_waits_for_the_lease(start: Any) -> None:
     torn_down: list[str] = []
 
@@ -98,6 +101,7 @@ def test_a_leased_entry_is_no_victim_and_the_loader_waits_for_the_lease(start: A
     assert ["a"] == torn_down
 
 
+@pytest.mark.race
 def test_a_retired_entry_is_not_given_to_newcomers_and_its_last_lease_tears_it_down(
     start: Any,
 ) -> None:
@@ -175,6 +179,7 @@ def test_nothing_is_evicted_for_what_leases_leave_no_room_for() -> None:
     assert "'held' leased by thread 'MainThread'" in message
 
 
+@pytest.mark.race
 def test_waiting_for_another_threads_lease_ends_in_time(start: Any) -> None:
     cache: warmcache.LRUCache[str, str] = warmcache.LRUCache(1, wait=0.01)
     cache["a"] = "A"
@@ -196,6 +201,7 @@ def test_who_could_release_it_only_himself_is_told_at_once() -> None:
     assert caught.value.own
 
 
+@pytest.mark.race
 def test_a_storm_of_threads_leaves_a_consistent_ledger(start: Any) -> None:
     alive: dict[int, int] = {}
     guard = threading.Lock()

@@ -16,6 +16,8 @@ import warmcache
 from warmcache import CapacityError, RemovalCause
 from warmcache.testing import assert_consistent
 
+pytestmark = [pytest.mark.oracle, pytest.mark.property]
+
 LIMIT = 6
 KEYS = st.integers(0, 4)
 WEIGHTS = st.integers(1, 4)

@@ -93,6 +93,7 @@ def test_a_load_in_the_way_of_a_lease_says_who_holds_it() -> None:
     assert ["a", "b"] == [model.name for model in case.loaded], "b's loader ran once, with room"
 
 
+@pytest.mark.race
 def test_room_for_two_loads_at_once_is_not_promised_twice() -> None:
     loading, go = threading.Event(), threading.Event()
 
@@ -300,6 +301,7 @@ def test_what_validate_raises_reaches_the_caller_and_changes_nothing() -> None:
     assert (0, 1) == case.load.cache_info()[:2]
 
 
+@pytest.mark.race
 def test_two_threads_that_find_the_same_value_invalid_tear_it_down_once() -> None:
     inside = threading.Barrier(2)
 

@@ -24,6 +24,7 @@ def test_a_loader_asking_for_its_own_key_gets_an_error_not_a_hang() -> None:
     assert_consistent(load.cache)
 
 
+@pytest.mark.race
 def test_loaders_that_wait_for_each_other_across_threads_get_an_error(start: Any) -> None:
     both = threading.Barrier(2, timeout=CAP)
 
@@ -59,6 +60,7 @@ def test_a_teardown_asking_for_its_own_key_gets_an_error_not_a_hang() -> None:
     assert [LoadCycleError] == errors
 
 
+@pytest.mark.race
 def test_the_garbage_collector_may_run_user_code_inside_the_lock() -> None:
     """A finalizer that asks the very cache whose lock is held gets an answer."""
     cache: warmcache.LRUCache[Any, Any] = warmcache.LRUCache(3)

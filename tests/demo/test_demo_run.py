@@ -86,6 +86,7 @@ def test_an_interrupt_ends_what_is_under_way_and_closes_the_cache(zoo, specs, mo
     assert not [t for t in threading.enumerate() if t.name.startswith("server")]
 
 
+@pytest.mark.race
 def test_an_interrupt_leaves_the_requests_that_have_not_begun(zoo, monkeypatch):
     asked, begun, cancelled = [], threading.Event(), threading.Event()
     spec = zoo.spec("only", 10)

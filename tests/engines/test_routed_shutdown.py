@@ -35,6 +35,7 @@ def test_shutdown_without_waiting_ends_the_slots_once_all_is_done() -> None:
     assert slot.ended.wait(CAP)
 
 
+@pytest.mark.race
 def test_shutdown_asked_for_twice_ends_the_slots() -> None:
     slot = Slot()
     executor = routed(slot)
@@ -56,6 +57,7 @@ def test_shutdown_asked_for_twice_ends_the_slots() -> None:
     assert slot.waited_for
 
 
+@pytest.mark.race
 def test_shutdown_in_two_threads_waits_for_the_end_in_both() -> None:
     ending, go, waiting = threading.Event(), threading.Event(), threading.Event()
 

@@ -87,11 +87,13 @@ def test_bytes_are_shown_in_the_unit_that_suits_them(nbytes: float, shown: str) 
     assert shown == format_size(nbytes)
 
 
+@pytest.mark.property
 @given(st.integers(0, 2**50))
 def test_what_is_shown_can_be_typed(nbytes: int) -> None:
     assert abs(nbytes - parse_size(format_size(nbytes))) <= 0.005 * nbytes
 
 
+@pytest.mark.property
 @given(st.integers(0, 2**50))
 def test_what_is_written_in_bytes_is_read_back_exactly(number: int) -> None:
     assert number == parse_size(str(number)) == parse_size(f"{number} B")

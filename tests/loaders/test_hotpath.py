@@ -127,6 +127,8 @@ def test_a_wrong_call_fails_as_the_loaders_own_would(args: Any, kwargs: Any) -> 
 # -- counts and order --------------------------------------------------------------
 
 
+@pytest.mark.oracle
+@pytest.mark.property
 @given(
     maxsize=st.integers(1, 5) | st.none(),
     calls=st.lists(st.tuples(st.integers(0, 6), st.booleans())),
@@ -156,6 +158,8 @@ def test_results_and_cache_info_are_those_of_lru_cache(
         assert theirs.cache_info()._asdict() == ours.cache_info()._asdict()
 
 
+@pytest.mark.oracle
+@pytest.mark.property
 @given(st.lists(st.integers(0, 5), max_size=40), st.booleans())
 def test_hits_keep_exact_lru_order_and_exact_use_counts(calls: list[int], typed: bool) -> None:
     cache: LRUCache[Any, Any] = LRUCache(6)
@@ -175,6 +179,7 @@ def test_hits_keep_exact_lru_order_and_exact_use_counts(calls: list[int], typed:
     }
 
 
+@pytest.mark.race
 def test_hits_from_many_threads_are_all_counted() -> None:
     @warm
     def load(x: int) -> int:
@@ -361,6 +366,7 @@ def test_what_cannot_be_called_is_refused() -> None:
         warm(lambda: 1, policy="lru")  # type: ignore[call-overload]
 
 
+@pytest.mark.oracle
 def test_random_calls_of_a_wide_signature_agree_with_binding_them() -> None:
     rng = random.Random(1)
     load = warm(maxsize=None)(everything)

@@ -185,6 +185,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.property
 @given(JSON, JSON)
 def test_json_arguments_are_one_key_exactly_when_they_are_equal(a: Any, b: Any) -> None:
     assert (a == b) == same(a, b)

@@ -249,6 +249,7 @@ def test_a_copied_context_is_in_the_scope_though_the_scope_has_ended() -> None:
     assert (6, 1) == load.cache_info()[:2]
 
 
+@pytest.mark.race
 async def test_a_task_that_outlives_the_scope_it_was_started_in_stays_in_it() -> None:
     load = loader()
     model = load("a")
@@ -268,6 +269,7 @@ async def test_a_task_that_outlives_the_scope_it_was_started_in_stays_in_it() ->
     assert load("a") is model and (2, 1) == load.cache_info()[:2]
 
 
+@pytest.mark.race
 async def test_a_scope_held_across_an_await_is_not_in_other_tasks() -> None:
     load = loader()
     model = load("a")

@@ -129,6 +129,7 @@ async def test_nested_loads_work_and_cycles_are_refused() -> None:
 # -- one flight --------------------------------------------------------------------
 
 
+@pytest.mark.race
 async def test_many_tasks_and_one_cold_key_make_one_load() -> None:
     gate = Gate()
     tasks = [asyncio.create_task(gate.load("a")) for _ in range(32)]
@@ -141,6 +142,7 @@ async def test_many_tasks_and_one_cold_key_make_one_load() -> None:
     assert 2 == gate.loads and 1 == len(set(map(id, models[:32])))
 
 
+@pytest.mark.race
 async def test_a_failed_load_fails_every_task_once_with_its_own_exception() -> None:
     attempts: list[int] = []
     go = asyncio.Event()
@@ -161,6 +163,7 @@ async def test_a_failed_load_fails_every_task_once_with_its_own_exception() -> N
     assert not load.contains("a")
 
 
+@pytest.mark.race
 def test_tasks_of_several_loops_share_one_load() -> None:
     loads: list[Any] = []
     loading, go = threading.Event(), threading.Event()

@@ -15,6 +15,7 @@ from warmcache import LRUCache, warm
 from warmcache.testing import assert_consistent
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("cancelled", [0, 1])
 async def test_cancelling_one_caller_the_first_even_does_not_cancel_the_load(
     cancelled: int,
@@ -36,6 +37,7 @@ async def test_cancelling_one_caller_the_first_even_does_not_cancel_the_load(
     assert_consistent(gate.load.cache)
 
 
+@pytest.mark.race
 async def test_a_load_whose_callers_are_all_gone_still_arrives_and_is_let_go_of() -> None:
     gate = Gate(maxsize=1, wait=0)
     task = asyncio.create_task(gate.load("a"))
@@ -49,6 +51,7 @@ async def test_a_load_whose_callers_are_all_gone_still_arrives_and_is_let_go_of(
     assert_consistent(gate.load.cache)
 
 
+@pytest.mark.race
 async def test_a_lease_that_is_cancelled_while_loading_holds_nothing() -> None:
     gate = Gate()
 
@@ -66,6 +69,7 @@ async def test_a_lease_that_is_cancelled_while_loading_holds_nothing() -> None:
     assert task.cancelled() and [0] == [e.leases for e in gate.load.cache.entries()]
 
 
+@pytest.mark.race
 async def test_a_body_that_is_cancelled_ends_its_lease() -> None:
     inside = asyncio.Event()
 
@@ -86,6 +90,7 @@ async def test_a_body_that_is_cancelled_ends_its_lease() -> None:
     assert [0] == [entry.leases for entry in load.cache.entries()]
 
 
+@pytest.mark.race
 async def test_a_timeout_of_one_caller_leaves_no_trace() -> None:
     gate = Gate()
     with pytest.raises(TimeoutError):
@@ -98,6 +103,7 @@ async def test_a_timeout_of_one_caller_leaves_no_trace() -> None:
 # -- loops that end ----------------------------------------------------------------
 
 
+@pytest.mark.race
 def test_a_loop_that_ends_in_the_middle_of_a_load_gives_everything_back() -> None:
     async def start_and_leave() -> None:
         gate.loading = asyncio.Event()
@@ -118,6 +124,7 @@ def test_a_loop_that_ends_in_the_middle_of_a_load_gives_everything_back() -> Non
     assert_consistent(gate.load.cache)
 
 
+@pytest.mark.race
 def test_a_loop_that_ends_before_its_load_has_begun_gives_everything_back() -> None:
     @warm(policy="lru", maxsize=3, size=3)
     async def load(name: str) -> Model:
@@ -132,6 +139,7 @@ def test_a_loop_that_ends_before_its_load_has_begun_gives_everything_back() -> N
     assert "a" == in_loop(lambda: load("a")).name
 
 
+@pytest.mark.race
 def test_a_load_cancelled_before_it_has_made_room_still_tears_its_victim_down() -> None:
     torn_down: list[str] = []
     cache: Any = LRUCache(1, teardown=torn_down.append)
@@ -156,6 +164,7 @@ def test_a_load_cancelled_before_it_has_made_room_still_tears_its_victim_down() 
     assert_consistent(cache)
 
 
+@pytest.mark.race
 def test_who_waits_in_another_loop_takes_over_when_the_loading_loop_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -198,6 +207,7 @@ def test_who_waits_in_another_loop_takes_over_when_the_loading_loop_ends(
     assert "" == caplog.text
 
 
+@pytest.mark.race
 def test_a_loop_that_ends_while_its_task_waits_for_another_loops_load_is_forgotten(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -179,6 +179,7 @@ def test_a_removal_in_the_last_turn_of_a_loop_begins_its_teardown_and_frees_the_
     assert_consistent(case.load.cache)
 
 
+@pytest.mark.race
 def test_a_removal_in_another_thread_survives_the_end_of_the_loop() -> None:
     case = Case()
     removed: list[Any] = []
@@ -201,6 +202,7 @@ def test_a_removal_in_another_thread_survives_the_end_of_the_loop() -> None:
     assert_consistent(case.load.cache)
 
 
+@pytest.mark.race
 async def test_cancelling_who_tears_down_still_buries_the_entry() -> None:
     case = Case()
     tearing, forever = asyncio.Event(), asyncio.Event()

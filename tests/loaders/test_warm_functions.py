@@ -263,6 +263,7 @@ def test_none_is_a_value_like_any_other() -> None:
 # -- other threads -----------------------------------------------------------------
 
 
+@pytest.mark.race
 def test_a_hit_does_not_wait_for_the_load_of_another_key() -> None:
     loading, go = threading.Event(), threading.Event()
 

@@ -60,6 +60,7 @@ async def test_an_awaited_load_has_room_before_it_starts_and_is_weighed() -> Non
     assert_consistent(rig.cache)
 
 
+@pytest.mark.race
 async def test_of_two_loads_in_one_loop_neither_is_weighed_by_what_both_allocate() -> None:
     rig = Async()
     both = asyncio.Barrier(2)
@@ -154,6 +155,7 @@ async def test_the_reserve_is_given_back_before_an_awaited_load_is_tried_again()
 # -- teardowns -------------------------------------------------------------------------
 
 
+@pytest.mark.race
 async def test_room_is_free_only_once_an_awaited_teardown_is_over_and_its_memory_is_back() -> None:
     rig = Async(budget=4 * GiB, confirm=CAP, wait=CAP)
     closing, close = asyncio.Event(), asyncio.Event()
@@ -179,6 +181,7 @@ async def test_room_is_free_only_once_an_awaited_teardown_is_over_and_its_memory
     assert_consistent(rig.cache)
 
 
+@pytest.mark.race
 async def test_an_awaited_teardown_that_a_plain_call_began_is_charged_until_it_is_back() -> None:
     rig = Async(confirm=CAP)
     close = asyncio.Event()
@@ -203,6 +206,7 @@ async def test_an_awaited_teardown_that_a_plain_call_began_is_charged_until_it_i
     assert_consistent(rig.cache)
 
 
+@pytest.mark.race
 async def test_an_awaited_generator_gives_its_memory_back_when_its_rest_has_run() -> None:
     rig = Async(budget=4 * GiB, confirm=CAP, wait=CAP)
     close = asyncio.Event()
@@ -249,6 +253,7 @@ async def test_an_awaited_value_that_somebody_holds_is_a_zombie_until_it_dies(
     assert_consistent(rig.cache)
 
 
+@pytest.mark.race
 async def test_a_task_that_waits_for_a_zombies_room_has_it_when_the_zombie_dies() -> None:
     rig = Async(budget=8 * GiB, footprint=blocks, wait=CAP, confirm=0)
     load = rig.loader(size="5GiB")

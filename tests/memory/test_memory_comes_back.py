@@ -17,6 +17,7 @@ from warmcache.testing import FakeProbe, assert_consistent
 CAP = 5.0
 
 
+@pytest.mark.race
 def test_room_is_free_only_once_the_device_shows_it() -> None:
     rig = Rig(total=16, budget=4 * GiB, confirm=CAP)
     load = rig.loader()

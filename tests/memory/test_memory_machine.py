@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -23,6 +24,8 @@ from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache.memory import MemoryCache
 from warmcache.memory.footprint import Footprint
 from warmcache.testing import FakeProbe, assert_consistent
+
+pytestmark = [pytest.mark.oracle, pytest.mark.property]
 
 UNIT = 2**26
 TOTAL, BUDGET = 12, 8

@@ -78,6 +78,7 @@ def until(claim: Callable[[], object]) -> None:
 # -- what comes back, and when -------------------------------------------------------
 
 
+@pytest.mark.race
 def test_two_values_handed_in_are_watched_apart_while_both_are_torn_down(start: Any) -> None:
     tearing_down, go_on = threading.Event(), threading.Event()
 
@@ -101,6 +102,7 @@ def test_two_values_handed_in_are_watched_apart_while_both_are_torn_down(start: 
     assert_consistent(rig.cache)
 
 
+@pytest.mark.race
 def test_a_key_whose_memory_is_not_back_is_loaded_once_it_is(start: Any) -> None:
     rig = Rig()
     load = rig.loader()
@@ -115,6 +117,7 @@ def test_a_key_whose_memory_is_not_back_is_loaded_once_it_is(start: Any) -> None
     assert ["a", "a"] == rig.loads
 
 
+@pytest.mark.race
 def test_a_janitor_that_is_busy_elsewhere_holds_up_nobody(start: Any) -> None:
     clock, busy, go_on = ManualClock(), threading.Event(), threading.Event()
 
@@ -208,6 +211,7 @@ load.evict("a")
 # -- loads that wait for room --------------------------------------------------------
 
 
+@pytest.mark.race
 def test_unknown_loads_that_ask_for_the_same_part_do_not_wait_for_each_other(start: Any) -> None:
     rig = Rig(budget=10, total=64, low=0.8)
     part = rig.loader(size="8GiB")

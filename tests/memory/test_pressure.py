@@ -168,6 +168,7 @@ def test_a_reserve_that_comes_back_late_spares_the_entries() -> None:
     assert ("abcdef", 1) == (rig.look(10), rig.probe.emptied)
 
 
+@pytest.mark.race
 def test_two_threads_do_not_look_at_once() -> None:
     rig, inside, go = Rig(), threading.Event(), threading.Event()
     sample = rig.probe.sample

@@ -110,6 +110,7 @@ def test_a_load_inside_an_unknown_one_takes_from_its_room() -> None:
     assert_consistent(rig.cache)
 
 
+@pytest.mark.race
 def test_a_load_of_known_weight_waits_for_an_unknown_one_longer_than_for_a_lease() -> None:
     rig = Rig(budget=10 * GiB, wait=0)
     loading, go_on, waiting = threading.Event(), threading.Event(), threading.Event()

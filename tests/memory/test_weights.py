@@ -113,6 +113,7 @@ def test_what_a_load_inside_another_takes_is_not_counted_twice() -> None:
     }
 
 
+@pytest.mark.race
 def test_growth_while_an_unrelated_load_runs_says_nothing_but_unknown_is_not_0() -> None:
     rig = Rig()
     loading, go_on = threading.Event(), threading.Event()

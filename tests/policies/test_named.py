@@ -116,6 +116,7 @@ def test_a_named_cache_lives_though_nobody_holds_it(name: str) -> None:
     assert number == id(warmcache.cache(name))
 
 
+@pytest.mark.race
 def test_threads_that_define_it_at_once_get_one_cache(name: str) -> None:
     start, found = threading.Barrier(4), []
 

@@ -339,6 +339,7 @@ def test_an_entry_point_can_be_unregistered_and_replaced(plugin: str) -> None:
     assert FIFOCache is policies.get("theirs")
 
 
+@pytest.mark.race
 def test_threads_that_ask_for_a_plugin_at_once_get_one_class(plugin: str) -> None:
     start, found = threading.Barrier(4), []
 

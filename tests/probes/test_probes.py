@@ -282,6 +282,7 @@ def test_releasing_what_was_not_taken_is_an_error_of_the_test() -> None:
         probe.sample()
 
 
+@pytest.mark.race
 def test_the_fake_counts_right_under_threads_and_finalizers() -> None:
     probe = FakeProbe(10**6)
     start = threading.Barrier(4)

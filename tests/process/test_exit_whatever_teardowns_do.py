@@ -143,6 +143,7 @@ def test_an_interrupt_is_raised_once_everything_is_torn_down(tmp_path: Path) -> 
     assert ["parent closes parent's b", "parent closes parent's a", "interrupted"] == said
 
 
+@pytest.mark.race
 def test_a_teardown_that_another_thread_has_begun_is_waited_for(tmp_path: Path) -> None:
     said = run(
         tmp_path,
@@ -165,6 +166,7 @@ def test_a_teardown_that_another_thread_has_begun_is_waited_for(tmp_path: Path) 
     assert 2 == len(said)
 
 
+@pytest.mark.race
 def test_a_teardown_that_another_thread_never_ends_is_named(tmp_path: Path) -> None:
     said = run(
         tmp_path,

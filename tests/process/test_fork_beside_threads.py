@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from processes import needs_fork, run
 
-pytestmark = needs_fork
+pytestmark = [needs_fork, pytest.mark.race]
 
 LOCKS = {
     "store": ("load.cache._store.lock", "load(2)"),

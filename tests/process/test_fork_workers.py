@@ -51,6 +51,7 @@ def test_a_worker_loads_once_for_all_its_tasks_and_tears_that_down_at_its_end(
     assert ["child's a True 2 1", "child's a True 5 1"] == [line for line in said if "True" in line]
 
 
+@pytest.mark.race
 def test_workers_forked_by_a_thread_while_another_holds_the_lock_begin_anew(
     tmp_path: Path,
 ) -> None:

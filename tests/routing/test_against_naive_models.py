@@ -13,6 +13,8 @@ from routers import UNTOLD, Anything
 
 from warmcache.routing import Backlog, Placement, Router
 
+pytestmark = [pytest.mark.oracle, pytest.mark.property]
+
 WORKERS, KEYS = st.integers(0, 4), st.sampled_from("abcdef")
 
 

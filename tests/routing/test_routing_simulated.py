@@ -39,6 +39,7 @@ def failing(world: ModuleType) -> Any:
     )
 
 
+@pytest.mark.oracle
 def test_a_simulated_cache_throws_out_what_an_lru_cache_does(world: ModuleType) -> None:
     draw, theirs = random.Random(0), []
     real: Any = warmcache.LRUCache(

@@ -10,7 +10,7 @@ from replays import trace
 
 from warmcache._simulation.replay import replay
 
-pytestmark = pytest.mark.traces
+pytestmark = [pytest.mark.oracle, pytest.mark.traces]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.4])

@@ -134,6 +134,7 @@ def test_a_loader_that_comes_while_its_cache_is_recorded_is_recorded(tmp_path: P
     assert 2 == len(keys(tmp_path / "trace.csv"))
 
 
+@pytest.mark.race
 def test_all_who_wait_for_one_load_have_asked(tmp_path: Path) -> None:
     began, go_on = threading.Event(), threading.Event()
 

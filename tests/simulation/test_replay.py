@@ -31,12 +31,14 @@ SECONDS = {
 }
 
 
+@pytest.mark.oracle
 @pytest.mark.traces
 @pytest.mark.parametrize(("name", "policy"), MISSES)
 def test_lru_and_fifo_miss_exactly_what_libcachesim_misses(name: str, policy: str) -> None:
     assert MISSES[name, policy] == [paid(name, policy, share).misses for share in SHARES]
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("name", SECONDS)
 def test_lru_and_fifo_pay_the_load_seconds_of_the_reference(name: str) -> None:
     lru, fifo = SECONDS[name]

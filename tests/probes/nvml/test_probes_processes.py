@@ -52,6 +52,7 @@ class Sampler(threading.Thread):
 # -- threads ---------------------------------------------------------------------------
 
 
+@pytest.mark.race
 def test_python_goes_on_while_the_driver_takes_its_time(fake: FakeNvml) -> None:
     fake.add()
     probe = NvmlProbe(0)
@@ -65,6 +66,7 @@ def test_python_goes_on_while_the_driver_takes_its_time(fake: FakeNvml) -> None:
     assert good == slow.result()
 
 
+@pytest.mark.race
 def test_a_call_that_hangs_makes_the_others_figures_unknown_and_nobody_else_hang(
     fake: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_call_that_hangs_makes_the_others_figures_unknown_and_nobody_else_hang
     assert good == other.sample()
 
 
+@pytest.mark.race
 def test_many_threads_never_meet_inside_the_library_nor_raise(fake: FakeNvml) -> None:
     cards = [fake.add(f"GPU-{number}") for number in range(2)]
     probes = [NvmlProbe(number, timer=ManualClock()) for number in range(2)]
@@ -204,6 +207,7 @@ def test_a_child_reads_the_card_in_a_session_of_its_own(fake: FakeNvml, library:
     assert (3, 0) == (fake.calls("init"), fake.calls("shutdown"))
 
 
+@pytest.mark.race
 def test_a_child_does_not_inherit_a_lock_that_another_thread_held(
     fake: FakeNvml, library: Path
 ) -> None:
@@ -242,6 +246,7 @@ SLOW = """
 """
 
 
+@pytest.mark.race
 def test_a_fork_waits_until_no_thread_is_in_a_call(fake: FakeNvml, library: Path) -> None:
     fake.add()
     script = (
@@ -268,6 +273,7 @@ print(probe.sample() == good)
     assert ["1", "True"] == run(script, fake, library, str(Path(__file__).parent))
 
 
+@pytest.mark.race
 def test_a_child_of_a_fork_that_could_not_wait_never_touches_the_library(
     fake: FakeNvml, library: Path
 ) -> None:
