@@ -13,6 +13,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
+METHODS = ["fork", "forkserver", "spawn"]  # by which multiprocessing begins a process
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such signals here")
+
 CAP = 20.0  # seconds, after which a program hangs
 
 PRELUDE = """
