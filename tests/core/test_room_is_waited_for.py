@@ -40,6 +40,30 @@ def test_room_is_free_only_once_teardown_has_returned(start: Any) -> None:
 
 
 @pytest.mark.race
+def test_room_that_a_victim_makes_for_one_is_not_waited_for_by_another(start: Any) -> None:
+    gate, torn_down = Gate(), []
+
+    def tear_down(name: str) -> None:
+        if name == "a":
+            gate.wait()
+        torn_down.append(name)
+
+    @warm(policy="lru", maxsize=3, teardown=tear_down)
+    def load(name: str) -> str:
+        return name
+
+    load("a"), load("b"), load("c")
+    first = start(load, "d")  # which evicts "a"
+    gate.until_reached()
+    assert "e" == start(load, "e").result(CAP)  # which needs room of its own
+    assert ["b"] == torn_down
+    gate.open()
+    assert "d" == first.result(CAP)
+    assert {"c", "d", "e"} == {info.key[1] for info in load.cache.entries()}
+    assert_consistent(load.cache)
+
+
+@pytest.mark.race
 def test_hits_do_not_wait_for_a_load_a_teardown_or_a_reclaim_of_another_key(start: Any) -> None:
     load_gate, teardown_gate, reclaim_gate = Gate(), Gate(), Gate()
 
