@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
-import ray as _ray
+import ray as _ray  # pyright: ignore[reportMissingImports]
 from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
