@@ -50,10 +50,9 @@ def wrongly_marked(source: str) -> list[str]:
     of_all = "property" in _marks_of_all(tree)
     wrong: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and "RuleBasedStateMachine" in map(
-            _last_name, node.bases
-        ):
-            wrong += [] if of_all else [node.name]
+        if isinstance(node, ast.ClassDef) and not of_all:
+            bases = map(_last_name, node.bases)
+            wrong += [node.name] if "RuleBasedStateMachine" in bases else []
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             drawn = "given" in map(_last_name, node.decorator_list)
             marked = of_all or "property" in _marks(node.decorator_list)
