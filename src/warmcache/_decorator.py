@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterator,
     Callable,
     Coroutine,
-    Generator,
     Hashable,
     Iterable,
     Iterator,
@@ -38,13 +36,9 @@ _Size = float | str | Callable[[Any], float | str]
 @overload
 def warm(target: C, /) -> C: ...  # type: ignore[overload-overlap]
 @overload
-def warm(target: Callable[P, AsyncGenerator[R, Any]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-@overload
 def warm(target: Callable[P, AsyncIterator[R]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
 @overload
 def warm(target: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-@overload
-def warm(target: Callable[P, Generator[R, Any, Any]], /) -> Warm[P, R]: ...
 @overload
 def warm(target: Callable[P, F], /) -> Warm[P, F]: ...  # a file is an iterator
 @overload

@@ -67,7 +67,7 @@ class Registry(Generic[F]):
                 raise TypeError(f"a {self._kind} must be callable, got {factory!r}")
             if self._check is not None:
                 self._check(factory)
-            with self._lock:
+            with self._lock.lock:
                 if name in {*self._factories, *self._lazy} and not override:
                     taken = self._factories.get(name) or self._lazy[name]
                     raise ValueError(
@@ -84,7 +84,7 @@ class Registry(Generic[F]):
         """Forget ``name``. Raises ValueError when it is not registered."""
         if name not in self.names():
             raise ValueError(self._unknown(name))
-        with self._lock:
+        with self._lock.lock:
             self._factories.pop(name, None)
             self._lazy.pop(name, None)
             self._forgotten.add(name)
@@ -108,7 +108,7 @@ class Registry(Generic[F]):
             factory = point.load()
         if self._check is not None:
             self._check(factory)
-        with self._lock:  # another thread may have been faster
+        with self._lock.lock:  # another thread may have been faster
             return self._factories.setdefault(name, factory)
 
     def options(self, name: str) -> set[str] | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterator,
     Callable,
     Coroutine,
-    Generator,
     Iterable,
     Iterator,
 )
@@ -28,7 +26,7 @@ F = TypeVar("F", bound=IO[Any])
 C = TypeVar("C", bound=type)
 
 
-class _Common(Protocol[P]):
+class _Common(Protocol[P, R_co]):
     """What a warm callable has, whatever it loads."""
 
     __wrapped__: Callable[..., Any]
@@ -38,6 +36,10 @@ class _Common(Protocol[P]):
     @property
     def cache(self) -> Cache[Any, Any]:
         """The cache that holds what it loads."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
+        """Return the value of this call if it is warm, else None; no use, no load."""
         ...
 
     def contains(self, *args: P.args, **kwargs: P.kwargs) -> bool:
@@ -63,24 +65,12 @@ class _Bindable(Protocol[S_contra, Q, R_co]):
     def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
 
 
-class _AsyncBindable(Protocol[S_contra, Q, R_co]):
-    """The same, to be awaited."""
-
-    def __call__(
-        self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs
-    ) -> Coroutine[Any, Any, R_co]: ...
-
-
-class Warm(_Common[P], Protocol[P, R_co]):
+class Warm(_Common[P, R_co], Protocol[P, R_co]):
     """A warm function, method or generator function, as type checkers see it."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[R_co]:
         """``with load.lease(...) as value``: load if need be, and hold: no teardown inside."""
-        ...
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
-        """Return the value of this call if it is warm, else None; no use, no load."""
         ...
 
     def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
@@ -107,16 +97,12 @@ class Warm(_Common[P], Protocol[P, R_co]):
     def __get__(self, instance: object, owner: type | None = None) -> Warm[P, R_co]: ...
 
 
-class AsyncWarm(_Common[P], Protocol[P, R_co]):
+class AsyncWarm(_Common[P, R_co], Protocol[P, R_co]):
     """A warm ``async`` function, method or generator function, as type checkers see it."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
     def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[R_co]:
         """``async with load.lease(...) as value``: load if need be, and hold."""
-        ...
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
-        """Return the value of this call if it is warm, else None; no use, no load."""
         ...
 
     async def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
@@ -133,13 +119,13 @@ class AsyncWarm(_Common[P], Protocol[P, R_co]):
 
     @overload  # a class method
     def __get__(
-        self: _AsyncBindable[type[S], Q, R], instance: S | None, owner: type[S]
+        self: _Bindable[type[S], Q, Coroutine[Any, Any, R]], instance: S | None, owner: type[S]
     ) -> AsyncWarm[Q, R]: ...
     @overload  # through the class
     def __get__(self, instance: None, owner: type) -> AsyncWarm[P, R_co]: ...
     @overload  # a method
     def __get__(
-        self: _AsyncBindable[S, Q, R], instance: S, owner: type | None = None
+        self: _Bindable[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type | None = None
     ) -> AsyncWarm[Q, R]: ...
     @overload  # a static method
     def __get__(self, instance: object, owner: type | None = None) -> AsyncWarm[P, R_co]: ...
@@ -151,13 +137,9 @@ class Decorator(Protocol):
     @overload
     def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, target: Callable[P, AsyncGenerator[R, Any]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
     def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, target: Callable[P, Coroutine[Any, Any, R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, Generator[R, Any, Any]]) -> Warm[P, R]: ...
     @overload
     def __call__(self, target: Callable[P, F]) -> Warm[P, F]: ...  # a file is an iterator
     @overload

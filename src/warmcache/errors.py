@@ -15,6 +15,7 @@ A loader's own exception is never wrapped: it reaches the caller as it is.
 
 from __future__ import annotations
 
+import copyreg
 import math
 from collections.abc import Hashable, Sequence
 
@@ -100,22 +101,7 @@ class CapacityError(WarmcacheError, ValueError):
         return f"{text}; release a lease, raise {self.option}, or pass a longer wait="
 
     def __reduce__(self) -> tuple[object, ...]:
-        fields = dict(
-            needed=self.needed,
-            free=self.free,
-            leased=self.leased,
-            limit=self.limit,
-            available=self.available,
-            attainable=self.attainable,
-            holders=self.holders,
-            own=self.own,
-            option=self.option,
-        )
-        return _rebuild_capacity_error, (self.key, fields)
-
-
-def _rebuild_capacity_error(key: Hashable, fields: dict[str, object]) -> CapacityError:
-    return CapacityError(key, **fields)  # type: ignore[arg-type]
+        return copyreg.__newobj__, (type(self), self.key), vars(self)  # type: ignore[attr-defined]
 
 
 class LoadCycleError(WarmcacheError, RuntimeError):

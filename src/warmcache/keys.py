@@ -154,10 +154,8 @@ def _frozen_collection(value: Any) -> Hashable:
     parts = [_frozen(part) for part in value]
     if all(part is original for part, original in zip(parts, value, strict=True)):
         return value  # type: ignore[no-any-return]
-    frozen_parts = type(value)(parts) if type(value) in (tuple, frozenset) else tuple(parts)
-    return (
-        frozen_parts if type(value) in (tuple, frozenset) else _Contents(type(value), frozen_parts)
-    )
+    kind = type(value)
+    return kind(parts) if kind in (tuple, frozenset) else _Contents(kind, tuple(parts))
 
 
 def _frozen_dataclass(value: Any) -> Hashable:

@@ -23,7 +23,7 @@ from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMiss
 from ._engines.routed_executor import RoutedExecutor
 from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
-from ._engines.worker_side import Answer, Report, report_of, serve, warm_here
+from ._engines.worker_side import Answer, Report, serve, warm_here
 from ._process.at_exit import close_all
 
 ray: Any = _ray  # for checkers that take it for this module
@@ -96,9 +96,6 @@ class WarmActorPool(RoutedExecutor):
 
     def _has_ended(self, slot: int, error: BaseException | None) -> bool:
         return isinstance(error, RayActorError)
-
-    def _report_of(self, error: BaseException | None) -> Report | None:
-        return report_of(error) or report_of(getattr(error, "cause", None))
 
     def _close(self, wait: bool) -> None:
         with self._changed:  # or one might join meanwhile

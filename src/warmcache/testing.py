@@ -27,7 +27,7 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         """Move the clock on, and have the janitor notice."""
-        with self._lock:
+        with self._lock.lock:
             self._now += seconds
         janitor.look_at_all()
 
@@ -90,7 +90,7 @@ class FakeProbe:
         self._released: deque[int] = deque()
 
     def sample(self) -> Sample:
-        with self._lock:
+        with self._lock.lock:
             self._tidy()
             self.samples += 1
             self._late = [(last, size) for last, size in self._late if last >= self.samples]
@@ -101,7 +101,7 @@ class FakeProbe:
             return Sample(self.total, free, self.total - free, reserved)
 
     def allocated(self) -> int | None:
-        with self._lock:
+        with self._lock.lock:
             self._tidy()
             return None if self.unknown else self._own
 
@@ -111,7 +111,7 @@ class FakeProbe:
         Raises:
             MemoryError: there are not as many.
         """
-        with self._lock:
+        with self._lock.lock:
             self._tidy()
             usable = max(self._reserve - self.fragmented, 0)
             if nbytes > self.total - self._used() + usable:
@@ -132,7 +132,7 @@ class FakeProbe:
 
     def empty_cache(self) -> None:
         """Give the reserve back to the device, but for what is fragmented."""
-        with self._lock:
+        with self._lock.lock:
             self._tidy()
             self.emptied += 1
             given = max(self._reserve - self.fragmented, 0)
@@ -141,7 +141,7 @@ class FakeProbe:
 
     def settle(self) -> None:
         """Have everything that was released show."""
-        with self._lock:
+        with self._lock.lock:
             self._tidy()
             self._late.clear()
 

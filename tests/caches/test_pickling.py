@@ -15,6 +15,7 @@ import pytest
 
 import warmcache
 from warmcache import CapacityError, LRUCache, warm
+from warmcache.testing import assert_consistent
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -212,3 +213,37 @@ def test_hot_entries_travel_empty() -> None:
     hot = warmcache._core.state.hot_paths.HotEntries(a=1)
     assert {} == pickle.loads(pickle.dumps(hot)) and type(copy.copy(hot)) is type(hot)
     assert asyncio.run(load_async("a")).args == ("a",)
+
+
+class _WithSlots:
+    __slots__ = ("note",)
+
+
+class _Mixed(warmcache.LRUCache[Any, Any], _WithSlots):
+    """A cache beside a class that has slots."""
+
+
+class _Noted(warmcache.LRUCache[Any, Any]):
+    """A cache that adds to its own state."""
+
+    def __init__(self, maxsize: float) -> None:
+        super().__init__(maxsize)
+        self.note = "told"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "more": 1}
+
+
+def test_a_cache_may_have_a_base_with_slots() -> None:
+    cache = _Mixed(2)
+    cache["a"], cache.note = 1, "here"
+    assert (1, "here") == (cache["a"], cache.note)
+
+
+def test_what_a_class_adds_to_its_state_and_to_itself_is_copied_too() -> None:
+    cache = _Noted(2)
+    cache["a"] = 1
+    for twin in (copy.copy(cache), pickle.loads(pickle.dumps(cache))):
+        assert ({"a": 1}, "told", 1) == (dict(twin), twin.note, twin.more)
+        assert twin._store is not cache._store
+        assert_consistent(twin)

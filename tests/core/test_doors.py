@@ -351,3 +351,25 @@ def test_storing_a_value_again_can_bring_its_end_forward() -> None:
     clock.advance(10)
     watched.wait_for(1)
     assert ["A"] == watched.torn_down
+
+
+@pytest.mark.parametrize("door", ["del", "pop", "popitem", "clear"])
+def test_a_timer_that_fails_loses_no_value(door: str) -> None:
+    works, torn_down = [True], []
+
+    def timer() -> float:
+        if not works:
+            raise OSError("no clock")
+        return 0.0
+
+    cache: LRUCache[str, str] = LRUCache(2, timer=timer, teardown=torn_down.append)
+    cache["a"] = "a"
+    works.clear()
+    try:
+        if door == "del":
+            del cache["a"]
+        else:
+            getattr(cache, door)(*(["a"] if door == "pop" else []))
+    except OSError:
+        pass
+    assert ["a"] == torn_down and 0 == cache.stats().dying

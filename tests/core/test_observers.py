@@ -49,8 +49,7 @@ class Notes:
 
 def told(cache: LRUCache[Any, Any], notes: Notes | None = None) -> Notes:
     notes = notes or Notes()
-    with cache._store.lock:
-        cache._store.observe(notes)
+    cache._store.observe(notes)
     return notes
 
 
@@ -180,3 +179,32 @@ def test_the_end_of_the_cache_is_told_after_what_it_removes() -> None:
     notes = told(cache)
     cache.close()
     assert [("removed", ("a", RemovalCause.CLOSED)), ("closed", None)] == notes.heard
+
+
+@pytest.mark.parametrize("teardown", [None, lambda value: None], ids=["at once", "by a plan"])
+def test_what_is_evicted_or_replaced_is_told_though_nothing_tears_it_down(teardown: Any) -> None:
+    cache: LRUCache[str, int] = LRUCache(1, teardown=teardown)
+    notes = told(cache)
+    cache["a"] = 1
+    cache["a"] = 2
+    cache["b"] = 3
+    removed = [what for how, what in notes.heard if how == "removed"]
+    assert [("a", RemovalCause.REPLACED), ("a", RemovalCause.SIZE)] == removed
+
+
+def test_an_observer_that_fails_stops_neither_the_next_teardown_nor_the_removal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(Notes):
+        def removed(self, removal: Removal) -> None:
+            super().removed(removal)
+            raise OSError("the disk is full")
+
+    torn_down: list[int] = []
+    cache: LRUCache[str, int] = LRUCache(2, teardown=torn_down.append)
+    cache["a"], cache["b"] = 1, 2
+    failing, other = told(cache, Failing()), told(cache)
+    cache.clear()
+    assert ([2, 1], 2, 2) == (torn_down, len(failing.heard), len(other.heard))
+    assert 0 == cache.stats().dying
+    assert "the disk is full" in caplog.text

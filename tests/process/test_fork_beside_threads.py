@@ -13,26 +13,29 @@ LOCKS = {
     "store": ("load.cache._store.lock", "load(2)"),
     "a store that is leased from": ("held._cache.store.lock", "held.__exit__(None, None, None)"),
     "named": (
-        "warmcache.policies.shared_caches._guard",
+        "warmcache.policies.shared_caches._guard.lock",
         "warmcache.cache('other', policy='lru', maxsize=1)",
     ),
-    "scopes": ("warmcache._core.state.hot_paths._guard", "warm(lambda: 1)()"),
-    "by value": ("warmcache._by_value.loader_names._guard", "warm(lambda: 1)()"),
+    "scopes": ("warmcache._core.state.hot_paths._guard.lock", "warm(lambda: 1)()"),
+    "by value": ("warmcache._by_value.loader_names._guard.lock", "warm(lambda: 1)()"),
     "foreign caches": (
-        "warmcache._by_value.recipe._guard",
+        "warmcache._by_value.recipe._guard.lock",
         "warmcache._by_value.recipe.recipe_of(load.cache)",
     ),
-    "registry": ("warmcache.policies.registry._lock", "warmcache.policies.register('x')(Mine)"),
+    "registry": (
+        "warmcache.policies.registry._lock.lock",
+        "warmcache.policies.register('x')(Mine)",
+    ),
     "janitor": ("warmcache._process.janitor.janitor._starting", "expires()"),
     "recording": ("recording._writing", "recording.stop(), recording.flush()"),
-    "learned": ("memory._learned._lock", "grow(1)"),
-    "the file of what was learned": ("warmcache.memory.learned_sizes._writing", "grow(1)"),
+    "learned": ("memory._learned._lock.lock", "grow(1)"),
+    "the file of what was learned": ("warmcache.memory.learned_sizes._writing.lock", "grow(1)"),
     "the look at a device": (
         "memory._watcher._looking",
         "memory._watcher._looking.locked() and say('the child failed')",
     ),
-    "probe": ("memory.probe._lock", "grow(1)"),
-    "clock": ("clock._lock", "clock.advance(1)"),
+    "probe": ("memory.probe._lock.lock", "grow(1)"),
+    "clock": ("clock._lock.lock", "clock.advance(1)"),
 }
 
 

@@ -47,7 +47,7 @@ _names: dict[tuple[str, str], LoaderName] = {}
 
 def loader_name(name: tuple[str, str]) -> LoaderName:
     """Return what this process has under ``name``."""
-    with _guard:
+    with _guard.lock:
         return _names.setdefault(name, LoaderName())
 
 
@@ -64,13 +64,13 @@ class LoaderName:
 
     def add(self, local: LocalLoader, thing: Any) -> None:
         """Have a loader that is defined here found by those that arrive."""
-        with _guard:
+        with _guard.lock:
             self.loaders.add(local)
             local.show_cache(thing)
 
     def find(self, wanted: str) -> tuple[LocalLoader, Any] | None:
         """Return the loader that has the digest ``wanted``, with what is called."""
-        with _guard:
+        with _guard.lock:
             known = list(self.loaders)
         known.sort(key=lambda local: local.came_as is None)  # to tell the others' costs nothing
         for local in known:
@@ -85,14 +85,14 @@ class LoaderName:
         cache = self._cache_if(means)
         if cache is None:
             made = recipe.cache()
-            with _guard:
+            with _guard.lock:
                 cache = self._cache_if(means)
                 if cache is None:
                     self.cache, self.recipe, cache = made, means, made
         return cache
 
     def _cache_if(self, means: str) -> Cache[Any, Any] | None:
-        with _guard:
+        with _guard.lock:
             cache = self.cache
             return None if cache is None or self.recipe != means or cache._store.closed else cache
 
@@ -101,7 +101,7 @@ class LoaderName:
 
         Return what is called: ``thing``, or the other's.
         """
-        with _guard:
+        with _guard.lock:
             for other in self.loaders:
                 if other.came_as == local.came_as and (theirs := other.thing()) is not None:
                     return theirs
@@ -112,7 +112,7 @@ class LoaderName:
     def join(self, local: LocalLoader, thing: Any) -> None:
         """Have a loader that is defined here share the name with those that arrive."""
         means = digest(local.parts.recipe)
-        with _guard:
+        with _guard.lock:
             if local.holder is None:
                 if self.cache is None:
                     self.cache, self.recipe = local.cache, means
@@ -144,6 +144,6 @@ class Holder:
         """Have this loader hold the name; return those that held it till now."""
         if self.has_name():
             return ()
-        with _guard:
+        with _guard.lock:
             before, self._name.holder = self._name.holder, self
         return () if before is None or before is self else tuple(before._local.loaders)

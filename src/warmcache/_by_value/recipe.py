@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmcache import policies
 from warmcache._process.fork_safe_lock import ForkSafeLock
@@ -16,14 +16,11 @@ _guard = ForkSafeLock()
 _foreign_caches: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
 
 
-class LoaderCache:
+class LoaderCache(NamedTuple):
     """The cache of a loader, and how another process comes to have the same."""
 
-    __slots__ = ("cache", "recipe")
-
-    def __init__(self, cache: Cache[Any, Any], recipe: Recipe) -> None:
-        self.cache = cache
-        self.recipe = recipe
+    cache: Cache[Any, Any]
+    recipe: Recipe
 
 
 class Recipe:
@@ -76,14 +73,14 @@ def _named(name: str, definition: dict[str, Any]) -> Cache[Any, Any]:
 
 
 def _foreign_cache(token: str) -> Cache[Any, Any] | None:
-    with _guard:
+    with _guard.lock:
         known = _foreign_caches.get(token)
         return None if known is None or known._store.closed else known
 
 
 def _new_foreign_cache(token: str, kind: type[Cache[Any, Any]], setting: Any) -> Cache[Any, Any]:
     made = kind._empty_as(*setting)  # not under the lock: it may be the user's, and import
-    with _guard:
+    with _guard.lock:
         known = _foreign_cache(token)
         _foreign_caches[token] = cache = made if known is None else known
     return cache
@@ -96,7 +93,7 @@ def recipe_of(cache: Cache[Any, Any]) -> Recipe:
         return Recipe("named", *definition)
     if cache._view.meter is not None:  # its device and its watcher belong to this process
         return Recipe("only here", "<name>", type(cache))
-    with _guard:
+    with _guard.lock:
         known_as = [token for token, other in _foreign_caches.items() if other is cache]
         token = known_as[0] if known_as else os.urandom(16).hex()
         _foreign_caches[token] = cache

@@ -198,7 +198,7 @@ class RoutedExecutor(Executor):
         call: SubmittedCall = placement.request
         error = error_of(future)
         answer = None if error is not None else future.result()
-        report = self._report_of(error) if answer is None else answer.report
+        report = report_of(error) if answer is None else answer.report
         try:
             if report is None and self._has_ended(placement.worker, error):
                 self._lost(placement.worker, error)
@@ -307,9 +307,6 @@ class RoutedExecutor(Executor):
     def _has_ended(self, slot: int, error: BaseException | None) -> bool:
         """Tell if an error says that the worker of ``slot`` has ended."""
         return isinstance(error, BrokenExecutor)
-
-    def _report_of(self, error: BaseException | None) -> Report | None:
-        return report_of(error)
 
     # -- the end -------------------------------------------------------------------
 

@@ -107,8 +107,10 @@ def hello() -> Report:
 
 def report_of(error: BaseException | None) -> Report | None:
     """Return the report that came with an exception, if one did."""
-    report = getattr(error, "__dict__", {}).get(_REPORT)
-    return report if isinstance(report, Report) else None
+    found = [
+        getattr(e, "__dict__", {}).get(_REPORT) for e in (error, getattr(error, "cause", None))
+    ]
+    return next((report for report in found if isinstance(report, Report)), None)
 
 
 _REPORT = "_warmcache_report"

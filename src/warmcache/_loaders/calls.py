@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
-from warmcache._core.plans.request import Request
-from warmcache._core.plans.steps import Plan
+from warmcache._core.plans.steps import Plan, Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
 from warmcache.caches.cache import Cache
@@ -190,7 +190,7 @@ class Caller:
         function = self.function() if self.function is not None else None
         if function is None:
             return self._loader.__reduce__()
-        return _caller_of, (function,)
+        return attrgetter("lease.__self__"), (function,)
 
 
 class Slow:
@@ -215,12 +215,8 @@ def _clear_replaced(loaders: Iterable[Loader]) -> None:
         run(_replaced(loader), loader.cache._view)
 
 
-def _replaced(loader: Loader) -> Plan[list[Removal]]:
+def _replaced(loader: Loader) -> Plan[list[Entry]]:
     return remove.chosen(loader.cache._view, lambda _: loader.own_entries(), RemovalCause.REPLACED)
-
-
-def _caller_of(function: Any) -> Any:
-    return function.lease.__self__
 
 
 class AsyncCaller(Caller):
@@ -275,7 +271,8 @@ class AsyncCaller(Caller):
         from warmcache._core.drivers.event_loop import run_async
 
         view = self._loader.cache._view
-        return await run_async(remove.chosen(view, lambda _: entries), view)
+        removed = await run_async(remove.chosen(view, lambda _: entries), view)
+        return [view.store.removal(entry) for entry in removed]
 
     async def cache_clear(self) -> None:  # type: ignore[override]
         """Tear down everything this loader has warm, and start its counts anew."""

@@ -53,7 +53,6 @@ def build(
     shape: Shape,
     *,
     first: str | None = None,
-    flavour: str = "function",
     is_async: bool = False,
     free: Mapping[str, Any],
 ) -> tuple[types.FunctionType, types.FunctionType, Switch]:
@@ -66,13 +65,12 @@ def build(
         loader: whose ``__name__``, ``__qualname__`` and ``__module__`` to take on.
         signature: what it is called with.
         first: the name of a leading ``self`` or ``cls`` that is no part of the key.
-        flavour: ``"function"`` or ``"method"``, see ``_LOOK_UP``.
         is_async: whether the loader is ``async``, and so its hit.
         free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
     """
     prefix = _prefix(signature)
     fresh = bool(free.get("fresh"))
-    write = partial(source_of, signature, shape, prefix, first, flavour, is_async, fresh)
+    write = partial(source_of, signature, shape, prefix, first, is_async, fresh)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)

@@ -32,19 +32,6 @@ class Shape:
         return self.key is not None or (len(self.kept) == 1 and not self.typed)
 
 
-# How each flavour finds its entry, and what it does when it finds none.
-_LOOK_UP = {
-    "function": "{_}get({key})",
-    "method": "{_}sites[{_}id({first})].get({key})",
-}
-
-
-_OTHERWISE = {
-    "function": "{_}slow({key}, {args}, {kwargs})",
-    "method": "{_}slow({first}, {key}, {args}, {kwargs})",
-}
-
-
 _SOURCE = """\
 def outer():
     {free} = None
@@ -85,7 +72,6 @@ def source_of(
     shape: Shape,
     prefix: str,
     first: str | None,
-    flavour: str,
     is_async: bool,
     fresh: bool,
     recorded: bool = False,
@@ -104,6 +90,9 @@ def source_of(
     stamp = _STAMP.format_map(words)
     if fresh:
         stamp = _FRESH.format_map(words) + _indented(stamp, 4)
+    of = f"sites[{prefix}id({first})]." if first else ""
+    slow = f"{first}, " if first else ""
+    slow += f"{words['key']}, {words['args']}, {words['kwargs']}"
     return _SOURCE.format(
         _=prefix,
         free=" = ".join(prefix + name for name in names),
@@ -111,8 +100,8 @@ def source_of(
         signature=_rendered(list(signature.parameters.values())),
         bound=_rendered(shape.parameters),
         preamble=preamble,
-        look_up=_LOOK_UP[flavour].format_map(words),
-        otherwise=("await " if is_async else "") + _OTHERWISE[flavour].format_map(words),
+        look_up=f"{prefix}{of}get({words['key']})",
+        otherwise=f"{'await ' if is_async else ''}{prefix}slow({slow})",
         stamp=_indented(stamp, 12).rstrip(),
         key=key,
         args=words["args"],

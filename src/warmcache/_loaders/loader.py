@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NoReturn, Protocol
 
-from warmcache._core.plans.request import Request
+from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
 from warmcache._core.state.hot_paths import HotEntries
 from warmcache._core.state.records import RemovalCause

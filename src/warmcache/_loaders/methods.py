@@ -54,7 +54,6 @@ class WarmMethod:
             signature,
             self._loader.shape,
             first=first.name,
-            flavour="method",
             is_async=self._loader.is_async,
             free=dict(sites=self._hot_by_id, id=id, slow=self._slow_call, fresh=self._loader.fresh),
         )

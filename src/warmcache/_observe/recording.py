@@ -244,7 +244,7 @@ class Recording:
         self._stopped = True
         self._writing = threading.RLock()
         self._buffer.clear()
-        self._detach()
+        _running.discard(self)  # and its store, whose lock may be held, is left behind
 
     def expire_now(self) -> float | None:
         """Write, for the janitor; return the seconds until the next time."""

@@ -16,7 +16,6 @@ import signal
 import sys
 import weakref
 from collections.abc import Callable, Hashable, Iterable
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from .after_fork import in_child
@@ -188,12 +187,7 @@ class _Watch:
             pass
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._works:
             signal.signal(signal.SIGALRM, self._handler)
             signal.setitimer(signal.ITIMER_REAL, *self._timer)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
 import cachetools
 
+from warmcache._core.drivers.let_go import tell
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
@@ -77,22 +78,6 @@ class Cache(cachetools.Cache[K, V]):
         ValueError: ``maxsize``, ``idle_ttl`` or ``wait`` is negative or no size.
     """
 
-    # What runs. All else is in ``vars(cache)``: what cachetools keeps, and what a policy's
-    # class was told, which a copy takes as it is.
-    __slots__ = (
-        "_freshness",
-        "_handed_in",
-        "_has_leftovers_torn_down",
-        "_live",
-        "_setup",
-        "_shown_by",
-        "_sized",
-        "_source",
-        "_store",
-        "_timer",
-        "_unit_weight",
-        "_view",
-    )
     _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
 
     __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
@@ -117,7 +102,8 @@ class Cache(cachetools.Cache[K, V]):
             Recording(self._store, record, lazily=True)
 
     def _open(self, setup: Setup) -> None:
-        """Set up an empty store."""
+        """Set up an empty store; what is set here runs, and is no part of a copy."""
+        own = vars(self).keys() - getattr(self, "_running", ())
         self._setup = setup
         meter = self._new_meter()
         self._shown_by = None
@@ -140,6 +126,7 @@ class Cache(cachetools.Cache[K, V]):
         self._source = Source(type(self).__name__, setup.teardown)
         self._handed_in = Provenance(self._source)
         self._has_leftovers_torn_down = False
+        self._running = {"_running", *vars(self)} - own
         begins_anew_in_child(self)
         if store.tears_down:
             self._have_leftovers_torn_down()
@@ -234,6 +221,9 @@ class Cache(cachetools.Cache[K, V]):
             evicted = store.put_at_once(entry, self.rank)
         if evicted is None:
             self._put(entry)
+        elif evicted and store.observers:
+            for gone in evicted:
+                tell(store, gone)
 
     def _put(self, entry: Entry, *, replace: bool = True) -> Any:
         """Store ``entry`` with all that it takes; return the value that is stored."""
@@ -396,13 +386,16 @@ class Cache(cachetools.Cache[K, V]):
                 seen = [(entry, info_of(self._store, entry)) for entry in self._live.values()]
             return self._evict([entry for entry, info in seen if where(info)])
         if key is not MISSING:
-            return run(remove.by_key(self._view, key), self._view)
-        return run(remove.victims(self._view, 1 if count is None else count), self._view)
+            plan = remove.by_key(self._view, key)
+        else:
+            plan = remove.victims(self._view, 1 if count is None else count)
+        return [self._store.removal(entry) for entry in run(plan, self._view)]
 
     def _evict(
         self, entries: Iterable[Entry], cause: RemovalCause = RemovalCause.EXPLICIT
     ) -> list[Removal]:
-        return run(remove.chosen(self._view, lambda _: entries, cause), self._view)
+        removed = run(remove.chosen(self._view, lambda _: entries, cause), self._view)
+        return [self._store.removal(entry) for entry in removed]
 
     def close(self) -> None:
         """Tear everything down, last loaded first, and refuse whatever comes after.
@@ -491,7 +484,7 @@ class Cache(cachetools.Cache[K, V]):
             return attrgetter("cache"), (loader,)
         return super().__reduce_ex__(protocol)
 
-    def __getstate__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> dict[str, Any]:
         store = self._store
         with store.lock:
             if store.tears_down:
@@ -504,13 +497,14 @@ class Cache(cachetools.Cache[K, V]):
                     *(entry.key, entry.value, entry.weight, entry.uses, entry.expires),
                     *(entry.used, entry.load_seconds),
                 )
-                for entry in sorted(store.order.sequence(self._live), key=attrgetter("loaded"))
+                for entry in sorted(self._live.values(), key=attrgetter("loaded"))
             ]
-        return (*self.__warm_digest__(), entries)
+        own, setup = self.__warm_digest__()
+        return {**own, "_setup": setup, "_entries": entries}
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        own, setup, entries = state
-        vars(self).update(own)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        setup, entries = state.pop("_setup"), state.pop("_entries")
+        vars(self).update(state)
         self._open(setup)
         store, now, stamped = self._store, self._timer(), []
         for key, value, weight, uses, expires, used, seconds in entries:
@@ -526,7 +520,8 @@ class Cache(cachetools.Cache[K, V]):
 
     def __warm_digest__(self) -> tuple[dict[str, Any], Setup]:
         """Return all that it is made of, but what it holds."""
-        return vars(self).copy(), self._setup
+        own = {name: value for name, value in vars(self).items() if name not in self._running}
+        return own, self._setup
 
     @classmethod
     def _empty_as(cls, own: dict[str, Any], setup: Setup) -> Self:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from warmcache._core.drivers.threads import release
@@ -55,12 +54,7 @@ class Lease(_EnteredOnce, Generic[V]):
         self._entry, self._cache = self._begin()(self)
         return self._entry.value  # type: ignore[no-any-return]
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         release(self._cache, self._entry, self)
 
 
@@ -88,12 +82,7 @@ class AsyncLease(_EnteredOnce, Generic[V]):
         self._entry, self._cache = (warm and warm(self)) or await acquire(self)
         return self._entry.value  # type: ignore[no-any-return]
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         from warmcache._core.drivers.event_loop import release_async
 
         await release_async(self._cache, self._entry, self)

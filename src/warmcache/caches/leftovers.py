@@ -31,7 +31,8 @@ def _abandoned(view: CacheView) -> None:
     A finalizer may run anywhere, even inside this store's own lock, so the janitor
     does it.
     """
-    if (view.store.live and view.store.tears_down) or view.store.lingering:
+    store = view.store
+    if (store.live and store.tears_down) or store.flights or store.lingering:
         janitor.defer(lambda: _end(view))
 
 

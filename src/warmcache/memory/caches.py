@@ -330,7 +330,7 @@ def devices_table() -> str:
 
     It has, too, what each memory cache of this process holds.
     """
-    return report.devices_table(list(_caches.values()))
+    return report.devices_table([cache.device_report() for cache in list(_caches.values())])
 
 
 def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) -> None:

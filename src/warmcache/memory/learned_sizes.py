@@ -47,7 +47,7 @@ class Learned:
     def weight(self, key: Hashable) -> float | None:
         """Return the most that any of the last loads of ``key`` took; None: none is known."""
         text = _text(key)
-        with self._lock:
+        with self._lock.lock:
             loads = self._loads.get(text) if text is not None else None
             return max(weight for weight, _ in loads) if loads else None
 
@@ -56,20 +56,20 @@ class Learned:
         text = _text(key)
         if text is None:
             return
-        with self._lock:
+        with self._lock.lock:
             loads = self._loads.pop(text, None) or deque(maxlen=_KEPT)
             loads.append((weight, seconds))
             self._loads[text] = loads
             if len(self._loads) > _KEYS:
                 del self._loads[next(iter(self._loads))]
         if self._path is not None:
-            with _writing:
+            with _writing.lock:
                 self._write(self._path, self._merge())
 
     def _merge(self) -> dict[str, Any]:
         """Take over what others have learned meanwhile; return all that the file has."""
         found = self._read(self._path) if self._path is not None else {}
-        with self._lock:
+        with self._lock.lock:
             for text, loads in found.get(self._circumstances, {}).items():
                 if len(self._loads) < _KEYS:
                     self._loads.setdefault(text, loads)

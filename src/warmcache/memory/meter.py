@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from warmcache._core.drivers.lingering import free_what_came_back
-from warmcache._core.plans.request import Request
+from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
@@ -28,6 +29,7 @@ _NOISE = 16 * 2**20  # bytes below which no two ways agree
 log = logging.getLogger("warmcache")
 
 
+@dataclass(eq=False)
 class MemoryMeter:
     """Weighs values on one device and watches their memory come back.
 
@@ -42,28 +44,17 @@ class MemoryMeter:
         linger: has the device looked at again soon.
     """
 
-    def __init__(
-        self,
-        probe: Probe,
-        footprint: Callable[[Any], Footprint | None],
-        *,
-        headroom: float,
-        low: float,
-        patience: float,
-        learned: Learned,
-        exact: bool,
-        linger: Callable[[Store], None],
-    ) -> None:
-        self.probe = probe
-        self.footprint = footprint
-        self.headroom = headroom
-        self.linger = linger
-        self._low = low
-        self._patience = patience
-        self._learned = learned
-        self._exact = exact
-        self._binding = False
-        self._warned: set[str] = set()
+    probe: Probe
+    footprint: Callable[[Any], Footprint | None]
+    _: KW_ONLY
+    headroom: float
+    low: float
+    patience: float
+    learned: Learned
+    exact: bool
+    linger: Callable[[Store], None]
+    _binding: bool = field(default=False, init=False)
+    _warned: set[str] = field(default_factory=set, init=False)
 
     # -- the device ----------------------------------------------------------------
 
@@ -90,7 +81,7 @@ class MemoryMeter:
     def claim(self, store: Store, request: Request) -> Claim:
         if request.weight is not None:
             return Claim(request.key, request.weight)
-        weight = self._learned.weight(request.key)
+        weight = self.learned.weight(request.key)
         if weight is None and request.hint is not None:
             weight = min(request.hint, store.ledger.most)
         if weight is None:
@@ -106,7 +97,7 @@ class MemoryMeter:
 
         In whole bytes, as all that is guessed: sums of fractions leave a rest.
         """
-        return math.ceil((1 - self._low) * store.ledger.most)
+        return math.ceil((1 - self.low) * store.ledger.most)
 
     def begin(self, store: Store, flight: Flight) -> Growth:
         allocated, used = self.probe.allocated(), self._used()
@@ -135,7 +126,7 @@ class MemoryMeter:
             name, weight = next(iter(ways.items()), (None, 0.0))
             # What a device grew by may be another's: it must not bar the key for good.
             if name is not None and (name != "device" or weight <= store.ledger.limit):
-                self._learned.note(request.key, weight, entry.provenance.seconds)
+                self.learned.note(request.key, weight, entry.provenance.seconds)
         entry.provenance.weighed_by = name
         self._compare(request, ways)
         for outer in CHAIN.get():
@@ -147,7 +138,7 @@ class MemoryMeter:
         self, store: Store, request: Request, flight: Flight, footprint: Footprint | None
     ) -> float:
         """Return what to charge for a value that nothing could weigh: unknown is not 0."""
-        expected = self._learned.weight(request.key)
+        expected = self.learned.weight(request.key)
         if expected is None:
             expected = request.hint
         if expected is not None:
@@ -173,7 +164,7 @@ class MemoryMeter:
         if not growth.disturbed:
             own = growth.inside
             grown = _grown(growth.allocated, self.probe.allocated(), own)
-            if self._exact:
+            if self.exact:
                 ways.append(("allocator", grown))
                 ways.append(("device", _grown(growth.used, self._used(), own)))
             elif grown is not None and grown <= limit:  # more is not the value's alone
@@ -182,7 +173,7 @@ class MemoryMeter:
 
     def _compare(self, request: Request, ways: dict[str, float]) -> None:
         """Warn, once a loader, when the way that was used and the next one disagree."""
-        names = [name for name in ways if self._exact or name in ("size", "footprint")][:2]
+        names = [name for name in ways if self.exact or name in ("size", "footprint")][:2]
         if len(names) < 2 or request.source.name in self._warned:
             return
         (used, weight), (other, figure) = ((name, ways[name]) for name in names)
@@ -211,8 +202,8 @@ class MemoryMeter:
             faces=footprint.faces if footprint is not None else (),
             whole=weakly(entry.value),
             used=self._used,
-            patience=self._patience,
-            ask=self._exact and (self._binding or footprint is None),
+            patience=self.patience,
+            ask=self.exact and (self._binding or footprint is None),
         )
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from warmcache._sizes import format_size
 from warmcache._tables import aligned
@@ -41,14 +40,6 @@ class DeviceReport:
     budget: float
 
 
-class Reporting(Protocol):
-    """A cache with a device."""
-
-    def device_report(self) -> DeviceReport:
-        """Return what it holds there."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What was found.
@@ -62,17 +53,17 @@ class Survey:
     problem: ProbeUnavailable | None = None
 
 
-def devices_table(caches: Iterable[Reporting] = ()) -> str:
-    """Return a table of this machine's GPUs, its memory, and what ``caches`` hold of them.
+def devices_table(reports: Sequence[DeviceReport] = ()) -> str:
+    """Return a table of this machine's GPUs, its memory, and what caches hold of them.
 
     The figures are the driver's. Where torch has initialised CUDA in this process, a
     second line has torch's own.
     """
-    found = survey(caches)
+    found = survey(reports)
     return found.text if found.problem is None else f"{found.text}\n\nno GPU: {found.problem}"
 
 
-def survey(caches: Iterable[Reporting] = ()) -> Survey:
+def survey(reports: Sequence[DeviceReport] = ()) -> Survey:
     """Return the table, and why it has no GPUs, where it has none."""
     lines: list[Sequence[str]] = [_HEADER]
     notes = [f"{name}={os.environ[name]}" for name in _VARIABLES if name in os.environ]
@@ -91,7 +82,6 @@ def survey(caches: Iterable[Reporting] = ()) -> Survey:
     host = HostProbe()
     lines.append(("", host.name, "", *_figures(host.sample()), _mine("process", host.allocated())))
     text = "\n".join([aligned(lines), *(f"({note})" for note in notes)])
-    reports = [cache.device_report() for cache in caches]
     return Survey(f"{text}\n\n{_holdings(reports)}" if reports else text, problem)
 
 

@@ -85,8 +85,8 @@ class Watcher:
         if act is Act.FLUSH:
             flush(cache)
         elif act is Act.EVICT:
-            removal = run(remove.under_pressure(cache, self._min_residency), cache)
-            if removal is None:
+            victim = run(remove.under_pressure(cache, self._min_residency), cache)
+            if victim is None:
                 self._watermarks.nothing_idle(now)
             else:
-                self._watermarks.evicted(time.monotonic(), removal.weight, used)
+                self._watermarks.evicted(time.monotonic(), victim.weight, used)

@@ -81,7 +81,8 @@ class Watermarks:
             weight, before, when = self._evicted
             if before - used < max(_HELPED * weight, 1) and fraction > self.low:
                 if now - when >= self.patience:
-                    self._give_up(now)
+                    self.foreign = True
+                    self.nothing_idle(now)
                 return Act.REST
             self._evicted = None
         if fraction <= (self.low if self._evicting else self.high):
@@ -104,10 +105,6 @@ class Watermarks:
         """Note that ``weight`` was torn down by ``now``; before, ``used`` bytes were in use."""
         self._evicted = weight, used, now
 
-    def nothing_idle(self, now: float) -> None:
-        """Note that there was no victim: the round ends, and the next one waits."""
-        self._rest(now)
-
     def next_look(self) -> float:
         """Return the seconds until the next sample is wanted."""
         return self.poll if self._flushed is None else min(_SOON, self.poll)
@@ -116,11 +113,8 @@ class Watermarks:
         self._above, self._evicting = 0, False
         self._flushed = self._evicted = None
 
-    def _give_up(self, now: float) -> None:
-        self.foreign = True
-        self._rest(now)
-
-    def _rest(self, now: float) -> None:
+    def nothing_idle(self, now: float) -> None:
+        """Note that there was no victim: the round ends, and the next one waits."""
         self._end()
         self._pause = min(2 * self._pause, _LONGEST)
         self._quiet_until = now + self._pause

@@ -30,7 +30,7 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
     if found is None and defines:
         # Not under the lock: it imports what the policy is in, which may define a cache too.
         created: Cache[Any, Any] = policies.create(definition["policy"], **options)
-        with _guard:
+        with _guard.lock:
             found = _caches[name] = _open(name) or (created, definition)
     if found is None:
         raise ValueError(
@@ -48,14 +48,14 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
 
 
 def _open(name: str) -> tuple[Cache[Any, Any], dict[str, Any]] | None:
-    with _guard:
+    with _guard.lock:
         found = _caches.get(name)
         return None if found is None or found[0]._store.closed else found
 
 
 def definition_of(cache: Cache[Any, Any]) -> tuple[str, dict[str, Any]] | None:
     """Return the name and the definition of ``cache``; None when it has none."""
-    with _guard:
+    with _guard.lock:
         for name, (known, definition) in _caches.items():
             if known is cache:
                 return name, definition

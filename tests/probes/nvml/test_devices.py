@@ -17,13 +17,6 @@ UUID = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
 OTHER = "GPU-22222222-aaaa-bbbb-cccc-000000000002"
 
 
-class Holding:
-    """A cache, as far as the table is concerned."""
-
-    def __init__(self, report: DeviceReport) -> None:
-        self.device_report = lambda: report
-
-
 def rows(text: str) -> list[list[str]]:
     """Return the cells of the lines of a table."""
     return [re.split(r"  +", line.strip()) for line in text.splitlines()]
@@ -122,7 +115,7 @@ def test_what_caches_hold_comes_below(fake: FakeNvml) -> None:
         DeviceReport("load", "GPU 0 (Fake H100, GPU-11111111)", 3, 12 * GIB, 20 * GIB),
         DeviceReport("other", "this machine's memory", 1200, 5, 4 * GIB),
     ]
-    text = devices_table(Holding(report) for report in reports)
+    text = devices_table(reports)
     header, first, second = rows(text.rpartition("\n\n")[2])
     assert ["cache", "device", "entries", "holds", "of"] == header
     assert ["load", reports[0].device, "3", "12.0 GiB", "20.0 GiB"] == first

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
+from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
 
@@ -87,21 +88,25 @@ def let_go(
 
 def free_room(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
     """Free the room of ``entry``, and tell who wants to know; return what that raised."""
-    told = store.listener is not None or store.observers
     with store.lock:
-        removal = store.removal(entry) if told else None
         store.gone(entry, failed=failed)
-    if removal is None:
-        return []
-    for observer in store.observers:
-        observer.removed(removal)
+    return tell(store, entry)
+
+
+def tell(store: Store, entry: Entry) -> list[BaseException]:
+    """Tell the listener and the observers that ``entry`` is gone; return what that raised."""
+    told: list[Callable[[Removal], object]] = [each.removed for each in store.observers]
     if store.listener is not None:
+        told.append(store.listener)
+    raised: list[BaseException] = []
+    removal = store.removal(entry) if told else None
+    for hear in told:
         try:
-            store.listener(removal)
+            hear(removal)  # type: ignore[arg-type]
         except BaseException as trouble:
             log.error("listener failed on %r:\n%s", removal, defused(trouble))
-            return [trouble]
-    return []
+            raised.append(trouble)
+    return raised
 
 
 def flush(cache: CacheView) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.store import Store
 from warmcache._core.state.victim_order import Rank
+from warmcache.errors import ClosedError
 
 from .meter import Meter
 
@@ -37,7 +38,8 @@ class CacheView:
 
     @property
     def rank(self) -> Rank:
-        """The policy; only who has the cache chooses victims."""
+        """The policy. Raises ClosedError when the cache was collected: what it has is to go."""
         cache = self._cache()
-        assert cache is not None
+        if cache is None:
+            raise ClosedError("the cache was garbage-collected")
         return cache.rank

@@ -14,8 +14,7 @@ from warmcache.errors import LoadCycleError, WarmMissError
 from .cache_view import CacheView
 from .load import fly
 from .remove import release
-from .request import Request
-from .steps import Ask, Launch, Plan, TearDown, Wait
+from .steps import Ask, Launch, Plan, Request, TearDown, Wait
 
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:

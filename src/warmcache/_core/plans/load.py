@@ -43,8 +43,7 @@ from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import refusal
 from .remove import make_up
-from .request import Request
-from .steps import Ask, Flush, Load, Plan, TearDown, Wait
+from .steps import Ask, Flush, Load, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 

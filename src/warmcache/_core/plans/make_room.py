@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import enum
 import time
-from typing import NamedTuple
 
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
@@ -40,7 +39,7 @@ from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
 from .refuse import refusal, withheld_by
-from .steps import Ask, Plan, TearDown, Wait
+from .steps import Ask, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
 
@@ -51,18 +50,6 @@ class Case(enum.Enum):
     GRANTED = "granted"
     COMING = "coming"
     BLOCKED = "blocked"
-    EVICT = "evict"
-
-
-class Verdict(NamedTuple):
-    """A case, and what must be torn down in it."""
-
-    case: Case
-    doomed: list[Entry]
-
-
-_GRANTED, _COMING = Verdict(Case.GRANTED, []), Verdict(Case.COMING, [])
-_BLOCKED = Verdict(Case.BLOCKED, [])
 
 
 def room(
@@ -83,10 +70,10 @@ def room(
                 store.check_open()
                 if claim.weight > store.ledger.most_for(claim):
                     raise refusal(cache, claim)
-                case, doomed = judge(cache, claim, flight, replacing=replacing)
+                case = judge(cache, claim, flight, replacing=replacing)
                 if case is Case.GRANTED:
                     return
-                if case is not Case.EVICT:
+                if isinstance(case, Case):
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
@@ -94,23 +81,24 @@ def room(
                     timeout = _patience(cache, claim, flight, deadline if blocked else None)
                     if meter is not None:  # nobody tells us what others give back
                         timeout = LOOK if timeout is None else min(timeout, LOOK)
-                    wait = Wait(store.ledger.change(), timeout)
-            if case is Case.EVICT:
-                yield TearDown(doomed)
-            else:
-                yield wait  # pyright: ignore[reportPossiblyUnboundVariable]
+                    step: Step = Wait(store.ledger.change(), timeout)
+                else:
+                    step = TearDown(case)
+            yield step
     finally:
         if claim.owed:
             with store.lock:
                 store.ledger.drop(claim)
 
 
-def judge(cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: bool) -> Verdict:
+def judge(
+    cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: bool
+) -> Case | list[Entry]:
     """Take one step towards room, with the lock held."""
     store, ledger = cache.store, cache.store.ledger
     ended = store.expire(store.timer()) if store.deadlines is not None else None
     if ended:
-        return Verdict(Case.EVICT, ended)
+        return ended
     old = store.live.get(claim.key) if replacing else None
     if cache.meter is not None:  # nobody else guesses
         _borrow(store, claim, flight)
@@ -120,17 +108,17 @@ def judge(cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: b
         if claim.alone:
             claim.weight = max(weight, free)
         ledger.reserve(claim, flight)
-        return _GRANTED
+        return Case.GRANTED
     demand = ledger.owed + (0 if claim.owed else weight)
     short = demand - free - ledger.dying
     if old is None and short <= slack:
-        return _COMING
+        return Case.COMING
     if short > ledger.idle + slack:
         elastic = store.elastic_weight  # loads that end by themselves may be all that is in the way
-        return _BLOCKED if short > ledger.idle + elastic + slack else _COMING
+        return Case.BLOCKED if short > ledger.idle + elastic + slack else Case.COMING
     within_budget = demand - ledger.dying <= ledger.limit - ledger.committed
     if old is None and 0 < claim.evicted >= weight and within_budget:
-        return _BLOCKED  # in vain
+        return Case.BLOCKED  # in vain
     return _evict(cache, claim, flight, old, weight=weight, short=short)
 
 
@@ -142,7 +130,7 @@ def _evict(
     *,
     weight: float,
     short: float,
-) -> Verdict:
+) -> Case | list[Entry]:
     """Condemn ``old``, which is to be replaced, and as many victims as it takes beside it."""
     store = cache.store
     gain = old.weight if old is not None and not old.leases else 0
@@ -158,7 +146,7 @@ def _evict(
         store.ledger.owed += weight
     if old is not None and not doomed:  # it was leased and is only retired: look again
         return judge(cache, claim, flight, replacing=True)
-    return Verdict(Case.EVICT, doomed)
+    return doomed
 
 
 def _least(store: Store, claim: Claim) -> float:

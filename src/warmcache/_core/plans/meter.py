@@ -11,7 +11,7 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 
-from .request import Request
+from .steps import Request
 
 
 class Meter(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State, seconds_between
 from warmcache._core.state.flights import CHAIN
-from warmcache._core.state.records import Removal, RemovalCause
+from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
@@ -31,7 +31,7 @@ def chosen(
     cache: CacheView,
     choose: Callable[[Store], Iterable[Entry]],
     cause: RemovalCause = RemovalCause.EXPLICIT,
-) -> Plan[list[Removal]]:
+) -> Plan[list[Entry]]:
     """Remove what ``choose`` returns, as far as it is live; return what was removed.
 
     It is called with the lock held, as all that it decides from may change without.
@@ -40,10 +40,9 @@ def chosen(
     with store.lock:
         removed = [entry for entry in choose(store) if entry.state is State.LIVE]
         doomed = [entry for entry in removed if store.condemn(entry, cause)]
-        removals = [store.removal(entry) for entry in removed]
     if doomed:
         yield TearDown(doomed)
-    return removals
+    return removed
 
 
 def by_key(
@@ -51,7 +50,7 @@ def by_key(
     key: Hashable,
     values: list[Any] | None = None,
     cause: RemovalCause = RemovalCause.EXPLICIT,
-) -> Plan[list[Removal]]:
+) -> Plan[list[Entry]]:
     """Remove the entry of ``key``, if there is one; ``values`` gets its value."""
 
     def found(store: Store) -> list[Entry]:
@@ -76,14 +75,13 @@ def expired(cache: CacheView, now: Any, pairs: list[tuple[Any, Any]] | None = No
 
 def victims(
     cache: CacheView, count: int, pairs: list[tuple[Any, Any]] | None = None
-) -> Plan[list[Removal]]:
-    """Remove the next ``count`` victims; ``pairs`` gets their keys and values.
+) -> Plan[list[Entry]]:
+    """Remove the next ``count`` victims and return them; ``pairs`` gets their keys and values.
 
     When ``rank`` raises, those before are torn down all the same.
     """
     store = cache.store
     doomed: list[Entry] = []
-    removals: list[Removal] = []
     try:
         with store.lock:
             while len(doomed) < count and (entry := store.order.take(cache.rank)) is not None:
@@ -91,10 +89,9 @@ def victims(
                     pairs.append((entry.key, entry.value))
                 store.condemn(entry, RemovalCause.EXPLICIT)
                 doomed.append(entry)
-                removals.append(store.removal(entry))
     finally:
         yield TearDown(doomed)
-    return removals
+    return doomed
 
 
 def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]:
@@ -114,7 +111,7 @@ def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]
     return sum(entry.weight for entry in doomed)
 
 
-def under_pressure(cache: CacheView, min_residency: float) -> Plan[Removal | None]:
+def under_pressure(cache: CacheView, min_residency: float) -> Plan[Entry | None]:
     """Remove the idle entry of lowest rank that has been resident for so many seconds."""
 
     def lowest(store: Store) -> list[Entry]:
@@ -126,8 +123,8 @@ def under_pressure(cache: CacheView, min_residency: float) -> Plan[Removal | Non
         ]
         return store.order.listing(idle, cache.rank)[:1]
 
-    removals = yield from chosen(cache, lowest, RemovalCause.PRESSURE)
-    return removals[0] if removals else None
+    removed = yield from chosen(cache, lowest, RemovalCause.PRESSURE)
+    return removed[0] if removed else None
 
 
 def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:

@@ -9,15 +9,36 @@ sent into the plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from warmcache._core.state.entry import Entry
+from warmcache._core.state.entry import Entry, Source
+from warmcache._core.state.hot_paths import HotEntries
 from warmcache._core.state.one_shot import OneShot
 
-from .request import Request
-
 T = TypeVar("T")
+
+
+class Request(NamedTuple):
+    """What one call of a loader asks for.
+
+    ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
+    load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
+    said how to weigh.
+    """
+
+    key: Hashable
+    source: Source
+    load: Callable[[], Any]
+    weight: float | None
+    hint: float | None
+    weigh: Callable[[Any], Any]
+    sized: bool
+    expires: Callable[[Hashable, Any, Any], Any] | None
+    validate: Callable[[Any], object] | None
+    hot: HotEntries | None
+    hot_key: Any
+    may_load: bool
 
 
 class Ask(NamedTuple):

@@ -30,7 +30,7 @@ class HotEntries(dict[Any, Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        with _guard:
+        with _guard.lock:
             _tables.add(self)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -46,7 +46,7 @@ def switch_off_for(scope: object) -> None:
     """Have every call take the slow path for as long as ``scope`` lives."""
     _scopes.add(id(scope))
     weakref.finalize(scope, _scopes.discard, id(scope)).atexit = False
-    with _guard:
+    with _guard.lock:
         tables = list(_tables)
     for table in tables:
         table.clear()

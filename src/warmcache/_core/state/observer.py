@@ -16,9 +16,8 @@ from .records import Removal
 class Observer(Protocol):
     """Is told of uses, stores, removals, waits and refusals; decides nothing.
 
-    Called by whoever does these things. All but :meth:`used`, :meth:`removed` and
-    :meth:`closed` are called with the cache's lock held: they must be quick, and must neither
-    wait nor ask the cache.
+    Called by whoever does these things, and, but for :meth:`removed` and :meth:`closed`, maybe
+    with the cache's lock held: it must be quick, must not raise, wait or ask the cache.
     """
 
     @property
@@ -35,7 +34,7 @@ class Observer(Protocol):
         """Note that ``entry`` was loaded for all who lease it, or was handed in."""
 
     def removed(self, removal: Removal) -> None:
-        """Note that an entry has left and its room is free. Called without the lock."""
+        """Note that an entry has left and its room is free; not of one that was detached."""
 
     def waited(self, what: Claim | Flight) -> None:
         """Note that a caller waits: for room, or for another's load."""
@@ -44,4 +43,4 @@ class Observer(Protocol):
         """Note that there is no room, and who is in the way."""
 
     def closed(self) -> None:
-        """Note that the cache is closed: nothing more will happen in it."""
+        """Note that the cache was closed: what is still leased leaves later."""

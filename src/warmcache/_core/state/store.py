@@ -154,9 +154,9 @@ class Store:
             self.order.add(entry)
         if self.deadlines is not None:
             self.deadlines.add(entry)
+        self.ledger.arrive(entry.weight, leased=bool(entry.leases))
         for observer in self.observers:
             observer.stored(entry)
-        self.ledger.arrive(entry.weight, leased=bool(entry.leases))
 
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
@@ -196,7 +196,7 @@ class Store:
         for gone in removed:
             change -= gone.weight
             del live[gone.key]  # the successor of ``old`` comes last
-            gone.state = _GONE
+            gone.state, gone.cause = _GONE, _REPLACED if gone is old else _SIZE
             if gone.provenance.hot is not None:
                 self._cool(gone)
             if gone.hits:
@@ -414,14 +414,16 @@ class Store:
     # -- who is told ---------------------------------------------------------------
 
     def observe(self, observer: Observer) -> None:
-        """Tell ``observer`` from now on."""
-        self.observers = (*self.observers, observer)
-        self._switch_hit_paths()
+        """Tell ``observer`` from now on. Takes the lock itself."""
+        with self.lock:
+            self.observers = (*self.observers, observer)
+            self._switch_hit_paths()
 
     def unobserve(self, observer: Observer) -> None:
-        """Tell ``observer`` no more. Needs no lock."""
-        self.observers = tuple(each for each in self.observers if each is not observer)
-        self._switch_hit_paths()
+        """Tell ``observer`` no more. Takes the lock itself."""
+        with self.lock:
+            self.observers = tuple(each for each in self.observers if each is not observer)
+            self._switch_hit_paths()
 
     def add_hit_path(self, switch: Callable[[Hit | None], None]) -> None:
         """Have a generated hit path tell those observers that want each hit told.
@@ -435,6 +437,7 @@ class Store:
     def take_over_hit_paths(self, other: Store) -> None:
         """Have the hit paths that ``other`` had, whose place this one takes after a fork."""
         self._hit_paths = other._hit_paths
+        self._switch_hit_paths()
 
     def _switch_hit_paths(self) -> None:
         told = self._told_of_hits()

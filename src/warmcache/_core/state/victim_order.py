@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, TypeAlias
 
@@ -20,7 +20,23 @@ _EXACT = 2000  # entries up to which a scan looks at all of them,
 _SAMPLE = 64  # and how many it looks at above
 
 
-class RankOrder:
+class _Order:
+    """What all orders do alike."""
+
+    def add(self, entry: Entry) -> None:
+        """Have ``entry``, which is live and idle, be a victim in its turn."""
+        raise NotImplementedError
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Return to the order what ``take`` took."""
+        for entry in entries:
+            self.add(entry)
+
+    def forget(self) -> None:
+        """Forget what is remembered of keys that have left: here, nothing is."""
+
+
+class RankOrder(_Order):
     """Idle entries by rank, lowest first, as a lazy queue.
 
     A rank only ever rises, and only when its entry is used. So a record may lag
@@ -98,11 +114,6 @@ class RankOrder:
                 self._dead -= 1
         return None
 
-    def give_back(self, entries: Iterable[Entry]) -> None:
-        """Return to the order what :meth:`take` took."""
-        for entry in entries:
-            self.add(entry)
-
     def _push(self, today: Any, entry: Entry) -> None:
         run = self._run
         if not run or run[-1].recorded < today:
@@ -115,13 +126,6 @@ class RankOrder:
         """Return ``entries`` in the order they would go, changing nothing."""
         return sorted(entries, key=lambda entry: (rank(entry), entry))
 
-    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
-        """Return the entries in the sequence in which a copy has to store them."""
-        return list(live.values())
-
-    def forget(self) -> None:
-        """Forget what is remembered of keys that have left: here, nothing is."""
-
     def _sweep(self) -> None:
         self._unranked = deque(entry for entry in self._unranked if entry.queued)
         self._run = deque(entry for entry in self._run if entry.queued)
@@ -130,7 +134,7 @@ class RankOrder:
         self._dead = 0
 
 
-class ScanOrder:
+class ScanOrder(_Order):
     """Entries by a rank that drifts: it may fall, though nobody uses the entry.
 
     So nothing is recorded. Who needs a victim looks at all idle entries, or, where
@@ -200,13 +204,6 @@ class ScanOrder:
         self.look(self._entries)
         return sorted(entries, key=lambda entry: (rank(entry), entry))
 
-    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
-        """Return the entries in the sequence in which a copy has to store them."""
-        return list(live.values())
-
-    def forget(self) -> None:
-        """Forget what is remembered of keys that have left: here, nothing is."""
-
     def _place(self, entry: Entry) -> None:
         entry.queued = True
         self._places[entry] = len(self._entries)
@@ -220,7 +217,7 @@ class ScanOrder:
             self._places[last] = place
 
 
-class ChoiceOrder:
+class ChoiceOrder(_Order):
     """Entries in the order that a ``choice`` function gives, as cachetools' RRCache.
 
     The keys are kept in the same sequence as cachetools 8 keeps them, so that the
@@ -262,11 +259,6 @@ class ChoiceOrder:
         self.discard(entry)
         return entry
 
-    def give_back(self, entries: Iterable[Entry]) -> None:
-        """Return to the order what :meth:`take` took."""
-        for entry in entries:
-            self.add(entry)
-
     def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
         """Return ``entries`` in one order that ``choice`` gives, changing nothing."""
         left = {entry.key: entry for entry in entries}
@@ -274,13 +266,6 @@ class ChoiceOrder:
         while left:
             order.append(left.pop(self.choice(list(left))))
         return order
-
-    def sequence(self, live: Mapping[Hashable, Entry]) -> list[Entry]:
-        """Return the entries in the sequence in which a copy has to store them."""
-        return [live[key] for key in self._keys]
-
-    def forget(self) -> None:
-        """Forget what is remembered of keys that have left: here, nothing is."""
 
 
 Order: TypeAlias = RankOrder | ScanOrder | ChoiceOrder

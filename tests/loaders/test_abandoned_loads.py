@@ -1,0 +1,39 @@
+"""A load under way when nobody refers to its loader any more."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+from gated import in_loop, until
+
+from warmcache import warm
+
+
+@pytest.mark.parametrize("sized", [False, True], ids=["weighing 1", "weighed after the load"])
+def test_what_it_brings_is_torn_down_though_the_cache_is_gone(sized: bool) -> None:
+    torn_down: list[str] = []
+
+    async def work() -> None:
+        begun, go = asyncio.Event(), asyncio.Event()
+        options = dict(size=lambda value: 1) if sized else {}
+
+        @warm(maxsize=2, teardown=torn_down.append, **options)
+        async def load(name: str) -> str:
+            begun.set()
+            await go.wait()
+            return name
+
+        caller = asyncio.create_task(load("a"))
+        await begun.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        del load, caller
+        gc.collect()
+        go.set()
+        await until(lambda: gc.collect() >= 0 and torn_down)
+
+    in_loop(work)
+    assert ["a"] == torn_down
