@@ -10,15 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _public, keys, policies
-from ._by_value.task import task
 from ._core.state.entry import Entry
 from ._core.state.records import CacheInfo, EntryInfo, Removal, RemovalCause, Stats
-from ._decorator import warm
 from ._loaders.scopes import disabled, no_load
 from ._process.at_exit import close_all
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
-from ._warm_types import AsyncWarm, Warm
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -38,7 +35,10 @@ from .keys import drop_if_equal
 from .policies.shared_caches import named as cache
 
 if TYPE_CHECKING:
+    from ._by_value.task import task
+    from ._decorator import warm
     from ._observe.recording import Recording
+    from ._warm_types import AsyncWarm, Warm
     from .memory.caches import (
         AutoMemoryCache,
         GPUMemoryCache,
@@ -100,17 +100,28 @@ __all__ = [
     "warm",
 ]
 
-# Imported when first asked for: whoever caches no memory, or records nothing, need not wait.
-_MEMORY = (
-    *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache", "MemoryOptions"),
-    *("Footprint", "devices_table", "retry_on_oom"),
-)
-_LAZY = {**dict.fromkeys(_MEMORY, ".memory"), "Recording": "._observe.recording"}
+# Imported when first asked for: who decorates nothing, caches no memory or records nothing need
+# not wait for what that takes.
+_LAZY = {
+    **dict.fromkeys(["AsyncWarm", "Warm"], "._warm_types"),
+    **dict.fromkeys(
+        [
+            *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
+            *("Footprint", "MemoryOptions", "devices_table", "retry_on_oom"),
+        ],
+        ".memory",
+    ),
+    "Recording": "._observe.recording",
+    "task": "._by_value.task",
+    "warm": "._decorator",
+}
 
 _public.found_here(globals())
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    _public.found_here(globals())
+    return found

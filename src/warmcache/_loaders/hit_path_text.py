@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _Parameters = list[inspect.Parameter]
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """How a loader's arguments become a raw key.
 
     ``parts`` says per argument what stands for it (None: nothing does), ``key`` makes
