@@ -28,13 +28,13 @@ from .learned_sizes import Learned
 from .meter import MemoryMeter
 from .out_of_memory import lacked
 from .report import DeviceReport
+from .setup import MemorySetup
 from .watcher import Watcher
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _LINGER = 0.02  # seconds between looks at what has not come back
-_HEADROOM = 2**30  # bytes, or a twentieth of a small device
 
 
 class MemoryOptions(CacheOptions, total=False):
@@ -47,10 +47,6 @@ class MemoryOptions(CacheOptions, total=False):
     min_residency: float
     confirm: float
     learn: str | PathLike[str] | None
-    timer: Callable[[], Any]
-
-
-class _OtherOptions(CacheOptions, total=False):
     timer: Callable[[], Any]
 
 
@@ -106,42 +102,24 @@ class MemoryCache(CostCache[K, V]):
         give_back: Callable[[], object] = nothing,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._occupy(
-            Device(probe, footprint=footprint, give_back=give_back), budget, getsizeof, **options
-        )
+        device = Device(probe, footprint=footprint, give_back=give_back)
+        self._occupy(device, budget, getsizeof, {**options})
 
     def _occupy(
         self,
         device: Device,
         budget: float | str | None,
         getsizeof: Callable[[V], float] | None,
-        *,
-        headroom: float | str | None = None,
-        high: float = 0.90,
-        low: float = 0.80,
-        poll: float = 1.0,
-        min_residency: float = 10.0,
-        confirm: float = 2.0,
-        learn: str | PathLike[str] | None = None,
-        **options: Unpack[_OtherOptions],
+        options: dict[str, Any],
     ) -> None:
         """Set the cache up on ``device``."""
-        self._watcher = Watcher(
-            device.probe,
-            high=high,
-            low=low,
-            poll=poll,
-            confirm=confirm,
-            min_residency=min_residency,
-        )
-        self._device = device
         total = device.probe.sample().total
-        usual = _HEADROOM if total is None else min(_HEADROOM, total / 20)
-        self._headroom = share("headroom", usual if headroom is None else headroom, total)
-        self._low, self._confirm = low, confirm
-        self._learned = Learned(learn, circumstances(device.probe))
+        own = {name: options.pop(name) for name in MemorySetup._fields if name in options}
+        self._memory = setup = MemorySetup.of(total, **own)
+        self._device, self._watcher = device, Watcher(device.probe, setup)
+        self._learned = Learned(options.pop("learn", None), circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
-        budget = share("budget", high if budget is None else budget, total)
+        budget = share("budget", setup.high if budget is None else budget, total)
         super().__init__(budget, getsizeof, **options)
         self._meter.look(self._store)
         _caches[id(self)] = self
@@ -154,17 +132,9 @@ class MemoryCache(CostCache[K, V]):
         self._watcher.begin_anew()
 
     def _new_meter(self) -> MemoryMeter:
-        return MemoryMeter(
-            self._device.probe,
-            self._device.footprint,
-            headroom=self._headroom,
-            low=self._low,
-            patience=self._confirm,
-            learned=self._learned,
-            exact=self._device.exact,
-            # Nothing that outlives the cache may hold it, or its end would go unnoticed.
-            linger=partial(_look_soon, weakref.ref(self)),
-        )
+        # Nothing that outlives the cache may hold it, or its end would go unnoticed.
+        linger = partial(_look_soon, weakref.ref(self))
+        return MemoryMeter(self._device, self._memory, self._learned, linger)
 
     @property
     def _meter(self) -> MemoryMeter:
@@ -192,7 +162,7 @@ class MemoryCache(CostCache[K, V]):
     @property
     def headroom(self) -> float:
         """The bytes of the device that loads leave free."""
-        return self._headroom
+        return self._memory.headroom
 
     def _weigh(self, value: V) -> float:
         if self._sized:
@@ -273,7 +243,7 @@ class GPUMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._occupy(gpu(device, probe), budget, getsizeof, **options)
+        self._occupy(gpu(device, probe), budget, getsizeof, {**options})
 
 
 class HostMemoryCache(MemoryCache[K, V]):
@@ -296,7 +266,7 @@ class HostMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._occupy(host(probe), budget, getsizeof, **options)
+        self._occupy(host(probe), budget, getsizeof, {**options})
 
 
 class AutoMemoryCache(MemoryCache[K, V]):
@@ -319,7 +289,7 @@ class AutoMemoryCache(MemoryCache[K, V]):
         device: int | str = 0,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._occupy(gpu_or_host(device), budget, getsizeof, **options)
+        self._occupy(gpu_or_host(device), budget, getsizeof, {**options})
 
 
 _caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
 
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.plans.steps import Request
@@ -17,11 +15,12 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains, weakly
 from warmcache._core.state.store import Store
 from warmcache._sizes import format_weight, parse_size
-from warmcache.probes.probe import Probe
 
 from . import out_of_memory
+from .device import Device
 from .footprint import Footprint
 from .learned_sizes import Learned
+from .setup import MemorySetup
 
 _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
 _NOISE = 16 * 2**20  # bytes below which no two ways agree
@@ -29,32 +28,25 @@ _NOISE = 16 * 2**20  # bytes below which no two ways agree
 log = logging.getLogger("warmcache")
 
 
-@dataclass(eq=False)
 class MemoryMeter:
     """Weighs values on one device and watches their memory come back.
 
-    Args:
-        probe: reads the device.
-        footprint: returns what a value holds there, or None when that cannot be seen.
-        headroom: bytes to leave free for what is not cached.
-        low: the fraction of the budget at which room for an unknown load is enough.
-        patience: seconds to wait for memory to come back.
-        learned: what earlier loads took.
-        exact: whether the device's figures show single loads and teardowns.
-        linger: has the device looked at again soon.
+    ``learned`` is what earlier loads took; ``linger`` has the device looked at again soon.
     """
 
-    probe: Probe
-    footprint: Callable[[Any], Footprint | None]
-    _: KW_ONLY
-    headroom: float
-    low: float
-    patience: float
-    learned: Learned
-    exact: bool
-    linger: Callable[[Store], None]
-    _binding: bool = field(default=False, init=False)
-    _warned: set[str] = field(default_factory=set, init=False)
+    def __init__(
+        self,
+        device: Device,
+        setup: MemorySetup,
+        learned: Learned,
+        linger: Callable[[Store], None],
+    ) -> None:
+        self.probe, self.footprint, self.exact = device.probe, device.footprint, device.exact
+        self.headroom, self.low, self.patience = setup.headroom, setup.low, setup.confirm
+        self.learned = learned
+        self.linger = linger
+        self._binding = False  # whether the device is what limits, not the budget
+        self._warned: set[str] = set()
 
     # -- the device ----------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from functools import partial
 
 from warmcache._core.drivers.let_go import flush
 from warmcache._core.drivers.threads import run
@@ -13,6 +12,7 @@ from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache.probes.probe import Probe
 
+from .setup import MemorySetup
 from .watermarks import Act, Watermarks
 
 log = logging.getLogger("warmcache")
@@ -23,40 +23,18 @@ class Watcher:
 
     It is told at each look which cache is meant: one that it held would not be noticed
     to be gone before the garbage collector comes.
-
-    Args:
-        probe: what reads the device.
-        high: the fraction of the device in use above which idle entries go.
-        low: the fraction at which that ends.
-        poll: seconds between looks; 0: nobody looks.
-        confirm: seconds that a driver may take to show what came back.
-        min_residency: seconds for which a loaded entry is left alone.
     """
 
-    def __init__(
-        self,
-        probe: Probe,
-        *,
-        high: float,
-        low: float,
-        poll: float,
-        confirm: float,
-        min_residency: float,
-    ) -> None:
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"0 < low <= high <= 1 must hold, got low={low!r}, high={high!r}")
-        for name, seconds in dict(poll=poll, min_residency=min_residency, confirm=confirm).items():
-            if not seconds >= 0:
-                raise ValueError(f"{name} must not be negative, got {seconds!r}")
-        self.poll = poll
+    def __init__(self, probe: Probe, setup: MemorySetup) -> None:
+        self.poll = setup.poll
         self._probe = probe
-        self._min_residency = min_residency
-        self._new_watermarks = partial(Watermarks, high, low, poll, confirm)
+        self._setup = setup
         self.begin_anew()
 
     def begin_anew(self) -> None:
         """Forget what was seen; in a forked child another thread may have held the lock."""
-        self._watermarks = self._new_watermarks()
+        setup = self._setup
+        self._watermarks = Watermarks(setup.high, setup.low, setup.poll, setup.confirm)
         self._looking = threading.Lock()
 
     def next_look(self) -> float:
@@ -85,7 +63,7 @@ class Watcher:
         if act is Act.FLUSH:
             flush(cache)
         elif act is Act.EVICT:
-            victim = run(remove.under_pressure(cache, self._min_residency), cache)
+            victim = run(remove.under_pressure(cache, self._setup.min_residency), cache)
             if victim is None:
                 self._watermarks.nothing_idle(now)
             else:

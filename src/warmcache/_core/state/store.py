@@ -196,7 +196,9 @@ class Store:
         for gone in removed:
             change -= gone.weight
             del live[gone.key]  # the successor of ``old`` comes last
-            gone.state, gone.cause = _GONE, _REPLACED if gone is old else _SIZE
+            gone.state = _GONE
+            if self.observers:
+                gone.cause = _REPLACED if gone is old else _SIZE
             if gone.provenance.hot is not None:
                 self._cool(gone)
             if gone.hits:
