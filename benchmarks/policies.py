@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmcache._loaders.calls import track
+from warmcache._progress import track
 from warmcache._simulation.replay import Outcome, replay
 from warmcache._simulation.trace_file import Trace, read_trace
 

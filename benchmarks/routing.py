@@ -22,7 +22,7 @@ from typing import Any
 from distributed import Client, LocalCluster, as_completed
 
 import warmcache.dask as wd
-from warmcache._loaders.calls import track
+from warmcache._progress import track
 
 from . import machine
 from .report import piped, write_between

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmcache._loaders.calls import track
+from warmcache._progress import track
 
 from . import machine
 from .report import piped, write_between

@@ -25,7 +25,7 @@ from ._warm_types import AsyncWarm, C, Decorator, F, P, R, Warm
 from .caches.cache import Cache
 from .policies.shared_caches import named
 
-_LOADER_OPTIONS = LoaderOptions.__slots__
+_LOADER_OPTIONS = LoaderOptions._fields
 _DEFAULT_POLICY = "lru"
 _DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 

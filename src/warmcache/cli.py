@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -143,16 +144,7 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _demo(chosen: argparse.Namespace) -> int:
-    return run(
-        Options(
-            requests=chosen.requests,
-            budget=chosen.budget,
-            policy=chosen.policy,
-            seed=chosen.seed,
-            threads=chosen.threads,
-            out=chosen.out,
-        )
-    )
+    return run(Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)}))
 
 
 def _add_devices(commands: argparse._SubParsersAction[_Parser]) -> None:

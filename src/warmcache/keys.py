@@ -73,14 +73,15 @@ class CallKey(tuple[Any, ...]):
 
     def __repr__(self) -> str:
         source, *parts = self
-        return f"{source.name}({', '.join(map(_shown, parts))})"
+        return f"{source.name}({', '.join(map(shown, parts))})"
 
 
-def _shown(part: Any) -> str:
-    if isinstance(part, _Contents):
-        return repr(part)
-    if isinstance(part, tuple) and type(part) is tuple:
-        return f"({', '.join(map(_shown, part))})"
+def shown(part: Any) -> str:
+    """Return the text of a key or a part of one; sets are sorted, so that processes agree."""
+    if type(part) is tuple:
+        return f"({', '.join(map(shown, part))}{',' if len(part) == 1 else ''})"
+    if type(part) is frozenset:
+        return f"{{{', '.join(sorted(map(shown, part)))}}}"
     return repr(part)
 
 
@@ -103,7 +104,7 @@ class _Contents:
         return self._hash
 
     def __repr__(self) -> str:
-        return f"{self.kind.__name__}:{self.contents!r}"
+        return f"{self.kind.__name__}:{shown(self.contents)}"
 
 
 def frozen(value: Any) -> Hashable:
@@ -162,24 +163,22 @@ def _frozen_dataclass(value: Any) -> Hashable:
     kind: Any = type(value)
     if kind.__eq__ is object.__eq__:  # eq=False: compared by identity
         return value  # type: ignore[no-any-return]
-    fields = [
-        (field.name, getattr(value, field.name))
-        for field in sys.modules["dataclasses"].fields(value)  # it is there, or none were
-        if field.compare
-    ]
-    contents = tuple((name, _frozen(content)) for name, content in fields)
-    hashable = type(value).__hash__ is not None
-    if hashable and all(part[1] is field[1] for part, field in zip(contents, fields, strict=True)):
-        return value  # type: ignore[no-any-return]
-    return _Contents(type(value), contents)
+    fields = sys.modules["dataclasses"].fields(value)  # it is there, or none were
+    return _frozen_fields(
+        value, {field.name: getattr(value, field.name) for field in fields if field.compare}
+    )
 
 
 def _frozen_model(value: Any) -> Hashable:
     """Return what stands for a pydantic model: all that its ``==`` compares."""
-    kind = type(value)
-    contents = {name: getattr(value, name) for name in kind.model_fields}
+    contents = {name: getattr(value, name) for name in type(value).model_fields}
     contents |= getattr(value, "__pydantic_extra__", None) or {}
     contents |= getattr(value, "__pydantic_private__", None) or {}
+    return _frozen_fields(value, contents)
+
+
+def _frozen_fields(value: Any, contents: dict[str, Any]) -> Hashable:
+    kind = type(value)
     parts = {name: _frozen(content) for name, content in contents.items()}
     if kind.__hash__ is not None and all(part is contents[name] for name, part in parts.items()):
         return value  # type: ignore[no-any-return]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
+import subprocess
+import sys
 from collections import OrderedDict, defaultdict, namedtuple
 from fractions import Fraction
 from pathlib import Path
@@ -323,6 +326,37 @@ def test_a_key_prints_as_its_call_and_is_found_in_the_cache() -> None:
     assert "load('a', list:(1,), 'fp16')" == repr(key)
     assert key in load.cache and load.cache.victims() == [key]
     assert key == load.cache_key(name="a", sizes=[1], dtype="fp16")
+
+
+def test_a_key_has_the_same_text_in_every_process() -> None:
+    script = """if True:
+        import dataclasses, warmcache
+        @dataclasses.dataclass
+        class Options:
+            names: set
+            sizes: list
+        load = warmcache.warm(lambda x, **more: None)
+        letters = "abcdefgh"
+        for part in (
+            set(letters), frozenset(letters), dict.fromkeys(letters, 1), ("a", frozenset(letters)),
+            [{"deep": {*letters}}], Options({*letters}, ["x"]),
+        ):
+            print(load.cache_key(part, **dict.fromkeys(letters, part)))
+        print(warmcache.keys.shown((frozenset(letters), 1)))
+    """
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in "123"
+    }
+
+    assert 1 == len(texts)
+    assert texts.pop().startswith("<lambda>({'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}, {(")
 
 
 def test_two_loaders_of_one_cache_never_share_a_key() -> None:

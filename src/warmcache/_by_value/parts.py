@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmcache._loaders.loader import LoaderOptions
 
@@ -11,22 +11,17 @@ from .digest import module_of
 from .recipe import Recipe
 
 
-class Parts:
+class Parts(NamedTuple):
     """What a loader is made of.
 
     ``make(parts, cache, arrived)``, a function of ``makers.py``, returns the LocalLoader, and
     what is called. Pickled, its name says what kind of loader it is.
     """
 
-    __slots__ = ("make", "options", "recipe", "target")
-
-    def __init__(
-        self, make: Callable[..., Any], target: Any, options: LoaderOptions, recipe: Recipe
-    ) -> None:
-        self.make = make
-        self.target = target
-        self.options = options
-        self.recipe = recipe
+    make: Callable[..., Any]
+    target: Any
+    options: LoaderOptions
+    recipe: Recipe
 
     @property
     def name(self) -> tuple[str, str]:

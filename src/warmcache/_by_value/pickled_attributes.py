@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import types
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmcache._loaders.calls import API, Caller
 
@@ -62,17 +62,14 @@ class PickledAttributes(dict[str, Any]):
         return _attributes_of, (self._function(), as_arrived(self._loader).in_bytes())
 
 
-class Redirection:
+class Redirection(NamedTuple):
     """What has a copy of a function redirected as it is unpickled."""
 
-    __slots__ = ("_function", "_loader")
-
-    def __init__(self, function: Any, loader: LocalLoader | ArrivedLoader) -> None:
-        self._function = function
-        self._loader = loader
+    function: Any
+    loader: LocalLoader | ArrivedLoader
 
     def __reduce__(self) -> Any:
-        return redirect, (self._function, self._loader)
+        return redirect, (self.function, self.loader)
 
 
 def redirect(copy: types.FunctionType, arrived: ArrivedLoader) -> None:

@@ -16,14 +16,7 @@ _guard = ForkSafeLock()
 _foreign_caches: weakref.WeakValueDictionary[str, Cache[Any, Any]] = weakref.WeakValueDictionary()
 
 
-class LoaderCache(NamedTuple):
-    """The cache of a loader, and how another process comes to have the same."""
-
-    cache: Cache[Any, Any]
-    recipe: Recipe
-
-
-class Recipe:
+class Recipe(NamedTuple):
     """How to come by a cache: one of its own by policy, one by name, or one like another.
 
     Attributes:
@@ -33,12 +26,9 @@ class Recipe:
         options: those of the policy, or what the other cache is set up with.
     """
 
-    __slots__ = ("kind", "options", "which")
-
-    def __init__(self, kind: str, which: str, options: Any) -> None:
-        self.kind = kind
-        self.which = which
-        self.options = options
+    kind: str
+    which: str
+    options: Any
 
     def cache(self) -> Cache[Any, Any]:
         """Return the cache: a new one only where none of that name is here."""
@@ -63,6 +53,13 @@ class Recipe:
         if self.kind in ("like", "only here"):
             return self.kind, self.options
         return self.kind, self.which, {k: v for k, v in self.options.items() if k != "record"}
+
+
+class LoaderCache(NamedTuple):
+    """The cache of a loader, and how another process comes to have the same."""
+
+    cache: Cache[Any, Any]
+    recipe: Recipe
 
 
 def _named(name: str, definition: dict[str, Any]) -> Cache[Any, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
@@ -14,6 +13,7 @@ from warmcache._core.plans.get import get
 from warmcache._core.plans.steps import Plan, Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
+from warmcache._progress import track
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
 from warmcache.keys import CallKey
@@ -21,8 +21,6 @@ from warmcache.keys import CallKey
 from . import scopes
 from .disabled import DisabledLease, disowned
 from .loader import CallSite, Loader
-
-T = TypeVar("T")
 
 
 class Caller:
@@ -222,7 +220,7 @@ def _replaced(loader: Loader) -> Plan[list[Entry]]:
 class AsyncCaller(Caller):
     """The same for a loader that is ``async``: what loads or tears down is awaited.
 
-    ``_aio`` is imported where it is used, since it takes asyncio along, which nobody
+    Its driver is imported where it is used, since it takes asyncio along, which nobody
     needs whose loaders are all synchronous.
     """
 
@@ -255,13 +253,16 @@ class AsyncCaller(Caller):
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
         if scopes.disabled_here():
             return self._lease_unowned(args, kwargs)
-        if self._is_hot(raw):
-            return AsyncLease(
-                lambda record: self._acquire_async(self._request(raw, args, kwargs), record),
-                lambda record: self._lease_warm(raw, record),
+        request = None if self._is_hot(raw) else self._request(raw, args, kwargs)
+
+        async def acquire(record: LeaseRecord) -> Leased:
+            if request is not None:
+                return await self._acquire_async(request, record)
+            return self._lease_warm(raw, record) or await self._acquire_async(
+                self._request(raw, args, kwargs), record
             )
-        request = self._request(raw, args, kwargs)
-        return AsyncLease(lambda record: self._acquire_async(request, record))
+
+        return AsyncLease(acquire)
 
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""
@@ -306,15 +307,3 @@ API = (
     *("cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
     *("lease", "peek", "warm_up"),
 )
-
-
-def track(items: Sequence[T], text: str) -> Iterable[T]:
-    """Return ``items`` to iterate over, with a progress bar if anybody can see it."""
-    if not sys.stderr.isatty():
-        return items
-    try:
-        from rich.console import Console
-        from rich.progress import track as rich_track
-    except ImportError:
-        return items
-    return rich_track(items, text, console=Console(stderr=True), transient=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from warmcache._core.state.use_clock import tick
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
+from warmcache.caches.lease import EnteredOnce
 
 from .loader import Loader
 
@@ -30,7 +30,7 @@ class _Unfinished:
 
     def add(self, name: str, finish: Callable[[], object]) -> None:
         """Have ``finish`` run when the process ends."""
-        self._jobs.append(ExitJob(tick(), False, name, partial(_finished, finish)))
+        self._jobs.append(ExitJob(tick(), False, name, lambda: _await_if_need_be(finish())))
         register_exit()
 
     def begin_anew(self) -> None:
@@ -49,10 +49,6 @@ class _Unfinished:
 unfinished = _Unfinished()
 
 
-def _finished(finish: Callable[[], object]) -> None:
-    _await_if_need_be(finish())
-
-
 def _await_if_need_be(pending: object) -> None:
     if inspect.isawaitable(pending):
         from warmcache._core.drivers.async_teardown import await_soon
@@ -67,21 +63,15 @@ def disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _:
     return value
 
 
-class DisabledLease(Generic[V]):
+class DisabledLease(EnteredOnce, Generic[V]):
     """A lease inside ``disabled()``: a fresh value, torn down when the lease ends."""
 
-    __slots__ = ("_finish", "_load", "_process", "_teardown", "_value")
+    __slots__ = ("_finish", "_process", "_teardown", "_value")
 
     def __init__(self, load: Callable[[], Any], teardown: Callable[[Any], object] | None) -> None:
-        self._load: Callable[[], Any] | None = load
+        super().__init__(load)
         self._teardown = teardown
         self._process = os.getpid()
-
-    def _begin(self) -> Callable[[], Any]:
-        load, self._load = self._load, None
-        if load is None:
-            raise RuntimeError("a lease is entered once; take another one")
-        return load
 
     def __enter__(self) -> V:
         self._value, self._finish, _ = self._begin()()

@@ -138,7 +138,7 @@ def _switch(
     return switch
 
 
-class _Source:
+class _SourceText:
     """What tracebacks and debuggers ask for the text of a generated function (PEP 302).
 
     So nothing has to be put into ``linecache`` and, worse, taken out again: that would
@@ -153,7 +153,7 @@ class _Source:
         return self._text
 
     def __reduce__(self) -> Any:
-        return _Source, ("",)
+        return _SourceText, ("",)
 
 
 def _types(values: tuple[Any, ...]) -> tuple[type, ...]:
@@ -172,7 +172,7 @@ def _function(
     cells: Mapping[str, types.CellType],
     source: str,
 ) -> types.FunctionType:
-    text: Any = _Source(source)
+    text: Any = _SourceText(source)
     namespace = {
         "__builtins__": builtins,
         "__name__": loader.__module__,
@@ -180,14 +180,8 @@ def _function(
         "__spec__": ModuleSpec(loader.__module__, text),  # who finds a loader alone, warns
     }
     closure = tuple(cells[name] for name in code.co_freevars)
-    parameters = signature.parameters.values()
-    keyword_only = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    optional = [p for p in signature.parameters.values() if p.default is not p.empty]
     function = types.FunctionType(code, namespace, loader.__name__, None, closure)
-    function.__defaults__ = tuple(p.default for p in positional if p.default is not p.empty)
-    function.__kwdefaults__ = {
-        name: default
-        for name, default in keyword_only.items()
-        if default is not inspect.Parameter.empty
-    }
+    function.__defaults__ = tuple(p.default for p in optional if p.kind is not p.KEYWORD_ONLY)
+    function.__kwdefaults__ = {p.name: p.default for p in optional if p.kind is p.KEYWORD_ONLY}
     return function

@@ -6,7 +6,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
@@ -26,34 +26,17 @@ from .hit_path_text import Shape
 from .kinds import code_of, producer, qualname
 
 
-class LoaderOptions:
+class LoaderOptions(NamedTuple):
     """What ``@warm`` was told about the loader itself."""
 
-    __slots__ = (
-        *("key", "size", "size_hint", "tags"),
-        *("teardown", "typed", "validate", "version"),
-    )
-
-    def __init__(
-        self,
-        *,
-        teardown: Teardown | None = None,
-        key: Any = None,
-        typed: bool = False,
-        size: float | str | Callable[[Any], float | str] | None = None,
-        size_hint: SizeHint | None = None,
-        validate: Callable[[Any], object] | None = None,
-        tags: Iterable[str] = (),
-        version: Hashable = None,
-    ) -> None:
-        self.teardown = teardown
-        self.key = key
-        self.typed = typed
-        self.size = size
-        self.size_hint = size_hint
-        self.validate = validate
-        self.tags = tags
-        self.version = version
+    teardown: Teardown | None = None
+    key: Any = None
+    typed: bool = False
+    size: float | str | Callable[[Any], float | str] | None = None
+    size_hint: SizeHint | None = None
+    validate: Callable[[Any], object] | None = None
+    tags: Iterable[str] = ()
+    version: Hashable = None
 
 
 class CallSite:
@@ -171,7 +154,7 @@ class Loader:
     def request(
         self, site: CallSite, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Request:
-        """Return what the planner needs for one call.
+        """Return what the plan of one call needs.
 
         Raises KeyingError when an argument cannot be part of a key.
         """
@@ -242,10 +225,7 @@ class Loader:
 
     def instance_died(self, site: CallSite) -> None:
         """Have what a dead instance loaded torn down; called by its finalizer."""
-        janitor.defer(functools.partial(self._clear, site))
-
-    def _clear(self, site: CallSite) -> None:
-        self.cache._evict(self.own_entries(site), RemovalCause.CLOSED)
+        janitor.defer(lambda: self.cache._evict(self.own_entries(site), RemovalCause.CLOSED))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

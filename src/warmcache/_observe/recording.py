@@ -25,6 +25,7 @@ from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache._process.janitor import janitor
 from warmcache.errors import CapacityError
+from warmcache.keys import shown
 
 log = logging.getLogger("warmcache")
 
@@ -207,7 +208,7 @@ class Recording:
     def _name(self, key: Hashable) -> str:
         """Return a text for ``key``, and another for each other key."""
         try:
-            text = key if isinstance(key, str) else repr(key)
+            text = key if isinstance(key, str) else shown(key)
         except Exception:
             text = f"<{type(key).__name__}>"
         if not text.isprintable():

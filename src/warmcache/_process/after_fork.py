@@ -2,8 +2,8 @@
 
 A child has its parent's objects and one of its threads. What is warm stays the parent's
 to tear down, a lock may be held by a thread that is not there, and whatever another
-thread was in the midst of is never finished. So all that has a state or a lock joins
-here, and the one hook below has each begin anew. It takes no lock and waits for nothing.
+thread was in the midst of is never finished. So all that has a state or a lock
+registers here, and the one hook below has each begin anew. It takes no lock and waits for nothing.
 Locks are replaced, not released: the thread that has forked may itself hold one, and lets
 go of that as it leaves the block.
 

@@ -1,6 +1,6 @@
 """The end of the process: what is warm is torn down, the last loaded first.
 
-It is armed by the first entry that has to be torn down, and then runs with ``atexit``
+It is registered by the first entry that has to be torn down, and then runs with ``atexit``
 or with the finalizers of ``multiprocessing``, which are all that some of its children
 run; whichever comes first. Neither is inherited by a forked child that has loaded
 nothing itself.

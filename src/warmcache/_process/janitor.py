@@ -62,7 +62,7 @@ class Janitor:
         self._look_at_all = True
         self._jobs.put(None)
 
-    def drain(self, patience: float = 10.0) -> list[Callable[[], object]]:
+    def drain(self, patience: float) -> list[Callable[[], object]]:
         """Have everything done that is under way or waiting; return what could not be.
 
         A teardown in the janitor's own thread gets ``patience`` seconds to finish.

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from warmcache._progress import progress_bar
 from warmcache._sizes import format_size
 from warmcache._tables import aligned
 
@@ -57,28 +53,12 @@ def simulate(
 
 def _replayed(trace: Trace, budgets: Sequence[int], policies: Sequence[str]) -> list[Outcome]:
     jobs = [(policy, budget) for budget in budgets for policy in policies]
-    with _progress(len(jobs) * len(trace)) as (say, tell):
+    with progress_bar(len(jobs) * len(trace)) as tell:
         outcomes = []
         for policy, budget in jobs:
-            say(f"{policy} with {format_size(budget)}")
-            outcomes.append(replay(trace, policy, budget, tell))
+            tell(description=f"{policy} with {format_size(budget)}")
+            outcomes.append(replay(trace, policy, budget, lambda done: tell(advance=done)))
     return outcomes
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[str], object], Callable[[int], object]]]:
-    """Show a bar where there are a terminal and rich; give what to tell it."""
-    if not sys.stderr.isatty() or importlib.util.find_spec("rich") is None:
-        yield lambda text: None, lambda done: None
-        return
-    rich: Any = importlib.import_module("rich.progress")
-    console = importlib.import_module("rich.console").Console(stderr=True)
-    with rich.Progress(console=console, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield (
-            lambda text: bar.update(task, description=text),
-            lambda done: bar.advance(task, done),
-        )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

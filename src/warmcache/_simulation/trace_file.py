@@ -13,7 +13,8 @@ import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -34,10 +35,11 @@ class Trace:
     keys: list[str]
     sizes: dict[str, float]
     seconds: dict[str, float]
-    footprint: float = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "footprint", sum(self.sizes.values()))
+    @cached_property
+    def footprint(self) -> float:
+        """Bytes of all keys together."""
+        return sum(self.sizes.values())
 
     def __len__(self) -> int:
         return len(self.keys)

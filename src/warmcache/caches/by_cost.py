@@ -1,7 +1,6 @@
-"""The caches that weigh what a load costs against the room that its value takes.
+"""The cache that weighs what a load costs against the room that its value takes.
 
-What is worth keeping is what would be asked for soon, takes long to load and is
-small. Both classes measure the seconds of each load themselves.
+What is worth keeping is what would be asked for soon, takes long to load and is small.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The caches by policy: each says, with ``rank``, which idle entry goes first.
-
-They evict in the order of cachetools' classes of the same names and take the same
-arguments, plus :class:`Cache`'s own.
-"""
+"""The caches that go by use, by age or by chance, in cachetools' order."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from warmcache._core.state.entry import (
     State,
     seconds_between,
 )
+from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stats
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
@@ -493,11 +494,8 @@ class Cache(cachetools.Cache[K, V]):
                     "it can be neither copied nor pickled"
                 )
             entries = [
-                (
-                    *(entry.key, entry.value, entry.weight, entry.uses, entry.expires),
-                    *(entry.used, entry.load_seconds),
-                )
-                for entry in sorted(self._live.values(), key=attrgetter("loaded"))
+                (e.key, e.value, e.weight, e.uses, e.expires, e.used, e.load_seconds)
+                for e in sorted(self._live.values(), key=attrgetter("loaded"))
             ]
         own, setup = self.__warm_digest__()
         return {**own, "_setup": setup, "_entries": entries}
@@ -511,7 +509,7 @@ class Cache(cachetools.Cache[K, V]):
             provenance = Provenance(self._source, seconds) if seconds else self._handed_in
             entry = Entry(key, value, weight, provenance, now, expires)
             entry.base_uses = uses
-            store.ledger.committed += weight
+            store.ledger.reserve(Claim(key, weight))
             store.publish(entry)
             stamped.append((used, entry))
         for _, entry in sorted(stamped):
@@ -550,10 +548,8 @@ class Cache(cachetools.Cache[K, V]):
 
     def _watch(self) -> None:
         """Have the janitor come when the next entry ends."""
-        if self._store.deadlines is not None:
-            seconds = self._seconds_left()
-            if seconds is not None:
-                janitor.watch(self, seconds)
+        if self._store.deadlines is not None and (seconds := self._seconds_left()) is not None:
+            janitor.watch(self, seconds)
 
     def _seconds_left(self) -> float | None:
         with self._store.lock:

@@ -33,9 +33,6 @@ class Timer:
     def __exit__(self, *exc: object) -> None:
         self._frozen.depth -= 1
 
-    def __copy__(self) -> Timer:
-        return Timer(self._timer)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return Timer, (self._timer,)
 

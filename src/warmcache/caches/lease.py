@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from warmcache._core.drivers.threads import release
@@ -18,7 +18,7 @@ V = TypeVar("V")
 Leased: TypeAlias = tuple[Entry, CacheView]
 
 
-class _EnteredOnce(LeaseRecord):
+class EnteredOnce(LeaseRecord):
     """What leases share: each is entered once, and ends what it began."""
 
     __slots__ = ("_acquire", "_cache", "_entry")
@@ -42,7 +42,7 @@ class _EnteredOnce(LeaseRecord):
         raise TypeError("a lease can be neither copied nor pickled; take another one")
 
 
-class Lease(_EnteredOnce, Generic[V]):
+class Lease(EnteredOnce, Generic[V]):
     """``with load.lease(...) as value``: gets the entry, loaded if need be, and holds it.
 
     ``acquire`` is given the lease, and returns the entry that it holds from then on.
@@ -58,28 +58,15 @@ class Lease(_EnteredOnce, Generic[V]):
         release(self._cache, self._entry, self)
 
 
-class AsyncLease(_EnteredOnce, Generic[V]):
-    """``async with load.lease(...) as value``: gets the entry, loaded if need be, and holds it.
+class AsyncLease(EnteredOnce, Generic[V]):
+    """``async with load.lease(...) as value``: the same, for an ``acquire`` to be awaited."""
 
-    ``warm`` is asked first, if it is given: it returns what takes no waiting, or None.
-    """
-
-    __slots__ = ("_warm",)
-
-    def __init__(
-        self,
-        acquire: Callable[[LeaseRecord], Awaitable[Leased]],
-        warm: Callable[[LeaseRecord], Leased | None] | None = None,
-    ) -> None:
-        super().__init__(acquire)
-        self._warm = warm
+    __slots__ = ()
 
     async def __aenter__(self) -> V:
         import asyncio  # it is running, or nobody would await this
 
-        acquire = self._begin(asyncio.current_task())
-        warm, self._warm = self._warm, None
-        self._entry, self._cache = (warm and warm(self)) or await acquire(self)
+        self._entry, self._cache = await self._begin(asyncio.current_task())(self)
         return self._entry.value  # type: ignore[no-any-return]
 
     async def __aexit__(self, *exc: object) -> None:

@@ -51,7 +51,7 @@ class MemoryOptions(CacheOptions, total=False):
 
 
 class MemoryCache(CostCache[K, V]):
-    """A cache of values that share one device's memory; the base of the two below.
+    """A cache of values that share one device's memory; the base of the three below.
 
     Nothing starts to load before there is room for it: by the ledger of what this cache
     has committed, which may not exceed ``budget``, and by what the device has available

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache.keys import shown
 
 _KEPT = 8  # loads of a key whose weights are remembered
 _KEYS = 1_000  # for each circumstances
@@ -128,7 +129,7 @@ def _checked(loads: Any) -> deque[tuple[float, float]]:
 def _text(key: Hashable) -> str | None:
     """Return what ``key`` is known by; None where it cannot be told."""
     try:
-        text = repr(key)
+        text = shown(key)
     except Exception as error:
         log.debug("a key that has no text is not learned: %s", error)
         return None

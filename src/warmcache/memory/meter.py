@@ -108,8 +108,7 @@ class MemoryMeter:
         self, store: Store, request: Request, flight: Flight, entry: Entry, growth: Growth
     ) -> float:
         footprint = self.footprint(entry.value)
-        found = self._ways(request, entry, growth, footprint, store.ledger.limit)
-        ways = {name: size for name, size in found if size is not None}
+        ways = self._ways(request, entry, growth, footprint, store.ledger.limit)
         name: str | None
         unseen = growth.allocated is None and growth.used is None
         if not ways and (growth.disturbed or unseen):
@@ -146,22 +145,20 @@ class MemoryMeter:
         growth: Growth,
         footprint: Footprint | None,
         limit: float,
-    ) -> list[tuple[str, float | None]]:
-        """Return what each way to weigh a value says, the most trusted first."""
-        given = request.weight
-        if given is None and request.sized:
-            given = parse_size(request.weigh(entry.value))
-        seen = footprint.nbytes if footprint is not None and footprint.nbytes else None
-        ways: list[tuple[str, float | None]] = [("size", given), ("footprint", seen)]
+    ) -> dict[str, float]:
+        """Return what each way to weigh a value says that says anything, the most trusted first."""
+        ways: dict[str, float | None] = {"size": request.weight}
+        if request.weight is None and request.sized:
+            ways["size"] = parse_size(request.weigh(entry.value))
+        ways["footprint"] = (footprint is not None and footprint.nbytes) or None
         if not growth.disturbed:
-            own = growth.inside
-            grown = _grown(growth.allocated, self.probe.allocated(), own)
+            grown = _grown(growth.allocated, self.probe.allocated(), growth.inside)
             if self.exact:
-                ways.append(("allocator", grown))
-                ways.append(("device", _grown(growth.used, self._used(), own)))
+                ways["allocator"] = grown
+                ways["device"] = _grown(growth.used, self._used(), growth.inside)
             elif grown is not None and grown <= limit:  # more is not the value's alone
-                ways.append(("allocator", grown))
-        return ways
+                ways["allocator"] = grown
+        return {name: size for name, size in ways.items() if size is not None}
 
     def _compare(self, request: Request, ways: dict[str, float]) -> None:
         """Warn, once a loader, when the way that was used and the next one disagree."""

@@ -88,7 +88,7 @@ def survey(reports: Sequence[DeviceReport] = ()) -> Survey:
 def _gpus(found: Sequence[Card], numbers: Mapping[str, int]) -> list[Sequence[str]]:
     """Return the lines of all cards and their MIG instances."""
     lines: list[Sequence[str]] = []
-    for uuid in [uuid for card in found for uuid in (card.uuid, *(card.instances or ()))]:
+    for uuid in cuda_numbering.names(found):
         number = str(numbers.get(uuid, "-"))
         try:
             probe = NvmlProbe(uuid)
@@ -103,8 +103,7 @@ def _gpus(found: Sequence[Card], numbers: Mapping[str, int]) -> list[Sequence[st
 def _numbers(found: Sequence[Card], notes: list[str]) -> Mapping[str, int]:
     """Return how torch numbers the cards that it sees, so far as can be known."""
     if cuda_numbering.cuda() is not None:
-        names = [uuid for card in found for uuid in (card.uuid, *(card.instances or ()))]
-        known = {uuid: cuda_numbering.torch_index(uuid) for uuid in names}
+        known = {uuid: cuda_numbering.torch_index(uuid) for uuid in cuda_numbering.names(found)}
         return {uuid: number for uuid, number in known.items() if number is not None}
     numbers: dict[str, int] = {}
     try:

@@ -94,7 +94,7 @@ def by_uuid(cards: Sequence[Card], text: str) -> str:
     """Return the one UUID that begins with ``text``."""
     if not cards:
         raise no_cards()
-    found = _beginning(_names(cards), text)
+    found = _beginning(names(cards), text)
     if len(found) == 1:
         return found[0]
     number = f"{len(found)} GPUs have" if found else "no GPU here has"
@@ -157,7 +157,7 @@ def _kind(entry: str) -> str:
 def _shown(cards: Sequence[Card], entry: str, environ: Mapping[str, str]) -> list[str]:
     """Return the UUIDs that an entry of CUDA_VISIBLE_DEVICES may mean."""
     if _kind(entry) != "number":
-        return _beginning(_names(cards), entry)
+        return _beginning(names(cards), entry)
     number = re.match(r"\+?(\d+)", entry)  # CUDA reads "1x" as 1
     if number is None:
         return []
@@ -181,7 +181,8 @@ def _in_order(cards: Sequence[Card], environ: Mapping[str, str]) -> list[str]:
     return [card.uuid for card in sorted(cards, key=lambda card: card.place)]
 
 
-def _names(cards: Sequence[Card]) -> list[str]:
+def names(cards: Sequence[Card]) -> list[str]:
+    """Return the UUIDs of all cards and their MIG instances."""
     return [uuid for card in cards for uuid in (card.uuid, *(card.instances or ()))]
 
 

@@ -4,7 +4,8 @@ The invariant is the ledger's: whatever is loaded or stored was granted its weig
 of what is free *now*, and room is free once a teardown has returned and every reference is
 dropped, and not before. So with one place, there is never a second object.
 
-Each step decides anew from the sums under the lock, and is one of five cases (:class:`Case`):
+Each step decides anew from the sums under the lock. There are five cases, of which the first
+three are a :class:`Case`, the fourth is handled as the third, and the fifth is a list of entries:
 
 1. *granted*: the weight fits into what is free.
 2. *coming*: it would fit beside what is being torn down already, less what that is owed to
@@ -45,7 +46,7 @@ LOOK = 0.25  # seconds after which to look at the device again
 
 
 class Case(enum.Enum):
-    """What one look at the sums finds of a claim; the header tells them apart."""
+    """What one look at the sums finds of a claim when nothing is to be torn down for it."""
 
     GRANTED = "granted"
     COMING = "coming"
@@ -70,7 +71,7 @@ def room(
                 store.check_open()
                 if claim.weight > store.ledger.most_for(claim):
                     raise refusal(cache, claim)
-                case = judge(cache, claim, flight, replacing=replacing)
+                case = decide(cache, claim, flight, replacing=replacing)
                 if case is Case.GRANTED:
                     return
                 if isinstance(case, Case):
@@ -91,7 +92,7 @@ def room(
                 store.ledger.drop(claim)
 
 
-def judge(
+def decide(
     cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: bool
 ) -> Case | list[Entry]:
     """Take one step towards room, with the lock held."""
@@ -141,11 +142,9 @@ def _evict(
         doomed.append(old)
     doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
     claim.evicted += sum([entry.weight for entry in victims])
-    if not claim.owed:
-        claim.owed = weight
-        store.ledger.owed += weight
+    store.ledger.owe(claim, weight)
     if old is not None and not doomed:  # it was leased and is only retired: look again
-        return judge(cache, claim, flight, replacing=True)
+        return decide(cache, claim, flight, replacing=True)
     return doomed
 
 

@@ -1,10 +1,10 @@
 """What a plan is made of: the steps that it yields.
 
 Every way to get, store or remove a value is a *plan*: a generator that decides
-under the lock and yields what has to be done outside it, one step at a time. A plan
-does no I/O, waits for nothing and runs no user code; drivers carry the steps out, one for
-threads and one for asyncio, so that the logic exists once. What a step returns or raises is
-sent into the plan.
+under the lock and yields what has to be done outside it, one step at a time. A plan waits for
+nothing, and runs no user code but a policy's ``rank``, a ``timer`` and a meter's probe, which
+must not wait either; drivers carry the steps out, one for threads and one for asyncio, so that
+the logic exists once. What a step returns or raises is sent into the plan.
 """
 
 from __future__ import annotations

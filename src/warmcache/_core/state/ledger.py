@@ -1,7 +1,9 @@
 """The sums of a cache: what is committed of its limit, and what may still be promised.
 
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
-entry goes through its life, and each move has a method here::
+entry goes through its life, and each move has a method here. (Three that every call or every
+insertion makes are spelt out in the store, for their cost: ``lease`` and ``end_lease`` of what
+stays live, and ``put_at_once``.) ::
 
     reserve ──▶ (reserved) ── arrive ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
                     │                     │                  ▲ ▲
@@ -102,6 +104,12 @@ class Ledger:
             flight.weight += claim.weight
             flight.elastic = claim.alone
         self.drop(claim)
+
+    def owe(self, claim: Claim, weight: float) -> None:
+        """Note that victims were condemned for ``claim``, unless some were already."""
+        if not claim.owed:
+            claim.owed = weight
+            self.owed += weight
 
     def drop(self, claim: Claim) -> None:
         """Note that nothing is owed to ``claim`` any more, whatever became of it."""
