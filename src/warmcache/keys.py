@@ -65,6 +65,11 @@ class CallKey(tuple[Any, ...]):
         key._hash = _hash_of(key)
         return key
 
+    @property
+    def source(self) -> Any:
+        """What the entries of its loader share."""
+        return self[0]
+
     def __hash__(self) -> int:
         return self._hash
 
@@ -72,8 +77,7 @@ class CallKey(tuple[Any, ...]):
         return str, (repr(self),)
 
     def __repr__(self) -> str:
-        source, *parts = self
-        return f"{source.name}({', '.join(map(shown, parts))})"
+        return f"{self.source.name}({', '.join(map(shown, self[1:]))})"
 
 
 def shown(part: Any) -> str:

@@ -28,8 +28,8 @@ class Notes:
     def hit(self) -> Callable[[Hashable], object] | None:
         return self.hits.append if self._of_hits else None
 
-    def used(self, entry: Entry) -> None:
-        self.heard.append(("used", entry.key))
+    def used(self, key: Any) -> None:
+        self.heard.append(("used", key))
 
     def stored(self, entry: Entry) -> None:
         self.heard.append(("stored", entry.key))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -92,7 +92,7 @@ class Caller:
             if entry is None:
                 return None
             store.lease(entry, record)
-            store.used(entry)
+            store.used(entry, entry.key)
         return entry, view
 
     def _lease_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DisabledLease[Any]:
@@ -213,8 +213,9 @@ def _clear_replaced(loaders: Iterable[Loader]) -> None:
         run(_replaced(loader), loader.cache._view)
 
 
-def _replaced(loader: Loader) -> Plan[list[Entry]]:
-    return remove.chosen(loader.cache._view, lambda _: loader.own_entries(), RemovalCause.REPLACED)
+def _replaced(loader: Loader) -> Plan[list[Hashable]]:
+    view, cause = loader.cache._view, RemovalCause.REPLACED
+    return remove.chosen(view, lambda _: loader.own_entries(), cause, remove.its_key)
 
 
 class AsyncCaller(Caller):
@@ -272,8 +273,10 @@ class AsyncCaller(Caller):
         from warmcache._core.drivers.event_loop import run_async
 
         view = self._loader.cache._view
-        removed = await run_async(remove.chosen(view, lambda _: entries), view)
-        return [view.store.removal(entry) for entry in removed]
+        note = view.store.removal
+        return await run_async(
+            remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note), view
+        )
 
     async def cache_clear(self) -> None:  # type: ignore[override]
         """Tear down everything this loader has warm, and start its counts anew."""

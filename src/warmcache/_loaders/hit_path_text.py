@@ -39,7 +39,7 @@ def outer():
         if 0: {_}record  # both codes must have the same free variables
 {preamble}\
         try:
-            {_}entry = {look_up}
+            {_}entry = {look_up}{entry_key}
             {_}value = {_}entry.value
         except (AttributeError, TypeError, KeyError):
             pass
@@ -59,7 +59,9 @@ return {_}value
 """
 
 
-_RECORDING = "; {_}record({_}entry.key)"
+# The key before the value: an entry that has lost its value tells no key either.
+_ENTRY_KEY = "; {_}entry_key = {_}entry.key"
+_RECORDING = "; {_}record({_}entry_key)"
 
 
 _FRESH = "if {_}fresh({_}entry):\n"
@@ -85,6 +87,7 @@ def source_of(
         preamble = f"        {prefix}raw = {key}\n"
         words["key"] = f"{prefix}raw"
     words["recording"] = _RECORDING.format_map(words) if recorded else ""
+    words["entry_key"] = _ENTRY_KEY.format_map(words) if recorded else ""
     stamp = _STAMP.format_map(words)
     if fresh:
         stamp = _FRESH.format_map(words) + _indented(stamp, 4)
@@ -99,6 +102,7 @@ def source_of(
         bound=_rendered(shape.parameters),
         preamble=preamble,
         look_up=f"{prefix}{of}get({words['key']})",
+        entry_key=words["entry_key"],
         otherwise=f"{'await ' if is_async else ''}{prefix}slow({slow})",
         stamp=_indented(stamp, 12).rstrip(),
         key=key,

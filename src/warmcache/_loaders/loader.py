@@ -130,7 +130,9 @@ class Loader:
         self._single = self.shape.single
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
-        self.source = Source(self.__name__, teardown, frozenset(options.tags))
+        # Nothing that outlives the loader may hold it: entries have their source.
+        weigh = None if options.size is None else functools.partial(_weight, options.size)
+        self.source = Source(self.__name__, teardown, frozenset(options.tags), weigh)
         if teardown is not None or yields:
             self.cache._have_leftovers_torn_down()
         begins_anew_in_child(self)
@@ -235,3 +237,8 @@ class Loader:
 
     def __repr__(self) -> str:
         return f"<Loader {self.__qualname__}>"
+
+
+def _weight(size: float | str | Callable[[Any], float | str], value: Any) -> float:
+    """Return what ``value`` weighs, as ``size`` says it."""
+    return parse_size(size(value) if callable(size) else size)

@@ -107,9 +107,9 @@ class Recording:
         """What the generated hit paths call with a key: C code, which takes no lock."""
         return self._buffer.append
 
-    def used(self, entry: Entry) -> None:
+    def used(self, key: Hashable) -> None:
         """Note a hit off the hit path."""
-        self._buffer.append(entry.key)
+        self._buffer.append(key)
 
     def stored(self, entry: Entry) -> None:
         """Note that ``entry`` was loaded for all who hold it, or was handed in."""

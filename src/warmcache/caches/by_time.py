@@ -8,9 +8,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, Unpack
 
 from warmcache._core.drivers.threads import run
-from warmcache._core.plans import remove
+from warmcache._core.plans.put import put_ended
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.records import RemovalCause
 
 from .cache import Cache
 from .frozen_clock import Timer
@@ -82,7 +81,7 @@ class TTLCache(_TimedCache[K, V]):
 class TLRUCache(_TimedCache[K, V]):
     """LRU whose entries end at ``ttu(key, value, now)``, each at its own time.
 
-    Storing a value that has ended already removes what was there and stores nothing.
+    Storing a value that has ended already removes what was there, and tears the value down.
     """
 
     def __init__(
@@ -109,5 +108,5 @@ class TLRUCache(_TimedCache[K, V]):
     def _stillborn(self, entry: Entry, now: Any) -> bool:
         if now < entry.expires:
             return False
-        run(remove.by_key(self._view, entry.key, cause=RemovalCause.REPLACED), self._view)
+        run(put_ended(self._view, entry), self._view)
         return True

@@ -37,6 +37,7 @@ from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
+from warmcache.keys import CallKey
 
 from .freshness import Freshness
 from .lease import Lease, Leased
@@ -202,13 +203,15 @@ class Cache(cachetools.Cache[K, V]):
                 store.counts.misses += 1
                 self._source.misses += 1
             return MISSING  # type: ignore[no-any-return]
-        store.used(entry)  # type: ignore[arg-type]
+        store.used(entry, key)  # type: ignore[arg-type]
         return value
 
     def __setitem__(self, key: K, value: V) -> None:
         """Store ``value``; the one it replaces is torn down first.
 
-        Storing the very object that is there counts as a use and tears nothing down.
+        Storing the very object that is there counts as a use and tears nothing down. Under a
+        loader's key (``load.cache_key(...)``) it is that loader's: its next call returns it, and
+        it leaves by that loader's teardown.
 
         Raises:
             CapacityError: it is too large, or leases left no room in time; it was
@@ -216,29 +219,41 @@ class Cache(cachetools.Cache[K, V]):
             ClosedError: the cache is closed.
         """
         store = self._store
+        if type(key) is CallKey:
+            self._put(self._new_entry(key, value))
+            return
         weight = 1 if self._unit_weight else self._weigh(value)
         entry = Entry(key, value, weight, self._handed_in, self._timer())
         with store.lock:
             evicted = store.put_at_once(entry, self.rank)
         if evicted is None:
             self._put(entry)
-        elif evicted and store.observers:
+        else:
             for gone in evicted:
-                tell(store, gone)
+                if store.observers:
+                    tell(store, gone)
+                gone.empty()
+
+    def _new_entry(self, key: K, value: V) -> Entry:
+        source = key.source if isinstance(key, CallKey) else self._source
+        provenance = self._handed_in if source is self._source else Provenance(source)
+        weight = self._weigh(value) if source.weigh is None else source.weigh(value)
+        return Entry(key, value, weight, provenance, self._timer())
 
     def _put(self, entry: Entry, *, replace: bool = True) -> Any:
         """Store ``entry`` with all that it takes; return the value that is stored."""
-        now = entry.loaded_at
-        entry.expires = self._expires(entry.key, entry.value, now)  # type: ignore[arg-type]
+        now, value = entry.loaded_at, entry.value
+        entry.expires = self._expires(entry.key, value, now)  # type: ignore[arg-type]
         if self._stillborn(entry, now):
-            return entry.value
+            return value
         stored = run(put(self._view, entry, replace=replace), self._view)
         self._watch()
         return stored
 
     def __delitem__(self, key: K) -> None:
         self._expire()
-        if not run(remove.by_key(self._view, key), self._view):
+        plan = remove.by_key(self._view, key, RemovalCause.EXPLICIT, remove.its_key)
+        if not run(plan, self._view):
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
@@ -256,7 +271,8 @@ class Cache(cachetools.Cache[K, V]):
 
     def __repr__(self) -> str:
         self._expire()
-        items = {key: entry.value for key, entry in list(self._live.items())}
+        with self._store.lock:
+            items = {key: entry.value for key, entry in self._live.items()}
         return (
             f"{type(self).__name__}({items!r}, maxsize={self.maxsize!r}, "
             f"currsize={self.currsize!r})"
@@ -283,9 +299,9 @@ class Cache(cachetools.Cache[K, V]):
     def pop(self, key: K, default: Any = MISSING) -> Any:
         """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
         self._expire()
-        values: list[Any] = []
-        if run(remove.by_key(self._view, key, values), self._view):
-            return values[0]
+        plan = remove.by_key(self._view, key, RemovalCause.EXPLICIT, remove.its_value)
+        for value in run(plan, self._view):
+            return value
         if default is MISSING:
             raise KeyError(key)
         return default
@@ -297,32 +313,26 @@ class Cache(cachetools.Cache[K, V]):
             KeyError: there is no idle entry.
         """
         self._expire()
-        pairs: list[tuple[Any, Any]] = []
-        run(remove.victims(self._view, 1, pairs), self._view)
-        if not pairs:
-            raise KeyError(f"{type(self).__name__} has no idle entry") from None
-        return pairs[0]
+        for pair in run(remove.victims(self._view, 1, remove.its_pair), self._view):
+            return pair
+        raise KeyError(f"{type(self).__name__} has no idle entry") from None
 
     def setdefault(self, key: K, default: V | None = None) -> Any:
         value = self._use(key)
         if value is not MISSING:
             return value
-        weight = self._weigh(default)  # type: ignore[arg-type]
-        entry = Entry(key, default, weight, self._handed_in, self._timer())
-        return self._put(entry, replace=False)
+        return self._put(self._new_entry(key, default), replace=False)  # type: ignore[arg-type]
 
     def clear(self) -> None:
         """Remove and tear down everything; a load under way arrives afterwards."""
-        run(remove.chosen(self._view, lambda store: list(store.live.values())[::-1]), self._view)
+        run(remove.everything(self._view), self._view)
         with self._store.lock:
             self._store.order.forget()
 
     def expire(self, time: Any = None) -> list[tuple[K, V]]:
         """Tear down what has ended by ``time`` (now), and return the pairs removed."""
-        pairs: list[tuple[Any, Any]] = []
         now = self._timer() if time is None else time
-        run(remove.expired(self._view, now, pairs), self._view)
-        return pairs
+        return run(remove.expired(self._view, now, remove.its_pair), self._view)
 
     # -- leases and removal --------------------------------------------------------
 
@@ -340,7 +350,7 @@ class Cache(cachetools.Cache[K, V]):
                 if entry is None:
                     raise KeyError(key)
                 store.lease(entry, record)
-                store.used(entry)
+                store.used(entry, key)
             return entry, view
 
         return Lease(acquire)
@@ -358,7 +368,10 @@ class Cache(cachetools.Cache[K, V]):
             if entry.provenance.finish is not None:
                 raise TypeError(f"{key!r} cannot be detached: its generator is its teardown")
             value: V = entry.value
+            leased = bool(entry.leases)
             self._store.detach(entry)
+        if not leased:
+            entry.empty()
         return value
 
     def evict(
@@ -386,17 +399,16 @@ class Cache(cachetools.Cache[K, V]):
             with self._store.lock:
                 seen = [(entry, info_of(self._store, entry)) for entry in self._live.values()]
             return self._evict([entry for entry, info in seen if where(info)])
+        view, note = self._view, self._store.removal
         if key is not MISSING:
-            plan = remove.by_key(self._view, key)
-        else:
-            plan = remove.victims(self._view, 1 if count is None else count)
-        return [self._store.removal(entry) for entry in run(plan, self._view)]
+            return run(remove.by_key(view, key, RemovalCause.EXPLICIT, note), view)
+        return run(remove.victims(view, 1 if count is None else count, note), view)
 
     def _evict(
         self, entries: Iterable[Entry], cause: RemovalCause = RemovalCause.EXPLICIT
     ) -> list[Removal]:
-        removed = run(remove.chosen(self._view, lambda _: entries, cause), self._view)
-        return [self._store.removal(entry) for entry in removed]
+        view = self._view
+        return run(remove.chosen(view, lambda _: entries, cause, view.store.removal), view)
 
     def close(self) -> None:
         """Tear everything down, last loaded first, and refuse whatever comes after.
@@ -544,7 +556,7 @@ class Cache(cachetools.Cache[K, V]):
     def _expire(self) -> None:
         """Tear down what has ended, before an operation that must not see it."""
         if self._store.deadlines is not None:
-            run(remove.expired(self._view, self._timer()), self._view)
+            run(remove.expired(self._view, self._timer(), remove.its_key), self._view)
 
     def _watch(self) -> None:
         """Have the janitor come when the next entry ends."""

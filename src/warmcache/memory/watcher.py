@@ -63,8 +63,8 @@ class Watcher:
         if act is Act.FLUSH:
             flush(cache)
         elif act is Act.EVICT:
-            victim = run(remove.under_pressure(cache, self._setup.min_residency), cache)
-            if victim is None:
-                self._watermarks.nothing_idle(now)
+            weights = run(remove.under_pressure(cache, self._setup.min_residency), cache)
+            if weights:
+                self._watermarks.evicted(time.monotonic(), sum(weights), used)
             else:
-                self._watermarks.evicted(time.monotonic(), victim.weight, used)
+                self._watermarks.nothing_idle(now)

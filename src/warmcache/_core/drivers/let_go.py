@@ -67,8 +67,7 @@ def let_go(
     if cache.meter is not None:
         remains, entry.remains = getattr(entry, "remains", None), None
     del entry.value
-    if entry.provenance.finish is not None:
-        entry.provenance.finish = None
+    entry.provenance.finish = None
     if store.reclaim is not None:
         alive = remains.living if remains is not None else watch
         raised += _reclaim(store.reclaim, alive)
@@ -90,7 +89,9 @@ def free_room(store: Store, entry: Entry, *, failed: bool) -> list[BaseException
     """Free the room of ``entry``, and tell who wants to know; return what that raised."""
     with store.lock:
         store.gone(entry, failed=failed)
-    return tell(store, entry)
+    raised = tell(store, entry)
+    entry.empty()
+    return raised
 
 
 def tell(store: Store, entry: Entry) -> list[BaseException]:

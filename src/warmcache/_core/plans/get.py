@@ -46,7 +46,9 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
                 if counted:
                     entry.used = tick()
                 else:
-                    store.used(entry)
+                    store.used(entry, request.key)
+                if entry.provenance.hot is None:  # it was handed in
+                    entry.provenance.found_by(request.hot, request.hot_key)
                 store.heat(entry)
             return entry
 

@@ -7,40 +7,67 @@ from typing import Any
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.records import RemovalCause
 
 from .cache_view import CacheView
 from .make_room import room
 from .refuse import refusal
 from .remove import release
-from .steps import Plan
+from .steps import Plan, TearDown
 
 
 def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
     """Store what was handed in, replacing what was there; return the value that is stored.
 
-    Unless ``replace``: then what is there stays.
+    Unless ``replace``: then what is there stays. As long as a value has an entry under this key,
+    and be it retired under a lease, it is that entry that is stored anew, or the value would be
+    torn down twice.
     """
     store = cache.store
     claim = Claim(new.key, new.weight, present=True)
     while True:
+        doomed = []
         with store.lock:
             store.check_open()
             old = store.live.get(new.key)
             if old is not None and not replace:
                 return old.value
-            touched = old is not None and old.value is new.value
-        if not touched:
+            owner = store.owner_of(new.key, new.value)
+            if owner is not None and owner is not old:
+                if old is None:
+                    store.revive(owner)
+                elif store.condemn(old, RemovalCause.REPLACED):
+                    doomed = [old]
+        if owner is None:
             yield from room(cache, claim, replacing=True)
-        elif old is not None and (yield from _touch(cache, old, new)):
+        elif doomed:
+            yield TearDown(doomed)
+        elif (yield from _touch(cache, owner, new)):
             return new.value
         with store.lock:
-            if not touched and not store.closed and new.key not in store.live:
+            if owner is None and not store.closed and new.key not in store.live:
                 if claim.carried:
                     new.base_uses = claim.carried + 1
                 store.publish(new)
                 return new.value
-            if not touched:
+            if owner is None:
                 store.ledger.unreserve(claim.weight)  # somebody was faster; once more
+
+
+def put_ended(cache: CacheView, new: Entry) -> Plan[None]:
+    """Tear down what was handed in when its time had ended already, and what it replaces."""
+    store = cache.store
+    with store.lock:
+        store.check_open()
+        old, owner = store.live.get(new.key), store.owner_of(new.key, new.value)
+        doomed = []
+        if old is not None and store.condemn(old, RemovalCause.REPLACED):
+            doomed.append(old)
+        if owner is None:
+            new.weight = 0  # it never had a place
+            store.turn_away(new, RemovalCause.EXPIRED)
+            doomed.append(new)
+    yield TearDown(doomed)
 
 
 def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:

@@ -2,13 +2,16 @@
 
 A removal has one form: under the lock, entries are chosen and condemned; then they are torn
 down without it. What is leased is only taken out of sight, and goes with its last lease.
+
+An entry that is gone tells nothing any more. So what the caller wants to know of each one
+removed is what a ``note`` takes of it, under the lock, too.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State, seconds_between
 from warmcache._core.state.flights import CHAIN
@@ -17,6 +20,24 @@ from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
 from .steps import Plan, TearDown, Wait
+
+T = TypeVar("T")
+
+
+def its_key(entry: Entry) -> Hashable:
+    return entry.key
+
+
+def its_value(entry: Entry) -> Any:
+    return entry.value
+
+
+def its_pair(entry: Entry) -> tuple[Any, Any]:
+    return entry.key, entry.value
+
+
+def its_weight(entry: Entry) -> float:
+    return entry.weight
 
 
 def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> Plan[None]:
@@ -30,68 +51,80 @@ def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> Plan[None]:
 def chosen(
     cache: CacheView,
     choose: Callable[[Store], Iterable[Entry]],
-    cause: RemovalCause = RemovalCause.EXPLICIT,
-) -> Plan[list[Entry]]:
-    """Remove what ``choose`` returns, as far as it is live; return what was removed.
+    cause: RemovalCause,
+    note: Callable[[Entry], T],
+) -> Plan[list[T]]:
+    """Remove what ``choose`` returns, as far as it is live; return a note of each.
 
-    It is called with the lock held, as all that it decides from may change without.
+    It is called with the lock held, as all that it decides from may change without. When a
+    ``note`` raises, for the clock does, those before are torn down all the same.
     """
     store = cache.store
-    with store.lock:
-        removed = [entry for entry in choose(store) if entry.state is State.LIVE]
-        doomed = [entry for entry in removed if store.condemn(entry, cause)]
-    if doomed:
-        yield TearDown(doomed)
-    return removed
+    doomed: list[Entry] = []
+    noted: list[T] = []
+    try:
+        with store.lock:
+            for entry in choose(store):
+                if entry.state is State.LIVE:
+                    if store.condemn(entry, cause):
+                        doomed.append(entry)
+                    noted.append(note(entry))
+    finally:
+        if doomed:
+            yield TearDown(doomed)
+    return noted
 
 
 def by_key(
-    cache: CacheView,
-    key: Hashable,
-    values: list[Any] | None = None,
-    cause: RemovalCause = RemovalCause.EXPLICIT,
-) -> Plan[list[Entry]]:
-    """Remove the entry of ``key``, if there is one; ``values`` gets its value."""
+    cache: CacheView, key: Hashable, cause: RemovalCause, note: Callable[[Entry], T]
+) -> Plan[list[T]]:
+    """Remove the entry of ``key``, if there is one; return a note of it."""
 
     def found(store: Store) -> list[Entry]:
         entry = store.live.get(key)
-        if entry is not None and values is not None:
-            values.append(entry.value)
         return [] if entry is None else [entry]
 
-    return chosen(cache, found, cause)
+    return chosen(cache, found, cause, note)
 
 
-def expired(cache: CacheView, now: Any, pairs: list[tuple[Any, Any]] | None = None) -> Plan[None]:
-    """Remove what has ended by ``now``; ``pairs`` gets the keys and values."""
+def everything(cache: CacheView) -> Plan[list[Hashable]]:
+    """Remove all that is live, what came last first; return the keys."""
+    return chosen(
+        cache,
+        lambda store: list(store.live.values())[::-1],
+        RemovalCause.EXPLICIT,
+        its_key,
+    )
+
+
+def expired(cache: CacheView, now: Any, note: Callable[[Entry], T]) -> Plan[list[T]]:
+    """Remove what has ended by ``now``; return a note of each that nobody leases."""
     store = cache.store
     with store.lock:
         doomed = store.expire(now)
-        if pairs is not None:
-            pairs += [(entry.key, entry.value) for entry in doomed]
+        noted = [note(entry) for entry in doomed]
     if doomed:
         yield TearDown(doomed)
+    return noted
 
 
-def victims(
-    cache: CacheView, count: int, pairs: list[tuple[Any, Any]] | None = None
-) -> Plan[list[Entry]]:
-    """Remove the next ``count`` victims and return them; ``pairs`` gets their keys and values.
+def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[list[T]]:
+    """Remove the next ``count`` victims and return a note of each.
 
     When ``rank`` raises, those before are torn down all the same.
     """
     store = cache.store
     doomed: list[Entry] = []
+    noted: list[T] = []
     try:
         with store.lock:
             while len(doomed) < count and (entry := store.order.take(cache.rank)) is not None:
-                if pairs is not None:
-                    pairs.append((entry.key, entry.value))
                 store.condemn(entry, RemovalCause.EXPLICIT)
                 doomed.append(entry)
+                noted.append(note(entry))
     finally:
         yield TearDown(doomed)
-    return doomed
+    return noted
 
 
 def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]:
@@ -111,8 +144,11 @@ def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]
     return sum(entry.weight for entry in doomed)
 
 
-def under_pressure(cache: CacheView, min_residency: float) -> Plan[Entry | None]:
-    """Remove the idle entry of lowest rank that has been resident for so many seconds."""
+def under_pressure(cache: CacheView, min_residency: float) -> Plan[list[float]]:
+    """Remove the idle entry of lowest rank that has been resident for so many seconds.
+
+    Returns its weight, if there is one.
+    """
 
     def lowest(store: Store) -> list[Entry]:
         now = store.timer()
@@ -123,8 +159,7 @@ def under_pressure(cache: CacheView, min_residency: float) -> Plan[Entry | None]
         ]
         return store.order.listing(idle, cache.rank)[:1]
 
-    removed = yield from chosen(cache, lowest, RemovalCause.PRESSURE)
-    return removed[0] if removed else None
+    return chosen(cache, lowest, RemovalCause.PRESSURE, its_weight)
 
 
 def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:

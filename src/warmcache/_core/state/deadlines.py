@@ -23,9 +23,12 @@ class Deadlines:
         heappush(self._heap, (self._deadline(entry), entry))
         self._live += 1
         if len(self._heap) > _SLACK + 2 * self._live:
-            fresh = [record for record in self._heap if record[1].state is State.LIVE]
-            self._heap = fresh
-            heapify(self._heap)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Drop the records of what has left."""
+        self._heap = [record for record in self._heap if record[1].state is State.LIVE]
+        heapify(self._heap)
 
     def renew(self, entry: Entry) -> None:
         """Note that the deadline of a known entry may have come forward."""

@@ -50,20 +50,23 @@ class LeaseRecord:
 class Source:
     """What the entries from one source share: a loader, or the cache's own mapping.
 
+    ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not.
     ``past_hits`` counts the hits of entries that have left.
     """
 
-    __slots__ = ("misses", "name", "past_hits", "tags", "teardown")
+    __slots__ = ("misses", "name", "past_hits", "tags", "teardown", "weigh")
 
     def __init__(
         self,
         name: str,
         teardown: Callable[[Any], object] | None = None,
         tags: frozenset[str] = frozenset(),
+        weigh: Callable[[Any], float] | None = None,
     ) -> None:
         self.name = name
         self.teardown = teardown
         self.tags = tags
+        self.weigh = weigh
         self.past_hits = 0
         self.misses = 0
 
@@ -86,10 +89,14 @@ class Provenance:
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
         self.loop = loop  # where an asynchronous teardown has to run
+        self.found_by(hot, hot_key)
+        self.weighed_by: str | None = None  # what a meter took the weight from
+
+    def found_by(self, hot: HotEntries | None, hot_key: Any) -> None:
+        """Have the hit path that looks up ``hot`` find the entry under ``hot_key``."""
         # Weakly, or an entry and its hit path would wait for the garbage collector.
         self.hot = None if hot is None else weakref.ref(hot)
         self.hot_key = hot_key
-        self.weighed_by: str | None = None  # what a meter took the weight from
 
 
 class Entry:
@@ -102,8 +109,10 @@ class Entry:
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
     the hit path writes without it): ``leases`` is empty in every state but LIVE and
-    RETIRED; ``value`` is deleted between DYING and GONE, so that a hit path that
-    comes too late sees an ``AttributeError`` and takes the slow path.
+    RETIRED; ``value`` is deleted once it is no longer to be had, so that a hit path that
+    comes too late sees an ``AttributeError`` and takes the slow path. Once it is GONE and
+    whoever wants to know was told, the entry is :meth:`emptied <empty>`: it may lie in an order
+    or a heap for long, and nothing that left may be reachable from there.
     """
 
     cause: RemovalCause
@@ -177,8 +186,17 @@ class Entry:
         """The tags of its loader."""
         return self.provenance.source.tags
 
+    def empty(self) -> None:
+        """Drop all that it refers to. Without the lock, for it may be the last reference."""
+        if hasattr(self, "value"):
+            del self.value
+        self.key, self.provenance = None, NOWHERE
+
     def __repr__(self) -> str:
         return f"<Entry {self.key!r} {self.state.value} weight={self.weight}>"
+
+
+NOWHERE = Provenance(Source("nowhere"))  # where an emptied entry is from
 
 
 def seconds_between(start: Any, end: Any) -> float:

@@ -6,9 +6,10 @@ insertion makes are spelt out in the store, for their cost: ``lease`` and ``end_
 stays live, and ``put_at_once``.) ::
 
     reserve ──▶ (reserved) ── arrive ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
-                    │                     │                  ▲ ▲
-                    └───── turn_away ─────┼──────────────────┘ │ last_lease_ended
-                                          └─ leave, leased ──▶ retired
+                    │                    │  ▲              ▲   ▲
+                    └───── turn_away ────┼──┼──────────────┘   │ last_lease_ended
+                                         │  └── revive ──── retired
+                                         └─ leave, leased ────▲
 
 Whatever is in one of them is ``committed``, and stays so until its memory can be had again.
 """
@@ -147,6 +148,11 @@ class Ledger:
         else:
             self.idle -= weight
             self.dying += weight
+
+    def revive(self, weight: float) -> None:
+        """Note that what was retired under its leases is live again."""
+        self.retired -= weight
+        self.live += weight
 
     def turn_away(self, weight: float) -> None:
         """Note that what was reserved begins to die, unpublished."""

@@ -27,8 +27,8 @@ class Observer(Protocol):
         It has to be C code that takes no lock, or every hit pays for it.
         """
 
-    def used(self, entry: Entry) -> None:
-        """Note a use of a warm entry off the hit path."""
+    def used(self, key: Hashable) -> None:
+        """Note a use of a warm entry off the hit path. By its key, for it may leave meanwhile."""
 
     def stored(self, entry: Entry) -> None:
         """Note that ``entry`` was loaded for all who lease it, or was handed in."""

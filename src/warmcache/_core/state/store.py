@@ -109,13 +109,13 @@ class Store:
 
     # -- uses ----------------------------------------------------------------------
 
-    def used(self, entry: Entry) -> None:
+    def used(self, entry: Entry, key: Hashable) -> None:
         """Count one use of a warm entry. Needs no lock: a hit path does the same without."""
         entry.hits += 1
         USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1  # tick(), without a call
         if self.observers:
             for observer in self.observers:
-                observer.used(entry)
+                observer.used(key)
 
     def heat(self, entry: Entry) -> None:
         """Put a live entry on its loader's hit path."""
@@ -162,8 +162,8 @@ class Store:
         """Store ``entry`` where that takes no user code and no waiting.
 
         That is: nothing has a teardown, nothing expires, and idle entries can make
-        the room. Returns what was removed, still holding its values (they may die
-        only once the lock is released), or None when it takes a plan.
+        the room. Returns what was removed, to be emptied once the lock is released, for
+        then a value may die; or None when it takes a plan.
         """
         if self.tears_down or self.deadlines is not None or self.closed:
             return None
@@ -216,12 +216,30 @@ class Store:
             ledger.wake()
         return removed
 
+    def owner_of(self, key: Hashable, value: Any) -> Entry | None:
+        """Return the entry of ``key``, live or retired, that has this very value."""
+        live = self.live.get(key)
+        if live is not None and live.value is value:
+            return live
+        for entry in self.leased:
+            if entry.state is _RETIRED and entry.value is value and entry.key == key:
+                return entry
+        return None
+
+    def revive(self, entry: Entry) -> None:
+        """Make a retired entry visible again: its very value was handed in once more."""
+        entry.state = _LIVE
+        self.live[entry.key] = entry
+        if self.deadlines is not None:
+            self.deadlines.add(entry)
+        self.ledger.revive(entry.weight)
+
     def restamp(self, entry: Entry, new: Entry) -> None:
         """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
         entry.expires, entry.loaded = new.expires, new.loaded
         entry.base_uses += 1
         for observer in self.observers:
-            observer.used(entry)
+            observer.used(entry.key)
         if self.deadlines is not None:
             self.deadlines.renew(entry)
 
@@ -282,13 +300,21 @@ class Store:
         self._begin_to_die(entry)
 
     def detach(self, entry: Entry) -> None:
-        """Let a live entry go without a teardown; its value is the caller's now."""
+        """Let a live entry go without a teardown; its value is the caller's now.
+
+        The caller empties it, unless it is leased: then somebody may just be about to read it.
+        """
         self._take_out(entry, RemovalCause.EXPLICIT)
-        self.ledger.detach(entry.weight, leased=bool(entry.leases))
+        leased = bool(entry.leases)
+        self.ledger.detach(entry.weight, leased=leased)
         self.leased.discard(entry)
         entry.leases = ()
         entry.state = _GONE
         self.counts.left(entry)
+        if leased:  # and so it may not be reachable from here
+            self.order.sweep()
+            if self.deadlines is not None:
+                self.deadlines.sweep()
 
     def _take_out(self, entry: Entry, cause: RemovalCause) -> None:
         del self.live[entry.key]

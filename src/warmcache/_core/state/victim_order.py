@@ -32,6 +32,9 @@ class _Order:
         for entry in entries:
             self.add(entry)
 
+    def sweep(self) -> None:
+        """Drop the records of what has left: here, there are none."""
+
     def forget(self) -> None:
         """Forget what is remembered of keys that have left: here, nothing is."""
 
@@ -70,7 +73,7 @@ class RankOrder(_Order):
             self._dead += 1
             records = len(self._unranked) + len(self._run) + len(self._heap)
             if self._dead > _SLACK + records // 2:
-                self._sweep()
+                self.sweep()
 
     def take(self, rank: Rank) -> Entry | None:
         """Remove and return the idle entry of lowest rank; None when none is idle.
@@ -126,7 +129,7 @@ class RankOrder(_Order):
         """Return ``entries`` in the order they would go, changing nothing."""
         return sorted(entries, key=lambda entry: (rank(entry), entry))
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         self._unranked = deque(entry for entry in self._unranked if entry.queued)
         self._run = deque(entry for entry in self._run if entry.queued)
         self._heap = [record for record in self._heap if record[1].queued]
@@ -221,7 +224,8 @@ class ChoiceOrder(_Order):
     """Entries in the order that a ``choice`` function gives, as cachetools' RRCache.
 
     The keys are kept in the same sequence as cachetools 8 keeps them, so that the
-    same choices pick the same victims.
+    same choices pick the same victims. There, a new value takes the place of the one that it
+    replaces; so the place is kept until it comes, or until somebody looks for a victim.
     """
 
     def __init__(self, choice: Callable[[Sequence[Any]], Any]) -> None:
@@ -229,8 +233,10 @@ class ChoiceOrder(_Order):
         self._keys: list[Hashable] = []
         self._index: dict[Hashable, int] = {}
         self._entries: dict[Hashable, Entry] = {}
+        self._kept: set[Hashable] = set()  # keys whose place waits for a successor
 
     def add(self, entry: Entry) -> None:
+        self._kept.discard(entry.key)
         if entry.key not in self._index:
             self._index[entry.key] = len(self._keys)
             self._keys.append(entry.key)
@@ -238,16 +244,24 @@ class ChoiceOrder(_Order):
 
     def discard(self, entry: Entry, replaced: bool = False) -> None:
         """Forget ``entry``; a ``replaced`` one leaves its place to its successor."""
-        if replaced or self._entries.get(entry.key) is not entry:
+        if self._entries.get(entry.key) is not entry:
             return
         del self._entries[entry.key]
-        index, last = self._index.pop(entry.key), self._keys.pop()
+        if replaced:
+            self._kept.add(entry.key)
+        else:
+            self._give_up_place(entry.key)
+
+    def _give_up_place(self, key: Hashable) -> None:
+        index, last = self._index.pop(key), self._keys.pop()
         if index < len(self._keys):
             self._keys[index] = last
             self._index[last] = index
 
     def take(self, rank: Rank) -> Entry | None:
         """Remove and return an idle entry of ``choice``'s choosing; None if none is."""
+        while self._kept:
+            self._give_up_place(self._kept.pop())
         if not self._keys:
             return None
         entry = self._entries[self.choice(self._keys)]

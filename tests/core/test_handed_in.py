@@ -1,0 +1,183 @@
+"""What is handed in through the mapping is owned once, and torn down once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+import warmcache
+from warmcache import LRUCache, TLRUCache, warm
+from warmcache._loaders.calls import Caller
+from warmcache.testing import ManualClock, assert_consistent
+
+CAP = 5.0
+
+
+class Value:
+    """Something that says how often it was torn down."""
+
+    def __init__(self) -> None:
+        self.torn_down = 0
+
+    def close(self) -> None:
+        self.torn_down += 1
+
+
+# -- under a loader's key -----------------------------------------------------------------
+
+
+def swapped(load: Any) -> Value:
+    """Put another value in the place of what is warm of ``load("a")``; return it."""
+    load("a")
+    new = Value()
+    load.cache[load.cache_key("a")] = new
+    assert load("a") is new
+    return new
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda load: load.cache_clear(),
+        lambda load: load.evict("a"),
+        lambda load: load("b"),
+        lambda load: swapped(load),
+        lambda load: load.cache.evict(),
+        lambda load: load.cache.close(),
+    ],
+)
+def test_a_value_put_in_anothers_place_leaves_by_the_loaders_teardown(leave: Any) -> None:
+    @warm(policy="lru", maxsize=1, teardown="close")
+    def load(name: str) -> Value:
+        return Value()
+
+    new = swapped(load)
+    leave(load)
+    assert 1 == new.torn_down
+
+
+def test_it_does_so_where_nothing_was_loaded_before() -> None:
+    torn_down: list[str] = []
+
+    @warm(policy="lru", maxsize=2, teardown=torn_down.append)
+    def load(name: str) -> str:
+        raise AssertionError("it is warm")
+
+    load.cache[load.cache_key("a")] = "new"
+    assert ("new", "new") == (load("a"), load("a"))
+    load.cache_clear()
+    assert ["new"] == torn_down
+
+
+def test_it_counts_as_its_loaders_and_is_found_by_its_hit_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @warm(policy="lru", maxsize=100, size=30, tags=["models"])
+    def load(name: str) -> Value:
+        return Value()
+
+    new = swapped(load)
+    assert 30 == load.cache_info().currsize == load.cache.currsize
+    (info,) = load.cache.entries()
+    assert frozenset(["models"]) == info.tags
+    monkeypatch.setattr(Caller, "slow_call", None)
+    assert load("a") is new
+
+
+def test_a_weight_that_the_loader_asks_for_is_asked_of_it_too() -> None:
+    @warm(policy="lru", maxsize=100, size=len)
+    def load(name: str) -> str:
+        return name
+
+    load.cache.setdefault(load.cache_key("a"), "four")
+    assert 4 == load.cache_info().currsize
+
+
+def test_of_a_method_it_is_that_instances() -> None:
+    class Models:
+        @warm(policy="lru", maxsize=2, teardown="close")
+        def load(self, name: str) -> Value:
+            return Value()
+
+    models, other = Models(), Models()
+    new = swapped(models.load)
+    assert other.load("a") is not new
+    models.load.cache_clear()
+    assert 1 == new.torn_down
+
+
+# -- the very object that has an entry already ---------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["evict", "close"])
+def test_a_leased_value_that_was_evicted_and_is_stored_again_is_torn_down_once(end: str) -> None:
+    cache, value = LRUCache[str, Value](2, teardown="close"), Value()
+    cache["k"] = value
+    with cache.lease("k"):
+        cache.evict(key="k")
+        cache["k"] = value
+        assert 1 == len(cache)
+        assert_consistent(cache)
+    assert 0 == value.torn_down, "it is stored"
+    assert cache["k"] is value
+    cache.evict(key="k") if end == "evict" else cache.close()
+    assert 1 == value.torn_down
+
+
+def test_it_takes_the_place_of_what_was_stored_meanwhile() -> None:
+    cache, value, between = LRUCache[str, Value](3, teardown="close"), Value(), Value()
+    cache["k"] = value
+    with cache.lease("k"):
+        cache["k"] = between
+        cache["k"] = value
+        assert (1, 0) == (between.torn_down, value.torn_down)
+    assert_consistent(cache)
+    cache.clear()
+    assert (1, 1) == (between.torn_down, value.torn_down)
+
+
+@pytest.mark.race
+def test_an_eviction_by_another_thread_between_two_stores_tears_nothing_down_twice(
+    start: Callable[..., Future[Any]],
+) -> None:
+    cache, value = LRUCache[str, Value](2, teardown="close"), Value()
+    cache["k"] = value
+    with cache.lease("k") as held:
+        start(cache.evict, key="k").result(CAP)
+        cache["k"] = held
+    start(cache.evict, key="k").result(CAP)
+    assert 1 == value.torn_down
+    assert_consistent(cache)
+
+
+# -- what had ended before it was stored ---------------------------------------------------
+
+
+@pytest.mark.parametrize("door", ["store", "setdefault"])
+def test_a_value_whose_time_has_passed_is_torn_down_and_told(door: str) -> None:
+    told: list[Any] = []
+    cache = TLRUCache[str, Value](
+        2, lambda key, value, now: now - 1, ManualClock(), teardown="close", on_removal=told.append
+    )
+    value = Value()
+    if door == "store":
+        cache["k"] = value
+    else:
+        assert cache.setdefault("k", value) is value
+    assert (1, 0) == (value.torn_down, len(cache))
+    assert [("k", warmcache.RemovalCause.EXPIRED)] == [(each.key, each.cause) for each in told]
+    assert_consistent(cache)
+
+
+def test_a_warm_value_that_is_stored_again_with_its_time_passed_is_torn_down_once() -> None:
+    lives = [10, -1]
+    cache = TLRUCache[str, Value](
+        2, lambda key, value, now: now + lives.pop(0), ManualClock(), teardown="close"
+    )
+    value = Value()
+    cache["k"] = value
+    cache["k"] = value
+    assert (1, 0) == (value.torn_down, len(cache))
