@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
@@ -54,12 +55,18 @@ class Case(enum.Enum):
 
 
 def room(
-    cache: CacheView, claim: Claim, *, flight: Flight | None = None, replacing: bool = False
+    cache: CacheView,
+    claim: Claim,
+    *,
+    flight: Flight | None = None,
+    replacing: bool = False,
+    granted: Callable[[], object] | None = None,
 ) -> Plan[None]:
     """Reserve room for ``claim``: by what is free, by eviction, or by waiting.
 
     With ``replacing``, the live entry of the same key goes first, and counts as room.
-    Raises CapacityError or ClosedError.
+    What has no flight is ``granted`` under the same lock: it uses its room at once, and
+    nobody sees any that is reserved for nothing. Raises CapacityError or ClosedError.
     """
     store, meter = cache.store, cache.meter
     deadline: float | None = None
@@ -73,6 +80,8 @@ def room(
                     raise refusal(cache, claim)
                 case = decide(cache, claim, flight, replacing=replacing)
                 if case is Case.GRANTED:
+                    if granted is not None:
+                        granted()
                     return
                 if isinstance(case, Case):
                     if deadline is None:

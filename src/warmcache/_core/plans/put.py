@@ -22,25 +22,23 @@ def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
     """
     store = cache.store
     claim = Claim(new.key, new.weight, present=True)
+
+    def arrive() -> None:
+        if claim.carried:
+            new.base_uses = claim.carried + 1
+        store.publish(new)
+
     while True:
         with store.lock:
             store.check_open()
             old = store.live.get(new.key)
             if old is not None and not replace:
                 return old.value
-            touched = old is not None and old.value is new.value
-        if not touched:
-            yield from room(cache, claim, replacing=True)
-        elif old is not None and (yield from _touch(cache, old, new)):
+        if old is None or old.value is not new.value:
+            yield from room(cache, claim, replacing=True, granted=arrive)
             return new.value
-        with store.lock:
-            if not touched and not store.closed and new.key not in store.live:
-                if claim.carried:
-                    new.base_uses = claim.carried + 1
-                store.publish(new)
-                return new.value
-            if not touched:
-                store.ledger.unreserve(claim.weight)  # somebody was faster; once more
+        if (yield from _touch(cache, old, new)):
+            return new.value
 
 
 def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
@@ -57,11 +55,16 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
         store.lease(entry, record)
         store.restamp(entry, new)
     claim = Claim(entry.key, max(0, new.weight - entry.weight), present=True)
+
+    def reweigh() -> None:
+        store.reweigh(entry, new.weight, claim.weight)
+
     try:
         if claim.weight:
-            yield from room(cache, claim)
-        with store.lock:
-            store.reweigh(entry, new.weight, claim.weight)
+            yield from room(cache, claim, granted=reweigh)
+        else:
+            with store.lock:
+                reweigh()
     finally:
         yield from release(cache, entry, record)
     return True
