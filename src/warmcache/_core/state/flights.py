@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from contextvars import ContextVar, Token
 from typing import Any
 
-from .entry import Entry, LeaseRecord
+from .entry import Entry, LeaseRecord, Source
 from .growth import Growth
 from .one_shot import OneShot
 
@@ -23,6 +23,7 @@ class Flight:
     """
 
     __slots__ = (
+        "began",
         "blocked_on",
         "done",
         "elastic",
@@ -33,12 +34,15 @@ class Flight:
         "joined",
         "key",
         "record",
+        "source",
         "weight",
     )
 
-    def __init__(self, key: Hashable, record: LeaseRecord) -> None:
+    def __init__(self, key: Hashable, record: LeaseRecord, source: Source, now: Any) -> None:
         self.key = key
         self.record = record
+        self.source = source
+        self.began = now  # by the store's timer
         self.weight: float = 0  # reserved so far
         self.elastic = False  # whether that was a guess, of which loads inside may take
         self.growth: Growth | None = None  # what a meter knows of the try under way
