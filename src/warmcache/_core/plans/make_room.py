@@ -41,7 +41,7 @@ from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
 from .refuse import refusal, withheld_by
-from .steps import Ask, Plan, Step, TearDown, Wait
+from .steps import Ask, Flush, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
 
@@ -70,6 +70,7 @@ def room(
     """
     store, meter = cache.store, cache.meter
     deadline: float | None = None
+    flushed = False
     try:
         while True:
             if meter is not None:
@@ -78,22 +79,20 @@ def room(
                 store.check_open()
                 if claim.weight > store.ledger.most_for(claim):
                     raise refusal(cache, claim)
-                case = decide(cache, claim, flight, replacing=replacing)
-                if case is Case.GRANTED:
+                step: Step
+                if store.zombies and not flushed and claim.weight > store.ledger.free_for(claim):
+                    step, flushed = Flush(), True  # what is garbage goes before what is warm
+                elif isinstance(case := decide(cache, claim, flight, replacing=replacing), list):
+                    step = TearDown(case)
+                elif case is Case.GRANTED:
                     if granted is not None:
                         granted()
                     return
-                if isinstance(case, Case):
+                else:
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
-                    blocked = case is Case.BLOCKED
-                    timeout = _patience(cache, claim, flight, deadline if blocked else None)
-                    if meter is not None:  # nobody tells us what others give back
-                        timeout = LOOK if timeout is None else min(timeout, LOOK)
-                    step: Step = Wait(store.ledger.change(), timeout)
-                else:
-                    step = TearDown(case)
+                    step = _wait(cache, claim, flight, deadline if case is Case.BLOCKED else None)
             yield step
     finally:
         if claim.owed:
@@ -181,10 +180,8 @@ def _borrow(store: Store, claim: Claim, flight: Flight | None) -> None:
                 ledger.unreserve(part)
 
 
-def _patience(
-    cache: CacheView, claim: Claim, flight: Flight | None, deadline: float | None
-) -> float | None:
-    """Return how long to wait for room; refuse where that is pointless.
+def _wait(cache: CacheView, claim: Claim, flight: Flight | None, deadline: float | None) -> Wait:
+    """Wait for room; refuse where that is pointless.
 
     Without a ``deadline``, what is waited for ends by itself.
     """
@@ -193,4 +190,7 @@ def _patience(
     own = claim.weight > cache.store.ledger.limit - withheld_by(me, cache.store)
     if own or (deadline is not None and now >= deadline):
         raise refusal(cache, claim, own=own)
-    return None if deadline is None else deadline - now
+    timeout = None if deadline is None else deadline - now
+    if cache.meter is not None:  # nobody tells us what others give back
+        timeout = LOOK if timeout is None else min(timeout, LOOK)
+    return Wait(cache.store.ledger.change(), timeout)
