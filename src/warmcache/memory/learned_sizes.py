@@ -47,12 +47,16 @@ class Learned:
         self._loads: _Loads = {}
         self._merge()
 
-    def weight(self, key: Hashable) -> float | None:
-        """Return the most that any of the last loads of ``key`` took; None: none is known."""
+    def weight(self, key: Hashable, most: float = math.inf) -> float | None:
+        """Return the most that any of the last loads of ``key`` took; None: none is known.
+
+        Of what is larger than ``most``, which can never be had, only a load can tell whether it
+        is so still.
+        """
         text = _text(key)
         with self._lock.lock:
-            loads = self._loads.get(text) if text is not None else None
-            return max(weight for weight, _ in loads) if loads else None
+            loads = self._loads.get(text, ()) if text is not None else ()
+            return max((weight for weight, _ in loads if weight <= most), default=None)
 
     def note(self, key: Hashable, weight: float, seconds: float) -> None:
         """Remember one load, the oldest keys making place for new ones."""
