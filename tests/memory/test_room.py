@@ -229,6 +229,38 @@ def test_what_turns_out_larger_than_the_budget_is_torn_down_and_told() -> None:
     with pytest.raises(CapacityError, match="more than the whole cache; raise its budget"):
         load("a", 5)
     assert 1 == len(torn_down) and not rig.cache.entries()
-    with pytest.raises(CapacityError):
-        load("a", 5)
-    assert ["a"] == rig.loads, "the second time it is known before"
+
+
+@pytest.mark.parametrize("budget", [4, 8])
+def test_a_key_that_was_once_too_large_is_loaded_again_and_may_be_smaller_now(
+    budget: int, tmp_path: Any
+) -> None:
+    sizes, learn = [10, 10, 3, 3], tmp_path / "sizes.json"
+    reserved: list[float] = []
+
+    def load_in(rig: Rig) -> None:
+        @warm(cache=rig.cache)
+        def load(name: str) -> Model:
+            reserved.append(rig.gib("loading"))
+            return Model(rig.probe, sizes[len(reserved) - 1] * GiB)
+
+        load("a")
+
+    for _ in range(2):  # each in a process of its own
+        with pytest.raises(CapacityError, match="10.0 GiB of"):
+            load_in(Rig(total=12, budget=budget * GiB, learn=learn))
+    rig = Rig(total=12, budget=budget * GiB, learn=learn)
+    rig.loader(size="1GiB")("idle", 1)
+    load_in(rig)
+    load_in(rig := Rig(total=12, budget=budget * GiB, learn=learn))
+    assert [budget, budget, 1, 3] == reserved
+    assert 3 == rig.gib("live")
+
+
+def test_what_the_device_can_never_hold_is_not_learned_for_good() -> None:
+    rig = Rig(total=8, budget=8 * GiB, headroom="2GiB")
+    load = rig.loader()
+    load("a", 7)  # into the headroom
+    load.evict("a", 7)
+    load("a", 7)
+    assert load.contains("a", 7)

@@ -21,6 +21,7 @@ from warmcache._core.state.flights import Flight
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import Removal
 from warmcache._core.state.store import Store
+from warmcache._private_files import private
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache._process.janitor import janitor
@@ -61,7 +62,7 @@ class Recording:
     to the file a few times a second, as do :meth:`stop` and the end of the process;
     then hits are dated evenly between loads, whose times are known, and writes. The
     buffer is bounded: what does not fit is dropped, oldest first, and the log says how
-    much. A process that is forked off records nothing.
+    much. A process that is forked off records nothing. Only the file's owner may read it.
 
     Attributes:
         path: the file, with ``{pid}`` replaced.
@@ -182,7 +183,7 @@ class Recording:
         data = "".join(lines).encode()
         if self.path.suffix == ".gz":
             data = gzip.compress(data, 6)  # a member of its own: what is there is whole
-        with self.path.open("ab" if self._begun else "wb") as file:
+        with open(self.path, "ab" if self._begun else "wb", opener=private) as file:
             file.write(data)
         self.written += len(lines) - (not self._begun)
         self._begun = True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 import cachetools
 
 from warmcache._core.drivers.let_go import tell
-from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
@@ -474,7 +474,12 @@ class Cache(cachetools.Cache[K, V]):
             return entries_of(self._store)
 
     def stats(self) -> Stats:
-        """Return the cache's counts and its ledger."""
+        """Return the cache's counts and its ledger.
+
+        While there are zombies the garbage collector runs: what is in a cycle that was let
+        go is held by nobody.
+        """
+        write_off_the_dead(self._store)
         with self._store.lock:
             return stats_of(self._store)
 

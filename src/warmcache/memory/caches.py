@@ -57,8 +57,9 @@ class MemoryCache(CostCache[K, V]):
     has committed, which may not exceed ``budget``, and by what the device has available
     beside ``headroom``. What a load will take is known from ``size=``, from earlier
     loads of the same key, or from ``size_hint=``; else it is guessed to be the mean of
-    what is resident, or the load goes alone. What it has taken is ``size=``, else what
-    the value is seen to hold, else what the allocator or the device grew by.
+    what is resident, of the same loader if it has any, or the load goes alone. What it has
+    taken is ``size=``, else what the value is seen to hold, else what the allocator or the
+    device grew by.
 
     The room of what was torn down is free once its memory is back. What somebody still
     holds after ``confirm`` seconds is a zombie: it stays charged until it dies, and a

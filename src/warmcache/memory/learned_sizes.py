@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from warmcache._private_files import private
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.keys import shown
 
@@ -33,7 +34,8 @@ class Learned:
     in a small JSON file from one process to the next, under the ``circumstances`` that
     they hold for: device, framework and version. The file may be shared: each writes
     what it has learned into what the others have left there. (Of two processes that do
-    so at the very same moment, one is forgotten until its next load.) A file that means
+    so at the very same moment, one is forgotten until its next load.) Only its owner may read
+    it, for keys are the arguments of calls; a symbolic link is followed. A file that means
     nothing is set aside with a warning; trouble with it is never an error. Safe from any
     thread.
     """
@@ -45,12 +47,16 @@ class Learned:
         self._loads: _Loads = {}
         self._merge()
 
-    def weight(self, key: Hashable) -> float | None:
-        """Return the most that any of the last loads of ``key`` took; None: none is known."""
+    def weight(self, key: Hashable, most: float = math.inf) -> float | None:
+        """Return the most that any of the last loads of ``key`` took; None: none is known.
+
+        Of what is larger than ``most``, which can never be had, only a load can tell whether it
+        is so still.
+        """
         text = _text(key)
         with self._lock.lock:
-            loads = self._loads.get(text) if text is not None else None
-            return max(weight for weight, _ in loads) if loads else None
+            loads = self._loads.get(text, ()) if text is not None else ()
+            return max((weight for weight, _ in loads if weight <= most), default=None)
 
     def note(self, key: Hashable, weight: float, seconds: float) -> None:
         """Remember one load, the oldest keys making place for new ones."""
@@ -65,11 +71,13 @@ class Learned:
                 del self._loads[next(iter(self._loads))]
         if self._path is not None:
             with _writing.lock:
-                self._write(self._path, self._merge())
+                everything = self._merge()
+                if self._path is not None:  # it could be read, or is not there yet
+                    self._write(Path(os.path.realpath(self._path)), everything)
 
     def _merge(self) -> dict[str, Any]:
         """Take over what others have learned meanwhile; return all that the file has."""
-        found = self._read(self._path) if self._path is not None else {}
+        found = {} if self._path is None else self._read(Path(os.path.realpath(self._path)))
         with self._lock.lock:
             for text, loads in found.get(self._circumstances, {}).items():
                 if len(self._loads) < _KEYS:
@@ -95,7 +103,8 @@ class Learned:
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(everything), encoding="utf-8")
+            with open(part, "x", encoding="utf-8", opener=private) as file:
+                file.write(json.dumps(everything))
             part.replace(path)  # readers see the old file or the new one
         except OSError as error:
             self._do_without(path, "written", error)
@@ -114,6 +123,7 @@ def _set_aside(path: Path, error: Exception) -> None:
     aside = path.with_name(path.name + ".broken")
     log.warning("%s means nothing (%s): it is set aside as %s", path, error, aside.name)
     try:
+        path.chmod(0o600)
         path.replace(aside)
     except OSError as trouble:
         log.warning("%s cannot be set aside: %s", path, trouble)

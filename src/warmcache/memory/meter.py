@@ -9,7 +9,7 @@ from collections.abc import Callable
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.flights import CHAIN, Basis, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains, weakly
@@ -73,23 +73,25 @@ class MemoryMeter:
     def claim(self, store: Store, request: Request) -> Claim:
         if request.weight is not None:
             return Claim(request.key, request.weight)
-        weight = self.learned.weight(request.key)
+        return Claim(request.key, *self._expected(store, request))
+
+    def _expected(self, store: Store, request: Request) -> tuple[float, Basis]:
+        """Return what a load is taken to need, and why. It is never more than can be had."""
+        most = store.ledger.most
+        weight = self.learned.weight(request.key, most)
         if weight is None and request.hint is not None:
-            weight = min(request.hint, store.ledger.most)
-        if weight is None:
-            with store.lock:
-                resident = [entry.weight for entry in store.live.values() if entry.weight]
-            weight = math.ceil(sum(resident) / len(resident)) if resident else None
-        if weight is None:
-            return Claim(request.key, self._unknown(store), alone=True)
-        return Claim(request.key, weight)
-
-    def _unknown(self, store: Store) -> float:
-        """Return what a load of which nothing is known is taken to need.
-
-        In whole bytes, as all that is guessed: sums of fractions leave a rest.
-        """
-        return math.ceil((1 - self.low) * store.ledger.most)
+            weight = min(request.hint, most)
+        if weight is not None:
+            return weight, Basis.EXPECTED
+        with store.lock:
+            residents = [entry for entry in store.live.values() if entry.weight]
+        alike = [each for each in residents if each.provenance.source is request.source]
+        weights = [entry.weight for entry in alike or residents]
+        # What is guessed is in whole bytes: sums of fractions leave a rest.
+        if weights:
+            mean = math.ceil(sum(weights) / len(weights))
+            return min(mean, most), Basis.ALIKE if alike else Basis.OTHERS
+        return math.ceil((1 - self.low) * most), Basis.UNKNOWN
 
     def begin(self, store: Store, flight: Flight) -> Growth:
         allocated, used = self.probe.allocated(), self._used()
@@ -112,7 +114,7 @@ class MemoryMeter:
         name: str | None
         unseen = growth.allocated is None and growth.used is None
         if not ways and (growth.disturbed or unseen):
-            name, weight = "guess", self._guess(store, request, flight, footprint)
+            name, weight = "guess", self._guess(store, request, footprint)
         else:
             name, weight = next(iter(ways.items()), (None, 0.0))
             # What a device grew by may be another's: it must not bar the key for good.
@@ -125,18 +127,11 @@ class MemoryMeter:
                 outer.growth.inside += weight
         return weight
 
-    def _guess(
-        self, store: Store, request: Request, flight: Flight, footprint: Footprint | None
-    ) -> float:
+    def _guess(self, store: Store, request: Request, footprint: Footprint | None) -> float:
         """Return what to charge for a value that nothing could weigh: unknown is not 0."""
-        expected = self.learned.weight(request.key)
-        if expected is None:
-            expected = request.hint
-        if expected is not None:
-            return min(expected, store.ledger.limit)
-        if footprint is not None:  # it was looked into, and holds nothing
-            return 0
-        return self._unknown(store) if flight.elastic else flight.weight
+        expected, basis = self._expected(store, request)
+        looked_into = footprint is not None  # and holds nothing
+        return 0 if looked_into and basis is not Basis.EXPECTED else expected
 
     def _ways(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._sizes import format_weight
@@ -18,17 +20,17 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
     """
     if store.inherited:
         return
+    _look_at_zombies(store)
     with store.lock:
-        lingering, zombies = list(store.lingering.items()), list(store.zombies)
-    for remains in zombies:
-        left = remains.left()
-        with store.lock:
-            if remains in store.zombies:
-                store.charge_zombie(remains, left)
+        lingering = list(store.lingering.items())
+    collected = at_once
     for entry, (remains, failed) in lingering:
         confirmed = at_once or remains.confirmed()
         if not confirmed and not remains.overdue():
             continue
+        if not confirmed and not collected and remains.living():
+            gc.collect()  # in a cycle that was let go, it is held by nobody
+            collected, confirmed = True, remains.confirmed()
         left = 0 if confirmed else remains.left()
         with store.lock:
             if store.lingering.pop(entry, None) is None:
@@ -40,6 +42,24 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         if not confirmed:
             _complain(remains, left)
         free_room(store, entry, failed=failed)
+
+
+def write_off_the_dead(store: Store) -> None:
+    """Charge zombies no more that nobody holds, those in cycles not collected yet included."""
+    _look_at_zombies(store)
+    if store.zombies:
+        gc.collect()
+        _look_at_zombies(store)
+
+
+def _look_at_zombies(store: Store) -> None:
+    with store.lock:
+        zombies = list(store.zombies)
+    for remains in zombies:
+        left = remains.left()
+        with store.lock:
+            if remains in store.zombies:
+                store.charge_zombie(remains, left)
 
 
 def _complain(remains: Remains, left: float) -> None:

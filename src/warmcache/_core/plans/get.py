@@ -60,7 +60,8 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
     if flight is None:
         if not request.may_load:
             raise WarmMissError(f"{request.key!r} is not warm, and loading is forbidden here")
-        flight = store.flights[request.key] = Flight(request.key, record)
+        flight = Flight(request.key, record, request.source, store.timer())
+        store.flights[request.key] = flight
         flight.blocked_on.extend(store.dying.get(request.key, ()))
     else:
         flight.joined.append(record)

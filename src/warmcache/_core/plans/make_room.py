@@ -11,8 +11,8 @@ three are a :class:`Case`, the fourth is handled as the third, and the fifth is 
 2. *coming*: it would fit beside what is being torn down already, less what that is owed to
    others. A teardown ends by itself, so this waits without a limit, and evicts nothing more.
 3. *blocked*: all idle entries together would not be enough: leases hold the rest, or loads of
-   unknown weight that ask for this one. A lease may never end, so this waits ``wait`` seconds
-   (without a limit where only such loads are in the way, for they end by themselves).
+   guessed weight. A lease may never end, so this waits ``wait`` seconds (without a limit where
+   only such loads are in the way, for they end by themselves).
 4. *in vain*: what was evicted for it has weighed enough, the budget has room, and the device
    still shows none: others hold it. Nothing more is evicted; it waits as if blocked.
 5. *evict*: these must be torn down; then it looks again.
@@ -21,26 +21,33 @@ Who condemns victims is owed their room (``claim.owed``) until the claim ends, s
 never evict for one need, and nobody takes what another has made. What can never fit, and what
 only the asking thread itself could free, is refused before anything is evicted.
 
+In a cache of memory weights may be guesses, and a guess must not cost what a load needs: loads
+inside of one take their room from it (``_borrow``), from what was merely expected too where they
+would be refused (``_lend``), and what has nothing to do with the load, the weight of others,
+evicts nothing while the device has the room (``_enough``).
+
 Tried and rejected: reviving a victim that is asked for again while it dies (who waits for its
 room is then stranded); waiting for *this* teardown or *that* lease (there is always another
 way in which room can come, so who waits is woken by any change and decides again); taking
-victims one at a time (with weights, the last may show that it was all in vain).
+victims one at a time (with weights, the last may show that it was all in vain); evicting for any
+guess (the load then asked for its victim, and was refused, or had it loaded once more).
 """
 
 from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.flights import CHAIN, Basis, Flight
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
 from .refuse import refusal, withheld_by
-from .steps import Ask, Plan, Step, TearDown, Wait
+from .steps import Ask, Flush, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
 
@@ -54,37 +61,47 @@ class Case(enum.Enum):
 
 
 def room(
-    cache: CacheView, claim: Claim, *, flight: Flight | None = None, replacing: bool = False
+    cache: CacheView,
+    claim: Claim,
+    *,
+    flight: Flight | None = None,
+    replacing: bool = False,
+    granted: Callable[[], object] | None = None,
 ) -> Plan[None]:
     """Reserve room for ``claim``: by what is free, by eviction, or by waiting.
 
     With ``replacing``, the live entry of the same key goes first, and counts as room.
-    Raises CapacityError or ClosedError.
+    What has no flight is ``granted`` under the same lock: it uses its room at once, and
+    nobody sees any that is reserved for nothing. Raises CapacityError or ClosedError.
     """
     store, meter = cache.store, cache.meter
     deadline: float | None = None
+    flushed = False
     try:
         while True:
             if meter is not None:
                 yield Ask(lambda: meter.look(store))
             with store.lock:
                 store.check_open()
-                if claim.weight > store.ledger.most_for(claim):
+                if claim.least > store.ledger.most_for(claim):
                     raise refusal(cache, claim)
-                case = decide(cache, claim, flight, replacing=replacing)
-                if case is Case.GRANTED:
+                step: Step
+                if store.zombies and not flushed and claim.weight > store.ledger.free_for(claim):
+                    step, flushed = Flush(), True  # what is garbage goes before what is warm
+                elif isinstance(case := decide(cache, claim, flight, replacing=replacing), list):
+                    step = TearDown(case)
+                elif case is Case.GRANTED:
+                    if granted is not None:
+                        granted()
                     return
-                if isinstance(case, Case):
+                else:
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
-                    blocked = case is Case.BLOCKED
-                    timeout = _patience(cache, claim, flight, deadline if blocked else None)
-                    if meter is not None:  # nobody tells us what others give back
-                        timeout = LOOK if timeout is None else min(timeout, LOOK)
-                    step: Step = Wait(store.ledger.change(), timeout)
-                else:
-                    step = TearDown(case)
+                    own = _withheld_from(claim, flight, store)
+                    if own > 0 and meter is not None and _lend(store, own):
+                        continue
+                    step = _wait(cache, claim, deadline if case is Case.BLOCKED else None, own)
             yield step
     finally:
         if claim.owed:
@@ -104,10 +121,9 @@ def decide(
     if cache.meter is not None:  # nobody else guesses
         _borrow(store, claim, flight)
     free, slack = ledger.free_for(claim), ledger.slack
-    weight = _least(store, claim) if claim.alone else claim.weight
+    weight = _enough(store, claim, flight) if claim.basis.blind else claim.weight
     if old is None and weight <= free + slack:
-        if claim.alone:
-            claim.weight = max(weight, free)
+        claim.weight = max(weight, free) if claim.basis is Basis.UNKNOWN else weight
         ledger.reserve(claim, flight)
         return Case.GRANTED
     demand = ledger.owed + (0 if claim.owed else weight)
@@ -148,40 +164,90 @@ def _evict(
     return doomed
 
 
-def _least(store: Store, claim: Claim) -> float:
-    """Return the room to make for a load of which nobody knows how much it takes."""
+def _enough(store: Store, claim: Claim, flight: Flight | None) -> float:
+    """Return with how much room a load may begin of which nothing is known.
+
+    What others weigh says little of it. So where the device has the room, the budget is not
+    made to have it, too: idle entries stay, which this load may be about to ask for, as long
+    as they could make up what it turns out to take, and no other load begins in such a way.
+    """
     ledger = store.ledger
-    possible = ledger.free + ledger.idle + ledger.dying
-    return min(claim.weight, max(possible, claim.weight / 4))
+    free = ledger.free
+    weight = min(claim.weight, max(free + ledger.idle + ledger.dying, claim.least))
+    outer = set(_waiting_for(store, flight))
+    spares = (
+        claim.basis is Basis.OTHERS
+        and claim.weight <= ledger.available - ledger.reserved
+        and weight <= free + ledger.idle
+        and not any(
+            other.basis.blind and other is not flight and other not in outer
+            for other in store.flights.values()
+        )
+    )
+    return max(min(weight, free), 0) if spares else weight
+
+
+def _waiting_for(store: Store, flight: Flight | None) -> list[Flight]:
+    """Return the loads that end only after this one: those it is part of, or that joined it."""
+    outer = CHAIN.get()
+    return [
+        other
+        for other in store.flights.values()
+        if other is not flight
+        and (other in outer or (flight is not None and other.reaches((flight,))))
+    ]
 
 
 def _borrow(store: Store, claim: Claim, flight: Flight | None) -> None:
     """Take room from the loads that wait for this one, where theirs was a guess.
 
-    That is those which it is part of, and others that have joined it: they end only
-    after it, so it would wait for their room for ever.
+    They end only after it, so it would wait for their room for ever.
     """
-    ledger, outer = store.ledger, CHAIN.get()
-    for other in list(store.flights.values()):
-        if other is flight or not other.elastic:
-            continue
-        if other in outer or (flight is not None and other.reaches((flight,))):
-            part = min(other.weight, claim.weight - ledger.free_for(claim))
-            if part > 0:
-                other.weight -= part
-                ledger.unreserve(part)
+    ledger = store.ledger
+    for other in _waiting_for(store, flight):
+        part = min(other.weight, claim.weight - ledger.free_for(claim))
+        if part > 0 and other.basis.elastic:
+            other.weight -= part
+            ledger.unreserve(part)
 
 
-def _patience(
-    cache: CacheView, claim: Claim, flight: Flight | None, deadline: float | None
-) -> float | None:
-    """Return how long to wait for room; refuse where that is pointless.
+def _lend(store: Store, lacking: float) -> bool:
+    """Have the loads that this one is part of give up what is ``lacking``; whether they can.
+
+    What is expected of them is not sure, and nobody else could ever give as much. A size that
+    was said is sure.
+    """
+    outer = CHAIN.get()
+    lenders = [
+        flight
+        for flight in store.flights.values()
+        if flight in outer and flight.basis is not Basis.SAID
+    ]
+    if sum(flight.weight for flight in lenders) < lacking:
+        return False
+    for flight in lenders:
+        part = min(flight.weight, lacking)
+        flight.weight -= part
+        lacking -= part
+        store.ledger.unreserve(part)
+    return True
+
+
+def _withheld_from(claim: Claim, flight: Flight | None, store: Store) -> float:
+    """Return how much ``claim`` lacks that only the asking thread or task could give back."""
+    me = flight.record if flight is not None else LeaseRecord(time.monotonic())
+    return claim.least - (store.ledger.limit - withheld_by(me, store))
+
+
+def _wait(cache: CacheView, claim: Claim, deadline: float | None, own: float) -> Wait:
+    """Wait for room; refuse where that is pointless.
 
     Without a ``deadline``, what is waited for ends by itself.
     """
     now = time.monotonic()
-    me = flight.record if flight is not None else LeaseRecord(now)
-    own = claim.weight > cache.store.ledger.limit - withheld_by(me, cache.store)
-    if own or (deadline is not None and now >= deadline):
-        raise refusal(cache, claim, own=own)
-    return None if deadline is None else deadline - now
+    if own > 0 or (deadline is not None and now >= deadline):
+        raise refusal(cache, claim, own=own > 0)
+    timeout = None if deadline is None else deadline - now
+    if cache.meter is not None:  # nobody tells us what others give back
+        timeout = LOOK if timeout is None else min(timeout, LOOK)
+    return Wait(cache.store.ledger.change(), timeout)

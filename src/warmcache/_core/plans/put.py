@@ -25,7 +25,19 @@ def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
     """
     store = cache.store
     claim = Claim(new.key, new.weight, present=True)
-    while True:
+    arrived = False
+
+    def arrive() -> None:
+        nonlocal arrived
+        if new.key in store.live:  # somebody was faster, and is not to be replaced
+            store.ledger.unreserve(claim.weight)
+        else:
+            if claim.carried:
+                new.base_uses = claim.carried + 1
+            store.publish(new)
+            arrived = True
+
+    while not arrived:
         doomed = []
         with store.lock:
             store.check_open()
@@ -39,19 +51,12 @@ def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
                 elif store.condemn(old, RemovalCause.REPLACED):
                     doomed = [old]
         if owner is None:
-            yield from room(cache, claim, replacing=True)
+            yield from room(cache, claim, replacing=replace, granted=arrive)
         elif doomed:
             yield TearDown(doomed)
         elif (yield from _touch(cache, owner, new)):
-            return new.value
-        with store.lock:
-            if owner is None and not store.closed and new.key not in store.live:
-                if claim.carried:
-                    new.base_uses = claim.carried + 1
-                store.publish(new)
-                return new.value
-            if owner is None:
-                store.ledger.unreserve(claim.weight)  # somebody was faster; once more
+            break
+    return new.value
 
 
 def put_ended(cache: CacheView, new: Entry) -> Plan[None]:
@@ -84,11 +89,16 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
         store.lease(entry, record)
         store.restamp(entry, new)
     claim = Claim(entry.key, max(0, new.weight - entry.weight), present=True)
+
+    def reweigh() -> None:
+        store.reweigh(entry, new.weight, claim.weight)
+
     try:
         if claim.weight:
-            yield from room(cache, claim)
-        with store.lock:
-            store.reweigh(entry, new.weight, claim.weight)
+            yield from room(cache, claim, granted=reweigh)
+        else:
+            with store.lock:
+                reweigh()
     finally:
         yield from release(cache, entry, record)
     return True

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Hashable
 from contextvars import ContextVar, Token
 from typing import Any
 
-from .entry import Entry, LeaseRecord
+from .entry import Entry, LeaseRecord, Source
 from .growth import Growth
 from .one_shot import OneShot
+
+
+class Basis(enum.Enum):
+    """What the weight of a reservation rests on, the surest first."""
+
+    SAID = "said"
+    EXPECTED = "expected"  # what loads of this key have taken, or a hint
+    ALIKE = "alike"  # the mean of what is warm of this loader
+    OTHERS = "others"  # the mean of what is warm of others: nothing is known of this loader
+    UNKNOWN = "unknown"
+
+    @property
+    def elastic(self) -> bool:
+        """Whether it is a guess, of which loads inside may take."""
+        return self in _GUESSES
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is a guess that has nothing to do with what is loaded."""
+        return self in _BLIND
+
+
+_GUESSES = {Basis.ALIKE, Basis.OTHERS, Basis.UNKNOWN}
+_BLIND = {Basis.OTHERS, Basis.UNKNOWN}
 
 
 class Flight:
@@ -23,9 +48,10 @@ class Flight:
     """
 
     __slots__ = (
+        "basis",
+        "began",
         "blocked_on",
         "done",
-        "elastic",
         "ended",
         "entry",
         "error",
@@ -33,14 +59,17 @@ class Flight:
         "joined",
         "key",
         "record",
+        "source",
         "weight",
     )
 
-    def __init__(self, key: Hashable, record: LeaseRecord) -> None:
+    def __init__(self, key: Hashable, record: LeaseRecord, source: Source, now: Any) -> None:
         self.key = key
         self.record = record
+        self.source = source
+        self.began = now  # by the store's timer
         self.weight: float = 0  # reserved so far
-        self.elastic = False  # whether that was a guess, of which loads inside may take
+        self.basis = Basis.SAID  # of that weight
         self.growth: Growth | None = None  # what a meter knows of the try under way
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []

@@ -21,26 +21,32 @@ from collections.abc import Hashable
 
 from warmcache._sizes import MIB, format_number, format_weight
 
-from .flights import Flight
+from .flights import Basis, Flight
 from .one_shot import OneShot
 
 
 class Claim:
     """A wish for room; ``owed`` is what victims condemned for it are making.
 
-    With ``alone``, nobody knows how much it takes: it gets all that is free, once that
-    is ``weight``, or as much as idle entries can make. With ``present``, it is for a
-    value that exists: the device need not have its memory a second time.
+    Where nothing is known of what is loaded it is content with less than its ``weight``, but
+    not with less than ``least``. With ``present``, it is for a value that exists: the device
+    need not have its memory a second time.
     """
 
-    __slots__ = ("alone", "carried", "evicted", "key", "owed", "present", "weight")
+    __slots__ = ("basis", "carried", "evicted", "key", "least", "owed", "present", "weight")
 
     def __init__(
-        self, key: Hashable, weight: float, *, alone: bool = False, present: bool = False
+        self,
+        key: Hashable,
+        weight: float,
+        basis: Basis = Basis.SAID,
+        *,
+        present: bool = False,
     ) -> None:
         self.key = key
         self.weight = weight
-        self.alone = alone
+        self.basis = basis
+        self.least = weight / 4 if basis.blind else weight
         self.present = present
         self.owed: float = 0
         self.evicted: float = 0  # what went for it so far
@@ -103,7 +109,7 @@ class Ledger:
         self.committed += claim.weight
         if flight is not None:
             flight.weight += claim.weight
-            flight.elastic = claim.alone
+            flight.basis = claim.basis
         self.drop(claim)
 
     def owe(self, claim: Claim, weight: float) -> None:
@@ -128,7 +134,7 @@ class Ledger:
         """Charge a load with what it turned out to weigh, whatever was reserved for it."""
         self.committed += weight - flight.weight
         flight.weight = weight
-        flight.elastic = False
+        flight.basis = Basis.SAID
         self.wake()
 
     # -- the life of an entry ------------------------------------------------------

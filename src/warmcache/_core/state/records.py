@@ -50,7 +50,9 @@ class Removal:
 class EntryInfo:
     """A snapshot of one entry, as :meth:`Cache.entries` gives it.
 
-    ``age``, ``idle`` and ``load_seconds`` are seconds. ``idle`` never overstates: a use
+    ``age``, ``idle`` and ``load_seconds`` are seconds. ``age`` counts from the end of the
+    load, and while that is under way (``state`` is ``"loading"``) from when it was first
+    asked for; its ``weight`` then is what is reserved. ``idle`` never overstates: a use
     on the hit path leaves a stamp, not a time, so it is dated when the cache next
     looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
     ``weighed_by`` is what a memory cache took the weight from: ``"size"``,

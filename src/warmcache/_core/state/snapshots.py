@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from .entry import Entry, seconds_between
+from .flights import Flight
 from .records import EntryInfo, Stats
 from .store import Store
 
 
 def entries_of(store: Store) -> list[EntryInfo]:
     """Return what there is of every entry: live, retired under a lease, dying, loading."""
-    infos = [info_of(store, entry) for entry in store.alive()]
-    for flight in store.flights.values():
-        waiting = len(flight.joined)
-        infos.append(EntryInfo(flight.key, flight.weight, 0, 0.0, 0.0, 0.0, waiting, "loading"))
-    return infos
+    loading = (_info_of_load(store, flight) for flight in store.flights.values())
+    return [*(info_of(store, entry) for entry in store.alive()), *loading]
+
+
+def _info_of_load(store: Store, flight: Flight) -> EntryInfo:
+    return EntryInfo(
+        key=flight.key,
+        weight=flight.weight,
+        uses=0,
+        age=seconds_between(flight.began, store.timer()),
+        idle=0.0,
+        load_seconds=0.0,
+        leases=len(flight.joined),
+        state="loading",
+        tags=flight.source.tags,
+    )
 
 
 def info_of(store: Store, entry: Entry) -> EntryInfo:

@@ -411,8 +411,8 @@ class Store:
 
     @property
     def elastic_weight(self) -> float:
-        """What loads of unknown weight hold; most of it comes back as they end."""
-        return sum(flight.weight for flight in self.flights.values() if flight.elastic)
+        """What loads of guessed weight hold; most of it may come back as they end."""
+        return sum(flight.weight for flight in self.flights.values() if flight.basis.elastic)
 
     # -- time ----------------------------------------------------------------------
 
