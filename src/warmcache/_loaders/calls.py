@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
+from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
@@ -40,20 +41,30 @@ class Caller:
         if scopes.disabled_here():
             produced = self._loader.produce_unowned(self._complete(args), kwargs)
             return disowned(self._loader, *produced)
-        record = LeaseRecord(time.monotonic())
-        entry, view = self._acquire(self._request(raw, args, kwargs), record)
-        value = entry.value
-        release(view, entry, record)
+        view, record = self._loader.cache._view, LeaseRecord(time.monotonic())
+        try:
+            entry, view = self._acquire(self._request(raw, args, kwargs), record)
+            value = entry.value
+            release(view, entry, record)
+        except BaseException as error:
+            record.over = True
+            mend_after(view, error)
+            raise
         return value
 
     def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
-        _clear_replaced(loader.take_over_name())
-        entry = run(get(view, request, record), view)
-        cache._watch()
-        if loader.lost_its_name:  # while it loaded
-            _clear_replaced([loader])
+        try:
+            _clear_replaced(loader.take_over_name())
+            entry = run(get(view, request, record), view)
+            cache._watch()
+            if loader.lost_its_name:  # while it loaded
+                _clear_replaced([loader])
+        except BaseException as error:
+            record.over = True
+            mend_after(view, error)
+            raise
         return entry, view
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -87,12 +98,17 @@ class Caller:
         """Lease what a hit would find, the short way; None when it has left."""
         view = self._loader.cache._view
         store = view.store
-        with store.lock:
-            entry: Entry | None = self._site.hot.get(raw)
-            if entry is None:
-                return None
-            store.lease(entry, record)
-            store.used(entry, entry.key)
+        try:
+            with store.lock:
+                entry: Entry | None = self._site.hot.get(raw)
+                if entry is None:
+                    return None
+                store.lease(entry, record)
+                store.used(entry, entry.key)
+        except BaseException as error:
+            record.over = True
+            mend_after(view, error)
+            raise
         return entry, view
 
     def _lease_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DisabledLease[Any]:
@@ -231,10 +247,15 @@ class AsyncCaller(Caller):
             return disowned(self._loader, *produced)
         from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
 
-        record = lease_record_of_this_task()
-        entry, view = await self._acquire_async(self._request(raw, args, kwargs), record)
-        value = entry.value
-        await release_async(view, entry, record)
+        view, record = self._loader.cache._view, lease_record_of_this_task()
+        try:
+            entry, view = await self._acquire_async(self._request(raw, args, kwargs), record)
+            value = entry.value
+            await release_async(view, entry, record)
+        except BaseException as error:
+            record.over = True
+            mend_after(view, error)
+            raise
         return value
 
     async def _acquire_async(self, request: Request, record: LeaseRecord) -> Leased:
@@ -242,11 +263,16 @@ class AsyncCaller(Caller):
 
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
-        await _clear_replaced_async(loader.take_over_name())
-        entry = await run_async(get(view, request, record), view)
-        cache._watch()
-        if loader.lost_its_name:  # while it loaded
-            await _clear_replaced_async([loader])
+        try:
+            await _clear_replaced_async(loader.take_over_name())
+            entry = await run_async(get(view, request, record), view)
+            cache._watch()
+            if loader.lost_its_name:  # while it loaded
+                await _clear_replaced_async([loader])
+        except BaseException as error:
+            record.over = True
+            mend_after(view, error)
+            raise
         return entry, view
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:

@@ -15,6 +15,7 @@ import cachetools
 
 from warmcache._core.drivers.let_go import tell
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
+from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
@@ -224,8 +225,12 @@ class Cache(cachetools.Cache[K, V]):
             return
         weight = 1 if self._unit_weight else self._weigh(value)
         entry = Entry(key, value, weight, self._handed_in, self._timer())
-        with store.lock:
-            evicted = store.put_at_once(entry, self.rank)
+        try:
+            with store.lock:
+                evicted = store.put_at_once(entry, self.rank)
+        except BaseException as error:
+            mend_after(self._view, error)
+            raise
         if evicted is None:
             self._put(entry)
         else:
@@ -345,12 +350,17 @@ class Cache(cachetools.Cache[K, V]):
         def acquire(record: LeaseRecord) -> Leased:
             self._expire()
             view, store = self._view, self._store
-            with store.lock:
-                entry = store.live.get(key)
-                if entry is None:
-                    raise KeyError(key)
-                store.lease(entry, record)
-                store.used(entry, key)
+            try:
+                with store.lock:
+                    entry = store.live.get(key)
+                    if entry is None:
+                        raise KeyError(key)
+                    store.lease(entry, record)
+                    store.used(entry, key)
+            except BaseException as error:
+                record.over = True
+                mend_after(view, error)
+                raise
             return entry, view
 
         return Lease(acquire)

@@ -100,6 +100,12 @@ class AgingOrder(RankOrder):
             while len(self._kept) > GHOSTS * self._most:
                 del self._kept[next(iter(self._kept))]
 
+    def mend(self, live: Iterable[Entry]) -> None:
+        live = list(live)
+        self._residents = {each: self._residents[each] for each in live if each in self._residents}
+        del self._ticks[len(self._levels) :]
+        super().mend(live)
+
     def forget(self) -> None:
         """Forget the keys that have left, and what evicting them cost."""
         self._kept.clear()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
+from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import release
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, LeaseRecord
@@ -36,6 +37,7 @@ class EnteredOnce(LeaseRecord):
         if acquire is None:
             raise RuntimeError("a lease is entered once; take another one")
         self.since, self.task, self.thread = time.monotonic(), task, threading.get_ident()
+        self.over = False
         return acquire
 
     def __reduce__(self) -> NoReturn:
@@ -55,7 +57,12 @@ class Lease(EnteredOnce, Generic[V]):
         return self._entry.value  # type: ignore[no-any-return]
 
     def __exit__(self, *exc: object) -> None:
-        release(self._cache, self._entry, self)
+        self.over = True
+        try:
+            release(self._cache, self._entry, self)
+        except BaseException as error:
+            mend_after(self._cache, error)
+            raise
 
 
 class AsyncLease(EnteredOnce, Generic[V]):

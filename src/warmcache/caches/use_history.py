@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
@@ -108,6 +108,11 @@ class HistoryOrder(ScanOrder):
     def returned(self, entry: Entry) -> None:
         record = self._ghosts.pop(entry.key) if entry.key in self._ghosts else Record()
         self._records[entry] = record
+
+    def mend(self, live: Iterable[Entry]) -> None:
+        known, self._records = self._records, {}
+        super().mend(live)
+        self._records |= {each: known[each] for each in self._records if each in known}
 
     def forget(self) -> None:
         """Forget the keys that have left."""

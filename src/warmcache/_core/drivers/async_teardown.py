@@ -10,7 +10,7 @@ from typing import Any
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import as_part_of
+from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.one_shot import OneShot
 
 from .let_go import destroy, let_go
@@ -32,14 +32,20 @@ async def tear_down_one(
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
     error: BaseException | None = None
+    entry.doomed_by, outer = None, CHAIN.get()
     try:
-        with as_part_of(entry):
-            if pending is None:
-                pending = destroy(cache, entry)
-            if pending is not None:
-                await pending
+        CHAIN.set((*outer, entry))
+        if pending is None:
+            pending = destroy(cache, entry)
+        if pending is not None:
+            await pending
     except BaseException as raised:
+        if not entry.called:  # it was interrupted before it began, and is still to be done
+            entry.doomed_by = threading.get_ident()
+            raise
         error = raised
+    finally:
+        CHAIN.set(outer)
     del pending
     return let_go(cache, entry, error, failures)
 

@@ -15,6 +15,7 @@ from warmcache._core.state.one_shot import OneShot
 
 from .async_teardown import keep_running, tear_down_one
 from .let_go import flush, let_go, needs_teardown
+from .mending import mend, mend_after
 from .teardown import tear_down
 
 T = TypeVar("T")
@@ -25,32 +26,38 @@ def lease_record_of_this_task() -> LeaseRecord:
     return LeaseRecord(time.monotonic(), asyncio.current_task())
 
 
-async def run_async(plan: Plan[T], cache: CacheView) -> T:
-    """Carry out ``plan`` in this task and return its result, as ``threads.run`` does."""
-    try:
-        return await _go_on(next(plan), plan, cache)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -> T:
+    """Carry out ``plan`` in this task and return its result, as ``threads.run`` does.
 
-
-async def _go_on(step: Step, plan: Plan[T], cache: CacheView) -> T:
-    try:
-        while True:
-            try:
-                box = [await _perform(step, cache)]
-            except BaseException as error:
+    One that has begun goes on with ``step``.
+    """
+    box: list[Any] = []
+    error: BaseException | None = None
+    while True:
+        try:
+            if error is not None:
                 step = plan.throw(error)
+                error = None
+            elif step is None:
+                step = next(plan)
+            box.append(await _perform(step, cache))
+            step = plan.send(box.pop())
+        except BaseException as raised:
+            if plan.gi_frame is not None:  # it goes on, and is told
+                error = raised
+            elif isinstance(raised, StopIteration):
+                return raised.value  # type: ignore[no-any-return]
             else:
-                step = plan.send(box.pop())
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+                mend_after(cache, raised)
+                raise
 
 
 async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return await tear_down_async(cache, step.entries)
     if isinstance(step, Load):
-        return await step.request.load()
+        step.box[0] = await step.request.load()
+        return None
     if isinstance(step, Ask):
         return step.function()
     if isinstance(step, Launch):
@@ -69,23 +76,29 @@ def _launch(plan: Plan[None], cache: CacheView) -> None:
     begun can be closed, and then gives back what it had reserved.
     """
     context, begun = contextvars.copy_context(), []
-    try:
-        first = context.run(next, plan)
-    except StopIteration:
-        return  # it is over, without a load: it was refused
+    first: Step | None = None
 
     async def rest() -> None:
         begun.append(True)
-        await _go_on(first, plan, cache)
+        await run_async(plan, cache, first)
 
     def over(_: object) -> None:
         if not begun and isinstance(first, TearDown):
             tear_down(cache, first.entries)
-        plan.close()
+        if plan.gi_frame is not None:
+            plan.close()
+            mend(cache)
 
-    task = asyncio.get_running_loop().create_task(rest(), context=context)
-    task.add_done_callback(over, context=context)
-    keep_running(task)
+    try:
+        first = context.run(next, plan)
+        task = asyncio.get_running_loop().create_task(rest(), context=context)
+        task.add_done_callback(over, context=context)
+        keep_running(task)
+    except StopIteration:
+        pass  # it is over, without a load: it was refused
+    except BaseException:
+        plan.close()
+        raise
 
 
 async def _wait(signal: OneShot, seconds: float | None) -> bool:
@@ -132,7 +145,12 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
 
 async def release_async(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:
     """End a lease, as ``threads.release`` does."""
-    with cache.store.lock:
-        doomed = cache.store.end_lease(entry, record)
-    if doomed:
-        await tear_down_async(cache, [entry])
+    try:
+        with cache.store.lock:
+            doomed = cache.store.end_lease(entry, record)
+        if doomed:
+            await tear_down_async(cache, [entry])
+    except BaseException as error:
+        record.over = True
+        mend_after(cache, error)
+        raise

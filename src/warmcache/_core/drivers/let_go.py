@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.state.entry import Entry
+from warmcache._core.state.entry import Entry, State
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
@@ -26,7 +26,7 @@ log = logging.getLogger("warmcache")
 def needs_teardown(cache: CacheView, entry: Entry) -> bool:
     """Whether there is anything to be run before the value of ``entry`` is dropped."""
     provenance = entry.provenance
-    return (
+    return not entry.called and (
         provenance.finish is not None
         or provenance.source.teardown is not None
         or cache.meter is not None
@@ -38,10 +38,12 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     if cache.meter is not None:
         entry.remains = cache.meter.remains(entry)
     provenance = entry.provenance
-    if provenance.finish is not None:
-        pending = provenance.finish()
-    elif provenance.source.teardown is not None:
-        pending = provenance.source.teardown(entry.value)
+    finish, teardown = provenance.finish, provenance.source.teardown
+    entry.called = True  # from here on it is the teardown's own affair
+    if finish is not None:
+        pending = finish()
+    elif teardown is not None:
+        pending = teardown(entry.value)
     else:
         return None
     return pending if inspect.isawaitable(pending) else None
@@ -58,15 +60,18 @@ def let_go(
     store = cache.store
     if store.inherited:  # its teardown has forked: whatever follows is the parent's
         return None if isinstance(error, Exception) else error
+    if entry.state is State.GONE:  # who was interrupted inside of this has done it
+        return error
     raised = [] if error is None else [error]
     if error is not None:
         text = defused(error)
         log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
-    watch = weakly(entry.value) if store.reclaim is not None else None
-    remains = None
-    if cache.meter is not None:
-        remains, entry.remains = getattr(entry, "remains", None), None
-    del entry.value
+    watch = weakly(getattr(entry, "value", None)) if store.reclaim is not None else None
+    remains = getattr(entry, "remains", None)
+    try:
+        del entry.value
+    except AttributeError:
+        pass  # this was interrupted, and goes on
     entry.provenance.finish = None
     if store.reclaim is not None:
         alive = remains.living if remains is not None else watch
@@ -88,7 +93,8 @@ def let_go(
 def free_room(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
     """Free the room of ``entry``, and tell who wants to know; return what that raised."""
     with store.lock:
-        store.gone(entry, failed=failed)
+        if not store.gone(entry, failed=failed):
+            return []
     raised = tell(store, entry)
     entry.empty()
     return raised

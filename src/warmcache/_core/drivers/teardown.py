@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import as_part_of
+from warmcache._core.state.flights import CHAIN
 
 from .let_go import destroy, let_go, needs_teardown
 
@@ -25,14 +25,20 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
         error: BaseException | None = None
         pending: Awaitable[object] | None = None
         if needs_teardown(cache, entry):
+            outer = CHAIN.get()
             try:
-                with as_part_of(entry):
-                    pending = destroy(cache, entry)
+                CHAIN.set((*outer, entry))
+                pending = destroy(cache, entry)
             except BaseException as raised:
+                if not entry.called:
+                    raise  # it was interrupted before it began, and is still to be done
                 error = raised
+            finally:
+                CHAIN.set(outer)
         if pending is not None:
             from .async_teardown import hand_over
 
+            entry.doomed_by = None
             hand_over(cache, entry, pending, failures)
         else:
             interrupt = let_go(cache, entry, error, failures) or interrupt

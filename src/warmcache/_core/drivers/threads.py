@@ -13,6 +13,7 @@ from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, Te
 from warmcache._core.state.entry import Entry, LeaseRecord
 
 from .let_go import flush
+from .mending import mend_after
 from .teardown import tear_down
 
 T = TypeVar("T")
@@ -20,25 +21,29 @@ T = TypeVar("T")
 
 def run(plan: Plan[T], cache: CacheView) -> T:
     """Carry out ``plan`` in this thread and return its result."""
-    try:
-        step = next(plan)
-        while True:
-            try:
-                # In a box, so that no local keeps a value alive past its teardown.
-                box = [_perform(step, cache)]
-            except BaseException as error:
-                step = plan.throw(error)
+    box: list[Any] = [None]  # so that no local keeps a value alive past its teardown
+    error: BaseException | None = None
+    while True:
+        try:
+            step = plan.send(box.pop()) if error is None else plan.throw(error)
+            error = None
+            box = [_perform(step, cache)]
+        except BaseException as raised:
+            if plan.gi_frame is not None:  # it goes on, and is told
+                error = raised
+            elif isinstance(raised, StopIteration):
+                return raised.value  # type: ignore[no-any-return]
             else:
-                step = plan.send(box.pop())
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+                mend_after(cache, raised)
+                raise
 
 
 def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return tear_down(cache, step.entries)
     if isinstance(step, Load):
-        return step.request.load()
+        step.box[0]  # noqa: B018  # which calls the loader
+        return None
     if isinstance(step, Ask):
         return step.function()
     if isinstance(step, Launch):
@@ -51,7 +56,12 @@ def _perform(step: Step, cache: CacheView) -> Any:
 
 def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:
     """End a lease: the plan of that name, spelt out, for every call ends one."""
-    with cache.store.lock:
-        doomed = cache.store.end_lease(entry, record)
-    if doomed:
-        tear_down(cache, [entry])
+    try:
+        with cache.store.lock:
+            doomed = cache.store.end_lease(entry, record)
+        if doomed:
+            tear_down(cache, [entry])
+    except BaseException as error:
+        record.over = True
+        mend_after(cache, error)
+        raise

@@ -19,6 +19,18 @@ from .steps import Ask, Launch, Plan, Request, TearDown, Wait
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
     """Return a live entry for ``request``, leased to ``record``; load it if need be."""
+    store = cache.store
+    try:
+        return (yield from _got(cache, request, record))
+    except BaseException:
+        record.over = True
+        flight = store.flights.get(request.key)
+        if flight is not None and flight.record is record and not flight.begun:
+            flight.ended = True
+        raise
+
+
+def _got(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
     store, counted = cache.store, False
     while True:
         flight: Flight | None = None
@@ -56,8 +68,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
 def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple[Flight, bool]:
     chain = CHAIN.get()
     flight = store.flights.get(request.key)
-    mine = flight is None
-    if flight is None:
+    mine = flight is None or flight.ended
+    if flight is None or flight.ended:
         if not request.may_load:
             raise WarmMissError(f"{request.key!r} is not warm, and loading is forbidden here")
         flight = Flight(request.key, record, request.source, store.timer())
@@ -103,12 +115,12 @@ def _arrival(
                 yield Wait(done)
         if flight.error is not None:
             raise flight.error if mine else _own_copy(flight.error)
-    except BaseException:
+    except BaseException as error:
         with store.lock:
             _leave(flight, record)
             entry = flight.entry
-        if entry is not None:  # cancelled when the value was there already: give it back
-            yield from release(cache, entry, record)
+        if entry is not None and not isinstance(error, GeneratorExit):
+            yield from release(cache, entry, record)  # it was there already when this was cancelled
         raise
     with store.lock:
         _leave(flight, record)
@@ -136,8 +148,9 @@ def _still_valid(
     validate, valid = request.validate, False
     try:
         valid = bool((yield Ask(lambda: validate(entry.value))))
-    except BaseException:
-        yield from release(cache, entry, record)
+    except BaseException as error:
+        if not isinstance(error, GeneratorExit):
+            yield from release(cache, entry, record)
         raise
     if not valid:
         with cache.store.lock:

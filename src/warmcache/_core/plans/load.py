@@ -26,11 +26,12 @@ error is gone, and with its frames what the failed try had allocated.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Hashable
 from typing import Any
 
 from warmcache._core.state.entry import Entry, Provenance, seconds_between
-from warmcache._core.state.flights import CHAIN, Flight, as_part_of
+from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
@@ -43,7 +44,7 @@ from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import refusal
 from .remove import make_up
-from .steps import Ask, Flush, Load, Plan, Request, TearDown, Wait
+from .steps import Ask, Box, Flush, Load, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
@@ -51,28 +52,35 @@ _TRIES = 3  # of a load that runs out of memory
 def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     """Make room, load, publish; the outcome is left in ``flight``."""
     store, meter = cache.store, cache.meter
+    outer: tuple[Any, ...] | None = CHAIN.get()
+    flight.begun = True
     try:
-        with as_part_of(flight):
-            if request.key in store.dying:
-                yield from _after_teardown_of(cache, request.key)
-            if meter is None:
-                claim = Claim(request.key, request.weight or request.hint or 0)
-            else:
-                claim = meter.claim(store, request)
-            yield from room(cache, claim, flight=flight)
-            yield from _load(cache, request, flight)
+        CHAIN.set((*outer, flight))  # type: ignore[misc]
+        if request.key in store.dying:
+            yield from _after_teardown_of(cache, request.key)
+        if meter is None:
+            claim = Claim(request.key, request.weight or request.hint or 0)
+        else:
+            claim = meter.claim(store, request)
+        yield from room(cache, claim, flight=flight)
+        yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
+    except GeneratorExit:  # from who knows where, and in another's context
+        outer = None
+        raise
     finally:
+        flight.ended = True  # first, or nobody could tell should the rest be interrupted
+        if outer is not None:
+            CHAIN.set(outer)
         with store.lock:
-            if store.flights.get(request.key) is flight:
-                del store.flights[request.key]
             if flight.weight:
                 store.ledger.unreserve(flight.weight)
                 flight.weight = 0
-            flight.ended = True
-        if flight.done is not None:
-            flight.done.happen()
+            if flight.done is not None:
+                flight.done.happen()
+            if store.flights.get(request.key) is flight:
+                del store.flights[request.key]
 
 
 def _after_teardown_of(cache: CacheView, key: Hashable) -> Plan[None]:
@@ -92,12 +100,15 @@ def _after_teardown_of(cache: CacheView, key: Hashable) -> Plan[None]:
 def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store, meter = cache.store, cache.meter
     growth: Growth | None = None
-    if meter is None:
-        began = store.timer()
-        entry = _entry(request, flight, (yield Load(request)), began, store.timer())
-    else:
-        entry, growth = yield from _tried(cache, meter, request, flight)
+    box: Box = defaultdict(request.load)
+    began = store.timer()
     try:
+        if meter is None:
+            yield Load(request, box)
+            entry = flight.loaded = _entry(request, flight, box, began, store.timer())
+        else:
+            entry, growth = yield from _tried(cache, meter, request, flight, box)
+        box.clear()  # the entry alone has the value now
         expires = request.expires
         if expires is not None:
             entry.expires = yield Ask(lambda: expires(entry.key, entry.value, entry.loaded_at))
@@ -107,16 +118,32 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             yield from _weigh(cache, request, flight, entry)
         yield from _land(store, entry, flight)
     except BaseException as error:
-        cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
-        with store.lock:
-            entry.weight, flight.weight = flight.weight, 0
-            store.turn_away(entry, cause)
-        yield TearDown([entry])
+        if flight.loaded is None and box:
+            flight.loaded = _entry(request, flight, box, began, began)
+        box.clear()
+        if flight.loaded is not None:
+            cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
+            doomed = _turned_away(store, flight, flight.loaded, cause)
+            if not isinstance(error, GeneratorExit):
+                yield TearDown(doomed)
         raise
 
 
-def _entry(request: Request, flight: Flight, produced: Any, began: Any, ended: Any) -> Entry:
-    value, finish, loop = produced
+def _turned_away(store: Store, flight: Flight, entry: Entry, cause: RemovalCause) -> list[Entry]:
+    """Have what was loaded torn down, unless the interrupt came when it was published."""
+    with store.lock:
+        if store.live.get(entry.key) is entry:
+            flight.entry, flight.weight = entry, 0
+            return []
+        entry.weight, flight.weight = flight.weight, 0
+        store.turn_away(entry, cause)
+        return [entry]
+
+
+def _entry(
+    request: Request, flight: Flight, box: Box, began: Any, ended: Any
+) -> Entry:
+    value, finish, loop = box[0]
     seconds = seconds_between(began, ended)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
     return Entry(request.key, value, flight.weight, provenance, ended)
@@ -126,7 +153,7 @@ def _entry(request: Request, flight: Flight, produced: Any, began: Any, ended: A
 
 
 def _tried(
-    cache: CacheView, meter: Meter, request: Request, flight: Flight
+    cache: CacheView, meter: Meter, request: Request, flight: Flight, box: Box
 ) -> Plan[tuple[Entry, Growth]]:
     """Load; where that ran out of memory, make room and try again, twice at most.
 
@@ -138,7 +165,7 @@ def _tried(
         growth = meter.begin(store, flight)
         began = store.timer()
         try:
-            produced = yield Load(request)
+            yield Load(request, box)
         except Exception as error:
             lacked = meter.lacked(error)
             if lacked is None:
@@ -147,7 +174,8 @@ def _tried(
                 _give_up(store, growth, error)
                 raise
         else:
-            return _entry(request, flight, produced, began, store.timer()), growth
+            entry = flight.loaded = _entry(request, flight, box, began, store.timer())
+            return entry, growth
         if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE)):
             tries = min(tries, 1)
         yield Flush()

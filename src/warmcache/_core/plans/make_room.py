@@ -103,7 +103,11 @@ def room(
                         continue
                     step = _wait(cache, claim, deadline if case is Case.BLOCKED else None, own)
             yield step
+            if isinstance(step, Wait):
+                with store.lock:
+                    store.ledger.forget(step.signal)
     finally:
+        claim.over = True
         if claim.owed:
             with store.lock:
                 store.ledger.drop(claim)

@@ -81,24 +81,30 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
     Returns whether it was there still.
     """
     store, record = cache.store, LeaseRecord(time.monotonic())
-    with store.lock:
-        if new.weight > store.ledger.limit:
-            raise refusal(cache, Claim(entry.key, new.weight))
-        if entry.state is not State.LIVE:
-            return False
-        store.lease(entry, record)
-        store.restamp(entry, new)
-    claim = Claim(entry.key, max(0, new.weight - entry.weight), present=True)
+    claim = Claim(entry.key, 0, present=True)
 
     def reweigh() -> None:
         store.reweigh(entry, new.weight, claim.weight)
 
     try:
+        with store.lock:
+            if new.weight > store.ledger.limit:
+                raise refusal(cache, Claim(entry.key, new.weight))
+            if entry.state is not State.LIVE:
+                return False
+            store.lease(entry, record)
+            store.restamp(entry, new)
+            claim.weight = claim.least = max(0, new.weight - entry.weight)
         if claim.weight:
             yield from room(cache, claim, granted=reweigh)
         else:
             with store.lock:
                 reweigh()
-    finally:
-        yield from release(cache, entry, record)
+    except BaseException as error:
+        record.over = True
+        if isinstance(error, Exception):
+            yield from release(cache, entry, record)
+        raise
+    record.over = True
+    yield from release(cache, entry, record)
     return True

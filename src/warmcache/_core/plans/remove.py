@@ -69,9 +69,11 @@ def chosen(
                     if store.condemn(entry, cause):
                         doomed.append(entry)
                     noted.append(note(entry))
-    finally:
-        if doomed:
-            yield TearDown(doomed)
+    except Exception:
+        yield TearDown(doomed)
+        raise
+    if doomed:
+        yield TearDown(doomed)
     return noted
 
 
@@ -122,8 +124,10 @@ def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[li
                 store.condemn(entry, RemovalCause.EXPLICIT)
                 doomed.append(entry)
                 noted.append(note(entry))
-    finally:
+    except Exception:
         yield TearDown(doomed)
+        raise
+    yield TearDown(doomed)
     return noted
 
 

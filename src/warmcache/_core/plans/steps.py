@@ -9,6 +9,7 @@ the logic exists once. What a step returns or raises is sent into the plan.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -47,10 +48,18 @@ class Ask(NamedTuple):
     function: Callable[[], Any]
 
 
+Box: TypeAlias = "defaultdict[int, Any]"
+
+
 class Load(NamedTuple):
-    """Run a loader; the plan gets ``(value, finish, loop)``, see :class:`Provenance`."""
+    """Run a loader; ``box[0]`` becomes ``(value, finish, loop)``, see :class:`Provenance`.
+
+    The box calls the loader itself when it is asked for what it does not have, and that is C code:
+    so there is no place between the two at which an interrupt would lose the value.
+    """
 
     request: Request
+    box: Box
 
 
 class Launch(NamedTuple):

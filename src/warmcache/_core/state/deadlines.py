@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
@@ -33,6 +33,12 @@ class Deadlines:
     def renew(self, entry: Entry) -> None:
         """Note that the deadline of a known entry may have come forward."""
         heappush(self._heap, (self._deadline(entry), entry))
+
+    def mend(self, live: Iterable[Entry]) -> None:
+        """Begin anew with what is ``live``, for some change was interrupted."""
+        self._heap, self._live = [], 0
+        for entry in live:
+            self.add(entry)
 
     def discard(self) -> None:
         """Note that some entry has left."""

@@ -31,14 +31,18 @@ _LIVE = State.LIVE
 
 
 class LeaseRecord:
-    """One lease on one entry: who took it, and when (``time.monotonic``)."""
+    """One lease on one entry: who took it, and when (``time.monotonic``).
 
-    __slots__ = ("since", "task", "thread")
+    It is ``over`` as soon as it is to end, or whoever wanted it was interrupted.
+    """
+
+    __slots__ = ("over", "since", "task", "thread")
 
     def __init__(self, since: float, task: object | None = None) -> None:
         self.since = since
         self.task = task
         self.thread = threading.get_ident()
+        self.over = False
 
     @property
     def thread_name(self) -> str:
@@ -118,12 +122,16 @@ class Entry:
     cause: RemovalCause
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for
+    doomed_by: int | None  # the thread that is to tear it down; None: a task does
+    called: bool  # whether its teardown has begun
     remains: Remains | None  # what a meter watches of it after its teardown
 
     __slots__ = (
         "base_uses",
         "blocked_on",
+        "called",
         "cause",
+        "doomed_by",
         "expires",
         "hits",
         "key",
@@ -190,7 +198,7 @@ class Entry:
         """Drop all that it refers to. Without the lock, for it may be the last reference."""
         if hasattr(self, "value"):
             del self.value
-        self.key, self.provenance = None, NOWHERE
+        self.key, self.provenance, self.remains = None, NOWHERE, None
 
     def __repr__(self) -> str:
         return f"<Entry {self.key!r} {self.state.value} weight={self.weight}>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Hashable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 from .entry import Entry, LeaseRecord, Source
@@ -43,13 +43,14 @@ class Flight:
     for, and a teardown of its own key. Along these edges a cycle is found.
 
     Invariant (the store's lock guards it): a flight is among the store's until it has
-    ``ended``, so nobody can join later, and whoever joins finds ``done``, which is made for
-    the first who waits.
+    ``ended``, so nobody can join later (one that was interrupted while it ended may be there
+    longer), and whoever joins finds ``done``, which is made for the first who waits.
     """
 
     __slots__ = (
         "basis",
         "began",
+        "begun",
         "blocked_on",
         "done",
         "ended",
@@ -58,6 +59,7 @@ class Flight:
         "growth",
         "joined",
         "key",
+        "loaded",
         "record",
         "source",
         "weight",
@@ -74,8 +76,10 @@ class Flight:
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
         self.done: OneShot | None = None
+        self.begun = False  # whether its plan is being carried out, which ends it
         self.ended = False
-        self.entry: Entry | None = None
+        self.loaded: Entry | None = None  # as soon as there is one,
+        self.entry: Entry | None = None  # and once it was published
         self.error: Exception | None = None
 
     def wait(self) -> OneShot:
@@ -100,25 +104,7 @@ class Flight:
         return False
 
 
-# The loads and teardowns that this thread or task is inside of, outermost first.
+# The loads and teardowns that this thread or task is inside of, outermost first. Who runs user code
+# as part of one sets it, and sets it back in a ``finally`` of his own: what is left in here after
+# an interrupt would be taken for under way for ever.
 CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
-
-
-class as_part_of:  # noqa: N801  # used as a function, in a with statement
-    """Run user code as part of a load or a teardown, so that a request it makes can be traced."""
-
-    __slots__ = ("_link", "_token")
-
-    _token: Token[tuple[Flight | Entry, ...]]
-
-    def __init__(self, link: Flight | Entry) -> None:
-        self._link = link
-
-    def __enter__(self) -> None:
-        link = self._link
-        if isinstance(link, Entry):
-            link.blocked_on = []
-        self._token = CHAIN.set((*CHAIN.get(), link))
-
-    def __exit__(self, *exc: Any) -> None:
-        CHAIN.reset(self._token)

@@ -33,7 +33,17 @@ class Claim:
     need not have its memory a second time.
     """
 
-    __slots__ = ("basis", "carried", "evicted", "key", "least", "owed", "present", "weight")
+    __slots__ = (
+        "basis",
+        "carried",
+        "evicted",
+        "key",
+        "least",
+        "over",
+        "owed",
+        "present",
+        "weight",
+    )
 
     def __init__(
         self,
@@ -49,6 +59,7 @@ class Claim:
         self.least = weight / 4 if basis.blind else weight
         self.present = present
         self.owed: float = 0
+        self.over = False  # nobody wishes it any more
         self.evicted: float = 0  # what went for it so far
         self.carried = 0  # uses that the entry it replaces leaves to its successor
 
@@ -75,8 +86,9 @@ class Ledger:
         self.zombies: float = 0
         self.available: float = math.inf
         self.attainable: float = math.inf  # what the device has, beside its headroom
-        self.owed: float = 0  # room that condemned entries are making for claims
-        self.waiting: list[OneShot] = []
+        self.owed: float = 0  # room that condemned entries are making for claims,
+        self.claims: set[Claim] = set()  # which are these
+        self.waiting: dict[OneShot, None] = {}
 
     @property
     def reserved(self) -> float:
@@ -115,6 +127,7 @@ class Ledger:
     def owe(self, claim: Claim, weight: float) -> None:
         """Note that victims were condemned for ``claim``, unless some were already."""
         if not claim.owed:
+            self.claims.add(claim)
             claim.owed = weight
             self.owed += weight
 
@@ -123,6 +136,7 @@ class Ledger:
         if claim.owed:
             self.owed -= claim.owed
             claim.owed = 0
+            self.claims.discard(claim)
             self.wake()
 
     def unreserve(self, weight: float) -> None:
@@ -199,24 +213,42 @@ class Ledger:
         if change < 0:
             self.wake()
 
+    # -- after an interrupt ----------------------------------------------------------
+
+    def recount(
+        self, *, idle: float, leased: float, retired: float, dying: float, reserved: float,
+        zombies: float,
+    ) -> None:
+        """Take over the sums as they were counted anew."""
+        self.live, self.idle = idle + leased, idle
+        self.retired, self.dying, self.zombies = retired, dying, zombies
+        self.committed = self.live + retired + dying + zombies + reserved
+        self.claims = {claim for claim in self.claims if not claim.over}
+        self.owed = sum(claim.owed for claim in self.claims)
+        self.wake()
+
     # -- waiting -------------------------------------------------------------------
 
     def change(self) -> OneShot:
         """Return what happens at the next change of the ledger."""
         change = OneShot()
-        self.waiting.append(change)
+        self.waiting[change] = None
         return change
+
+    def forget(self, change: OneShot) -> None:
+        """Note that nobody waits for ``change`` any more."""
+        self.waiting.pop(change, None)
 
     def wake(self) -> None:
         """Tell everybody who waits that the ledger has changed."""
-        if self.waiting:
-            waiting, self.waiting = self.waiting, []
-            for change in waiting:
-                change.happen()
+        while self.waiting:
+            change = next(iter(self.waiting))
+            change.happen()
+            self.waiting.pop(change, None)
 
     def forget_who_waits(self) -> None:
         """Wake nobody any more: in a forked child, they are threads of the parent."""
-        self.waiting = []
+        self.waiting = {}
 
     def in_words(self) -> str:
         """Return the sums as a text."""

@@ -22,9 +22,10 @@ class OneShot:
         self._callbacks: list[Callable[[], object]] = []
 
     def happen(self) -> None:
-        """Wake everybody who waits, now or later."""
+        """Wake everybody who waits, now or later. Again, if that was interrupted."""
         self.happened = True
-        self._latch.release()
+        if self._latch.locked():
+            self._latch.release()
         for callback in self._callbacks:
             callback()
 

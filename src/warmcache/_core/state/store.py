@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from typing import Any
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
@@ -284,53 +284,57 @@ class Store:
 
         When it is leased it is retired instead, and the last release tears it down.
         """
-        self._take_out(entry, cause)
         leased = bool(entry.leases)
-        self.ledger.leave(entry.weight, leased=leased)
+        entry.cause = cause
         if leased:
             entry.state = _RETIRED
         else:
             self._begin_to_die(entry)
+        self._take_out(entry)
+        self.ledger.leave(entry.weight, leased=leased)
         return not leased
 
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
-        entry.cause = cause
-        self.ledger.turn_away(entry.weight)
+        entry.cause, entry.leases = cause, ()
         self._begin_to_die(entry)
+        self.ledger.turn_away(entry.weight)
 
     def detach(self, entry: Entry) -> None:
         """Let a live entry go without a teardown; its value is the caller's now.
 
         The caller empties it, unless it is leased: then somebody may just be about to read it.
         """
-        self._take_out(entry, RemovalCause.EXPLICIT)
         leased = bool(entry.leases)
+        entry.cause, entry.state = RemovalCause.EXPLICIT, _GONE
+        self._take_out(entry)
         self.ledger.detach(entry.weight, leased=leased)
         self.leased.discard(entry)
         entry.leases = ()
-        entry.state = _GONE
         self.counts.left(entry)
         if leased:  # and so it may not be reachable from here
             self.order.sweep()
             if self.deadlines is not None:
                 self.deadlines.sweep()
 
-    def _take_out(self, entry: Entry, cause: RemovalCause) -> None:
+    def _take_out(self, entry: Entry) -> None:
         del self.live[entry.key]
         if entry.provenance.hot is not None:
             self._cool(entry)
-        entry.cause = cause
-        self.order.discard(entry, replaced=cause is _REPLACED)
+        self.order.discard(entry, replaced=entry.cause is _REPLACED)
         if self.deadlines is not None:
             self.deadlines.discard()
 
     def _begin_to_die(self, entry: Entry) -> None:
-        entry.state = _DYING
+        """Have ``entry`` found among the dying; what it leaves, it leaves after this."""
+        entry.doomed_by = threading.get_ident()
+        entry.state, entry.called, entry.blocked_on = _DYING, False, []
         self.dying[entry.key] = (*self.dying.get(entry.key, ()), entry)
 
-    def gone(self, entry: Entry, *, failed: bool) -> None:
-        """Note that ``entry`` is gone, its value dropped: its room is free."""
+    def gone(self, entry: Entry, *, failed: bool) -> bool:
+        """Note that ``entry`` is gone, its value dropped: its room is free; whether that is new."""
+        if entry.state is _GONE:
+            return False
         entry.state = _GONE
         others = self.dying.pop(entry.key)
         if len(others) > 1:
@@ -343,6 +347,7 @@ class Store:
         self.counts.removals[entry.cause] += 1
         self.counts.teardown_failures += failed
         self.ledger.free_dying(entry.weight)
+        return True
 
     def charge_zombie(self, remains: Remains, left: float) -> None:
         """Charge for what is still alive of a value that was torn down."""
@@ -398,11 +403,12 @@ class Store:
         entry.seen_at = self.timer()
         if entry.leases:
             return False
-        self.leased.discard(entry)
         if entry.state is _RETIRED:
-            self.ledger.last_lease_ended(entry.weight)
             self._begin_to_die(entry)
+            self.leased.discard(entry)
+            self.ledger.last_lease_ended(entry.weight)
             return True
+        self.leased.discard(entry)
         self.ledger.idle += entry.weight
         self.order.add(entry)
         if self.ledger.waiting:
@@ -413,6 +419,75 @@ class Store:
     def elastic_weight(self) -> float:
         """What loads of guessed weight hold; most of it may come back as they end."""
         return sum(flight.weight for flight in self.flights.values() if flight.basis.elastic)
+
+    # -- after an interrupt ----------------------------------------------------------
+
+    def mend(self, outer: Container[object]) -> list[Entry]:
+        """Put right what was interrupted; return what this thread still has to tear down.
+
+        A change that is interrupted has said first what it means: an entry its ``state``, a
+        flight that it has ``ended``, a lease or a claim that it is ``over``. And what moves is in
+        its new place before it leaves the old. So all that there is can be found, and each thing
+        is put where it says that it belongs; then the sums are counted anew. ``outer`` are the
+        teardowns that this thread is in the midst of.
+        """
+        for flight in list(self.flights.values()):
+            flight.joined = [record for record in flight.joined if not record.over]
+            if flight.ended:
+                self._mend_flight(flight)
+        for entry in {*self.live.values(), *self.leased}:
+            entry.leases = tuple([record for record in entry.leases if not record.over])
+            if entry.state is _RETIRED and not entry.leases:
+                self._begin_to_die(entry)
+            if entry.state is not _LIVE and self.live.get(entry.key) is entry:
+                del self.live[entry.key]
+            if entry.state is _DYING and entry not in self.dying.get(entry.key, ()):
+                self._begin_to_die(entry)
+            if entry.state is not _LIVE:
+                self._cool(entry)
+        for key, entries in list(self.dying.items()):
+            if any(entry.state is _GONE for entry in entries):
+                left = tuple(entry for entry in entries if entry.state is not _GONE)
+                self.dying[key] = left
+                if not left:
+                    del self.dying[key]
+        self.leased = {entry for entry in {*self.live.values(), *self.leased} if entry.leases}
+        self.order.mend(self.live.values())
+        if self.deadlines is not None:
+            self.deadlines.mend(self.live.values())
+        self._recount()
+        me, dying = threading.get_ident(), [each for every in self.dying.values() for each in every]
+        return [
+            entry
+            for entry in dying
+            if entry.doomed_by == me and entry not in outer and entry not in self.lingering
+        ]
+
+    def _mend_flight(self, flight: Flight) -> None:
+        if self.flights.get(flight.key) is flight:
+            del self.flights[flight.key]
+        loaded = flight.loaded
+        if loaded is not None and loaded.state is _LIVE and self.live.get(loaded.key) is not loaded:
+            loaded.cause = RemovalCause.CLOSED
+            loaded.weight = flight.weight
+            self._begin_to_die(loaded)
+        flight.weight = 0
+        if flight.done is not None:
+            flight.done.happen()
+
+    def _recount(self) -> None:
+        def weight(entries: Iterable[Entry]) -> float:
+            return sum(entry.weight for entry in entries)
+
+        live, leased = list(self.live.values()), self.leased
+        self.ledger.recount(
+            idle=weight(entry for entry in live if not entry.leases),
+            leased=weight(entry for entry in live if entry.leases),
+            retired=weight(entry for entry in leased if entry.state is _RETIRED),
+            dying=sum(weight(entries) for entries in self.dying.values()),
+            reserved=sum(flight.weight for flight in self.flights.values()),
+            zombies=sum(zombie.charged for zombie in self.zombies),
+        )
 
     # -- time ----------------------------------------------------------------------
 

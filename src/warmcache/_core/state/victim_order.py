@@ -35,6 +35,10 @@ class _Order:
     def sweep(self) -> None:
         """Drop the records of what has left: here, there are none."""
 
+    def mend(self, live: Iterable[Entry]) -> None:
+        """Begin anew with what is ``live``, for some change of the order was interrupted."""
+        raise NotImplementedError
+
     def forget(self) -> None:
         """Forget what is remembered of keys that have left: here, nothing is."""
 
@@ -129,6 +133,13 @@ class RankOrder(_Order):
         """Return ``entries`` in the order they would go, changing nothing."""
         return sorted(entries, key=lambda entry: (rank(entry), entry))
 
+    def mend(self, live: Iterable[Entry]) -> None:
+        self._unranked, self._run, self._heap, self._dead = deque(), deque(), [], 0
+        for entry in live:
+            entry.queued = False
+            if not entry.leases:
+                self.add(entry)
+
     def sweep(self) -> None:
         self._unranked = deque(entry for entry in self._unranked if entry.queued)
         self._run = deque(entry for entry in self._run if entry.queued)
@@ -207,6 +218,13 @@ class ScanOrder(_Order):
         self.look(self._entries)
         return sorted(entries, key=lambda entry: (rank(entry), entry))
 
+    def mend(self, live: Iterable[Entry]) -> None:
+        self._entries, self._places = [], {}
+        for entry in live:
+            entry.queued = False
+            if not entry.leases:
+                self.add(entry)
+
     def _place(self, entry: Entry) -> None:
         entry.queued = True
         self._places[entry] = len(self._entries)
@@ -272,6 +290,11 @@ class ChoiceOrder(_Order):
             entry = self._entries[self.choice(idle)]
         self.discard(entry)
         return entry
+
+    def mend(self, live: Iterable[Entry]) -> None:
+        self._keys, self._index, self._entries, self._kept = [], {}, {}, set()
+        for entry in live:
+            self.add(entry)
 
     def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
         """Return ``entries`` in one order that ``choice`` gives, changing nothing."""

@@ -1,0 +1,329 @@
+"""A Ctrl-C at any place in our own code loses no value and no room, and no key hangs.
+
+The interpreter looks for signals as a function begins and as a call of C code returns. So each
+scenario is run again and again, and the n-th time an exception is raised at the n-th of these
+places, until there are no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import warmcache
+from warmcache import LRUCache, MemoryCache, warm
+from warmcache.testing import FakeProbe, ManualClock, assert_consistent
+
+CAP = 5.0
+OURS = str(Path(warmcache.__file__).parent)
+NOT_OURS = (f"{OURS}/testing.py",)
+
+
+class Interrupt(KeyboardInterrupt):
+    """What is raised in the midst of our own code."""
+
+
+class Value:
+    """Something that says how often it was torn down."""
+
+    def __init__(self) -> None:
+        self.torn_down = 0
+
+    def close(self) -> None:
+        self.torn_down += 1
+
+
+class Scenario:
+    """What is done with a cache, and what it has loaded by then."""
+
+    def __init__(self, **options: Any) -> None:
+        self.made: list[Value] = []
+        self.handed_in: list[Value] = []
+        self.cache: Any = self.new_cache(**options)
+
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(1, teardown="close", wait=0.05, **options)
+
+    def load(self, name: str) -> Any:
+        value = Value()
+        self.made.append(value)
+        return value
+
+    def new(self) -> Value:
+        """Return a value to be handed in."""
+        value = Value()
+        self.handed_in.append(value)
+        return value
+
+    def act(self) -> None:
+        raise NotImplementedError
+
+    def goes_on(self) -> None:
+        """Use the cache, as anybody may who knows nothing of the interrupt."""
+        for name in "abc":
+            self.cache[name] = self.new()
+
+
+class Loads(Scenario):
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache)(lambda name: self.load(name))
+
+    def act(self) -> None:
+        self.warm("a")
+        self.warm("b")
+        self.warm("b")
+        self.warm.evict("b")
+        self.warm("b")
+        self.warm.cache_clear()
+
+    def goes_on(self) -> None:
+        for name in "abc":
+            self.warm(name)
+
+
+class LoadsThatSayTheirSize(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache, size=lambda value: 1)(
+            lambda name: self.load(name)
+        )
+
+
+class LoadsThatFail(Loads):
+    def load(self, name: str) -> Any:
+        if name == "bad":
+            raise ValueError(name)
+        return super().load(name)
+
+    def act(self) -> None:
+        for name in ("a", "bad", "b"):
+            try:
+                self.warm(name)
+            except ValueError:
+                pass
+
+
+class Leases(Loads):
+    def act(self) -> None:
+        with self.warm.lease("a"):
+            self.warm.evict("a")
+        with self.warm.lease("a"), self.warm.lease("a"):
+            try:
+                self.warm("b")
+            except warmcache.CapacityError:
+                pass
+
+
+class LoadsThatLoad(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, teardown="close", wait=0.05)
+
+    def load(self, name: str) -> Any:
+        if len(name) < 2:
+            self.warm(name + name)
+        return super().load(name)
+
+
+class Generators(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+
+        def load(name: str) -> Iterator[Value]:
+            value = self.load(name)
+            yield value
+            value.close()
+
+        self.warm = warm(cache=self.cache)(load)
+
+
+class Validated(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache, validate=lambda value: False)(
+            lambda name: self.load(name)
+        )
+
+    def act(self) -> None:
+        self.warm("a")
+        self.warm("a")
+
+
+class Mapping(Scenario):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, teardown="close", wait=0.05, getsizeof=lambda value: 1)
+
+    def act(self) -> None:
+        cache = self.cache
+        cache["a"] = self.new()
+        cache["b"] = self.new()
+        cache["c"] = self.new()
+        cache["c"] = self.new()
+        cache["c"] = cache["c"]
+        cache.pop("b")
+        cache.setdefault("d", self.new())
+        cache.popitem()
+        cache.clear()
+
+
+class PlainMapping(Mapping):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, wait=0.05)
+
+
+class Choices(Mapping):
+    def new_cache(self, **options: Any) -> Any:
+        return warmcache.RRCache(2, min, teardown="close", wait=0.05)
+
+    def goes_on(self) -> None:
+        for name in "abc":
+            self.cache[name] = self.new()
+
+
+class Costs(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return warmcache.CostCache(1, teardown="close", wait=0.05)
+
+
+class Aging(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return warmcache.GDSFCache(1, teardown="close", wait=0.05, keep_uses=True)
+
+
+class Expiry(Scenario):
+    def new_cache(self, **options: Any) -> Any:
+        self.clock = ManualClock()
+        return warmcache.TTLCache(2, 10, self.clock, teardown="close", wait=0.05)
+
+    def act(self) -> None:
+        self.cache["a"] = self.new()
+        self.clock.advance(5)
+        self.cache["b"] = self.new()
+        self.clock.advance(5)
+        self.cache.expire()
+        self.clock.advance(5)
+        self.cache["c"] = self.new()
+
+
+class Memory(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        probe = FakeProbe(total=2**30)
+        return MemoryCache(
+            10, lambda value: 10, probe=probe, poll=0, teardown="close", wait=0.05, headroom=0
+        )
+
+
+class Closing(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(3, teardown="close", wait=0.05)
+
+    def act(self) -> None:
+        for name in "abc":
+            self.warm(name)
+        with self.warm.lease("a"):
+            self.cache.close()
+
+    def goes_on(self) -> None:
+        if not self.cache._store.closed:
+            super().goes_on()
+
+
+class AsyncLoads(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+
+        async def load(name: str) -> Value:
+            return self.load(name)
+
+        self.warm = warm(cache=self.cache)(load)
+
+    def act(self) -> None:
+        async def main() -> None:
+            await self.warm("a")
+            async with self.warm.lease("b"):
+                pass
+            await self.warm.evict("b")
+
+        asyncio.run(main())
+
+    def goes_on(self) -> None:
+        async def main() -> None:
+            for name in "abc":
+                await self.warm(name)
+
+        asyncio.run(main())
+
+
+SCENARIOS = [
+    *(Loads, LoadsThatSayTheirSize, LoadsThatFail, Leases, LoadsThatLoad, Generators, Validated),
+    *(Mapping, PlainMapping, Choices, Costs, Aging, Expiry, Memory, Closing, AsyncLoads),
+]
+
+
+def interrupted(act: Callable[[], None], number: int) -> str | None:
+    """Run ``act``, interrupted at the place of that number; return the place if there is one."""
+    count, place = 0, None
+
+    def look(frame: FrameType, event: str, arg: Any) -> None:
+        nonlocal count, place
+        file = frame.f_code.co_filename
+        if event in ("call", "c_return") and file.startswith(OURS) and file not in NOT_OURS:
+            count += 1
+            if count == number:
+                name = getattr(arg, "__name__", "")
+                place = f"{file[len(OURS) + 1 :]}:{frame.f_lineno} {frame.f_code.co_name} {event} {name}"
+                sys.setprofile(None)
+                raise Interrupt
+
+    sys.setprofile(look)
+    try:
+        act()
+    except Interrupt:
+        pass
+    finally:
+        sys.setprofile(None)
+    return place
+
+
+def damage(scenario: Scenario) -> None:
+    """Use the cache after the interrupt and close it; raise what is wrong with it."""
+    assert_consistent(scenario.cache)
+    scenario.goes_on()
+    scenario.cache.close()
+    assert_consistent(scenario.cache)
+    store = scenario.cache._store
+    assert not store.flights, "a load is under way for ever"
+    assert 0 == store.ledger.committed, "room is lost"
+    assert 0 == store.ledger.owed
+    if store.tears_down:
+        assert [1] * len(scenario.made) == [value.torn_down for value in scenario.made]
+        assert all(value.torn_down <= 1 for value in scenario.handed_in)
+
+
+@pytest.mark.race
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_an_interrupt_at_any_place_does_no_damage(
+    kind: type[Any], start: Callable[..., Future[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL", "warmcache")
+    places, damaged = 0, {}
+    while True:
+        scenario = kind()
+        place = interrupted(scenario.act, places + 1)
+        if place is None:
+            break
+        places += 1
+        try:
+            start(damage, scenario).result(CAP)
+        except BaseException as error:
+            damaged[place] = repr(error)
+    assert places > 50
+    assert not damaged, f"{len(damaged)} of {places} places"
