@@ -113,6 +113,24 @@ def test_what_a_load_inside_another_takes_is_not_counted_twice() -> None:
     }
 
 
+@pytest.mark.parametrize(("name", "expected"), [("a fake device", 2), ("another one", 3)])
+def test_what_a_load_inside_takes_is_left_out_of_the_growth_of_its_own_device(
+    name: str, expected: int
+) -> None:
+    rig, inside = Rig(), Rig()
+    inside.cache.probe.name = name  # type: ignore[misc]
+    inner = inside.loader(size="1GiB")
+
+    @warm(cache=rig.cache)
+    def outer() -> Model:
+        inner("part", 1)
+        return Model(rig.probe, 3 * GiB)
+
+    outer()
+    (entry,) = rig.cache.entries()
+    assert expected * GiB == entry.weight
+
+
 @pytest.mark.race
 def test_growth_while_an_unrelated_load_runs_says_nothing_but_unknown_is_not_0() -> None:
     rig = Rig()

@@ -59,7 +59,7 @@ class MemoryCache(CostCache[K, V]):
     loads of the same key, or from ``size_hint=``; else it is guessed to be the mean of
     what is resident, of the same loader if it has any, or the load goes alone. What it has
     taken is ``size=``, else what the value is seen to hold, else what the allocator or the
-    device grew by.
+    device grew by, which goes first where it is much more than what is seen.
 
     The room of what was torn down is free once its memory is back. What somebody still
     holds after ``confirm`` seconds is a zombie: it stays charged until it dies, and a
@@ -135,7 +135,8 @@ class MemoryCache(CostCache[K, V]):
     def _new_meter(self) -> MemoryMeter:
         # Nothing that outlives the cache may hold it, or its end would go unnoticed.
         linger = partial(_look_soon, weakref.ref(self))
-        return MemoryMeter(self._device, self._memory, self._learned, linger)
+        beside = partial(_stores_on, self._device.probe)
+        return MemoryMeter(self._device, self._memory, self._learned, linger, beside)
 
     @property
     def _meter(self) -> MemoryMeter:
@@ -294,6 +295,11 @@ class AutoMemoryCache(MemoryCache[K, V]):
 
 
 _caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
+
+
+def _stores_on(probe: Probe) -> list[Store]:
+    """Return the stores of all caches whose memory is that of ``probe``."""
+    return [cache._store for cache in list(_caches.values()) if cache.probe.name == probe.name]
 
 
 def devices_table() -> str:

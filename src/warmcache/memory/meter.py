@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.plans.steps import Request
@@ -24,6 +26,8 @@ from .setup import MemorySetup
 
 _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
 _NOISE = 16 * 2**20  # bytes below which no two ways agree
+_IMPORT = 2**19  # bytes that a module takes at most, on average: torch has 0.2 MiB each
+_GROWN = ("allocator", "device")  # ways to weigh that see more than the value
 
 log = logging.getLogger("warmcache")
 
@@ -31,7 +35,8 @@ log = logging.getLogger("warmcache")
 class MemoryMeter:
     """Weighs values on one device and watches their memory come back.
 
-    ``learned`` is what earlier loads took; ``linger`` has the device looked at again soon.
+    ``learned`` is what earlier loads took; ``linger`` has the device looked at again soon;
+    ``beside`` returns the stores of all caches of this process on the same device.
     """
 
     def __init__(
@@ -40,13 +45,16 @@ class MemoryMeter:
         setup: MemorySetup,
         learned: Learned,
         linger: Callable[[Store], None],
+        beside: Callable[[], Iterable[Store]],
     ) -> None:
         self.probe, self.footprint, self.exact = device.probe, device.footprint, device.exact
         self.headroom, self.low, self.patience = setup.headroom, setup.low, setup.confirm
         self.learned = learned
-        self.linger = linger
+        self.give_back = device.give_back
+        self.linger, self.beside = linger, beside
         self._binding = False  # whether the device is what limits, not the budget
-        self._warned: set[str] = set()
+        self._warned: set[str] = set()  # loaders, by name
+        self._seen_in_part: set[str] = set()  # those whose values hold more than is seen
 
     # -- the device ----------------------------------------------------------------
 
@@ -99,7 +107,9 @@ class MemoryMeter:
         with store.lock:
             leaving = frozenset(entry for dying in store.dying.values() for entry in dying)
             flight.growth = growth = Growth(allocated, used, leaving)
-            for other in store.flights.values():
+        # It is told first, and looks second: of two that begin at once, one sees the other.
+        for each in self.beside():
+            for other in each.flights.copy().values():
                 if other.growth is not None and other is not flight and other not in outer:
                     growth.disturbed = other.growth.disturbed = True
         return growth
@@ -112,26 +122,41 @@ class MemoryMeter:
         footprint = self.footprint(entry.value)
         ways = self._ways(request, entry, growth, footprint, store.ledger.limit)
         name: str | None
-        unseen = growth.allocated is None and growth.used is None
-        if not ways and (growth.disturbed or unseen):
-            name, weight = "guess", self._guess(store, request, footprint)
-        else:
-            name, weight = next(iter(ways.items()), (None, 0.0))
-            # What a device grew by may be another's: it must not bar the key for good.
-            if name is not None and (name != "device" or weight <= store.ledger.limit):
-                self.learned.note(request.key, weight, entry.provenance.seconds)
+        name, weight = next(iter(ways.items()), (None, 0.0))
+        unseen = growth.disturbed or (growth.allocated is None and growth.used is None)
+        if unseen and (name is None or self._in_part(request, name)):
+            name, weight = "guess", max(weight, self._guess(store, request, flight, footprint))
+        # What a device grew by may be another's: it must not bar the key for good.
+        elif name is not None and (name != "device" or weight <= store.ledger.limit):
+            self.learned.note(request.key, weight, entry.provenance.seconds)
         entry.provenance.weighed_by = name
         self._compare(request, ways)
+        beside = list(self.beside()) if len(CHAIN.get()) > 1 else []
         for outer in CHAIN.get():
-            if isinstance(outer, Flight) and outer is not flight and outer.growth is not None:
+            here = any(each.flights.get(outer.key) is outer for each in beside)
+            if here and isinstance(outer, Flight) and outer is not flight and outer.growth:
                 outer.growth.inside += weight
         return weight
 
-    def _guess(self, store: Store, request: Request, footprint: Footprint | None) -> float:
+    def _in_part(self, request: Request, name: str) -> bool:
+        """Whether a value was weighed by what is seen of it, of a loader whose values hold more."""
+        return name == "footprint" and request.source.name in self._seen_in_part
+
+    def _guess(
+        self, store: Store, request: Request, flight: Flight, footprint: Footprint | None
+    ) -> float:
         """Return what to charge for a value that nothing could weigh: unknown is not 0."""
         expected, basis = self._expected(store, request)
-        looked_into = footprint is not None  # and holds nothing
-        return 0 if looked_into and basis is not Basis.EXPECTED else expected
+        if basis is Basis.EXPECTED:
+            return expected
+        if footprint is not None:
+            # It was looked into, and what was not seen is as with its like, or nothing.
+            in_part = basis is Basis.ALIKE and request.source.name in self._seen_in_part
+            return expected if in_part else 0
+        with store.lock:  # a guess leaves no debt that idle entries could not pay
+            ledger = store.ledger
+            most = flight.weight + max(ledger.limit - ledger.committed, 0) + ledger.idle
+        return min(expected, most)
 
     def _ways(
         self,
@@ -141,31 +166,71 @@ class MemoryMeter:
         footprint: Footprint | None,
         limit: float,
     ) -> dict[str, float]:
-        """Return what each way to weigh a value says that says anything, the most trusted first."""
-        ways: dict[str, float | None] = {"size": request.weight}
-        if request.weight is None and request.sized:
-            ways["size"] = parse_size(request.weigh(entry.value))
-        ways["footprint"] = (footprint is not None and footprint.nbytes) or None
-        if not growth.disturbed:
-            grown = _grown(growth.allocated, self.probe.allocated(), growth.inside)
-            if self.exact:
-                ways["allocator"] = grown
-                ways["device"] = _grown(growth.used, self._used(), growth.inside)
-            elif grown is not None and grown <= limit:  # more is not the value's alone
-                ways["allocator"] = grown
+        """Return what each way to weigh a value says that says anything, the most trusted first.
+
+        What is seen of a value goes before growth, which may be another's, unless it is seen
+        in part: growth goes beyond it by more than the noise.
+        """
+        said = request.weight
+        if said is None and request.sized:
+            said = parse_size(request.weigh(entry.value))
+        seen = footprint.nbytes if footprint is not None else 0
+        ways: dict[str, float | None] = {"size": said, "footprint": seen or None}
+        grown = self._growth(growth)
+        if said is None and (seen or not self.exact) and _beyond(_first(grown), seen):
+            # Garbage and free memory that the allocator keeps are not the value's.
+            gc.collect()
+            self.give_back()
+            grown = self._growth(growth)
+        if not self.exact and _first(grown) > limit:  # more is not the value's alone
+            self._leave_out(request, _first(grown))
+            grown = {}
+        if seen and said is None and _beyond(_first(grown), seen):
+            self._seen_in_part.add(request.source.name)
+            ways = {**grown, **ways}
+        else:
+            ways = {**ways, **grown}
+        return {name: size for name, size in ways.items() if size is not None}
+
+    def _growth(self, growth: Growth) -> dict[str, float]:
+        """Return what grew while a value was loaded, as far as that is known, and by how much.
+
+        Of the machine only the memory of this process is asked for, and modules that were
+        imported meanwhile are none of the value's: the first load often imports what it needs.
+        """
+        if growth.disturbed:
+            return {}
+        inside = growth.inside
+        if not self.exact:
+            inside += _IMPORT * max(0, len(sys.modules) - growth.modules)
+        ways = {"allocator": _grown(growth.allocated, self.probe.allocated(), inside)}
+        if self.exact:
+            ways["device"] = _grown(growth.used, self._used(), inside)
         return {name: size for name, size in ways.items() if size is not None}
 
     def _compare(self, request: Request, ways: dict[str, float]) -> None:
         """Warn, once a loader, when the way that was used and the next one disagree."""
-        names = [name for name in ways if self.exact or name in ("size", "footprint")][:2]
+        names = list(ways)[:2]
         if len(names) < 2 or request.source.name in self._warned:
             return
         (used, weight), (other, figure) = ((name, ways[name]) for name in names)
-        if abs(weight - figure) > max(_DISAGREE * max(weight, figure), _NOISE):
+        if other in _GROWN and not self.exact:  # it is more, or less, for many reasons
+            return
+        if _beyond(max(weight, figure), min(weight, figure)):
             self._warned.add(request.source.name)
             log.warning(
                 "%r weighs %s by its %s, which is used, but %s by its %s",
                 *(request.key, format_weight(weight), used, format_weight(figure), other),
+            )
+
+    def _leave_out(self, request: Request, grown: float) -> None:
+        """Warn, once a loader, that growth is not believed."""
+        if request.source.name not in self._warned:
+            self._warned.add(request.source.name)
+            log.warning(
+                "while %r was loaded this process grew by %s, more than the whole budget: that "
+                "is not counted. If it is the value's, say size= and raise the budget",
+                *(request.key, format_weight(grown)),
             )
 
     def lacked(self, error: BaseException) -> float | None:
@@ -187,8 +252,18 @@ class MemoryMeter:
             whole=weakly(entry.value),
             used=self._used,
             patience=self.patience,
-            ask=self.exact and (self._binding or footprint is None),
+            ask=self.exact
+            and (self._binding or footprint is None or entry.provenance.weighed_by in _GROWN),
         )
+
+
+def _first(ways: dict[str, float]) -> float:
+    return next(iter(ways.values()), 0.0)
+
+
+def _beyond(more: float, less: float) -> bool:
+    """Whether one figure is beyond another by more than two ways to weigh may differ."""
+    return more - less > max(_DISAGREE * more, _NOISE)
 
 
 def _grown(before: int | None, after: int | None, inside: float) -> float | None:
