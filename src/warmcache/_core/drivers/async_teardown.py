@@ -32,19 +32,20 @@ async def tear_down_one(
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
     error: BaseException | None = None
-    entry.doomed_by, outer = None, CHAIN.get()
+    outer, me = CHAIN.get(), threading.get_ident()
     try:
         CHAIN.set((*outer, entry))
         if pending is None:
             pending = destroy(cache, entry)
+        entry.doomed_by = None  # for as long as this task alone can go on with it
         if pending is not None:
             await pending
     except BaseException as raised:
-        if not entry.called:  # it was interrupted before it began, and is still to be done
-            entry.doomed_by = threading.get_ident()
-            raise
+        if not entry.called:
+            raise  # it was interrupted before it began, and is still to be done
         error = raised
     finally:
+        entry.doomed_by = me
         CHAIN.set(outer)
     del pending
     return let_go(cache, entry, error, failures)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.one_shot import OneShot
 
 from .async_teardown import keep_running, tear_down_one
@@ -43,7 +44,8 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
             box.append(await _perform(step, cache))
             step = plan.send(box.pop())
         except BaseException as raised:
-            if plan.gi_frame is not None:  # it goes on, and is told
+            error = None  # or it would keep itself alive, and all frames that it went through
+            if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
                 error = raised
             elif isinstance(raised, StopIteration):
                 return raised.value  # type: ignore[no-any-return]
@@ -61,7 +63,7 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, Ask):
         return step.function()
     if isinstance(step, Launch):
-        _launch(step.plan, cache)
+        _launch(step.flight, cache)
         return None
     if isinstance(step, Flush):
         return flush(cache)
@@ -69,13 +71,15 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     return await _wait(step.signal, step.timeout)
 
 
-def _launch(plan: Plan[None], cache: CacheView) -> None:
-    """Carry ``plan`` out in a task of its own: who asked for it may be cancelled.
+def _launch(flight: Flight, cache: CacheView) -> None:
+    """Carry a load out in a task of its own: who asked for it may be cancelled.
 
     It begins here, for a loop that ends may cancel a task that never ran: what has
     begun can be closed, and then gives back what it had reserved.
     """
-    context, begun = contextvars.copy_context(), []
+    plan, context, begun = flight.plan, contextvars.copy_context(), []
+    assert plan is not None
+    context.run(CHAIN.set, (*CHAIN.get(), flight))
     first: Step | None = None
 
     async def rest() -> None:
@@ -85,8 +89,8 @@ def _launch(plan: Plan[None], cache: CacheView) -> None:
     def over(_: object) -> None:
         if not begun and isinstance(first, TearDown):
             tear_down(cache, first.entries)
-        if plan.gi_frame is not None:
-            plan.close()
+        plan.close()
+        if not flight.ended:
             mend(cache)
 
     try:

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.flights import CHAIN, Flight
 
 from .let_go import flush
-from .mending import mend_after
+from .mending import mend, mend_after
 from .teardown import tear_down
 
 T = TypeVar("T")
@@ -29,7 +30,8 @@ def run(plan: Plan[T], cache: CacheView) -> T:
             error = None
             box = [_perform(step, cache)]
         except BaseException as raised:
-            if plan.gi_frame is not None:  # it goes on, and is told
+            error = None  # or it would keep itself alive, and all frames that it went through
+            if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
                 error = raised
             elif isinstance(raised, StopIteration):
                 return raised.value  # type: ignore[no-any-return]
@@ -47,11 +49,23 @@ def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, Ask):
         return step.function()
     if isinstance(step, Launch):
-        return run(step.plan, cache)
+        return _launch(step.flight, cache)
     if isinstance(step, Flush):
         return flush(cache)
     cache.store.check_anybody_there(step.signal)
     return step.signal.wait(step.timeout)
+
+
+def _launch(flight: Flight, cache: CacheView) -> None:
+    plan, outer = flight.plan, CHAIN.get()
+    assert plan is not None
+    try:
+        CHAIN.set((*outer, flight))
+        run(plan, cache)
+    finally:
+        CHAIN.set(outer)
+        if not flight.ended:
+            mend(cache)
 
 
 def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:

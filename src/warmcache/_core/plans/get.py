@@ -19,18 +19,6 @@ from .steps import Ask, Launch, Plan, Request, TearDown, Wait
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
     """Return a live entry for ``request``, leased to ``record``; load it if need be."""
-    store = cache.store
-    try:
-        return (yield from _got(cache, request, record))
-    except BaseException:
-        record.over = True
-        flight = store.flights.get(request.key)
-        if flight is not None and flight.record is record and not flight.begun:
-            flight.ended = True
-        raise
-
-
-def _got(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
     store, counted = cache.store, False
     while True:
         flight: Flight | None = None
@@ -68,8 +56,8 @@ def _got(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]
 def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple[Flight, bool]:
     chain = CHAIN.get()
     flight = store.flights.get(request.key)
-    mine = flight is None or flight.ended
-    if flight is None or flight.ended:
+    mine = flight is None
+    if flight is None:
         if not request.may_load:
             raise WarmMissError(f"{request.key!r} is not warm, and loading is forbidden here")
         flight = Flight(request.key, record, request.source, store.timer())
@@ -107,7 +95,8 @@ def _arrival(
     store = cache.store
     try:
         if mine:
-            yield Launch(fly(cache, request, flight))
+            flight.plan = fly(cache, request, flight)
+            yield Launch(flight)
         if not flight.ended:
             with store.lock:
                 done = None if flight.ended else flight.wait()

@@ -50,12 +50,12 @@ _TRIES = 3  # of a load that runs out of memory
 
 
 def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
-    """Make room, load, publish; the outcome is left in ``flight``."""
+    """Make room, load, publish; the outcome is left in ``flight``.
+
+    If it is interrupted it leaves all as it is: whoever carries it out mends that.
+    """
     store, meter = cache.store, cache.meter
-    outer: tuple[Any, ...] | None = CHAIN.get()
-    flight.begun = True
     try:
-        CHAIN.set((*outer, flight))  # type: ignore[misc]
         if request.key in store.dying:
             yield from _after_teardown_of(cache, request.key)
         if meter is None:
@@ -66,21 +66,15 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
-    except GeneratorExit:  # from who knows where, and in another's context
-        outer = None
-        raise
-    finally:
-        flight.ended = True  # first, or nobody could tell should the rest be interrupted
-        if outer is not None:
-            CHAIN.set(outer)
-        with store.lock:
-            if flight.weight:
-                store.ledger.unreserve(flight.weight)
-                flight.weight = 0
-            if flight.done is not None:
-                flight.done.happen()
-            if store.flights.get(request.key) is flight:
-                del store.flights[request.key]
+    with store.lock:
+        if flight.weight:
+            store.ledger.unreserve(flight.weight)
+            flight.weight = 0
+        if flight.done is not None:
+            flight.done.happen()
+        if store.flights.get(request.key) is flight:
+            del store.flights[request.key]
+        flight.ended = True
 
 
 def _after_teardown_of(cache: CacheView, key: Hashable) -> Plan[None]:
@@ -101,11 +95,12 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store, meter = cache.store, cache.meter
     growth: Growth | None = None
     box: Box = defaultdict(request.load)
+    flight.box = box
     began = store.timer()
     try:
         if meter is None:
             yield Load(request, box)
-            entry = flight.loaded = _entry(request, flight, box, began, store.timer())
+            entry = flight.loaded = _entry(request, flight, began, store.timer())
         else:
             entry, growth = yield from _tried(cache, meter, request, flight, box)
         box.clear()  # the entry alone has the value now
@@ -117,15 +112,13 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         elif request.weight is None:
             yield from _weigh(cache, request, flight, entry)
         yield from _land(store, entry, flight)
-    except BaseException as error:
+    except Exception as error:
         if flight.loaded is None and box:
-            flight.loaded = _entry(request, flight, box, began, began)
+            flight.loaded = _entry(request, flight, began, began)
         box.clear()
         if flight.loaded is not None:
             cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
-            doomed = _turned_away(store, flight, flight.loaded, cause)
-            if not isinstance(error, GeneratorExit):
-                yield TearDown(doomed)
+            yield TearDown(_turned_away(store, flight, flight.loaded, cause))
         raise
 
 
@@ -140,10 +133,8 @@ def _turned_away(store: Store, flight: Flight, entry: Entry, cause: RemovalCause
         return [entry]
 
 
-def _entry(
-    request: Request, flight: Flight, box: Box, began: Any, ended: Any
-) -> Entry:
-    value, finish, loop = box[0]
+def _entry(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
+    value, finish, loop = flight.box[0]
     seconds = seconds_between(began, ended)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
     return Entry(request.key, value, flight.weight, provenance, ended)
@@ -174,7 +165,7 @@ def _tried(
                 _give_up(store, growth, error)
                 raise
         else:
-            entry = flight.loaded = _entry(request, flight, box, began, store.timer())
+            entry = flight.loaded = _entry(request, flight, began, store.timer())
             return entry, growth
         if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE)):
             tries = min(tries, 1)

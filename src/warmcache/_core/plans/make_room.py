@@ -107,7 +107,6 @@ def room(
                 with store.lock:
                     store.ledger.forget(step.signal)
     finally:
-        claim.over = True
         if claim.owed:
             with store.lock:
                 store.ledger.drop(claim)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Hashable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from warmcache._core.state.entry import Entry, Source
+from warmcache._core.state.flights import Flight
 from warmcache._core.state.hot_paths import HotEntries
 from warmcache._core.state.one_shot import OneShot
 
@@ -63,9 +64,9 @@ class Load(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """Carry out the plan of a load: at once, or in a task of its own."""
+    """Carry out the plan of a load as part of it: at once, or in a task of its own."""
 
-    plan: Plan[None]
+    flight: Flight
 
 
 class TearDown(NamedTuple):

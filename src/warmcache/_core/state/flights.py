@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable
+import threading
+from collections.abc import Generator, Hashable
 from contextvars import ContextVar
+from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
 from typing import Any
 
 from .entry import Entry, LeaseRecord, Source
@@ -43,15 +45,15 @@ class Flight:
     for, and a teardown of its own key. Along these edges a cycle is found.
 
     Invariant (the store's lock guards it): a flight is among the store's until it has
-    ``ended``, so nobody can join later (one that was interrupted while it ended may be there
-    longer), and whoever joins finds ``done``, which is made for the first who waits.
+    ``ended``, so nobody can join later, and whoever joins finds ``done``, which is made for
+    the first who waits. (What an interrupt has left behind is mended, see the drivers.)
     """
 
     __slots__ = (
         "basis",
         "began",
-        "begun",
         "blocked_on",
+        "box",
         "done",
         "ended",
         "entry",
@@ -60,6 +62,7 @@ class Flight:
         "joined",
         "key",
         "loaded",
+        "plan",
         "record",
         "source",
         "weight",
@@ -76,11 +79,19 @@ class Flight:
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
         self.done: OneShot | None = None
-        self.begun = False  # whether its plan is being carried out, which ends it
+        self.plan: Generator[Any, Any, None] | None = None  # what ends it
         self.ended = False
-        self.loaded: Entry | None = None  # as soon as there is one,
-        self.entry: Entry | None = None  # and once it was published
+        self.box: dict[int, Any] = {}  # what was loaded, as it came from the loader,
+        self.loaded: Entry | None = None  # then as an entry,
+        self.entry: Entry | None = None  # and once that was published
         self.error: Exception | None = None
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether nobody ends it any more: its plan is over, or this thread never began it."""
+        state = GEN_CREATED if self.plan is None else getgeneratorstate(self.plan)
+        mine = self.record.thread == threading.get_ident()
+        return state == GEN_CLOSED or (state == GEN_CREATED and mine)
 
     def wait(self) -> OneShot:
         """Return what happens when it ends, for a caller that waits for it."""
@@ -104,7 +115,6 @@ class Flight:
         return False
 
 
-# The loads and teardowns that this thread or task is inside of, outermost first. Who runs user code
-# as part of one sets it, and sets it back in a ``finally`` of his own: what is left in here after
-# an interrupt would be taken for under way for ever.
+# The loads and teardowns that this thread or task is inside of, outermost first. The drivers set
+# it, and set it back in a ``finally``: what is left in here would be under way for ever.
 CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())

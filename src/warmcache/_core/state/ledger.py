@@ -17,6 +17,7 @@ Whatever is in one of them is ``committed``, and stays so until its memory can b
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Hashable
 
 from warmcache._sizes import MIB, format_number, format_weight
@@ -39,9 +40,9 @@ class Claim:
         "evicted",
         "key",
         "least",
-        "over",
         "owed",
         "present",
+        "thread",
         "weight",
     )
 
@@ -59,7 +60,7 @@ class Claim:
         self.least = weight / 4 if basis.blind else weight
         self.present = present
         self.owed: float = 0
-        self.over = False  # nobody wishes it any more
+        self.thread = threading.get_ident()
         self.evicted: float = 0  # what went for it so far
         self.carried = 0  # uses that the entry it replaces leaves to its successor
 
@@ -216,14 +217,23 @@ class Ledger:
     # -- after an interrupt ----------------------------------------------------------
 
     def recount(
-        self, *, idle: float, leased: float, retired: float, dying: float, reserved: float,
+        self,
+        *,
+        idle: float,
+        leased: float,
+        retired: float,
+        dying: float,
+        reserved: float,
         zombies: float,
     ) -> None:
         """Take over the sums as they were counted anew."""
         self.live, self.idle = idle + leased, idle
         self.retired, self.dying, self.zombies = retired, dying, zombies
         self.committed = self.live + retired + dying + zombies + reserved
-        self.claims = {claim for claim in self.claims if not claim.over}
+        for claim in list(self.claims):
+            if claim.thread == threading.get_ident():  # it wishes for nothing, or will say so again
+                claim.owed = 0
+                self.claims.discard(claim)
         self.owed = sum(claim.owed for claim in self.claims)
         self.wake()
 

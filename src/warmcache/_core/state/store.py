@@ -18,7 +18,7 @@ from warmcache.errors import ClosedError
 
 from .counts import Counts
 from .deadlines import Deadlines
-from .entry import Entry, LeaseRecord, State, seconds_between
+from .entry import Entry, LeaseRecord, Provenance, State, seconds_between
 from .flights import Flight
 from .hot_paths import hot_paths_off
 from .ledger import Claim, Ledger
@@ -425,15 +425,14 @@ class Store:
     def mend(self, outer: Container[object]) -> list[Entry]:
         """Put right what was interrupted; return what this thread still has to tear down.
 
-        A change that is interrupted has said first what it means: an entry its ``state``, a
-        flight that it has ``ended``, a lease or a claim that it is ``over``. And what moves is in
-        its new place before it leaves the old. So all that there is can be found, and each thing
-        is put where it says that it belongs; then the sums are counted anew. ``outer`` are the
-        teardowns that this thread is in the midst of.
+        A change that is interrupted has said first what it means: an entry its ``state``, a lease
+        that it is ``over``. And what moves is in its new place before it leaves the old. So all
+        that there is can be found, and each thing is put where it says that it belongs; then the
+        sums are counted anew. ``outer`` are the teardowns that this thread is in the midst of.
         """
         for flight in list(self.flights.values()):
             flight.joined = [record for record in flight.joined if not record.over]
-            if flight.ended:
+            if flight.left_behind:
                 self._mend_flight(flight)
         for entry in {*self.live.values(), *self.leased}:
             entry.leases = tuple([record for record in entry.leases if not record.over])
@@ -467,11 +466,16 @@ class Store:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
         loaded = flight.loaded
-        if loaded is not None and loaded.state is _LIVE and self.live.get(loaded.key) is not loaded:
-            loaded.cause = RemovalCause.CLOSED
-            loaded.weight = flight.weight
+        if loaded is None and flight.box:
+            value, finish, loop = flight.box.pop(0)
+            provenance = Provenance(flight.source, 0.0, finish, loop)
+            loaded = Entry(flight.key, value, flight.weight, provenance, flight.began)
+        if loaded is not None and self.live.get(loaded.key) is loaded:
+            flight.entry = loaded
+        elif loaded is not None and loaded.state is _LIVE:
+            loaded.cause, loaded.leases = RemovalCause.CLOSED, ()
             self._begin_to_die(loaded)
-        flight.weight = 0
+        flight.weight, flight.ended = 0, True
         if flight.done is not None:
             flight.done.happen()
 
