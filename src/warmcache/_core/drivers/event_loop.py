@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
+from warmcache._core.plans.steps import (
+    Ask,
+    Disguised,
+    Flush,
+    Launch,
+    Load,
+    Plan,
+    Request,
+    Step,
+    TearDown,
+)
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.one_shot import OneShot
 
-from .async_teardown import keep_running, tear_down_one
-from .let_go import flush, let_go, needs_teardown
-from .teardown import tear_down
+from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
+from .let_go import flush, let_go
+from .teardown import begin, tear_down
 
 T = TypeVar("T")
 
@@ -31,6 +43,12 @@ async def run_async(plan: Plan[T], cache: CacheView) -> T:
         return await _go_on(next(plan), plan, cache)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+    except Disguised as disguised:
+        found = disguised.error
+    try:
+        raise found
+    finally:
+        del found
 
 
 async def _go_on(step: Step, plan: Plan[T], cache: CacheView) -> T:
@@ -50,9 +68,10 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return await tear_down_async(cache, step.entries)
     if isinstance(step, Load):
-        return await step.request.load()
+        return await _load(step.request)
     if isinstance(step, Ask):
-        return step.function()
+        answer = step.function()
+        return await answer if inspect.isawaitable(answer) else answer
     if isinstance(step, Launch):
         _launch(step.plan, cache)
         return None
@@ -60,6 +79,15 @@ async def _perform(step: Step, cache: CacheView) -> Any:
         return flush(cache)
     cache.store.check_anybody_there(step.signal)
     return await _wait(step.signal, step.timeout)
+
+
+async def _load(request: Request) -> Any:
+    try:
+        return await request.load()
+    except asyncio.CancelledError as error:
+        if cancelled_here():
+            raise
+        raise Disguised(error) from None  # a loader's own, as any other error of it
 
 
 def _launch(plan: Plan[None], cache: CacheView) -> None:
@@ -118,16 +146,42 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
     """Tear down condemned entries in this task, as ``tear_down`` does in a thread."""
     failures: list[Exception] = []
     interrupt: BaseException | None = None
+    here = asyncio.get_running_loop()
     for entry in entries:
         if cache.store.inherited:
             break
-        if needs_teardown(cache, entry):
-            interrupt = await tear_down_one(cache, entry, None, failures) or interrupt
+        pending, error = begin(cache, entry)
+        if pending is None:
+            interrupt = let_go(cache, entry, error, failures) or interrupt
         else:
-            interrupt = let_go(cache, entry, None, failures) or interrupt
+            rest = partial(finish, cache, entry, pending, failures)
+            loop = loop_for(entry, pending, here)
+            interrupt = await (rest() if loop is here else _moved(loop, rest)) or interrupt
+            del rest
+        del error, pending
     if interrupt is not None:
         raise interrupt
     return failures
+
+
+async def _moved(loop: asyncio.AbstractEventLoop | None, rest: Rest) -> BaseException | None:
+    """Have ``rest()`` run on another thread's loop, and wait for it without blocking this one.
+
+    To be cancelled ends the waiting only. Returns what must reach the caller.
+    """
+    over = OneShot()
+    outcome: list[BaseException | None] = []
+
+    def then(interrupt: BaseException | None) -> None:
+        outcome.append(interrupt)
+        over.happen()
+
+    move(loop, rest, then)
+    try:
+        await _wait(over, None)
+    except BaseException as interrupt:
+        return interrupt
+    return outcome[0]
 
 
 async def release_async(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:

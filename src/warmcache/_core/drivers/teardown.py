@@ -11,6 +11,17 @@ from warmcache._core.state.flights import as_part_of
 from .let_go import destroy, let_go, needs_teardown
 
 
+def begin(cache: CacheView, entry: Entry) -> tuple[Awaitable[object] | None, BaseException | None]:
+    """Run the user's teardown; return what is still to be awaited, and what it raised."""
+    if needs_teardown(cache, entry):
+        try:
+            with as_part_of(entry):
+                return destroy(cache, entry), None
+        except BaseException as error:
+            return None, error
+    return None, None
+
+
 def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     """Tear down condemned entries; return what went wrong.
 
@@ -22,18 +33,14 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     for entry in entries:
         if cache.store.inherited:
             break
-        error: BaseException | None = None
-        pending: Awaitable[object] | None = None
-        if needs_teardown(cache, entry):
-            try:
-                with as_part_of(entry):
-                    pending = destroy(cache, entry)
-            except BaseException as raised:
-                error = raised
+        pending, error = begin(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over
 
-            hand_over(cache, entry, pending, failures)
+            try:
+                interrupt = hand_over(cache, entry, pending, failures) or interrupt
+            except BaseException as raised:  # a Ctrl-C while it is waited for; it goes on
+                interrupt = raised
         else:
             interrupt = let_go(cache, entry, error, failures) or interrupt
         del error, pending

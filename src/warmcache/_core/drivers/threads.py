@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
+from warmcache._core.plans.steps import Ask, Disguised, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
 
 from .let_go import flush
@@ -26,12 +26,20 @@ def run(plan: Plan[T], cache: CacheView) -> T:
             try:
                 # In a box, so that no local keeps a value alive past its teardown.
                 box = [_perform(step, cache)]
+            except StopIteration as stop:
+                step = plan.throw(Disguised(stop))
             except BaseException as error:
                 step = plan.throw(error)
             else:
                 step = plan.send(box.pop())
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+    except Disguised as disguised:
+        found = disguised.error
+    try:
+        raise found  # out here, or the disguise would be its context
+    finally:
+        del found
 
 
 def _perform(step: Step, cache: CacheView) -> Any:

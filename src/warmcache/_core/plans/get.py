@@ -14,7 +14,7 @@ from warmcache.errors import LoadCycleError, WarmMissError
 from .cache_view import CacheView
 from .load import fly
 from .remove import release
-from .steps import Ask, Launch, Plan, Request, TearDown, Wait
+from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
 
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
@@ -98,8 +98,10 @@ def _arrival(
                 done = None if flight.ended else flight.wait()
             if done is not None:
                 yield Wait(done)
-        if flight.error is not None:
-            raise flight.error if mine else _own_copy(flight.error)
+        if mine and flight.error is not None:
+            raise flight.error
+        if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
+            raise _own_copy(flight.error)
     except BaseException:
         with store.lock:
             _leave(flight, record)
@@ -112,8 +114,10 @@ def _arrival(
     return flight.entry
 
 
-def _own_copy(error: Exception) -> Exception:
+def _own_copy(error: BaseException) -> BaseException:
     """Return an exception for one waiter, so that no waiter holds another's frames."""
+    if isinstance(error, Disguised):
+        return Disguised(_own_copy(error.error))
     try:
         twin = copy.copy(error)
     except Exception:

@@ -26,7 +26,6 @@ error is gone, and with its frames what the failed try had allocated.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from typing import Any
 
 from warmcache._core.state.entry import Entry, Provenance, seconds_between
@@ -34,6 +33,7 @@ from warmcache._core.state.flights import CHAIN, Flight, as_part_of
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._sizes import parse_size
 from warmcache.errors import CapacityError
@@ -41,7 +41,7 @@ from warmcache.errors import CapacityError
 from .cache_view import CacheView
 from .make_room import LOOK, room
 from .meter import Meter
-from .refuse import refusal
+from .refuse import refusal, stands_still
 from .remove import make_up
 from .steps import Ask, Flush, Load, Plan, Request, TearDown, Wait
 
@@ -54,7 +54,7 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     try:
         with as_part_of(flight):
             if request.key in store.dying:
-                yield from _after_teardown_of(cache, request.key)
+                yield from _after_teardown_of(cache, request, flight)
             if meter is None:
                 claim = Claim(request.key, request.weight or request.hint or 0)
             else:
@@ -63,6 +63,11 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        flight.error = error
+        raise
     finally:
         with store.lock:
             if store.flights.get(request.key) is flight:
@@ -75,17 +80,21 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             flight.done.happen()
 
 
-def _after_teardown_of(cache: CacheView, key: Hashable) -> Plan[None]:
+def _after_teardown_of(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store, meter = cache.store, cache.meter
     while True:
         with store.lock:
-            if key not in store.dying:
+            dying = store.dying.get(request.key)
+            if dying is None:
                 return
+            if stands_still(flight.record, dying):
+                raise refusal(cache, Claim(request.key, request.weight or 0), own=True)
             change = store.ledger.change()
-        if meter is None:
-            yield Wait(change)
-        else:  # nobody may come to look whether its memory is back
-            yield Wait(change, LOOK)
+        try:
+            yield Wait(change, None if meter is None else LOOK)
+        finally:
+            go_on()
+        if meter is not None:  # nobody may come to look whether its memory is back
             yield Ask(lambda: meter.look(store))
 
 

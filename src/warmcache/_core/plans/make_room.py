@@ -36,10 +36,11 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
-from .refuse import refusal, withheld_by
+from .refuse import only_by, refusal
 from .steps import Ask, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
@@ -86,7 +87,9 @@ def room(
                 else:
                     step = TearDown(case)
             yield step
+            go_on()
     finally:
+        go_on()
         if claim.owed:
             with store.lock:
                 store.ledger.drop(claim)
@@ -181,7 +184,7 @@ def _patience(
     """
     now = time.monotonic()
     me = flight.record if flight is not None else LeaseRecord(now)
-    own = claim.weight > cache.store.ledger.limit - withheld_by(me, cache.store)
+    own = only_by(me, claim, cache.store)
     if own or (deadline is not None and now >= deadline):
         raise refusal(cache, claim, own=own)
     return None if deadline is None else deadline - now

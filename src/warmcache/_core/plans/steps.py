@@ -4,7 +4,8 @@ Every way to get, store or remove a value is a *plan*: a generator that decides
 under the lock and yields what has to be done outside it, one step at a time. A plan waits for
 nothing, and runs no user code but a policy's ``rank``, a ``timer`` and a meter's probe, which
 must not wait either; drivers carry the steps out, one for threads and one for asyncio, so that
-the logic exists once. What a step returns or raises is sent into the plan.
+the logic exists once. What a step returns or raises is sent into the plan: an exception that would
+mean something else to it, :class:`Disguised`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ class Request(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Call ``function`` here and now; the plan gets what it returns or raises."""
+    """Call ``function`` here and now; the plan gets what it returns or raises.
+
+    What is returned can be awaited on an event loop, and is awaited there.
+    """
 
     function: Callable[[], Any]
 
@@ -74,6 +78,18 @@ class Wait(NamedTuple):
 
     signal: OneShot
     timeout: float | None = None
+
+
+class Disguised(Exception):  # noqa: N818 - it is none of its own
+    """What user code raised, for its way through plans, where it would mean something else.
+
+    StopIteration would end the plan (PEP 479), and CancelledError would mean that whoever carries
+    it out was cancelled. The driver that began the plan raises the ``error`` itself.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 Step: TypeAlias = Ask | Load | Launch | TearDown | Flush | Wait

@@ -109,6 +109,7 @@ class Entry:
     cause: RemovalCause
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for
+    loop: Any  # the event loop that its teardown is awaited on
     remains: Remains | None  # what a meter watches of it after its teardown
 
     __slots__ = (
@@ -121,6 +122,7 @@ class Entry:
         "leases",
         "loaded",
         "loaded_at",
+        "loop",
         "provenance",
         "queued",
         "recorded",

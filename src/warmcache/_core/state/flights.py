@@ -47,7 +47,7 @@ class Flight:
         self.done: OneShot | None = None
         self.ended = False
         self.entry: Entry | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def wait(self) -> OneShot:
         """Return what happens when it ends, for a caller that waits for it."""
