@@ -29,6 +29,7 @@ from warmcache._core.state.entry import (
     seconds_between,
 )
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stats
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
@@ -336,7 +337,7 @@ class Cache(cachetools.Cache[K, V]):
             self._expire()
             view, store = self._view, self._store
             with store.lock:
-                entry = store.live.get(key)
+                entry = store.live.get(key) or outlived(store.leased, key, record)
                 if entry is None:
                     raise KeyError(key)
                 store.lease(entry, record)

@@ -6,6 +6,7 @@ import copy
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
@@ -19,7 +20,7 @@ from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
     """Return a live entry for ``request``, leased to ``record``; load it if need be."""
-    store, counted = cache.store, False
+    store, counted, rejected = cache.store, False, False
     while True:
         flight: Flight | None = None
         mine = False
@@ -27,6 +28,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
             store.check_open()
             doomed = store.expire(store.timer()) if store.deadlines is not None else []
             entry = store.live.get(request.key) if not doomed else None
+            if entry is None and store.deadlines is not None and not (doomed or rejected):
+                entry = outlived(store.leased, request.key, record)
             if entry is not None:
                 store.lease(entry, record)
             elif not doomed:
@@ -41,14 +44,16 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
             arrived = yield from _arrival(cache, request, flight, record, mine=mine)
             if arrived is not None:
                 return arrived
-        elif entry is not None and (yield from _still_valid(cache, request, entry, record)):
-            with store.lock:
-                if counted:
-                    entry.used = tick()
-                else:
-                    store.used(entry)
-                store.heat(entry)
-            return entry
+        elif entry is not None:
+            if (yield from _still_valid(cache, request, entry, record)):
+                with store.lock:
+                    if counted:
+                        entry.used = tick()
+                    else:
+                        store.used(entry)
+                    store.heat(entry)
+                return entry
+            rejected = True
 
 
 def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple[Flight, bool]:

@@ -10,6 +10,7 @@ from typing import Any
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.outer_leases import OuterLeases
 from warmcache._core.state.standstill import for_ever, loop_here
 from warmcache._core.state.store import Store
 from warmcache.errors import CapacityError
@@ -48,9 +49,10 @@ def _loops(me: LeaseRecord, dying: Iterable[Entry]) -> tuple[Any, dict[Any, floa
 
 
 def _held_by(me: LeaseRecord, store: Store) -> float:
-    """Return the weight that is held by leases of ``me``, and by what it is inside of."""
+    """Return the weight that is held by the outer leases of ``me``, and by what it is inside of."""
+    outer = OuterLeases(me)
     weight = sum(
-        entry.weight for entry in store.leased if any(_same(record, me) for record in entry.leases)
+        entry.weight for entry in store.leased if any(record in outer for record in entry.leases)
     )
     for link in CHAIN.get():
         if isinstance(link, Entry):
@@ -90,8 +92,3 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
     for observer in store.observers:
         observer.refused(error)
     return error
-
-
-def _same(record: LeaseRecord, me: LeaseRecord) -> bool:
-    # A synchronous caller blocks its whole thread, any task of it included.
-    return record.thread == me.thread and (me.task is None or record.task is me.task)

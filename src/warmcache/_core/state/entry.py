@@ -33,9 +33,11 @@ _LIVE = State.LIVE
 class LeaseRecord:
     """One lease on one entry: who took it, and when (``time.monotonic``)."""
 
+    place: Any = None  # where it was entered; the lease of a plain call is not entered
+
     __slots__ = ("since", "task", "thread")
 
-    def __init__(self, since: float, task: object | None = None) -> None:
+    def __init__(self, since: float, task: Any = None) -> None:
         self.since = since
         self.task = task
         self.thread = threading.get_ident()
