@@ -8,18 +8,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from warmcache._signatures import code_of, not_coroutine
+
 if TYPE_CHECKING:
     import asyncio
 
 
 Produced = tuple[Any, "Callable[[], object] | None", "asyncio.AbstractEventLoop | None"]
-
-
-def code_of(target: Callable[..., Any]) -> Any:
-    """Return what tells the kind of ``target``: itself, or an object's ``__call__``."""
-    if inspect.isroutine(target) or isinstance(target, functools.partial):
-        return target
-    return type(target).__call__
 
 
 def qualname(target: Callable[..., Any]) -> str:
@@ -39,7 +34,7 @@ def producer(target: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _from_function(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    return target(*args, **kwargs), None, None
+    return not_coroutine(f"{qualname(target)}()", target(*args, **kwargs)), None, None
 
 
 async def _from_coroutine(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:

@@ -60,7 +60,8 @@ def disabled() -> AbstractContextManager[None]:
     """Switch caching off for this context: every call loads afresh.
 
     Nothing is looked up and nothing is stored; the caller owns the value, and no
-    teardown runs for it. A lease taken in here tears its value down when it ends.
+    teardown runs for it. A lease taken in here tears its value down when it ends; what
+    fails then is logged, as it is everywhere.
     What a generator loader yields is torn down when the process ends.
     """
     return _entered(disabled=True)

@@ -38,6 +38,7 @@ from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
+from warmcache._signatures import not_async
 
 from .freshness import Freshness
 from .lease import Lease, Leased
@@ -105,6 +106,8 @@ class Cache(cachetools.Cache[K, V]):
 
     def _open(self, setup: Setup) -> None:
         """Set up an empty store; what is set here runs, and is no part of a copy."""
+        not_async("getsizeof", self.getsizeof)
+        not_async("rank", self.rank)
         own = vars(self).keys() - getattr(self, "_running", ())
         self._setup = setup
         meter = self._new_meter()
@@ -382,6 +385,7 @@ class Cache(cachetools.Cache[K, V]):
             raise TypeError("evict() takes one of count, key and where")
         if count is not None and count < 0:
             raise ValueError(f"count must not be negative, got {count}")
+        not_async("where", where)
         self._expire()
         if where is not None:
             with self._store.lock:

@@ -19,6 +19,7 @@ from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
+from warmcache._signatures import not_coroutine
 
 log = logging.getLogger("warmcache")
 
@@ -102,7 +103,7 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
     removal = store.removal(entry) if told else None
     for hear in told:
         try:
-            hear(removal)  # type: ignore[arg-type]
+            not_coroutine("it", hear(removal))  # type: ignore[arg-type]
         except BaseException as trouble:
             log.error("listener failed on %r:\n%s", removal, defused(trouble))
             raised.append(trouble)
@@ -123,7 +124,7 @@ def _reclaim(
     try:
         if alive is not None and alive():
             gc.collect()
-        reclaim()
+        not_coroutine("it", reclaim())
     except BaseException as trouble:
         log.error("reclaim failed:\n%s", defused(trouble))
         return [trouble]

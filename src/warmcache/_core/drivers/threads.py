@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Ask, Disguised, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._signatures import not_coroutine
 
 from .let_go import flush
 from .teardown import tear_down
@@ -48,7 +49,7 @@ def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, Load):
         return step.request.load()
     if isinstance(step, Ask):
-        return step.function()
+        return not_coroutine("a hook", step.function())
     if isinstance(step, Launch):
         return run(step.plan, cache)
     if isinstance(step, Flush):

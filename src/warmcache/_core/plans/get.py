@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+import traceback
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
@@ -10,12 +12,15 @@ from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
+from warmcache._signatures import UnawaitedError
 from warmcache.errors import LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
 from .load import fly
 from .remove import release
 from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
+
+log = logging.getLogger("warmcache")
 
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
@@ -134,6 +139,12 @@ def _own_copy(error: BaseException) -> BaseException:
     return twin.with_traceback(error.__traceback__)
 
 
+def _means_invalid(error: BaseException, request: Request) -> bool:
+    """Whether what ``validate`` raised says that the value is not good; else it says nothing."""
+    raised = error.error if isinstance(error, Disguised) else error
+    return isinstance(raised, request.validate_errors) and not isinstance(raised, UnawaitedError)
+
+
 def _still_valid(
     cache: CacheView, request: Request, entry: Entry, record: LeaseRecord
 ) -> Plan[bool]:
@@ -142,9 +153,12 @@ def _still_valid(
     validate, valid = request.validate, False
     try:
         valid = bool((yield Ask(lambda: validate(entry.value))))
-    except BaseException:
-        yield from release(cache, entry, record)
-        raise
+    except BaseException as error:
+        if not _means_invalid(error, request):
+            yield from release(cache, entry, record)
+            raise
+        text = "".join(traceback.format_exception_only(error)).strip()
+        log.warning("validate of %s raised %s: it is loaded again", repr(entry.key), text)
     if not valid:
         with cache.store.lock:
             if entry.state is State.LIVE:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 class Request(NamedTuple):
     """What one call of a loader asks for.
 
+    ``validate_errors`` are what ``validate`` raises of a value that is not good.
     ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
     load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
     said how to weigh.
@@ -37,6 +38,7 @@ class Request(NamedTuple):
     sized: bool
     expires: Callable[[Hashable, Any, Any], Any] | None
     validate: Callable[[Any], object] | None
+    validate_errors: type[Exception] | tuple[type[Exception], ...]
     hot: HotEntries | None
     hot_key: Any
     may_load: bool
@@ -90,6 +92,9 @@ class Disguised(Exception):  # noqa: N818 - it is none of its own
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
+
+    def __str__(self) -> str:
+        return repr(self.error)
 
 
 Step: TypeAlias = Ask | Load | Launch | TearDown | Flush | Wait
