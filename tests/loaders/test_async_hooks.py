@@ -133,6 +133,7 @@ def test_a_listener_and_a_reclaim_that_return_a_coroutine_have_failed(
     cache["a"], cache["b"] = 1, 2
     assert "listener failed" in caplog.text and "reclaim failed" in caplog.text
     assert "returned a coroutine, which nobody awaits" in caplog.text
+    cache.detach("b")
 
 
 def test_a_key_that_is_a_coroutine_is_refused_for_it_would_never_be_found_again() -> None:

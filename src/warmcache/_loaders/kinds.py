@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,16 @@ def qualname(target: Callable[..., Any]) -> str:
     return getattr(target, "__qualname__", type(target).__qualname__)
 
 
-def producer(target: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls ``target`` and gives ``(value, finish, loop)``."""
+def producer(
+    target: Callable[..., Any], ended_early: Callable[[], Callable[[Any], object] | None]
+) -> Callable[..., Any]:
+    """Return a function that calls ``target`` and gives ``(value, finish, loop)``.
+
+    ``ended_early`` refers weakly to what is told of a ``finish`` that has nothing left to do.
+    """
     code = code_of(target)
     if inspect.isasyncgenfunction(code):
-        return functools.partial(_from_async_generator, target)
+        return functools.partial(_from_async_generator, target, ended_early)
     if inspect.iscoroutinefunction(code):
         return functools.partial(_from_coroutine, target)
     if inspect.isgeneratorfunction(code):
@@ -57,28 +61,15 @@ def _finish_generator(generator: Any) -> None:
 
 
 async def _from_async_generator(
-    target: Callable[..., Any], /, *args: Any, **kwargs: Any
+    target: Callable[..., Any],
+    ended_early: Callable[[], Callable[[Any], object] | None],
+    /,
+    *args: Any,
+    **kwargs: Any,
 ) -> Produced:
     import asyncio
 
-    generator = target(*args, **kwargs)
-    # Its teardown is ours to run: without hooks the loop does not close it at its end.
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        first = anext(generator)
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-    try:
-        value = await first
-    except StopAsyncIteration:
-        message = f"{qualname(target)}() yielded nothing to keep warm"
-        raise RuntimeError(message) from None
-    loop = asyncio.get_running_loop()
-    return value, functools.partial(_finish_async_generator, generator), loop
+    from .generator_task import GeneratorTask
 
-
-async def _finish_async_generator(generator: Any) -> None:
-    async for _ in generator:
-        await generator.aclose()
-        raise RuntimeError("a generator loader yielded a second time in its teardown")
+    task = GeneratorTask(target(*args, **kwargs), f"{qualname(target)}()", ended_early)
+    return await task.enter(), task, asyncio.get_running_loop()

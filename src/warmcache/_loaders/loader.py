@@ -123,7 +123,7 @@ class Loader:
         self.__module__ = self.target.__module__
         code = code_of(self.target)
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
-        self._produce = producer(self.target)
+        self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
         if yields and options.teardown is not None:
             raise TypeError(
@@ -247,6 +247,11 @@ class Loader:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
         alive = self.cache._store.alive()
         return sum(entry.hits for entry in alive if entry.provenance.source is self.source)
+
+    def _ended_early(self, finish: object) -> None:
+        """Have a value removed whose async generator has ended by itself."""
+        entries = [each for each in self.own_entries() if each.provenance.finish is finish]
+        janitor.defer(lambda: self.cache._evict(entries, RemovalCause.INVALID))
 
     def instance_died(self, site: CallSite) -> None:
         """Have what a dead instance loaded torn down; called by its finalizer."""

@@ -40,6 +40,11 @@ def loading_forbidden_here() -> bool:
     return scope is not None and scope.no_load
 
 
+def leave_all() -> None:
+    """Be in no scope from now on, in a context that goes on after what it was begun for."""
+    _current.set(None)
+
+
 @contextmanager
 def _entered(*, disabled: bool = False, no_load: bool = False) -> Iterator[None]:
     outer = _current.get()
