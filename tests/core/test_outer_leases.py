@@ -1,10 +1,9 @@
-"""Who is inside of a lease neither waits for it nor loses it; who is not, waits for its end."""
+"""Who is inside of a lease does not wait for its end; who is not, does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,8 @@ import pytest
 from gated import until
 from gates import CAP, waiting
 
-from warmcache import CapacityError, TTLCache, warm
-from warmcache.testing import ManualClock, assert_consistent
+from warmcache import CapacityError, warm
+from warmcache.testing import assert_consistent
 
 
 def loader(**options: Any) -> Any:
@@ -129,6 +128,27 @@ async def test_a_lease_entered_in_one_task_and_left_in_another_is_waited_for() -
 
 
 @pytest.mark.race
+async def test_an_async_context_manager_left_in_another_task_is_waited_for() -> None:
+    load = async_loader()
+
+    @contextlib.asynccontextmanager
+    async def dependency() -> AsyncIterator[str]:
+        async with load.lease("a") as value:
+            yield value
+
+    stack = contextlib.AsyncExitStack()
+    await stack.enter_async_context(dependency())
+
+    async def leave_when_awaited() -> None:
+        await until(lambda: load.cache.stats().waits)
+        await stack.aclose()
+
+    left = asyncio.create_task(leave_when_awaited())
+    assert "b" == await load("b")
+    await left
+
+
+@pytest.mark.race
 async def test_an_async_lease_entered_by_hand_and_left_by_another_task_is_waited_for() -> None:
     load = async_loader()
     lease = load.lease("a")
@@ -188,6 +208,48 @@ def test_the_lease_of_a_generator_that_asks_itself_is_no_reason_to_wait() -> Non
             yield "refused"
 
     assert ["refused"] == list(dependency())
+
+
+def test_the_lease_of_a_context_manager_whose_with_block_asks_is_no_reason_to_wait() -> None:
+    load = loader()
+
+    @contextlib.contextmanager
+    def inner() -> Iterator[str]:
+        with load.lease("a") as value:
+            yield value
+
+    @contextlib.contextmanager
+    def outer() -> Iterator[str]:
+        with inner() as value:
+            yield value
+
+    with inner(), refused_at_once():
+        load("b")
+    with outer(), refused_at_once():
+        load("b")
+
+
+async def test_the_lease_of_an_async_context_manager_whose_block_asks_is_none_either() -> None:
+    load = async_loader()
+
+    @contextlib.asynccontextmanager
+    async def inner() -> AsyncIterator[str]:
+        async with load.lease("a") as value:
+            yield value
+
+    @contextlib.asynccontextmanager
+    async def outer() -> AsyncIterator[str]:
+        await asyncio.sleep(0)
+        async with inner() as value:
+            yield value
+
+    async with inner():
+        with refused_at_once():
+            await load("b")
+    await load.evict("a")  # so that it is loaded anew, and waited for, inside of the block
+    async with outer():
+        with refused_at_once():
+            await load("b")
 
 
 def test_a_lease_of_a_bare_cache_is_an_outer_one_too() -> None:
@@ -279,111 +341,3 @@ def test_a_lease_of_another_thread_is_waited_for() -> None:
     finally:
         leave.set()
         holder.join(CAP)
-
-
-# -- a time that ends inside of a lease ------------------------------------------------
-
-
-class Timed:
-    """A loader of objects that live ten seconds, in a cache with room for one."""
-
-    def __init__(self, **options: Any) -> None:
-        self.clock = ManualClock()
-        self.torn_down: list[Any] = []
-        self.options = {
-            **dict(policy="ttl", maxsize=1, ttl=10, timer=self.clock, wait=0.01),
-            **dict(teardown=self.torn_down.append),
-            **options,
-        }
-        self.load: Any = warm(**self.options)(self.make)
-
-    def make(self, name: str) -> object:
-        return object()
-
-
-def test_who_is_inside_of_a_lease_whose_time_has_ended_gets_that_value() -> None:
-    case = Timed()
-    with case.load.lease("a") as value:
-        case.clock.advance(11)
-        assert case.load("a") is value
-        with case.load.lease("a") as again, case.load.lease("a") as once_more:
-            assert value is again is once_more
-        assert [] == case.torn_down, "it is held by the outer lease"
-    assert [value] == case.torn_down
-    assert case.load("a") is not value
-    assert_consistent(case.load.cache)
-
-
-def test_it_gets_that_value_though_there_were_room_and_though_others_have_another() -> None:
-    case = Timed(maxsize=2)
-    with case.load.lease("a") as value:
-        case.clock.advance(11)
-        with ThreadPoolExecutor(1) as pool:
-            other = pool.submit(case.load, "a").result(CAP)
-        assert other is not value, "who is outside has none whose time has ended"
-        assert case.load("a") is other, "what is live is for all"
-        case.clock.advance(11)
-        assert case.load("a") is value
-
-
-def test_another_key_is_not_what_it_is_inside_of() -> None:
-    case = Timed(maxsize=2)
-    with case.load.lease("a") as value:
-        case.clock.advance(11)
-        assert case.load("b") is not value
-
-
-def test_a_value_that_is_no_longer_valid_is_not_got_again() -> None:
-    case = Timed(maxsize=2, validate=lambda value: value in good)
-    good: list[Any] = []
-    with case.load.lease("a") as value:
-        good.append(value)
-        case.clock.advance(11)
-        assert case.load("a") is value
-        good.clear()
-        assert case.load("a") is not value
-
-
-def test_who_removed_it_inside_of_its_lease_loads_it_anew() -> None:
-    case = Timed(maxsize=2)
-    with case.load.lease("a") as value:
-        case.load.evict("a")
-        assert case.load("a") is not value
-
-
-def test_a_lease_of_a_bare_cache_can_be_nested_when_its_time_has_ended() -> None:
-    clock = ManualClock()
-    cache: TTLCache[str, object] = TTLCache(1, ttl=10, timer=clock)
-    cache["a"] = value = object()
-    with cache.lease("a"):
-        clock.advance(11)
-        with cache.lease("a") as again:
-            assert again is value
-    with pytest.raises(KeyError):
-        with cache.lease("a"):
-            pytest.fail("its time has ended")
-
-
-@pytest.mark.parametrize("nested", ["call", "lease", "a load inside of a load"])
-async def test_an_async_lease_can_be_nested_when_its_time_has_ended(nested: str) -> None:
-    case = Timed()
-
-    async def make(name: str) -> object:
-        return object()
-
-    load = warm(**case.options)(make)
-
-    @warm
-    async def outer() -> object:
-        return await load("a")
-
-    async with load.lease("a") as value:
-        case.clock.advance(11)
-        if nested == "call":
-            assert await functools.partial(load, "a")() is value
-        elif nested == "lease":
-            async with load.lease("a") as again:
-                assert again is value
-        else:
-            assert await outer() is value
-    assert [value] == case.torn_down

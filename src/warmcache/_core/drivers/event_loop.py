@@ -146,7 +146,6 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
     """Tear down condemned entries in this task, as ``tear_down`` does in a thread."""
     failures: list[Exception] = []
     interrupt: BaseException | None = None
-    here = asyncio.get_running_loop()
     for entry in entries:
         if cache.store.inherited:
             break
@@ -155,6 +154,7 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
             interrupt = let_go(cache, entry, error, failures) or interrupt
         else:
             rest = partial(finish, cache, entry, pending, failures)
+            here = asyncio.get_running_loop()
             loop = loop_for(entry, pending, here)
             interrupt = await (rest() if loop is here else _moved(loop, rest)) or interrupt
             del rest

@@ -2,7 +2,8 @@
 
 Such a lease cannot end before the caller goes on. Of no other is that certain: a lease that was
 entered by an exit stack, a generator or by hand may be ended by another thread or task at any
-time, whoever entered it, and web servers do so with what a request depends on.
+time, whoever entered it, and web servers do so with what a request depends on. (A context manager
+that is written as a generator ends its lease with the ``with`` block that it is used in.)
 
 So the thread or task that took a lease is not asked, but the frame that entered it: whether it did
 so with a ``with`` statement, and waits for the caller now. Such a frame lives at least as long as
@@ -13,6 +14,7 @@ what refers to the lease (nobody sees what the frames of a running function refe
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import inspect
 import sys
@@ -28,8 +30,20 @@ from .standstill import loop_here
 Place: TypeAlias = tuple[int, CodeType, int]  # a frame's id and code, and where in that it is
 
 
+_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_ENTERS = {
+    contextlib._GeneratorContextManager.__enter__.__code__,
+    contextlib._AsyncGeneratorContextManager.__aenter__.__code__,
+}
+
+
 def place_of(frame: FrameType) -> Place:
-    """Return where ``frame`` enters a lease."""
+    """Return where ``frame`` enters a lease, or the context manager that it is the generator of."""
+    while frame.f_code.co_flags & _GENERATOR:
+        enter = frame.f_back
+        if enter is None or enter.f_code not in _ENTERS or enter.f_back is None:
+            break
+        frame = enter.f_back
     return id(frame), frame.f_code, frame.f_lasti
 
 
@@ -92,10 +106,8 @@ def _waiting() -> set[int]:
 
 def _by_with_statement(place: Place) -> bool:
     _, code, offset = place
-    before = ""
-    for instruction in dis.get_instructions(code):
-        if instruction.offset == offset:
-            # Up to Python 3.13 one instruction looks up and calls; since then there are two.
-            return "BEFORE_" in instruction.opname or before == "LOAD_SPECIAL"
-        before = instruction.opname
-    return False
+    *before, here = [each for each in dis.get_instructions(code) if each.offset <= offset]
+    if here.opname == "SEND":  # it awaits: that which an __aenter__ has returned, says the 1
+        return any((each.opname, each.arg) == ("GET_AWAITABLE", 1) for each in before[-4:])
+    # Up to Python 3.13 one instruction looks __enter__ up and calls it; since then there are two.
+    return here.opname.startswith("BEFORE_") or before[-1].opname == "LOAD_SPECIAL"
