@@ -111,17 +111,18 @@ def test_an_async_choice_of_what_to_evict_is_refused_and_evicts_nothing() -> Non
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("option", "options"),
     [
-        dict(validate=lambda value: hook()),
-        dict(policy="lru", maxsize=9, size=lambda value: hook()),
-        dict(policy="tlru", maxsize=9, ttu=lambda key, value, now: hook()),
+        ("validate", dict(validate=lambda value: hook())),
+        ("size", dict(policy="lru", maxsize=9, size=lambda value: hook())),
+        ("ttu", dict(policy="tlru", maxsize=9, ttu=lambda key, value, now: hook())),
     ],
-    ids=["validate", "size", "ttu"],
 )
-def test_a_hook_that_returns_a_coroutine_is_an_error_and_not_true(options: Any) -> None:
+def test_a_hook_that_returns_a_coroutine_is_an_error_and_not_true(
+    option: str, options: Any
+) -> None:
     load: Any = warm(**options)(load_plainly)
-    with pytest.raises(TypeError, match="returned a coroutine, which nobody awaits"):
+    with pytest.raises(TypeError, match=f"^{option} returned a coroutine, which nobody awaits"):
         load("a"), load("a")
     assert [0] * len(load.cache) == [entry.leases for entry in load.cache.entries()]
 

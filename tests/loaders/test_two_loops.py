@@ -13,6 +13,7 @@ from gated import until
 from loops import CAP, LoopThread
 
 from warmcache import CapacityError, LRUCache, warm
+from warmcache._core.state import standstill
 from warmcache.testing import assert_consistent
 
 
@@ -158,6 +159,7 @@ def test_of_two_loops_that_need_each_others_room_synchronously_one_is_refused(
     calls = [one.begin(lambda: need(others.cache)), other.begin(lambda: need(ones.cache))]
     answers = {call.result(CAP) for call in calls}
     assert "refused" in answers, "else each would wait for ever for the loop of the other"
+    assert {} == standstill._behind, "neither stands still any more"
     one.run(lambda: until(lambda: ones.ended_on and others.ended_on))
     assert ([one.loop], [other.loop]) == (ones.ended_on, others.ended_on)
 

@@ -103,7 +103,7 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
     removal = store.removal(entry) if told else None
     for hear in told:
         try:
-            not_coroutine("it", hear(removal))  # type: ignore[arg-type]
+            not_coroutine("on_removal", hear(removal))  # type: ignore[arg-type]
         except BaseException as trouble:
             log.error("listener failed on %r:\n%s", removal, defused(trouble))
             raised.append(trouble)
@@ -124,7 +124,7 @@ def _reclaim(
     try:
         if alive is not None and alive():
             gc.collect()
-        not_coroutine("it", reclaim())
+        not_coroutine("reclaim", reclaim())
     except BaseException as trouble:
         log.error("reclaim failed:\n%s", defused(trouble))
         return [trouble]

@@ -49,7 +49,7 @@ def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, Load):
         return step.request.load()
     if isinstance(step, Ask):
-        return not_coroutine("a hook", step.function())
+        return not_coroutine(step.option, step.function())
     if isinstance(step, Launch):
         return run(step.plan, cache)
     if isinstance(step, Flush):

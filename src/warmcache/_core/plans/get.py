@@ -152,7 +152,7 @@ def _still_valid(
         return True
     validate, valid = request.validate, False
     try:
-        valid = bool((yield Ask(lambda: validate(entry.value))))
+        valid = bool((yield Ask(lambda: validate(entry.value), "validate")))
     except BaseException as error:
         if not _means_invalid(error, request):
             yield from release(cache, entry, record)

@@ -66,7 +66,8 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     except GeneratorExit:
         raise
     except BaseException as error:
-        flight.error = error
+        if flight.joined:
+            flight.error = error  # for who began it; who joined takes over
         raise
     finally:
         with store.lock:
@@ -199,7 +200,7 @@ def _measure(
 def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
     """Ask what a loaded value weighs, and make room for what was not reserved."""
     store = cache.store
-    weight = parse_size((yield Ask(lambda: request.weigh(entry.value))))
+    weight = parse_size((yield Ask(lambda: request.weigh(entry.value), "size")))
     if weight > store.ledger.limit:
         with store.lock:
             raise refusal(cache, Claim(request.key, weight))

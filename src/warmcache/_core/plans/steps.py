@@ -47,10 +47,12 @@ class Request(NamedTuple):
 class Ask(NamedTuple):
     """Call ``function`` here and now; the plan gets what it returns or raises.
 
-    What is returned can be awaited on an event loop, and is awaited there.
+    What is returned can be awaited on an event loop, and is awaited there. ``option`` is what
+    users call the function.
     """
 
     function: Callable[[], Any]
+    option: str = "a hook"
 
 
 class Load(NamedTuple):
