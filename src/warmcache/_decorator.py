@@ -56,6 +56,7 @@ def warm(
     size: _Size | None = None,
     size_hint: SizeHint | None = None,
     validate: Callable[[Any], object] | None = None,
+    validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception,
     tags: Iterable[str] = (),
     version: Hashable = None,
     **options: Any,
@@ -88,7 +89,10 @@ def warm(
             tell its size: a number, a text, a path (what its file or folder takes), or a
             callable taking the loader's arguments and returning one of these.
         validate: asked with a warm value before each use; a false answer means that
-            it is torn down and loaded again.
+            it is torn down and loaded again. It may be ``async`` where the loader is.
+        validate_errors: what ``validate`` raises of a value that is not good: an exception's
+            class or a tuple of them, by default every ``Exception``. That means the same as
+            a false answer, and is logged; anything else reaches the caller, and the value stays.
         tags: texts that the entries carry.
         version: part of every key: raise it and nothing loaded before is found.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable
@@ -29,3 +30,42 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
 
             return inspect.signature(target, annotation_format=Format.STRING)
     return inspect.signature(target)
+
+
+def code_of(target: Callable[..., Any]) -> Any:
+    """Return what tells the kind of ``target``: itself, or an object's ``__call__``."""
+    if inspect.isroutine(target) or isinstance(target, functools.partial):
+        return target
+    return type(target).__call__
+
+
+class UnawaitedError(TypeError):
+    """A hook is asynchronous, and what it returns would be awaited by nobody."""
+
+
+def not_async(option: str, hook: Any, remedy: str = "have it do without await") -> None:
+    """Refuse a ``hook``, if there is one, that is an ``async`` function or the like.
+
+    Raises:
+        UnawaitedError: it is.
+    """
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    codes = (hook, code_of(hook)) if callable(hook) else ()  # a mock says so itself
+    if any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in codes):
+        name = getattr(hook, "__qualname__", type(hook).__qualname__)
+        raise UnawaitedError(
+            f"{option} must not be async, for nobody awaits what it returns; {remedy}, got {name}"
+        )
+
+
+def not_coroutine(what: str, answer: Any) -> Any:
+    """Return ``answer``, if it is no coroutine: that would always be true, and never be run.
+
+    Raises:
+        UnawaitedError: it is one.
+    """
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise UnawaitedError(f"{what} returned a coroutine, which nobody awaits")
+    return answer

@@ -8,6 +8,7 @@ and pydantic models by what they contain at the time of the call.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Set
@@ -133,6 +134,8 @@ def _frozen(value: Any) -> Hashable:
         return value  # type: ignore[no-any-return]
     if hasattr(kind, "__warm_key__") and not isinstance(value, type):
         return _Contents(kind, _frozen(value.__warm_key__()))
+    if inspect.iscoroutine(value):
+        raise KeyingError("a coroutine cannot be part of a key: await it, and pass what it gives")
     if _is_array(value):
         raise KeyingError(
             f"a {_name(value)} cannot be part of a key: it is compared element by element, "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
 import warmcache
-from warmcache import LRUCache
+from warmcache import LRUCache, warm
 from warmcache.testing import assert_consistent
 
 
@@ -73,3 +76,66 @@ def test_an_interrupted_teardown_is_still_the_end_of_its_entry() -> None:
         cache.clear()
     assert ["C", "B", "A"] == torn_down
     assert_consistent(cache)
+
+
+# -- inside of disabled() --------------------------------------------------------------
+
+
+def explode(value: str) -> None:
+    raise OSError(f"cannot close {value}")
+
+
+async def explode_later(value: str) -> None:
+    explode(value)
+
+
+def generate(name: str) -> Iterator[str]:
+    yield name
+    explode(name)
+
+
+async def generate_async(name: str) -> AsyncIterator[str]:
+    yield name
+    explode(name)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        warm(teardown=explode)(lambda name: name),
+        warm(teardown=explode_later)(lambda name: name),
+        warm(generate),
+    ],
+    ids=["plain", "async teardown", "generator"],
+)
+def test_a_failing_teardown_of_a_lease_inside_of_disabled_is_logged_as_elsewhere(
+    load: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warmcache.disabled():
+        with load.lease("a") as value:
+            assert "a" == value
+        with pytest.raises(ZeroDivisionError), load.lease("b"):
+            raise ZeroDivisionError
+    assert "cannot close a" in caplog.text and "cannot close b" in caplog.text
+
+
+async def test_a_failing_async_teardown_inside_of_disabled_is_logged_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with warmcache.disabled():
+        async with warm(generate_async).lease("a"):
+            pass
+        with warm(teardown=explode_later)(lambda name: name).lease("b"):
+            pass
+    await asyncio.sleep(0)
+    assert "cannot close a" in caplog.text and "cannot close b" in caplog.text
+
+
+def test_an_interrupt_of_a_teardown_inside_of_disabled_reaches_the_caller() -> None:
+    def interrupt(value: str) -> None:
+        raise KeyboardInterrupt
+
+    load: Any = warm(teardown=interrupt)(lambda name: name)
+    with warmcache.disabled(), pytest.raises(KeyboardInterrupt):
+        with load.lease("a"):
+            pass

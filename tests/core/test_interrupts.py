@@ -273,8 +273,9 @@ def interrupted(act: Callable[[], None], number: int) -> str | None:
         if event in ("call", "c_return") and file.startswith(OURS) and file not in NOT_OURS:
             count += 1
             if count == number:
-                name = getattr(arg, "__name__", "")
-                place = f"{file[len(OURS) + 1 :]}:{frame.f_lineno} {frame.f_code.co_name} {event} {name}"
+                of = getattr(arg, "__name__", "")
+                where = f"{file[len(OURS) + 1 :]}:{frame.f_lineno} {frame.f_code.co_name}"
+                place = f"{where} {event} {of}"
                 sys.setprofile(None)
                 raise Interrupt
 

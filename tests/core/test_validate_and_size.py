@@ -284,13 +284,13 @@ def test_a_lease_validates_too_and_a_leased_invalid_value_waits_for_its_lease() 
     assert [RemovalCause.INVALID] == case.causes()
 
 
-def test_what_validate_raises_reaches_the_caller_and_changes_nothing() -> None:
+def test_what_else_validate_raises_reaches_the_caller_and_changes_nothing() -> None:
     def validate(model: Model) -> bool:
         if model.alive is None:
             raise OSError("cannot tell")
         return True
 
-    case = Case(3, validate=validate)
+    case = Case(3, validate=validate, validate_errors=KeyError)
     model = case.load("a")
     model.alive = None  # type: ignore[assignment]
     with pytest.raises(OSError, match="cannot tell"):

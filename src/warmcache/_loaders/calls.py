@@ -113,9 +113,7 @@ class Caller:
 
     def _lease_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DisabledLease[Any]:
         complete = self._complete(args)
-        return DisabledLease(
-            lambda: self._loader.produce_unowned(complete, kwargs), self._loader.source.teardown
-        )
+        return DisabledLease(self._loader, lambda: self._loader.produce_unowned(complete, kwargs))
 
     # -- letting go ----------------------------------------------------------------
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+from warmcache._core.drivers.let_go import defused, log, no_second_yield
 from warmcache._core.state.use_clock import tick
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
@@ -30,7 +32,7 @@ class _Unfinished:
 
     def add(self, name: str, finish: Callable[[], object]) -> None:
         """Have ``finish`` run when the process ends."""
-        self._jobs.append(ExitJob(tick(), False, name, lambda: _await_if_need_be(finish())))
+        self._jobs.append(ExitJob(tick(), False, name, lambda: _finish(finish)))
         register_exit()
 
     def begin_anew(self) -> None:
@@ -47,6 +49,10 @@ class _Unfinished:
 
 
 unfinished = _Unfinished()
+
+
+def _finish(finish: Callable[[], object]) -> None:
+    _await_if_need_be(no_second_yield(finish()))
 
 
 def _await_if_need_be(pending: object) -> None:
@@ -66,11 +72,11 @@ def disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _:
 class DisabledLease(EnteredOnce, Generic[V]):
     """A lease inside ``disabled()``: a fresh value, torn down when the lease ends."""
 
-    __slots__ = ("_finish", "_process", "_teardown", "_value")
+    __slots__ = ("_finish", "_loader", "_process", "_value")
 
-    def __init__(self, load: Callable[[], Any], teardown: Callable[[Any], object] | None) -> None:
+    def __init__(self, loader: Loader, load: Callable[[], Any]) -> None:
         super().__init__(load)
-        self._teardown = teardown
+        self._loader = loader
         self._process = os.getpid()
 
     def __enter__(self) -> V:
@@ -86,15 +92,33 @@ class DisabledLease(EnteredOnce, Generic[V]):
 
     async def __aexit__(self, *exc: object) -> None:
         pending = self._let_go()
-        if inspect.isawaitable(pending):
+        if pending is not None:
             await pending
 
-    def _let_go(self) -> object:
+    def _let_go(self) -> Coroutine[Any, Any, None] | None:
+        """Tear the value down; return what is left of that. What fails is logged, as elsewhere."""
         value = self._value
         del self._value
         if self._process != os.getpid():  # it is the parent's, which has forked meanwhile
             keep_forever(value, self._finish)
             return None
-        if self._finish is not None:
-            return self._finish()
-        return self._teardown(value) if self._teardown is not None else None
+        pending: object = None
+        teardown = self._loader.source.teardown
+        with self._failures_logged():
+            if self._finish is not None:
+                pending = no_second_yield(self._finish())
+            elif teardown is not None:
+                pending = teardown(value)
+        return self._rest(pending) if inspect.isawaitable(pending) else None
+
+    async def _rest(self, pending: Awaitable[object]) -> None:
+        with self._failures_logged():
+            await pending
+
+    @contextmanager
+    def _failures_logged(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            text = defused(error)
+            log.error("teardown of what %s() gave failed:\n%s", self._loader.__qualname__, text)

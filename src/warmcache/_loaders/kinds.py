@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
+from collections import defaultdict
 from collections.abc import Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
+
+from warmcache._core.drivers.let_go import FINISHED
+from warmcache._signatures import code_of, not_coroutine
 
 if TYPE_CHECKING:
     import asyncio
@@ -15,22 +19,20 @@ if TYPE_CHECKING:
 Produced = tuple[Any, "Callable[[], object] | None", "asyncio.AbstractEventLoop | None"]
 
 
-def code_of(target: Callable[..., Any]) -> Any:
-    """Return what tells the kind of ``target``: itself, or an object's ``__call__``."""
-    if inspect.isroutine(target) or isinstance(target, functools.partial):
-        return target
-    return type(target).__call__
-
-
 def qualname(target: Callable[..., Any]) -> str:
     return getattr(target, "__qualname__", type(target).__qualname__)
 
 
-def producer(target: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls ``target`` and gives ``(value, finish, loop)``."""
+def producer(
+    target: Callable[..., Any], ended_early: Callable[[], Callable[[Any], object] | None]
+) -> Callable[..., Any]:
+    """Return a function that calls ``target`` and gives ``(value, finish, loop)``.
+
+    ``ended_early`` refers weakly to what is told of a ``finish`` that has nothing left to do.
+    """
     code = code_of(target)
     if inspect.isasyncgenfunction(code):
-        return functools.partial(_from_async_generator, target)
+        return functools.partial(_from_async_generator, target, ended_early)
     if inspect.iscoroutinefunction(code):
         return functools.partial(_from_coroutine, target)
     if inspect.isgeneratorfunction(code):
@@ -39,51 +41,38 @@ def producer(target: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _from_function(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    return target(*args, **kwargs), None, None
+    # In C until it is in there: what is loaded has no owner yet, and must not be interrupted.
+    box: defaultdict[int, Any] = defaultdict(functools.partial(target, *args, **kwargs))
+    if box[0].__class__ is CoroutineType:
+        not_coroutine(f"{qualname(target)}()", box[0])
+    return box[0], None, None
 
 
 async def _from_coroutine(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
     import asyncio  # it is running, or nobody would await this
 
-    return await target(*args, **kwargs), None, asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+    return await target(*args, **kwargs), None, loop
 
 
 def _from_generator(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
     generator = target(*args, **kwargs)
+    finish = functools.partial(next, generator, FINISHED)
     for value in generator:
-        return value, functools.partial(_finish_generator, generator), None
+        return value, finish, None
     raise RuntimeError(f"{qualname(target)}() yielded nothing to keep warm")
 
 
-def _finish_generator(generator: Any) -> None:
-    for _ in generator:
-        generator.close()
-        raise RuntimeError("a generator loader yielded a second time in its teardown")
-
-
 async def _from_async_generator(
-    target: Callable[..., Any], /, *args: Any, **kwargs: Any
+    target: Callable[..., Any],
+    ended_early: Callable[[], Callable[[Any], object] | None],
+    /,
+    *args: Any,
+    **kwargs: Any,
 ) -> Produced:
     import asyncio
 
-    generator = target(*args, **kwargs)
-    # Its teardown is ours to run: without hooks the loop does not close it at its end.
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        first = anext(generator)
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-    try:
-        value = await first
-    except StopAsyncIteration:
-        message = f"{qualname(target)}() yielded nothing to keep warm"
-        raise RuntimeError(message) from None
-    loop = asyncio.get_running_loop()
-    return value, functools.partial(_finish_async_generator, generator), loop
+    from .generator_task import GeneratorTask
 
-
-async def _finish_async_generator(generator: Any) -> None:
-    async for _ in generator:
-        await generator.aclose()
-        raise RuntimeError("a generator loader yielded a second time in its teardown")
+    task = GeneratorTask(target(*args, **kwargs), f"{qualname(target)}()", ended_early)
+    return await task.enter(), task, asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from warmcache._core.plans.steps import Request
@@ -14,6 +14,7 @@ from warmcache._core.state.hot_paths import HotEntries
 from warmcache._core.state.records import RemovalCause
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.janitor import janitor
+from warmcache._signatures import code_of, not_async
 from warmcache._sizes import SizeHint, file_size, parse_size
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import Teardown, as_teardown
@@ -23,7 +24,7 @@ from warmcache.keys import CallKey, checked_parts, frozen
 from . import scopes
 from .hit_path import Switch
 from .hit_path_text import Shape
-from .kinds import code_of, producer, qualname
+from .kinds import producer, qualname
 
 
 class LoaderOptions(NamedTuple):
@@ -35,8 +36,27 @@ class LoaderOptions(NamedTuple):
     size: float | str | Callable[[Any], float | str] | None = None
     size_hint: SizeHint | None = None
     validate: Callable[[Any], object] | None = None
+    validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception
     tags: Iterable[str] = ()
     version: Hashable = None
+
+
+def checked_errors(errors: Any) -> None:
+    """Raise TypeError unless ``errors`` is what an ``except`` clause may name."""
+    for error in errors if isinstance(errors, tuple) else (errors,):
+        if not (isinstance(error, type) and issubclass(error, Exception)):
+            raise TypeError(
+                f"validate_errors must be a class of exceptions or a tuple of such, got {errors!r}"
+            )
+
+
+def _refuse_async(options: LoaderOptions) -> None:
+    not_async("size", options.size, "give a number, or have the value know its size")
+    not_async("size_hint", options.size_hint, "give a number, a text or a path")
+    parts = options.key.items() if isinstance(options.key, Mapping) else [(None, options.key)]
+    for name, part in parts:
+        option = "key" if name is None else f"key={{{name!r}: ...}}"
+        not_async(option, part, "await what it needs before the call, and pass that")
 
 
 class CallSite:
@@ -103,7 +123,7 @@ class Loader:
         self.__module__ = self.target.__module__
         code = code_of(self.target)
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
-        self._produce = producer(self.target)
+        self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
         if yields and options.teardown is not None:
             raise TypeError(
@@ -114,6 +134,10 @@ class Loader:
             raise TypeError(f"tags must be several texts, got {options.tags!r}")
         if options.validate is not None and not callable(options.validate):
             raise TypeError(f"validate must be callable, got {options.validate!r}")
+        checked_errors(options.validate_errors)
+        if not self.is_async:
+            not_async("validate", options.validate, "make the loader async, too")
+        _refuse_async(options)
         hash(options.version)
         self.weight: float | None = None
         if options.size is not None and not callable(options.size):
@@ -175,6 +199,7 @@ class Loader:
             sized=callable(size) or cache._sized,
             expires=cache._expires if cache._timed else None,
             validate=self.options.validate,
+            validate_errors=self.options.validate_errors,
             # A value to validate must be held meanwhile: its hits take the slow path.
             hot=site.hot if canonical is raw and self.options.validate is None else None,
             hot_key=raw,
@@ -224,6 +249,11 @@ class Loader:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
         alive = self.cache._store.alive()
         return sum(entry.hits for entry in alive if entry.provenance.source is self.source)
+
+    def _ended_early(self, finish: object) -> None:
+        """Have a value removed whose async generator has ended by itself."""
+        entries = [each for each in self.own_entries() if each.provenance.finish is finish]
+        janitor.defer(lambda: self.cache._evict(entries, RemovalCause.INVALID))
 
     def instance_died(self, site: CallSite) -> None:
         """Have what a dead instance loaded torn down; called by its finalizer."""

@@ -40,6 +40,11 @@ def loading_forbidden_here() -> bool:
     return scope is not None and scope.no_load
 
 
+def leave_all() -> None:
+    """Be in no scope from now on, in a context that goes on after what it was begun for."""
+    _current.set(None)
+
+
 @contextmanager
 def _entered(*, disabled: bool = False, no_load: bool = False) -> Iterator[None]:
     outer = _current.get()
@@ -60,7 +65,8 @@ def disabled() -> AbstractContextManager[None]:
     """Switch caching off for this context: every call loads afresh.
 
     Nothing is looked up and nothing is stored; the caller owns the value, and no
-    teardown runs for it. A lease taken in here tears its value down when it ends.
+    teardown runs for it. A lease taken in here tears its value down when it ends; what
+    fails then is logged, as it is everywhere.
     What a generator loader yields is torn down when the process ends.
     """
     return _entered(disabled=True)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans.put import put_ended
 from warmcache._core.state.entry import Entry
+from warmcache._signatures import not_async, not_coroutine
 
 from .cache import Cache
 from .frozen_clock import Timer
@@ -92,6 +93,7 @@ class TLRUCache(_TimedCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
+        not_async("ttu", ttu)
         self._ttu = ttu
         super().__init__(maxsize, getsizeof, timer=timer, **options)
 
@@ -101,7 +103,7 @@ class TLRUCache(_TimedCache[K, V]):
         return self._ttu
 
     def _expires(self, key: K, value: V, now: Any) -> Any:
-        expires = self._ttu(key, value, now)
+        expires = not_coroutine("ttu", self._ttu(key, value, now))
         now < expires  # noqa: B015  # what is no time is refused before anything is stored
         return expires
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, Unpack
 
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.victim_order import ChoiceOrder
+from warmcache._signatures import not_async
 
 from .cache import Cache
 from .options import CacheOptions
@@ -50,6 +51,7 @@ class RRCache(Cache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
+        not_async("choice", choice)
         self._choice = choice
         super().__init__(maxsize, getsizeof, timer=timer, **options)
 

@@ -30,6 +30,7 @@ from warmcache._core.state.entry import (
     seconds_between,
 )
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stats
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
@@ -38,6 +39,7 @@ from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
+from warmcache._signatures import not_async
 from warmcache.keys import CallKey
 
 from .freshness import Freshness
@@ -106,6 +108,8 @@ class Cache(cachetools.Cache[K, V]):
 
     def _open(self, setup: Setup) -> None:
         """Set up an empty store; what is set here runs, and is no part of a copy."""
+        not_async("getsizeof", self.getsizeof)
+        not_async("rank", self.rank)
         own = vars(self).keys() - getattr(self, "_running", ())
         self._setup = setup
         meter = self._new_meter()
@@ -352,7 +356,7 @@ class Cache(cachetools.Cache[K, V]):
             view, store = self._view, self._store
             try:
                 with store.lock:
-                    entry = store.live.get(key)
+                    entry = store.live.get(key) or outlived(store.leased, key, record)
                     if entry is None:
                         raise KeyError(key)
                     store.lease(entry, record)
@@ -404,6 +408,7 @@ class Cache(cachetools.Cache[K, V]):
             raise TypeError("evict() takes one of count, key and where")
         if count is not None and count < 0:
             raise ValueError(f"count must not be negative, got {count}")
+        not_async("where", where)
         self._expire()
         if where is not None:
             with self._store.lock:

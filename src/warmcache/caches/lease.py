@@ -5,15 +5,17 @@ A lease is its own record: what the entry knows it by is the very object that wa
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import release
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.outer_leases import Place, place_of
 
 V = TypeVar("V")
 Leased: TypeAlias = tuple[Entry, CacheView]
@@ -22,22 +24,25 @@ Leased: TypeAlias = tuple[Entry, CacheView]
 class EnteredOnce(LeaseRecord):
     """What leases share: each is entered once, and ends what it began."""
 
-    __slots__ = ("_acquire", "_cache", "_entry")
+    __slots__ = ("_acquire", "_cache", "_entry", "place")
 
     _acquire: Callable[..., Any] | None
     _cache: CacheView  # not to be asked for again: a fork changes it
     _entry: Entry
+    place: Place
 
     def __init__(self, acquire: Callable[..., Any]) -> None:
         self._acquire = acquire
 
-    def _begin(self, task: object | None = None) -> Callable[..., Any]:
+    def _begin(self) -> Callable[..., Any]:
         """Begin to be a record, as its ``__init__`` would have it; return what gets the entry."""
         acquire, self._acquire = self._acquire, None
         if acquire is None:
             raise RuntimeError("a lease is entered once; take another one")
-        self.since, self.task, self.thread = time.monotonic(), task, threading.get_ident()
+        self.since, self.task, self.thread = time.monotonic(), None, threading.get_ident()
         self.over = False
+        enter = sys._getframe(1)
+        self.place = place_of(enter.f_back or enter)  # nothing but C code may call it
         return acquire
 
     def __reduce__(self) -> NoReturn:
@@ -70,10 +75,14 @@ class AsyncLease(EnteredOnce, Generic[V]):
 
     __slots__ = ()
 
-    async def __aenter__(self) -> V:
+    def __aenter__(self) -> Coroutine[Any, Any, V]:
+        return self._enter(self._begin())
+
+    async def _enter(self, acquire: Callable[..., Any]) -> V:
         import asyncio  # it is running, or nobody would await this
 
-        self._entry, self._cache = await self._begin(asyncio.current_task())(self)
+        self.task = asyncio.current_task()
+        self._entry, self._cache = await acquire(self)
         return self._entry.value  # type: ignore[no-any-return]
 
     async def __aexit__(self, *exc: object) -> None:

@@ -9,6 +9,7 @@ from operator import methodcaller
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from warmcache._core.state.records import Removal
+from warmcache._signatures import not_async
 from warmcache._sizes import parse_size
 
 Teardown: TypeAlias = Callable[[Any], object] | str
@@ -58,6 +59,9 @@ class Setup(NamedTuple):
             TypeError: ``teardown`` is neither callable nor a text.
             ValueError: ``idle_ttl`` or ``wait`` is negative, or ``teardown`` is no name.
         """
+        not_async("timer", timer)
+        not_async("reclaim", reclaim)
+        not_async("on_removal", on_removal, "have it start a task, or put the removal in a queue")
         if idle_ttl is not None and not idle_ttl > 0:
             raise ValueError(f"idle_ttl must be positive, got {idle_ttl!r}")
         if not wait >= 0:

@@ -16,6 +16,7 @@ from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
+from warmcache._signatures import not_async
 from warmcache._sizes import parse_size
 from warmcache.caches.by_cost import CostCache
 from warmcache.caches.options import CacheOptions
@@ -103,6 +104,8 @@ class MemoryCache(CostCache[K, V]):
         give_back: Callable[[], object] = nothing,
         **options: Unpack[MemoryOptions],
     ) -> None:
+        not_async("footprint", footprint)
+        not_async("give_back", give_back)
         device = Device(probe, footprint=footprint, give_back=give_back)
         self._occupy(device, budget, getsizeof, {**options})
 
@@ -114,6 +117,7 @@ class MemoryCache(CostCache[K, V]):
         options: dict[str, Any],
     ) -> None:
         """Set the cache up on ``device``."""
+        not_async("reclaim", options.get("reclaim"))
         total = device.probe.sample().total
         own = {name: options.pop(name) for name in MemorySetup._fields if name in options}
         self._memory = setup = MemorySetup.of(total, **own)

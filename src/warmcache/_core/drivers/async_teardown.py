@@ -1,19 +1,37 @@
-"""Teardowns that have to be awaited, whoever began them."""
+"""Teardowns that have to be awaited, whoever began them.
+
+Each is awaited on the loop that loaded the value, for what it closes is bound to that. Who removes
+the value may be elsewhere:
+
+- a task of that loop awaits it;
+- a task of another loop has it moved there, and waits without blocking its own;
+- a thread in which no loop runs has it moved there, and waits;
+- a synchronous act on a loop's thread has it started, on its own loop or another, and goes on. If
+  it waited, its loop would stand still, and two loops could wait for each other for ever. What is
+  not torn down yet stays charged.
+
+A loop that has ended runs nothing. Then it is the loop at hand, or else one made for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.one_shot import OneShot
 
-from .let_go import destroy, let_go
+from .let_go import let_go
+
+_Loop: TypeAlias = asyncio.AbstractEventLoop
+# What is left of a teardown. It gives what must reach the caller: a KeyboardInterrupt or the like.
+Rest: TypeAlias = Callable[[], Coroutine[Any, Any, BaseException | None]]
 
 _tasks: set[asyncio.Task[Any]] = set()  # what asyncio itself references only weakly
 
@@ -24,26 +42,31 @@ def keep_running(task: asyncio.Task[Any]) -> None:
     task.add_done_callback(_tasks.discard)
 
 
-async def tear_down_one(
-    cache: CacheView, entry: Entry, pending: Awaitable[object] | None, failures: list[Exception]
+def cancelled_here() -> bool:
+    """Whether this task was cancelled; if not, a CancelledError is just what some code raised."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def finish(
+    cache: CacheView, entry: Entry, pending: Awaitable[object], failures: list[Exception]
 ) -> BaseException | None:
-    """Tear one entry down in this task; ``pending`` is what is left of that, if it has begun.
+    """Await ``pending``, what is left of a teardown, and let the value go, in this task.
 
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
+    _note_loop(cache, entry, asyncio.get_running_loop())
     error: BaseException | None = None
     outer, me = CHAIN.get(), threading.get_ident()
+    entry.doomed_by = None  # as long as this task alone can go on with it
     try:
         CHAIN.set((*outer, entry))
-        if pending is None:
-            pending = destroy(cache, entry)
-        entry.doomed_by = None  # for as long as this task alone can go on with it
-        if pending is not None:
-            await pending
+        await pending
     except BaseException as raised:
-        if not entry.called:
-            raise  # it was interrupted before it began, and is still to be done
         error = raised
+        if isinstance(raised, asyncio.CancelledError) and not cancelled_here():
+            error = RuntimeError("it was cancelled, and nobody had asked for that")
+            error.__cause__ = raised
     finally:
         entry.doomed_by = me
         CHAIN.set(outer)
@@ -53,68 +76,124 @@ async def tear_down_one(
 
 def hand_over(
     cache: CacheView, entry: Entry, pending: Awaitable[object], failures: list[Exception]
-) -> None:
+) -> BaseException | None:
     """Finish an asynchronous teardown that a synchronous act has begun.
 
-    It runs on the loop that loaded the value. On that loop's own thread it can only
-    be started here: the entry stays charged until the loop has got round to it.
+    Returns what must reach the caller: a KeyboardInterrupt or the like. From what is only started
+    here that reaches who runs this loop.
     """
-    loop = entry.provenance.loop
     try:
-        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        here: _Loop | None = asyncio.get_running_loop()
     except RuntimeError:
-        running = None
-    rest = partial(tear_down_one, cache, entry, pending, failures)
-    if loop is not None and loop is not running and loop.is_running() and _run_on(loop, rest):
-        return
-    if running is not None:
-        _start(running, rest)
+        here = None
+    loop = loop_for(entry, pending, here)
+    rest: Rest = partial(finish, cache, entry, pending, failures)
+    if loop is not None:
+        _note_loop(cache, entry, loop)
+    if here is None:
+        return _run_on(loop, rest)
+    if loop is here:
+        _start(here, rest)
     else:
-        asyncio.run(rest())  # its loop has ended
+        move(loop, rest, partial(_raise_on, here))
+    return None
 
 
-def _run_on(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> bool:
-    """Run ``rest()`` on another thread's loop; whether it began before the loop ended."""
+def loop_for(entry: Entry, pending: Awaitable[object], here: _Loop | None) -> _Loop | None:
+    """Return the loop on which ``pending`` is to be awaited; None for one made for it."""
+    loop = pending.get_loop() if asyncio.isfuture(pending) else entry.provenance.loop
+    return loop if loop is not None and loop.is_running() else here
+
+
+def _note_loop(cache: CacheView, entry: Entry, loop: _Loop) -> None:
+    with cache.store.lock:
+        cache.store.awaited_on(entry, loop)
+
+
+def move(loop: _Loop | None, rest: Rest, then: Callable[[BaseException | None], object]) -> None:
+    """Run ``rest()`` on another thread's loop; a thread waits for that, and says what comes of it.
+
+    ``then`` is called there with what must reach the caller.
+    """
+
+    def run() -> None:
+        then(_run_on(loop, rest))
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="warmcache-teardown").start()
+
+
+def _run_on(loop: _Loop | None, rest: Rest) -> BaseException | None:
+    """Run ``rest()`` on another thread's loop, or where that ends too early, on one made for it.
+
+    Returns what must reach the caller. That a loop has cancelled it, for it ends, is none of that.
+    """
     begun, over = threading.Lock(), OneShot()
-    outcome: list[bool] = []
+    outcome: list[BaseException | None] = []
 
     async def body() -> None:
-        outcome.append(True)
-        await rest()
+        outcome.append(None)
+        outcome.append(await rest())
 
     def start() -> None:
-        if begun.acquire(blocking=False):
+        if loop is not None and begun.acquire(blocking=False):
             task = loop.create_task(body())
             task.add_done_callback(lambda _: over.happen())
             keep_running(task)
 
+    if loop is not None and _called(loop, start):
+        while not over.wait(0.1):
+            if loop.is_closed() or (not loop.is_running() and begun.acquire(blocking=False)):
+                break
+    if not outcome:
+        outcome.append(None)
+        try:
+            asyncio.run(_raising(rest))  # a Ctrl-C cancels it, and is a KeyboardInterrupt here
+        except BaseException as interrupt:
+            outcome.append(interrupt)
+    return None if isinstance(outcome[-1], asyncio.CancelledError) else outcome[-1]
+
+
+def _called(loop: _Loop, start: Callable[[], object]) -> bool:
     try:
         loop.call_soon_threadsafe(start)
-    except RuntimeError:
+    except RuntimeError:  # it has ended
         return False
-    while not over.wait(0.1):
-        if not loop.is_running() and begun.acquire(blocking=False):
-            return False
-        if loop.is_closed():
-            break
-    return bool(outcome)
+    return True
 
 
-def _start(loop: asyncio.AbstractEventLoop, rest: Callable[[], Any]) -> None:
+async def _raising(rest: Rest) -> None:
+    interrupt = await rest()
+    if interrupt is not None:
+        raise interrupt
+
+
+def _start(loop: _Loop, rest: Rest) -> None:
     """Start ``rest()`` on this thread's loop; in a thread, should the loop end first."""
     begun: list[bool] = []
 
     async def body() -> None:
         begun.append(True)
-        await rest()
+        _raise_on(loop, await rest())
 
     def ended(_: object) -> None:
         if not begun:
-            threading.Thread(target=lambda: asyncio.run(rest())).start()
+            move(None, rest, lambda _: None)
 
     task = loop.create_task(body())
     task.add_done_callback(ended)
     keep_running(task)
+
+
+def _raise_on(loop: _Loop, interrupt: BaseException | None) -> None:
+    """Have ``interrupt``, if there is any, reach who runs ``loop``."""
+
+    def reraise() -> None:
+        assert interrupt is not None
+        raise interrupt
+
+    if interrupt is not None and not isinstance(interrupt, asyncio.CancelledError):
+        _called(loop, reraise)
 
 
 def await_soon(pending: Awaitable[object]) -> None:

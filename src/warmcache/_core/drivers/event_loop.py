@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
+from warmcache._core.plans.steps import (
+    Ask,
+    Disguised,
+    Flush,
+    Launch,
+    Load,
+    Plan,
+    Step,
+    TearDown,
+)
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.one_shot import OneShot
 
-from .async_teardown import keep_running, tear_down_one
-from .let_go import flush, let_go, needs_teardown
+from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
+from .let_go import flush, let_go
 from .mending import mend, mend_after
-from .teardown import tear_down
+from .teardown import begin, tear_down
 
 T = TypeVar("T")
 
@@ -37,7 +48,7 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
     while True:
         try:
             if error is not None:
-                step = plan.throw(error)
+                step = plan.throw(Disguised(error) if isinstance(error, StopIteration) else error)
                 error = None
             elif step is None:
                 step = next(plan)
@@ -49,19 +60,26 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
                 error = raised
             elif isinstance(raised, StopIteration):
                 return raised.value  # type: ignore[no-any-return]
+            elif isinstance(raised, Disguised):
+                found = raised.error
+                break
             else:
                 mend_after(cache, raised)
                 raise
+    try:
+        raise found  # out here, or the disguise would be its context
+    finally:
+        del found
 
 
 async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return await tear_down_async(cache, step.entries)
     if isinstance(step, Load):
-        step.box[0] = await step.request.load()
-        return None
+        return await _load(step)
     if isinstance(step, Ask):
-        return step.function()
+        answer = step.function()
+        return await answer if inspect.isawaitable(answer) else answer
     if isinstance(step, Launch):
         _launch(step.flight, cache)
         return None
@@ -69,6 +87,15 @@ async def _perform(step: Step, cache: CacheView) -> Any:
         return flush(cache)
     cache.store.check_anybody_there(step.signal)
     return await _wait(step.signal, step.timeout)
+
+
+async def _load(step: Load) -> None:
+    try:
+        step.box[0] = await step.request.load()
+    except asyncio.CancelledError as error:
+        if cancelled_here():
+            raise
+        raise Disguised(error) from None  # a loader's own, as any other error of it
 
 
 def _launch(flight: Flight, cache: CacheView) -> None:
@@ -138,13 +165,39 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
     for entry in entries:
         if cache.store.inherited:
             break
-        if needs_teardown(cache, entry):
-            interrupt = await tear_down_one(cache, entry, None, failures) or interrupt
+        pending, error = begin(cache, entry)
+        if pending is None:
+            interrupt = let_go(cache, entry, error, failures) or interrupt
         else:
-            interrupt = let_go(cache, entry, None, failures) or interrupt
+            rest = partial(finish, cache, entry, pending, failures)
+            here = asyncio.get_running_loop()
+            loop = loop_for(entry, pending, here)
+            interrupt = await (rest() if loop is here else _moved(loop, rest)) or interrupt
+            del rest
+        del error, pending
     if interrupt is not None:
         raise interrupt
     return failures
+
+
+async def _moved(loop: asyncio.AbstractEventLoop | None, rest: Rest) -> BaseException | None:
+    """Have ``rest()`` run on another thread's loop, and wait for it without blocking this one.
+
+    To be cancelled ends the waiting only. Returns what must reach the caller.
+    """
+    over = OneShot()
+    outcome: list[BaseException | None] = []
+
+    def then(interrupt: BaseException | None) -> None:
+        outcome.append(interrupt)
+        over.happen()
+
+    move(loop, rest, then)
+    try:
+        await _wait(over, None)
+    except BaseException as interrupt:
+        return interrupt
+    return outcome[0]
 
 
 async def release_async(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:

@@ -13,14 +13,18 @@ import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, State
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
+from warmcache._signatures import not_coroutine
 
 log = logging.getLogger("warmcache")
+
+FINISHED = object()  # what the rest of a generator loader gives when it has run
 
 
 def needs_teardown(cache: CacheView, entry: Entry) -> bool:
@@ -41,12 +45,19 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     finish, teardown = provenance.finish, provenance.source.teardown
     entry.called = True  # from here on it is the teardown's own affair
     if finish is not None:
-        pending = finish()
+        pending = no_second_yield(finish())
     elif teardown is not None:
         pending = teardown(entry.value)
     else:
         return None
     return pending if inspect.isawaitable(pending) else None
+
+
+def no_second_yield(result: Any) -> Any:
+    """Return what the rest of a loader gave: FINISHED, or something to be awaited."""
+    if result is not FINISHED and not inspect.isawaitable(result):
+        raise RuntimeError("a generator loader yielded a second time in its teardown")
+    return result
 
 
 def let_go(
@@ -109,7 +120,7 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
     removal = store.removal(entry) if told else None
     for hear in told:
         try:
-            hear(removal)  # type: ignore[arg-type]
+            not_coroutine("on_removal", hear(removal))  # type: ignore[arg-type]
         except BaseException as trouble:
             log.error("listener failed on %r:\n%s", removal, defused(trouble))
             raised.append(trouble)
@@ -130,7 +141,7 @@ def _reclaim(
     try:
         if alive is not None and alive():
             gc.collect()
-        reclaim()
+        not_coroutine("reclaim", reclaim())
     except BaseException as trouble:
         log.error("reclaim failed:\n%s", defused(trouble))
         return [trouble]

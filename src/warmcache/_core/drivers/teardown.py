@@ -11,6 +11,25 @@ from warmcache._core.state.flights import CHAIN
 from .let_go import destroy, let_go, needs_teardown
 
 
+def begin(cache: CacheView, entry: Entry) -> tuple[Awaitable[object] | None, BaseException | None]:
+    """Run the user's teardown; return what is still to be awaited, and what it raised.
+
+    What interrupts this before that has begun is raised: it is still to be done.
+    """
+    if needs_teardown(cache, entry):
+        outer = CHAIN.get()
+        try:
+            CHAIN.set((*outer, entry))
+            return destroy(cache, entry), None
+        except BaseException as error:
+            if not entry.called:
+                raise
+            return None, error
+        finally:
+            CHAIN.set(outer)
+    return None, None
+
+
 def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     """Tear down condemned entries; return what went wrong.
 
@@ -22,24 +41,14 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     for entry in entries:
         if cache.store.inherited:
             break
-        error: BaseException | None = None
-        pending: Awaitable[object] | None = None
-        if needs_teardown(cache, entry):
-            outer = CHAIN.get()
-            try:
-                CHAIN.set((*outer, entry))
-                pending = destroy(cache, entry)
-            except BaseException as raised:
-                if not entry.called:
-                    raise  # it was interrupted before it began, and is still to be done
-                error = raised
-            finally:
-                CHAIN.set(outer)
+        pending, error = begin(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over
 
-            entry.doomed_by = None
-            hand_over(cache, entry, pending, failures)
+            try:
+                interrupt = hand_over(cache, entry, pending, failures) or interrupt
+            except BaseException as raised:  # a Ctrl-C while it is waited for; it goes on
+                interrupt = raised
         else:
             interrupt = let_go(cache, entry, error, failures) or interrupt
         del error, pending

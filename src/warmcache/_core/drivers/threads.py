@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
+from warmcache._core.plans.steps import Ask, Disguised, Flush, Launch, Load, Plan, Step, TearDown
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._signatures import not_coroutine
 
 from .let_go import flush
 from .mending import mend, mend_after
@@ -26,8 +27,11 @@ def run(plan: Plan[T], cache: CacheView) -> T:
     error: BaseException | None = None
     while True:
         try:
-            step = plan.send(box.pop()) if error is None else plan.throw(error)
-            error = None
+            if error is None:
+                step = plan.send(box.pop())
+            else:
+                step = plan.throw(Disguised(error) if isinstance(error, StopIteration) else error)
+                error = None
             box = [_perform(step, cache)]
         except BaseException as raised:
             error = None  # or it would keep itself alive, and all frames that it went through
@@ -35,19 +39,26 @@ def run(plan: Plan[T], cache: CacheView) -> T:
                 error = raised
             elif isinstance(raised, StopIteration):
                 return raised.value  # type: ignore[no-any-return]
+            elif isinstance(raised, Disguised):
+                found = raised.error
+                break
             else:
                 mend_after(cache, raised)
                 raise
+    try:
+        raise found  # out here, or the disguise would be its context
+    finally:
+        del found
 
 
 def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return tear_down(cache, step.entries)
     if isinstance(step, Load):
-        step.box[0]  # noqa: B018  # which calls the loader
+        step.box[0]  # which calls the loader
         return None
     if isinstance(step, Ask):
-        return step.function()
+        return not_coroutine(step.option, step.function())
     if isinstance(step, Launch):
         return _launch(step.flight, cache)
     if isinstance(step, Flush):

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import copy
+import logging
+import traceback
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
+from warmcache._signatures import UnawaitedError
 from warmcache.errors import LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
 from .load import fly
 from .remove import release
-from .steps import Ask, Launch, Plan, Request, TearDown, Wait
+from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
+
+log = logging.getLogger("warmcache")
 
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
     """Return a live entry for ``request``, leased to ``record``; load it if need be."""
-    store, counted = cache.store, False
+    store, counted, rejected = cache.store, False, False
     while True:
         flight: Flight | None = None
         mine = False
@@ -27,6 +33,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
             store.check_open()
             doomed = store.expire(store.timer()) if store.deadlines is not None else []
             entry = store.live.get(request.key) if not doomed else None
+            if entry is None and store.deadlines is not None and not (doomed or rejected):
+                entry = outlived(store.leased, request.key, record)
             if entry is not None:
                 store.lease(entry, record)
             elif not doomed:
@@ -41,16 +49,18 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
             arrived = yield from _arrival(cache, request, flight, record, mine=mine)
             if arrived is not None:
                 return arrived
-        elif entry is not None and (yield from _still_valid(cache, request, entry, record)):
-            with store.lock:
-                if counted:
-                    entry.used = tick()
-                else:
-                    store.used(entry, request.key)
-                if entry.provenance.hot is None:  # it was handed in
-                    entry.provenance.found_by(request.hot, request.hot_key)
-                store.heat(entry)
-            return entry
+        elif entry is not None:
+            if (yield from _still_valid(cache, request, entry, record)):
+                with store.lock:
+                    if counted:
+                        entry.used = tick()
+                    else:
+                        store.used(entry, request.key)
+                    if entry.provenance.hot is None:  # it was handed in
+                        entry.provenance.found_by(request.hot, request.hot_key)
+                    store.heat(entry)
+                return entry
+            rejected = True
 
 
 def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple[Flight, bool]:
@@ -102,8 +112,10 @@ def _arrival(
                 done = None if flight.ended else flight.wait()
             if done is not None:
                 yield Wait(done)
-        if flight.error is not None:
-            raise flight.error if mine else _own_copy(flight.error)
+        if mine and flight.error is not None:
+            raise flight.error
+        if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
+            raise _own_copy(flight.error)
     except BaseException as error:
         with store.lock:
             _leave(flight, record)
@@ -116,8 +128,10 @@ def _arrival(
     return flight.entry
 
 
-def _own_copy(error: Exception) -> Exception:
+def _own_copy(error: BaseException) -> BaseException:
     """Return an exception for one waiter, so that no waiter holds another's frames."""
+    if isinstance(error, Disguised):
+        return Disguised(_own_copy(error.error))
     try:
         twin = copy.copy(error)
     except Exception:
@@ -129,6 +143,12 @@ def _own_copy(error: Exception) -> Exception:
     return twin.with_traceback(error.__traceback__)
 
 
+def _means_invalid(error: BaseException, request: Request) -> bool:
+    """Whether what ``validate`` raised says that the value is not good; else it says nothing."""
+    raised = error.error if isinstance(error, Disguised) else error
+    return isinstance(raised, request.validate_errors) and not isinstance(raised, UnawaitedError)
+
+
 def _still_valid(
     cache: CacheView, request: Request, entry: Entry, record: LeaseRecord
 ) -> Plan[bool]:
@@ -136,11 +156,15 @@ def _still_valid(
         return True
     validate, valid = request.validate, False
     try:
-        valid = bool((yield Ask(lambda: validate(entry.value))))
-    except BaseException as error:
-        if not isinstance(error, GeneratorExit):
-            yield from release(cache, entry, record)
+        valid = bool((yield Ask(lambda: validate(entry.value), "validate")))
+    except GeneratorExit:
         raise
+    except BaseException as error:
+        if not _means_invalid(error, request):
+            yield from release(cache, entry, record)
+            raise
+        text = "".join(traceback.format_exception_only(error)).strip()
+        log.warning("validate of %s raised %s: it is loaded again", repr(entry.key), text)
     if not valid:
         with cache.store.lock:
             if entry.state is State.LIVE:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable
 from typing import Any
 
 from warmcache._core.state.entry import Entry, Provenance, seconds_between
@@ -35,6 +34,7 @@ from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._sizes import parse_size
 from warmcache.errors import CapacityError
@@ -42,7 +42,7 @@ from warmcache.errors import CapacityError
 from .cache_view import CacheView
 from .make_room import LOOK, room
 from .meter import Meter
-from .refuse import refusal
+from .refuse import refusal, stands_still
 from .remove import make_up
 from .steps import Ask, Box, Flush, Load, Plan, Request, TearDown, Wait
 
@@ -57,7 +57,7 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store, meter = cache.store, cache.meter
     try:
         if request.key in store.dying:
-            yield from _after_teardown_of(cache, request.key)
+            yield from _after_teardown_of(cache, request, flight)
         if meter is None:
             claim = Claim(request.key, request.weight or request.hint or 0)
         else:
@@ -66,6 +66,10 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
+    except BaseException as error:
+        if flight.joined and not isinstance(error, GeneratorExit):
+            flight.error = error  # for who began it; who joined takes over
+        raise
     with store.lock:
         if flight.weight:
             store.ledger.unreserve(flight.weight)
@@ -77,17 +81,21 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         flight.ended = True
 
 
-def _after_teardown_of(cache: CacheView, key: Hashable) -> Plan[None]:
+def _after_teardown_of(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store, meter = cache.store, cache.meter
     while True:
         with store.lock:
-            if key not in store.dying:
+            dying = store.dying.get(request.key)
+            if dying is None:
                 return
+            if stands_still(flight.record, dying):
+                raise refusal(cache, Claim(request.key, request.weight or 0), own=True)
             change = store.ledger.change()
-        if meter is None:
-            yield Wait(change)
-        else:  # nobody may come to look whether its memory is back
-            yield Wait(change, LOOK)
+        try:
+            yield Wait(change, None if meter is None else LOOK)
+        finally:
+            go_on()
+        if meter is not None:  # nobody may come to look whether its memory is back
             yield Ask(lambda: meter.look(store))
 
 
@@ -209,7 +217,7 @@ def _measure(
 def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> Plan[None]:
     """Ask what a loaded value weighs, and make room for what was not reserved."""
     store = cache.store
-    weight = parse_size((yield Ask(lambda: request.weigh(entry.value))))
+    weight = parse_size((yield Ask(lambda: request.weigh(entry.value), "size")))
     if weight > store.ledger.limit:
         with store.lock:
             raise refusal(cache, Claim(request.key, weight))

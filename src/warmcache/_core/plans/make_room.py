@@ -43,10 +43,11 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Basis, Flight
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
-from .refuse import refusal, withheld_by
+from .refuse import lacking_from, refusal
 from .steps import Ask, Flush, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
@@ -98,7 +99,8 @@ def room(
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
-                    own = _withheld_from(claim, flight, store)
+                    me = flight.record if flight is not None else LeaseRecord(time.monotonic())
+                    own = lacking_from(me, claim, store)
                     if own > 0 and meter is not None and _lend(store, own):
                         continue
                     step = _wait(cache, claim, deadline if case is Case.BLOCKED else None, own)
@@ -106,7 +108,9 @@ def room(
             if isinstance(step, Wait):
                 with store.lock:
                     store.ledger.forget(step.signal)
+            go_on()
     finally:
+        go_on()
         if claim.owed:
             with store.lock:
                 store.ledger.drop(claim)
@@ -234,12 +238,6 @@ def _lend(store: Store, lacking: float) -> bool:
         lacking -= part
         store.ledger.unreserve(part)
     return True
-
-
-def _withheld_from(claim: Claim, flight: Flight | None, store: Store) -> float:
-    """Return how much ``claim`` lacks that only the asking thread or task could give back."""
-    me = flight.record if flight is not None else LeaseRecord(time.monotonic())
-    return claim.least - (store.ledger.limit - withheld_by(me, store))
 
 
 def _wait(cache: CacheView, claim: Claim, deadline: float | None, own: float) -> Wait:

@@ -4,7 +4,8 @@ Every way to get, store or remove a value is a *plan*: a generator that decides
 under the lock and yields what has to be done outside it, one step at a time. A plan waits for
 nothing, and runs no user code but a policy's ``rank``, a ``timer`` and a meter's probe, which
 must not wait either; drivers carry the steps out, one for threads and one for asyncio, so that
-the logic exists once. What a step returns or raises is sent into the plan.
+the logic exists once. What a step returns or raises is sent into the plan: an exception that would
+mean something else to it, :class:`Disguised`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ T = TypeVar("T")
 class Request(NamedTuple):
     """What one call of a loader asks for.
 
+    ``validate_errors`` are what ``validate`` raises of a value that is not good.
     ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
     load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
     said how to weigh.
@@ -38,15 +40,21 @@ class Request(NamedTuple):
     sized: bool
     expires: Callable[[Hashable, Any, Any], Any] | None
     validate: Callable[[Any], object] | None
+    validate_errors: type[Exception] | tuple[type[Exception], ...]
     hot: HotEntries | None
     hot_key: Any
     may_load: bool
 
 
 class Ask(NamedTuple):
-    """Call ``function`` here and now; the plan gets what it returns or raises."""
+    """Call ``function`` here and now; the plan gets what it returns or raises.
+
+    What is returned can be awaited on an event loop, and is awaited there. ``option`` is what
+    users call the function.
+    """
 
     function: Callable[[], Any]
+    option: str = "a hook"
 
 
 Box: TypeAlias = "defaultdict[int, Any]"
@@ -84,6 +92,21 @@ class Wait(NamedTuple):
 
     signal: OneShot
     timeout: float | None = None
+
+
+class Disguised(Exception):  # noqa: N818 - it is none of its own
+    """What user code raised, for its way through plans, where it would mean something else.
+
+    StopIteration would end the plan (PEP 479), and CancelledError would mean that whoever carries
+    it out was cancelled. The driver that began the plan raises the ``error`` itself.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        return repr(self.error)
 
 
 Step: TypeAlias = Ask | Load | Launch | TearDown | Flush | Wait

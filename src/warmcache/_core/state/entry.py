@@ -36,9 +36,11 @@ class LeaseRecord:
     It is ``over`` as soon as it is to end, or whoever wanted it was interrupted.
     """
 
+    place: Any = None  # where it was entered; the lease of a plain call is not entered
+
     __slots__ = ("over", "since", "task", "thread")
 
-    def __init__(self, since: float, task: object | None = None) -> None:
+    def __init__(self, since: float, task: Any = None) -> None:
         self.since = since
         self.task = task
         self.thread = threading.get_ident()
@@ -124,6 +126,7 @@ class Entry:
     blocked_on: list[Any]  # the loads that its teardown waits for
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
     called: bool  # whether its teardown has begun
+    loop: Any  # the event loop that its teardown is awaited on
     remains: Remains | None  # what a meter watches of it after its teardown
 
     __slots__ = (
@@ -138,6 +141,7 @@ class Entry:
         "leases",
         "loaded",
         "loaded_at",
+        "loop",
         "provenance",
         "queued",
         "recorded",

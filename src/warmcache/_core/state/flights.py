@@ -84,7 +84,7 @@ class Flight:
         self.box: dict[int, Any] = {}  # what was loaded, as it came from the loader,
         self.loaded: Entry | None = None  # then as an entry,
         self.entry: Entry | None = None  # and once that was published
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     @property
     def left_behind(self) -> bool:

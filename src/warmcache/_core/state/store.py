@@ -331,6 +331,11 @@ class Store:
         entry.state, entry.called, entry.blocked_on = _DYING, False, []
         self.dying[entry.key] = (*self.dying.get(entry.key, ()), entry)
 
+    def awaited_on(self, entry: Entry, loop: Any) -> None:
+        """Note where the teardown of ``entry`` is awaited: who blocks that loop must not wait."""
+        entry.loop = loop
+        self.ledger.wake()
+
     def gone(self, entry: Entry, *, failed: bool) -> bool:
         """Note that ``entry`` is gone, its value dropped: its room is free; whether that is new."""
         if entry.state is _GONE:
