@@ -30,16 +30,16 @@ once counts once it is published, and who comes late drops what he made.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
 from typing import Any
 
-from warmcache._loaders.loader import Loader
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
 
 from .digest import digest
+from .holder import Holder
 from .local_loader import LocalLoader
 from .recipe import Recipe
+from .statement import Run, Statement, statement_that_runs
 
 _guard = ForkSafeLock()  # of all names; nothing of the user's runs under it
 _names: dict[tuple[str, str], LoaderName] = {}
@@ -54,13 +54,22 @@ def loader_name(name: tuple[str, str]) -> LoaderName:
 class LoaderName:
     """One name in this process: its loaders, their cache once they share it, and who holds it."""
 
-    __slots__ = ("cache", "holder", "loaders", "recipe")
+    __slots__ = ("_runs", "cache", "holder", "loaders", "recipe")
 
     def __init__(self) -> None:
         self.loaders: weakref.WeakSet[LocalLoader] = weakref.WeakSet()
         self.cache: Cache[Any, Any] | None = None
         self.recipe = ""  # the digest of how the cache is made
         self.holder: Holder | None = None
+        self._runs: dict[str | None, Run] = {}  # by the file of the module
+
+    def statement(self, target: Any) -> Statement | None:
+        """Return which statement defines ``target``, if one of a module's or a cell's does."""
+        running = statement_that_runs(target)
+        if running is None:
+            return None
+        with _guard.lock:
+            return self._runs.setdefault(running.file, Run()).statement(running)
 
     def add(self, local: LocalLoader, thing: Any) -> None:
         """Have a loader that is defined here found by those that arrive."""
@@ -113,37 +122,14 @@ class LoaderName:
         """Have a loader that is defined here share the name with those that arrive."""
         means = digest(local.parts.recipe)
         with _guard.lock:
-            if local.holder is None:
+            if local.holder is None or local.holder.place is not self:
                 if self.cache is None:
                     self.cache, self.recipe = local.cache, means
                 self._take_in(local, thing)
 
     def _take_in(self, local: LocalLoader, thing: Any) -> None:
-        local.holder = holder = Holder(self, local, thing)
-        for loader in local.loaders:
-            loader.name_holder = holder
+        holder = Holder(self, local, kept=(local, thing))
         if self.holder is None:
             self.holder = holder
 
 
-class Holder:
-    """A loader as it holds a name, which keeps it alive, or would like to."""
-
-    __slots__ = ("_local", "_name", "_thing")
-
-    def __init__(self, name: LoaderName, local: LocalLoader, thing: Any) -> None:
-        self._name = name
-        self._local = local
-        self._thing = thing
-
-    def has_name(self) -> bool:
-        """Whether it is this loader that holds the name."""
-        return self._name.holder is self
-
-    def take_over_name(self) -> Iterable[Loader]:
-        """Have this loader hold the name; return those that held it till now."""
-        if self.has_name():
-            return ()
-        with _guard.lock:
-            before, self._name.holder = self._name.holder, self
-        return () if before is None or before is self else tuple(before._local.loaders)

@@ -10,9 +10,9 @@ from typing import Any
 from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
-from warmcache._core.plans.steps import Plan, Request
+from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
+from warmcache._core.state.records import CacheInfo, Removal
 from warmcache._progress import track
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
@@ -20,7 +20,8 @@ from warmcache.keys import CallKey
 
 from . import scopes
 from .disabled import DisabledLease, disowned
-from .loader import CallSite, Loader
+from .hit_path import share_closure
+from .loader import CallSite, Loader, Replaced
 
 
 class Caller:
@@ -46,14 +47,31 @@ class Caller:
         release(view, entry, record)
         return value
 
+    def replaced_in_place(self) -> Caller | None:
+        """Return the caller that the function belongs to now, if it was made to be another's.
+
+        ``%autoreload`` gives a function the code and the attributes of the one that is to
+        replace it; what it closes over is still ours, and is made to be the other's here.
+        """
+        function: Any = self.function() if self.function is not None else None
+        successor = getattr(getattr(function, "lease", None), "__self__", self)
+        if successor is self:
+            return None
+        other = successor.function() if successor.function is not None else None
+        if other is not None:
+            share_closure(function, other)
+        return successor  # type: ignore[no-any-return]
+
     def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
-        _clear_replaced(loader.take_over_name())
+        if request.may_load and (replaced := loader.take_over_name()):
+            _clear_replaced(replaced)
+            loader.torn_down(replaced)
         entry = run(get(view, request, record), view)
         cache._watch()
         if loader.lost_its_name:  # while it loaded
-            _clear_replaced([loader])
+            _clear_replaced((loader,))
         return entry, view
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -201,20 +219,20 @@ class Slow:
 
     def call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Do what the hit path could not."""
-        return self._caller.slow_call(raw, args, kwargs)
+        caller = self._caller
+        if caller._loader.outdated and (successor := caller.replaced_in_place()) is not None:
+            return successor.slow_call(*successor._loader.bind(*args, **kwargs))
+        return caller.slow_call(raw, args, kwargs)
 
     def __reduce__(self) -> Any:
         return Slow, ()
 
 
-def _clear_replaced(loaders: Iterable[Loader]) -> None:
+def _clear_replaced(loaders: tuple[Replaced, ...]) -> None:
     """Tear down what is warm of ``loaders``, whose name another has taken over."""
     for loader in loaders:
-        run(_replaced(loader), loader.cache._view)
-
-
-def _replaced(loader: Loader) -> Plan[list[Entry]]:
-    return remove.chosen(loader.cache._view, lambda _: loader.own_entries(), RemovalCause.REPLACED)
+        for view, source in loader.warm():
+            run(remove.replaced(view, source), view)
 
 
 class AsyncCaller(Caller):
@@ -241,11 +259,13 @@ class AsyncCaller(Caller):
 
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
-        await _clear_replaced_async(loader.take_over_name())
+        if request.may_load and (replaced := loader.take_over_name()):
+            await _clear_replaced_async(replaced)
+            loader.torn_down(replaced)
         entry = await run_async(get(view, request, record), view)
         cache._watch()
         if loader.lost_its_name:  # while it loaded
-            await _clear_replaced_async([loader])
+            await _clear_replaced_async((loader,))
         return entry, view
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -287,11 +307,12 @@ class AsyncCaller(Caller):
                 pass
 
 
-async def _clear_replaced_async(loaders: Iterable[Loader]) -> None:
+async def _clear_replaced_async(loaders: tuple[Replaced, ...]) -> None:
     from warmcache._core.drivers.event_loop import run_async
 
     for loader in loaders:
-        await run_async(_replaced(loader), loader.cache._view)
+        for view, source in loader.warm():
+            await run_async(remove.replaced(view, source), view)
 
 
 def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

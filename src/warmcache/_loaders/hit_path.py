@@ -138,6 +138,14 @@ def _switch(
     return switch
 
 
+def share_closure(hit: types.FunctionType, other: types.FunctionType) -> None:
+    """Have ``hit``, which has the code of ``other`` already, look up and fall through where that does."""
+    theirs = dict(zip(other.__code__.co_freevars, other.__closure__ or (), strict=True))
+    for name, cell in zip(hit.__code__.co_freevars, hit.__closure__ or (), strict=True):
+        if name in theirs and cell is not theirs[name]:  # the clock is one cell for all
+            cell.cell_contents = theirs[name].cell_contents
+
+
 class _SourceText:
     """What tracebacks and debuggers ask for the text of a generated function (PEP 302).
 

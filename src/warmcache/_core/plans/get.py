@@ -47,7 +47,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
                     entry.used = tick()
                 else:
                     store.used(entry)
-                store.heat(entry)
+                if request.hot is not None and entry.provenance.source is request.source:
+                    store.heat_for(entry, request.hot, request.hot_key)
             return entry
 
 
