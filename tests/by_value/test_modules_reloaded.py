@@ -113,6 +113,14 @@ def test_what_is_warm_goes_before_an_edited_one_loads(
     assert [("load", "a"), ("close", ("a", 1)), ("load", "a")] == journal
 
 
+def test_what_is_warm_of_a_class_is_an_instance_of_the_one_there_is_now(
+    module: EditedModule,
+) -> None:
+    first = module.imported(SOURCE).Model("a")
+    model = module.reloaded(SOURCE).Model
+    assert model("a") is first and isinstance(first, model)
+
+
 def test_an_instance_of_before_keeps_its_method(module: EditedModule) -> None:
     models = module.imported(SOURCE).Models()
     models.method("a")

@@ -7,7 +7,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,6 @@ def edited_module(folder: Path, name: str = "edited_module") -> Iterator[EditedM
 
 def update_in_place(old: Any, new: Any) -> None:
     """Do to a function what ``%autoreload`` does: give it what makes another one."""
-    for name in ("__code__", "__defaults__", "__doc__", "__closure__", "__dict__", "__kwdefaults__"):
-        try:
+    for name in ("__code__", "__defaults__", "__doc__", "__closure__", "__globals__", "__dict__"):
+        with suppress(AttributeError, TypeError):
             setattr(old, name, getattr(new, name))
-        except (AttributeError, TypeError):
-            pass

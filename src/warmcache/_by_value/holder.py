@@ -6,10 +6,12 @@ Invariant: of those that take turns in one place, only the one that holds it has
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import Any, Protocol
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Source
+from warmcache._loaders.classes import class_made_by
 from warmcache._loaders.loader import Loader, Replaced
 from warmcache._loaders.methods import WarmMethod
 from warmcache._process.fork_safe_lock import ForkSafeLock
@@ -146,6 +148,9 @@ class Holder:
         for predecessor in self._predecessors:
             if isinstance(thing, WarmMethod) and isinstance(predecessor, WarmMethod):
                 thing.take_over_sites(predecessor)
+        made = class_made_by(local.parts.target)
+        if made is not None:
+            _be_instances_of(made, before.warm())
         local.holder = before
         for number, loader in enumerate(local.loaders):
             before.add(number, loader)
@@ -172,3 +177,16 @@ class Holder:
     def predecessors(self) -> tuple[Any, ...]:
         """Whom a loader that was not used yet may go on with."""
         return self._predecessors
+
+
+def _be_instances_of(made: type, warm: list[tuple[CacheView, Source]]) -> None:
+    """Have the instances that are warm of a class's predecessor be instances of the class."""
+    name = made.__module__, made.__qualname__
+    for view, source in warm:
+        with view.store.lock:
+            entries = [e for e in view.store.live.values() if e.provenance.source is source]
+        for entry in entries:
+            value = getattr(entry, "value", None)
+            if (type(value).__module__, type(value).__qualname__) == name:
+                with suppress(TypeError):  # C code may have a say in it
+                    object.__setattr__(value, "__class__", made)

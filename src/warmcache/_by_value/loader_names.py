@@ -131,5 +131,3 @@ class LoaderName:
         holder = Holder(self, local, kept=(local, thing))
         if self.holder is None:
             self.holder = holder
-
-

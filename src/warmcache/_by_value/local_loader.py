@@ -28,8 +28,17 @@ def this_process() -> str:
     return _this_process
 
 
-class Holder(Protocol):
-    """What a loader holds its name by."""
+class HoldsName(Protocol):
+    """What a loader holds its name by, see ``holder.py``."""
+
+    @property
+    def place(self) -> Any:
+        """Where it takes turns with others."""
+
+    @property
+    def predecessors(self) -> tuple[Any, ...]:
+        """Whom a loader that was not used yet may go on with."""
+        ...
 
     def add(self, number: int, loader: Loader) -> None:
         """Have it hold the name for ``loader``, too, the so-manieth of its LocalLoader."""
@@ -64,7 +73,7 @@ class LocalLoader:
         self.parts = parts
         self.cache = cache
         self.loaders: list[Loader] = []
-        self.holder: Holder | None = None
+        self.holder: HoldsName | None = None
         self.name: tuple[str, str] = parts.name if arrived is None else arrived.name
         self.came_as: str | None = None if arrived is None else arrived.digest
         self._origin: str | None = None if arrived is None else arrived.origin

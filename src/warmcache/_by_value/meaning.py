@@ -24,7 +24,7 @@ from warmcache._loaders.methods import WarmMethod
 from .digest import Walk, hashed, importable, module_of
 from .local_loader import LocalLoader
 
-_MOST_PARTS = 5_000  # of objects, in one walk
+_MOST_PARTS = 1_000  # of objects, in one walk
 _MOST_BYTES = 1 << 20  # of one array
 _numbers = count()
 

@@ -21,11 +21,12 @@ import types
 import weakref
 from typing import Any, NamedTuple
 
+from warmcache.caches.cache import Cache
+
 from .holder import Holder
 from .local_loader import LocalLoader
 from .meaning import meaning
 from .parts import Parts
-from warmcache.caches.cache import Cache
 
 _OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: of functions, whose variables are not in a dictionary
 
@@ -87,12 +88,10 @@ class Run:
     def statement(self, running: Running) -> Statement | None:
         """Return the statement that is running; None if it defines nothing new."""
         known = [at for defined, at in self._defined if defined() is running.defines]
-        same_code = self._code is not None and self._code() is running.code
-        if same_code:
-            again = running.at in known and not _in_loop(running.code, running.at)
-        elif known:
+        again = self._code is None or self._code() is not running.code
+        if again and known:
             return None
-        if not same_code or again:
+        if again or (running.at in known and not _in_loop(running.code, running.at)):
             self._code = weakref.ref(running.code)
             self._count, self._defined = 0, []
         self._defined.append((weakref.ref(running.defines), running.at))
@@ -110,7 +109,7 @@ def _in_loop(code: types.CodeType, at: int) -> bool:
 
 
 class Statement:
-    """One statement that defines a loader, however often it is run: where its loaders take turns."""
+    """One statement that defines a loader, however often it is run: its loaders take turns."""
 
     __slots__ = ("_last", "holder")
 
@@ -137,8 +136,17 @@ class Statement:
         last = self._last() if self._last is not None else None
         predecessors: tuple[Any, ...] | None = None if self._last is None else ()
         if last is not None:
-            predecessors = getattr(last.holder, "predecessors", ()) or (last.thing(),)
+            known = last.holder.predecessors if last.holder is not None else ()
+            predecessors = known or (last.thing(),)
             for loader in last.loaders:
                 loader.become_outdated()
+            was, now = _caller(last), _caller(local)
+            if was is not None and now is not None:
+                was.successor = weakref.ref(now)
         Holder(self, local, predecessors=predecessors)
         self._last = weakref.ref(local)
+
+
+def _caller(local: LocalLoader) -> Any:
+    """Return what the function of ``local`` offers besides being called; None of a method."""
+    return getattr(getattr(local.thing(), "lease", None), "__self__", None)

@@ -29,6 +29,7 @@ class Caller:
 
     _instance: Any = None
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
+    successor: Callable[[], Caller | None] | None = None  # that of a loader defined anew
 
     def __init__(self, loader: Loader, site: CallSite) -> None:
         self._loader = loader
@@ -51,16 +52,21 @@ class Caller:
         """Return the caller that the function belongs to now, if it was made to be another's.
 
         ``%autoreload`` gives a function the code and the attributes of the one that is to
-        replace it; what it closes over is still ours, and is made to be the other's here.
+        replace it, or all that makes that one, which then dies. What it closes over may still be
+        ours, and what it looks up is made to be the other's here. It goes on to fall through
+        to us: next time it may be made to be a third one's.
         """
         function: Any = self.function() if self.function is not None else None
-        successor = getattr(getattr(function, "lease", None), "__self__", self)
+        if function is None:
+            next_one = self.successor() if self.successor is not None else None
+            return None if next_one is None else next_one.replaced_in_place() or next_one
+        successor: Caller = getattr(getattr(function, "lease", None), "__self__", self)
         if successor is self:
             return None
-        other = successor.function() if successor.function is not None else None
+        other: Any = successor.function() if successor.function is not None else None
         if other is not None:
-            share_closure(function, other)
-        return successor  # type: ignore[no-any-return]
+            share_closure(function, other, but=Slow)
+        return successor
 
     def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
         cache, loader = self._loader.cache, self._loader
