@@ -96,6 +96,12 @@ class Holder:
         for number, loader in enumerate(local.loaders):
             self.add(number, loader)
 
+    def hold_if_nobody_does(self) -> None:
+        """Have the name if it is free."""
+        with _guard.lock:
+            if self.place.holder is None:
+                self.place.holder = self
+
     def add(self, number: int, loader: Loader) -> None:
         """Have it hold the name for ``loader``, too, the so-manieth of its LocalLoader.
 

@@ -20,7 +20,9 @@ Who shares a name:
 - one that is defined here: once one of its meaning arrives from another process, for the
   edited one will, too, and both models would be warm;
 - one that is defined here and came back: not for that. Its user may have it and an edited one
-  in hand, and mean both.
+  in hand, and mean both;
+- one that is defined here, and then anew: with its successors, and nobody else, see
+  ``statement.py``. It is not kept alive for that.
 
 The lock is of these tables alone: every ``@warm`` takes it, and to take digests, or to make
 caches and loaders, is to run the user's code and to import. So what several threads make at
@@ -128,6 +130,4 @@ class LoaderName:
                 self._take_in(local, thing)
 
     def _take_in(self, local: LocalLoader, thing: Any) -> None:
-        holder = Holder(self, local, kept=(local, thing))
-        if self.holder is None:
-            self.holder = holder
+        Holder(self, local, kept=(local, thing)).hold_if_nobody_does()
