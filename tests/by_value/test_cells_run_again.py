@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Callable
 from typing import Any
 
+import by_value
 import pytest
-from by_value import journal, note
-from gates import Gate
+from by_value import journal
 from reruns import Notebook
 
 import warmcache
@@ -232,6 +231,47 @@ def test_a_predecessors_leased_value_is_torn_down_when_its_lease_ends() -> None:
     assert [("load", "b"), ("close", "a")] == journal
 
 
+NOT_DEFINED_THERE = {
+    "a function of another cell": "load = warm(maxsize=1, teardown=close)(build)",
+    "an importable one": "load = warm(maxsize=1, teardown=close)(by_value.build)",
+    "a lambda": "load = warm(maxsize=1, teardown=close)(lambda name: build(name))",
+    "a partial": "load = warm(maxsize=1, teardown=close)(functools.partial(build))",
+    "a class": "load = warm(maxsize=1, teardown=close)(Thing)",
+}
+
+
+@pytest.mark.parametrize("what", NOT_DEFINED_THERE)
+def test_one_that_is_made_of_what_was_there_is_succeeded_under_its_name(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = Notebook()
+    notebook.run(
+        """
+        import by_value, functools
+        from warmcache import warm
+        def build(name):
+            note("load", name)
+            return [name]
+        class Thing:
+            def __init__(self, name): build(name)
+        def close(value): note("close")
+        """
+    )
+    monkeypatch.setattr(by_value, "build", notebook["build"], raising=False)
+    cell = NOT_DEFINED_THERE[what]
+    notebook.run(cell)("a")
+    notebook.run("# again\n" + cell)("a")
+    assert [("load", "a")] == journal
+    notebook.run(cell, "load = ", "other = ")
+    other = notebook["other"]
+    other("a")
+    assert notebook["load"].contains("a")
+    journal.clear()
+    notebook.run(cell, "maxsize=1", "maxsize=2")("a")
+    assert ["close", ("load", "a")] == journal
+    assert other.contains("a")
+
+
 def test_no_load_lets_nothing_go() -> None:
     notebook = Notebook()
     old = notebook.run(CELL)
@@ -293,37 +333,3 @@ def test_a_generator_is_succeeded_likewise() -> None:
     notebook.run(cell)("a")
     notebook.run(cell, "name, 1", "name, 2")("a")
     assert [("load", "a"), ("close", "a"), ("load", "a")] == journal
-
-
-@pytest.mark.race
-def test_who_comes_while_a_predecessors_value_is_torn_down_waits_for_that() -> None:
-    gate = Gate()
-
-    def close(name: str) -> None:
-        gate.wait()
-        note("close", name)
-
-    notebook = Notebook(close=close)
-    cell = """
-    from warmcache import warm
-    @warm(maxsize=1, teardown=close)
-    def load(name):
-        note("load", name)
-        return name
-    """
-    old = notebook.run(cell)
-    old("a")
-    load = notebook.run(cell, "maxsize=1", "maxsize=2")
-    threads = [threading.Thread(target=load, args=[name]) for name in "bc"]
-    threads[0].start()
-    gate.until_reached()
-    threads[1].start()
-    for _ in range(5_000):
-        if old.cache._store.ledger.waiting or len(journal) > 1:
-            break
-        threads[1].join(0.001)
-    gate.open()
-    for thread in threads:
-        thread.join(5)
-    assert [("load", "a"), ("close", "a")] == journal[:2]
-    assert {("load", "b"), ("load", "c")} == {*journal[2:]}

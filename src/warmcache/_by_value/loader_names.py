@@ -63,7 +63,8 @@ class LoaderName:
         self.cache: Cache[Any, Any] | None = None
         self.recipe = ""  # the digest of how the cache is made
         self.holder: Holder | None = None
-        self._runs: dict[str | None, Run] = {}  # by the file of the module
+        # By the file of the module, and by the name that what is defined there is given.
+        self._runs: dict[tuple[str | None, str | None], Run] = {}
 
     def statement(self, target: Any) -> Statement | None:
         """Return which statement defines ``target``, if one of a module's or a cell's does."""
@@ -71,7 +72,8 @@ class LoaderName:
         if running is None:
             return None
         with _guard.lock:
-            return self._runs.setdefault(running.file, Run()).statement(running)
+            run = self._runs.setdefault((running.file, running.bound), Run())
+            return run.statement(running)
 
     def add(self, local: LocalLoader, thing: Any) -> None:
         """Have a loader that is defined here found by those that arrive."""

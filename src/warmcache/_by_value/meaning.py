@@ -68,11 +68,14 @@ class _Meaning(Walk):
     def _is_its_name(self, thing: Any) -> bool:
         return importable(thing) and module_of(thing) != self._module
 
-    def _whole(self, kind: type, thing: Any) -> bytes:
+    def of(self, thing: Any) -> bytes:
         if self._inside:
             self._left -= 1
-            if self._left < 0 or getattr(thing, "nbytes", 0) > _MOST_BYTES:
+            if self._left < 0:
                 raise _TooLarge
+        return super().of(thing)
+
+    def _whole(self, kind: type, thing: Any) -> bytes:
         local = _local_loader(thing)
         if local is not None and not (kind is types.FunctionType and self._is_its_name(thing)):
             return hashed("loader", self.of(local.came_as or local.parts))
@@ -80,9 +83,16 @@ class _Meaning(Walk):
             return hashed("method", thing.__name__.encode(), self.of(thing.__self__))
         if isinstance(thing, tuple) and not hasattr(thing, "__warm_digest__"):
             return hashed("tuple", self._name(kind), *self._all(thing))
-        if self._inside or not _is_object(kind, thing):
+        if not _is_object(thing):
             return super()._whole(kind, thing)
+        if self._inside:
+            return self._contents(kind, thing)
         return self._object_here(kind, thing)
+
+    def _contents(self, kind: type, thing: Any) -> bytes:
+        if getattr(thing, "nbytes", 0) > _MOST_BYTES:
+            raise _TooLarge
+        return super()._whole(kind, thing)
 
     def _object_here(self, kind: type, thing: Any) -> bytes:
         number = id(thing)
@@ -93,7 +103,7 @@ class _Meaning(Walk):
         try:
             if self._only_itself and (kind.__hash__ is None or kind.__weakrefoffset__):
                 raise _TooLarge
-            result = super()._whole(kind, thing)
+            result = self._contents(kind, thing)
         except _TooLarge:
             result = hashed("itself", str(next(_numbers)).encode())
         finally:
@@ -110,7 +120,7 @@ def _same(reference: Any, thing: Any) -> bool:
     return reference is thing or (type(reference) is weakref.ref and reference() is thing)
 
 
-def _is_object(kind: type, thing: Any) -> bool:
+def _is_object(thing: Any) -> bool:
     """Whether ``thing`` has an identity of its own, and is not just how something is written."""
     written = (types.FunctionType, types.MethodType, types.CodeType, types.CellType, type)
     other = (staticmethod, classmethod, property, types.ModuleType)

@@ -8,14 +8,15 @@ there at once. So a loader has a predecessor only if
 - that statement is *run again*: what runs is another code object than the last time, as each
   compilation makes one, or the same from its beginning. What one run defines under one name, is
   told apart by its order;
-- what is defined is new, too: a decorator that is called on a function of before makes another
-  loader of that, and replaces none.
+- what it is made of is defined there, too; else, as in ``load = warm(...)(function)``, and for what
+  has no name, the result is given the same name as the last time.
 """
 
 from __future__ import annotations
 
 import dis
 import inspect
+import opcode
 import sys
 import types
 import weakref
@@ -28,77 +29,110 @@ from .local_loader import LocalLoader
 from .meaning import meaning
 from .parts import Parts
 
+_OURS = __name__.partition(".")[0]
 _OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: of functions, whose variables are not in a dictionary
+_STORES = {opcode.opmap["STORE_NAME"], opcode.opmap["STORE_GLOBAL"]}
 
 
 class Running(NamedTuple):
-    """A statement of a module or a cell that is running, and what it defines.
+    """A statement of a module or a cell that is running, and defines a loader.
 
     Attributes:
         file: that of the module; None in a notebook.
+        bound: the name that the loader is given, where that is what to know it by again.
         code: that of the module, of the cell, or of one statement of a cell.
-        at: where in there it is.
-        defines: the code of a function, or a class.
+        at: where in there it is; None if it calls a function that calls ``@warm``.
     """
 
     file: str | None
+    bound: str | None
     code: types.CodeType
-    at: int
-    defines: Any
+    at: int | None
 
 
 def statement_that_runs(target: Any) -> Running | None:
-    """Return the statement that defines ``target``; None where it is another's to define."""
+    """Return the statement that defines ``target``; None where nobody would know it again."""
     root = inspect.unwrap(target) if isinstance(target, types.FunctionType) else target
-    if not isinstance(root, (types.FunctionType, type)):
-        return None
-    if "<" in root.__qualname__ + getattr(target, "__qualname__", ""):
-        return None  # a function makes it, or it has no name
+    name = getattr(root, "__qualname__", "")
+    if "<locals>" in name + getattr(target, "__qualname__", ""):
+        return None  # of a function, which makes many
     frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if _runs_module_of(root, frame):
-            defines = root if isinstance(root, type) else root.__code__
-            return Running(frame.f_globals.get("__file__"), frame.f_code, frame.f_lasti, defines)
+    directly = True
+    while frame is not None and not _runs_module(frame):
+        directly = directly and str(frame.f_globals.get("__name__")).startswith(_OURS)
         frame = frame.f_back
+    if frame is None:
+        return None
+    bound = None
+    if not _defines(frame.f_code, root, name) and (bound := _bound_to(frame)) is None:
+        return None
+    at = frame.f_lasti if directly else None
+    return Running(frame.f_globals.get("__file__"), bound, frame.f_code, at)
+
+
+def _runs_module(frame: types.FrameType) -> bool:
+    if frame.f_code.co_flags & _OPTIMIZED:
+        return False
+    known = frame.f_locals
+    return known is frame.f_globals or "__qualname__" not in known  # which a class has
+
+
+def _defines(code: types.CodeType, root: Any, name: str) -> bool:
+    """Whether ``code`` has the statement that makes the function or class ``root`` of that name."""
+    found = [code]
+    for part in name.split("."):
+        found = [inner for outer in found for inner in _inside(outer) if inner.co_name == part]
+    if isinstance(root, types.FunctionType):
+        return root.__code__ in found and root.__name__ != "<lambda>"
+    return isinstance(root, type) and bool(found)
+
+
+def _inside(code: types.CodeType) -> list[types.CodeType]:
+    inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
+    generic = [const for const in inner if const.co_name.startswith("<generic")]  # def f[T]
+    return inner + [deeper for const in generic for deeper in _inside(const)]
+
+
+def _bound_to(frame: types.FrameType) -> str | None:
+    """Return the name that is given to what the call under way returns, if it is given one."""
+    text, high = frame.f_code.co_code, 0
+    for place in range(frame.f_lasti + 2, len(text), 2):
+        operation, argument = text[place], text[place + 1] | high
+        if operation == opcode.opmap["EXTENDED_ARG"]:
+            high = argument << 8
+        elif operation != opcode.opmap["CACHE"]:
+            return frame.f_code.co_names[argument] if operation in _STORES else None
     return None
 
 
-def _runs_module_of(root: Any, frame: types.FrameType) -> bool:
-    if frame.f_code.co_flags & _OPTIMIZED:
-        return False
-    known = frame.f_globals
-    if frame.f_locals is not known and "__qualname__" in frame.f_locals:
-        return False  # the body of a class
-    if isinstance(root, type):
-        return bool(known.get("__name__") == root.__module__)
-    return root.__globals__ is known
-
-
 class Run:
-    """What one run of a module, or of what stands for one, has defined under one name so far."""
+    """What one run of a module, or of a cell, has defined under one name so far."""
 
-    __slots__ = ("_code", "_count", "_defined", "_statements")
+    __slots__ = ("_at", "_code", "_count", "_statements")
 
     def __init__(self) -> None:
         self._code: weakref.ref[types.CodeType] | None = None
+        self._at: dict[int | None, bool] = {}  # where in this run, and whether in a loop
         self._count = 0
-        self._defined: list[tuple[weakref.ref[Any], int]] = []  # in this run, and where
         self._statements: list[Statement] = []
 
-    def statement(self, running: Running) -> Statement | None:
-        """Return the statement that is running; None if it defines nothing new."""
-        known = [at for defined, at in self._defined if defined() is running.defines]
-        again = self._code is None or self._code() is not running.code
-        if again and known:
-            return None
-        if again or (running.at in known and not _in_loop(running.code, running.at)):
-            self._code = weakref.ref(running.code)
-            self._count, self._defined = 0, []
-        self._defined.append((weakref.ref(running.defines), running.at))
+    def statement(self, running: Running) -> Statement:
+        """Return the statement that is running."""
+        code, at = running.code, running.at
+        begins = self._code is None or self._code() is not code
+        if begins or (at in self._at and not self._repeats(code, at)):
+            self._code = weakref.ref(code)
+            self._at, self._count = {}, 0
+        self._at.setdefault(at, False)
         self._count += 1
         if self._count > len(self._statements):
             self._statements.append(Statement())
         return self._statements[self._count - 1]
+
+    def _repeats(self, code: types.CodeType, at: int | None) -> bool:
+        """Whether one run may come by more than once."""
+        self._at[at] = repeats = self._at[at] or at is None or _in_loop(code, at)
+        return repeats
 
 
 def _in_loop(code: types.CodeType, at: int) -> bool:
