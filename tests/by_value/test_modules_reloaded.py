@@ -155,6 +155,18 @@ def test_a_module_that_is_imported_anew_is_the_same(module: EditedModule) -> Non
     assert new is not old and new.load.contains("a")
 
 
+def test_a_reload_that_fails_leaves_the_loaders_of_before_as_fast(module: EditedModule) -> None:
+    load = module.imported(SOURCE).load
+    load("a")
+    with pytest.raises(ZeroDivisionError):
+        module.reloaded(SOURCE + "\n1 / 0")
+    vars(sys.modules[module.name]).clear()
+    gc.collect()
+    load("a")
+    assert "a" in load.lease.__self__._site.hot
+    assert [("load", "a")] == journal
+
+
 # -- who is not hit -------------------------------------------------------------------
 
 APART = {
@@ -275,3 +287,14 @@ def test_a_function_changed_in_place_is_the_new_one_in_all(
     old.cache_clear()
     assert not new.contains("b")
     assert 1 == len([entry for entry in journal if entry[0] == "load"])
+
+
+def test_a_function_changed_in_place_time_and_again_is_the_last_one(module: EditedModule) -> None:
+    old = module.imported(SOURCE).load
+    for factor in range(2, 8):
+        new = module.reloaded(SOURCE, "FACTOR = 1", f"FACTOR = {factor}").load
+        update_in_place(old, new)
+        if factor % 3 == 0:
+            assert ("a", factor) == old("a")
+    assert ("a", 7) == old("a") == new("a")
+    assert old("a") is new.peek("a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import types
 import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from warmcache._loaders.loader import Loader
@@ -57,13 +58,14 @@ class LocalLoader:
         parts: what it is made of.
         cache: the cache that it lives in.
         loaders: its :class:`Loader`; of a method two, if it may be a static one.
+        caller: gives what its function offers besides being called; None of a method.
         holder: what it holds its name by, see ``loader_names.py``.
         came_as: the digest that it came with; None of one that is defined here.
     """
 
     __slots__ = (
         *("__weakref__", "_origin", "_thing"),
-        *("cache", "came_as", "holder", "loaders", "name", "parts"),
+        *("cache", "caller", "came_as", "holder", "loaders", "name", "parts"),
     )
 
     def __init__(
@@ -73,6 +75,7 @@ class LocalLoader:
         self.parts = parts
         self.cache = cache
         self.loaders: list[Loader] = []
+        self.caller: Callable[[], Any] | None = None
         self.holder: HoldsName | None = None
         self.name: tuple[str, str] = parts.name if arrived is None else arrived.name
         self.came_as: str | None = None if arrived is None else arrived.digest

@@ -7,6 +7,7 @@ A warm class travels with its hit path, a warm function, as an attribute.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -84,6 +85,7 @@ def local_class_method(
 
 def _attach(hit: Any, caller: Caller, local: LocalLoader) -> None:
     local.add(caller._loader)
+    local.caller = weakref.ref(caller)
     PickledAttributes(hit, local).show(caller, local.cache)
 
 

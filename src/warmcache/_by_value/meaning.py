@@ -24,7 +24,7 @@ from warmcache._loaders.methods import WarmMethod
 from .digest import Walk, hashed, importable, module_of
 from .local_loader import LocalLoader
 
-_MOST_PARTS = 1_000  # of objects, in one walk
+_MOST_PARTS = 1_000  # of one object
 _MOST_BYTES = 1 << 20  # of one array
 _numbers = count()
 
@@ -62,7 +62,7 @@ class _Meaning(Walk):
         self._module = module
         self._before = before
         self._only_itself = only_itself
-        self._left = _MOST_PARTS  # for all objects together
+        self._left = 0
         self._inside = False  # of an object, whose parts are not remembered
 
     def _is_its_name(self, thing: Any) -> bool:
@@ -99,7 +99,7 @@ class _Meaning(Walk):
         if number in self._before and _same(self._before[number][0], thing):
             self.seen[number] = self._before[number]
             return self.seen[number][1]
-        self._inside = True
+        self._inside, self._left = True, _MOST_PARTS
         try:
             if self._only_itself and (kind.__hash__ is None or kind.__weakrefoffset__):
                 raise _TooLarge

@@ -166,21 +166,18 @@ class Statement:
         return last.cache if before.digest == now.digest else None
 
     def define(self, local: LocalLoader) -> None:
-        """Have ``local`` be the one that is defined now, and those before it outdated."""
-        last = self._last() if self._last is not None else None
+        """Have ``local`` be the one that is defined now, and the one before it outdated."""
+        before = self._last() if self._last is not None else None
         predecessors: tuple[Any, ...] | None = None if self._last is None else ()
-        if last is not None:
-            known = last.holder.predecessors if last.holder is not None else ()
-            predecessors = known or (last.thing(),)
-            for loader in last.loaders:
-                loader.become_outdated()
-            was, now = _caller(last), _caller(local)
-            if was is not None and now is not None:
-                was.successor = weakref.ref(now)
-        Holder(self, local, predecessors=predecessors)
         self._last = weakref.ref(local)
+        if before is not None:
+            known = before.holder.predecessors if before.holder is not None else ()
+            predecessors = known or (before.thing(),)
+            for loader in before.loaders:
+                loader.become_outdated(self._newest)
+        Holder(self, local, predecessors=predecessors)
 
-
-def _caller(local: LocalLoader) -> Any:
-    """Return what the function of ``local`` offers besides being called; None of a method."""
-    return getattr(getattr(local.thing(), "lease", None), "__self__", None)
+    def _newest(self) -> Any:
+        """Return the one defined last, or the caller of its function; None if it is gone."""
+        last = self._last() if self._last is not None else None
+        return last if last is None or last.caller is None else last.caller()

@@ -29,7 +29,6 @@ class Caller:
 
     _instance: Any = None
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
-    successor: Callable[[], Caller | None] | None = None  # that of a loader defined anew
 
     def __init__(self, loader: Loader, site: CallSite) -> None:
         self._loader = loader
@@ -58,8 +57,8 @@ class Caller:
         """
         function: Any = self.function() if self.function is not None else None
         if function is None:
-            next_one = self.successor() if self.successor is not None else None
-            return None if next_one is None else next_one.replaced_in_place() or next_one
+            newest = self._loader.successor()
+            return newest if isinstance(newest, Caller) else None
         successor: Caller = getattr(getattr(function, "lease", None), "__self__", self)
         if successor is self:
             return None
