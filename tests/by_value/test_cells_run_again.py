@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 import by_value
 import pytest
-from by_value import journal
+from by_value import journal, note
 from reruns import Notebook
 
 import warmcache
@@ -333,3 +334,14 @@ def test_a_generator_is_succeeded_likewise() -> None:
     notebook.run(cell)("a")
     notebook.run(cell, "name, 1", "name, 2")("a")
     assert [("load", "a"), ("close", "a"), ("load", "a")] == journal
+
+
+def test_what_is_run_without_a_module_name_leaves_others_alone() -> None:
+    loaders = []
+    for _ in range(2):
+        namespace: dict[str, Any] = {"note": note}
+        exec(textwrap.dedent(CELL.replace("maxsize=1", "maxsize=2")), namespace)
+        loaders.append(namespace["load"])
+        loaders[-1]("a")
+    assert [("load", "a")] * 2 == journal
+    assert loaders[0].contains("a")

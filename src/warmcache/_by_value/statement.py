@@ -20,6 +20,7 @@ import opcode
 import sys
 import types
 import weakref
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from warmcache.caches.cache import Cache
@@ -61,7 +62,7 @@ def statement_that_runs(target: Any) -> Running | None:
     while frame is not None and not _runs_module(frame):
         directly = directly and str(frame.f_globals.get("__name__")).startswith(_OURS)
         frame = frame.f_back
-    if frame is None:
+    if frame is None or not isinstance(frame.f_globals.get("__name__"), str):
         return None
     bound = None
     if not _defines(frame.f_code, root, name) and (bound := _bound_to(frame)) is None:
@@ -81,16 +82,19 @@ def _defines(code: types.CodeType, root: Any, name: str) -> bool:
     """Whether ``code`` has the statement that makes the function or class ``root`` of that name."""
     found = [code]
     for part in name.split("."):
-        found = [inner for outer in found for inner in _inside(outer) if inner.co_name == part]
+        found = [inner for outer in found for inner in _inside(outer, part)]
     if isinstance(root, types.FunctionType):
-        return root.__code__ in found and root.__name__ != "<lambda>"
+        return root.__name__ != "<lambda>" and any(each is root.__code__ for each in found)
     return isinstance(root, type) and bool(found)
 
 
-def _inside(code: types.CodeType) -> list[types.CodeType]:
-    inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    generic = [const for const in inner if const.co_name.startswith("<generic")]  # def f[T]
-    return inner + [deeper for const in generic for deeper in _inside(const)]
+def _inside(code: types.CodeType, name: str) -> Iterator[types.CodeType]:
+    for inner in code.co_consts:
+        if type(inner) is types.CodeType:
+            if inner.co_name == name:
+                yield inner
+            elif inner.co_name.startswith("<generic"):  # def f[T]
+                yield from _inside(inner, name)
 
 
 def _bound_to(frame: types.FrameType) -> str | None:
