@@ -123,7 +123,7 @@ def _decorated(target: Any, policy: str | None, cache: Any, options: dict[str, A
     if isinstance(target, classmethod):
         return make(local_class_method, target.__func__)
     if isinstance(target, type):
-        return warm_class(target, partial(make, local_function))
+        return warm_class(target, partial(make, local_function, statement_of=target))
     if not callable(target):
         raise TypeError(f"@warm goes over a function, method or class, not {target!r}")
     return make(local_method if _defined_in_class(target) else local_function, target)
@@ -140,8 +140,7 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCac
             if known is not None and option not in known:
                 hint = nearest(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
                 raise TypeError(f"@warm with policy {policy!r} has no option {option!r}{hint}")
-        recipe = Recipe("policy", policy, options)
-        return LoaderCache(recipe.cache(), recipe)
+        return LoaderCache(None, Recipe("policy", policy, options))
     if policy is not None or options:
         extra = ", ".join([*(["policy"] if policy is not None else []), *options])
         hint = nearest(extra, {*_LOADER_OPTIONS, "cache"})

@@ -52,7 +52,7 @@ _INCIDENTAL = {
 
 def digest(thing: object) -> str:
     """Return the digest of ``thing``, a text of 32 characters. It never raises."""
-    return _Digest().of(thing).hex()
+    return Walk().of(thing).hex()
 
 
 def importable(thing: Any) -> bool:
@@ -86,7 +86,7 @@ def module_of(thing: Any) -> str:
     return "__main__" if module == "__mp_main__" else module
 
 
-class _Digest:
+class Walk:
     """One walk through what a thing is made of, each object visited once."""
 
     def __init__(self) -> None:
@@ -98,18 +98,18 @@ class _Digest:
         kind = type(thing)
         if kind in _ATOMS:
             text = hex(thing) if kind is int else repr(thing)  # repr() refuses large integers
-            return _hashed(kind.__name__, text.encode("utf-8", "surrogatepass"))
+            return hashed(kind.__name__, text.encode("utf-8", "surrogatepass"))
         number = id(thing)
         if number in self._done:
             return self._done[number]
         if number in self._under_way:  # it contains itself
-            return _hashed("again", str(self._under_way[number]).encode())
+            return hashed("again", str(self._under_way[number]).encode())
         self._under_way[number] = len(self._under_way)
         self._kept.append(thing)
         try:
             result = self._whole(kind, thing)
         except Exception:  # it does not let itself be looked at
-            result = _hashed("opaque", self._name(kind))
+            result = hashed("opaque", self._name(kind))
         finally:
             del self._under_way[number]
         self._done[number] = result
@@ -120,33 +120,37 @@ class _Digest:
 
     def _whole(self, kind: type, thing: Any) -> bytes:
         if kind in (tuple, list):
-            return _hashed(kind.__name__, *self._all(thing))
+            return hashed(kind.__name__, *self._all(thing))
         if kind in (set, frozenset):
-            return _hashed("set", *sorted(self._all(thing)))
+            return hashed("set", *sorted(self._all(thing)))
         if kind in (dict, types.MappingProxyType):
-            return _hashed("dict", *sorted(self.of(key) + self.of(thing[key]) for key in thing))
+            return hashed("dict", *sorted(self.of(key) + self.of(thing[key]) for key in thing))
         if kind is types.CodeType:
             return self._code(thing)
         if kind is types.ModuleType:
-            return _hashed("module", thing.__name__.encode())
+            return hashed("module", thing.__name__.encode())
         if kind is types.CellType:
-            return _hashed("cell", *self._all(_contents(thing)))
+            return hashed("cell", *self._all(_contents(thing)))
         is_class = issubclass(kind, type)
-        if (is_class or kind in _FUNCTIONS) and importable(thing):
-            return _hashed("named", self._name(thing))
+        if (is_class or kind in _FUNCTIONS) and self._is_its_name(thing):
+            return hashed("named", self._name(thing))
         if kind in _WRAPPERS:
             parts = [getattr(thing, name) for name in _WRAPPERS[kind]]
-            return _hashed(kind.__name__, *self._all(parts))
+            return hashed(kind.__name__, *self._all(parts))
         if is_class:
             return self._class(thing)
         if hasattr(thing, "__warm_digest__"):
-            return _hashed("stands for", self._name(kind), self.of(thing.__warm_digest__()))
+            return hashed("stands for", self._name(kind), self.of(thing.__warm_digest__()))
         return self._function(thing) if kind is types.FunctionType else self._object(thing)
+
+    def _is_its_name(self, thing: Any) -> bool:
+        """Whether a function or class counts as its name, and not as what it is made of."""
+        return importable(thing)
 
     def _function(self, function: types.FunctionType) -> bytes:
         known = function.__globals__
         reads = sorted(set(_globals_of(function.__code__)) & known.keys() - {"__name__"})
-        return _hashed(
+        return hashed(
             "function",
             self.of(function.__code__),
             self.of(function.__defaults__),
@@ -161,13 +165,13 @@ class _Digest:
             *(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars),
             *(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
         )
-        return _hashed("code", *self._all(parts))
+        return hashed("code", *self._all(parts))
 
     def _class(self, cls: type) -> bytes:
         own = [(name, value) for name, value in vars(cls).items() if name not in _INCIDENTAL]
         slots = (types.GetSetDescriptorType, types.MemberDescriptorType)
         own = [(name, value) for name, value in own if not isinstance(value, slots)]
-        return _hashed(
+        return hashed(
             "class",
             cls.__name__.encode(),
             *self._all((type(cls), *cls.__bases__)),
@@ -177,15 +181,15 @@ class _Digest:
     def _object(self, thing: Any) -> bytes:
         reduced = thing.__reduce_ex__(4)
         if isinstance(reduced, str):
-            return _hashed("named", self._name(type(thing)), reduced.encode())
+            return hashed("named", self._name(type(thing)), reduced.encode())
         parts = [list(part) if isinstance(part, Iterator) else part for part in reduced]
-        return _hashed("object", self._name(type(thing)), *self._all(parts))
+        return hashed("object", self._name(type(thing)), *self._all(parts))
 
     def _name(self, thing: Any) -> bytes:
         return f"{module_of(thing)}.{thing.__qualname__}".encode()
 
 
-def _hashed(kind: str, *parts: bytes) -> bytes:
+def hashed(kind: str, *parts: bytes) -> bytes:
     import hashlib
 
     found = hashlib.blake2b(digest_size=16, person=kind.encode()[:16])

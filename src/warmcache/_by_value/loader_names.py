@@ -20,7 +20,9 @@ Who shares a name:
 - one that is defined here: once one of its meaning arrives from another process, for the
   edited one will, too, and both models would be warm;
 - one that is defined here and came back: not for that. Its user may have it and an edited one
-  in hand, and mean both.
+  in hand, and mean both;
+- one that is defined here, and then anew: with its successors, and nobody else, see
+  ``statement.py``. It is not kept alive for that.
 
 The lock is of these tables alone: every ``@warm`` takes it, and to take digests, or to make
 caches and loaders, is to run the user's code and to import. So what several threads make at
@@ -30,16 +32,16 @@ once counts once it is published, and who comes late drops what he made.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
 from typing import Any
 
-from warmcache._loaders.loader import Loader
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
 
 from .digest import digest
+from .holder import Holder
 from .local_loader import LocalLoader
 from .recipe import Recipe
+from .statement import Run, Statement, statement_that_runs
 
 _guard = ForkSafeLock()  # of all names; nothing of the user's runs under it
 _names: dict[tuple[str, str], LoaderName] = {}
@@ -54,13 +56,24 @@ def loader_name(name: tuple[str, str]) -> LoaderName:
 class LoaderName:
     """One name in this process: its loaders, their cache once they share it, and who holds it."""
 
-    __slots__ = ("cache", "holder", "loaders", "recipe")
+    __slots__ = ("_runs", "cache", "holder", "loaders", "recipe")
 
     def __init__(self) -> None:
         self.loaders: weakref.WeakSet[LocalLoader] = weakref.WeakSet()
         self.cache: Cache[Any, Any] | None = None
         self.recipe = ""  # the digest of how the cache is made
         self.holder: Holder | None = None
+        # By the file of the module, and by the name that what is defined there is given.
+        self._runs: dict[tuple[str | None, str | None], Run] = {}
+
+    def statement(self, target: Any) -> Statement | None:
+        """Return which statement defines ``target``, if one of a module's or a cell's does."""
+        running = statement_that_runs(target)
+        if running is None:
+            return None
+        with _guard.lock:
+            run = self._runs.setdefault((running.file, running.bound), Run())
+            return run.statement(running)
 
     def add(self, local: LocalLoader, thing: Any) -> None:
         """Have a loader that is defined here found by those that arrive."""
@@ -113,37 +126,10 @@ class LoaderName:
         """Have a loader that is defined here share the name with those that arrive."""
         means = digest(local.parts.recipe)
         with _guard.lock:
-            if local.holder is None:
+            if local.holder is None or local.holder.place is not self:
                 if self.cache is None:
                     self.cache, self.recipe = local.cache, means
                 self._take_in(local, thing)
 
     def _take_in(self, local: LocalLoader, thing: Any) -> None:
-        local.holder = holder = Holder(self, local, thing)
-        for loader in local.loaders:
-            loader.name_holder = holder
-        if self.holder is None:
-            self.holder = holder
-
-
-class Holder:
-    """A loader as it holds a name, which keeps it alive, or would like to."""
-
-    __slots__ = ("_local", "_name", "_thing")
-
-    def __init__(self, name: LoaderName, local: LocalLoader, thing: Any) -> None:
-        self._name = name
-        self._local = local
-        self._thing = thing
-
-    def has_name(self) -> bool:
-        """Whether it is this loader that holds the name."""
-        return self._name.holder is self
-
-    def take_over_name(self) -> Iterable[Loader]:
-        """Have this loader hold the name; return those that held it till now."""
-        if self.has_name():
-            return ()
-        with _guard.lock:
-            before, self._name.holder = self._name.holder, self
-        return () if before is None or before is self else tuple(before._local.loaders)
+        Holder(self, local, kept=(local, thing)).hold_if_nobody_does()

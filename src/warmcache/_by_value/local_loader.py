@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import types
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from warmcache._loaders.loader import Loader, NameHolder
+from warmcache._loaders.loader import Loader
 from warmcache._process.after_fork import in_child
 from warmcache.caches.cache import Cache
 
@@ -28,6 +29,23 @@ def this_process() -> str:
     return _this_process
 
 
+class HoldsName(Protocol):
+    """What a loader holds its name by, see ``holder.py``."""
+
+    @property
+    def place(self) -> Any:
+        """Where it takes turns with others."""
+
+    @property
+    def predecessors(self) -> tuple[Any, ...]:
+        """Whom a loader that was not used yet may go on with."""
+        ...
+
+    def add(self, number: int, loader: Loader) -> None:
+        """Have it hold the name for ``loader``, too, the so-manieth of its LocalLoader."""
+        ...
+
+
 class LocalLoader:
     """What lets a loader of this process be found, and travel: pickled, it is an ArrivedLoader.
 
@@ -40,13 +58,14 @@ class LocalLoader:
         parts: what it is made of.
         cache: the cache that it lives in.
         loaders: its :class:`Loader`; of a method two, if it may be a static one.
-        holder: what has it share its name with others, see ``loader_names.py``.
+        caller: gives what its function offers besides being called; None of a method.
+        holder: what it holds its name by, see ``loader_names.py``.
         came_as: the digest that it came with; None of one that is defined here.
     """
 
     __slots__ = (
         *("__weakref__", "_origin", "_thing"),
-        *("cache", "came_as", "holder", "loaders", "name", "parts"),
+        *("cache", "caller", "came_as", "holder", "loaders", "name", "parts"),
     )
 
     def __init__(
@@ -56,7 +75,8 @@ class LocalLoader:
         self.parts = parts
         self.cache = cache
         self.loaders: list[Loader] = []
-        self.holder: NameHolder | None = None
+        self.caller: Callable[[], Any] | None = None
+        self.holder: HoldsName | None = None
         self.name: tuple[str, str] = parts.name if arrived is None else arrived.name
         self.came_as: str | None = None if arrived is None else arrived.digest
         self._origin: str | None = None if arrived is None else arrived.origin
@@ -81,7 +101,7 @@ class LocalLoader:
         """Have one more Loader, which shares the name as the other does."""
         self.loaders.append(loader)
         if self.holder is not None:  # and if that comes now, it sees the loader
-            loader.name_holder = self.holder
+            self.holder.add(len(self.loaders) - 1, loader)
 
     def show_cache(self, thing: Any) -> None:
         """Have the cache travel as that of ``thing``, if a function, and if as no other's yet."""

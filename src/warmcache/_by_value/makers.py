@@ -7,6 +7,7 @@ A warm class travels with its hit path, a warm function, as an attribute.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -29,11 +30,30 @@ Made: TypeAlias = tuple[LocalLoader, Any]  # and what is called
 
 
 def define(
-    make: Callable[..., Made], target: Any, options: LoaderOptions, cache: LoaderCache
+    make: Callable[..., Made],
+    target: Any,
+    options: LoaderOptions,
+    cache: LoaderCache,
+    *,
+    statement_of: Any = None,
 ) -> Any:
-    """Return the warm counterpart of ``target``, which those that arrive find here."""
-    local, thing = make(Parts(make, target, options, cache.recipe), cache.cache)
-    loader_name(local.name).add(local, thing)
+    """Return the warm counterpart of ``target``, which those that arrive find here.
+
+    ``statement_of`` is the function or class whose statement defines it, if that is not what
+    ``target`` wraps.
+    """
+    parts = Parts(make, target, options, cache.recipe)
+    name = loader_name(parts.name)
+    statement = name.statement(target if statement_of is None else statement_of)
+    its_cache = cache.cache
+    if its_cache is None and statement is not None:
+        its_cache = statement.cache_for(parts)
+    if its_cache is None:
+        its_cache = cache.recipe.cache()
+    local, thing = make(parts, its_cache)
+    name.add(local, thing)
+    if statement is not None:
+        statement.define(local)
     return thing
 
 
@@ -65,6 +85,7 @@ def local_class_method(
 
 def _attach(hit: Any, caller: Caller, local: LocalLoader) -> None:
     local.add(caller._loader)
+    local.caller = weakref.ref(caller)
     PickledAttributes(hit, local).show(caller, local.cache)
 
 

@@ -52,13 +52,17 @@ class Recipe(NamedTuple):
         """Return what of it has a meaning: not where it writes, nor which cache it is."""
         if self.kind in ("like", "only here"):
             return self.kind, self.options
-        return self.kind, self.which, {k: v for k, v in self.options.items() if k != "record"}
+        meant = sorted(name for name in self.options if name != "record")
+        return self.kind, self.which, tuple((name, self.options[name]) for name in meant)
 
 
 class LoaderCache(NamedTuple):
-    """The cache of a loader, and how another process comes to have the same."""
+    """The cache of a loader, and how another process comes to have the same.
 
-    cache: Cache[Any, Any]
+    ``cache`` is None where it is to be the loader's own, made by the recipe.
+    """
+
+    cache: Cache[Any, Any] | None
     recipe: Recipe
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +11,7 @@ from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
-from warmcache._core.plans.steps import Plan, Request
+from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
 from warmcache._progress import track
@@ -21,7 +21,8 @@ from warmcache.keys import CallKey
 
 from . import scopes
 from .disabled import DisabledLease, disowned
-from .loader import CallSite, Loader
+from .hit_path import share_closure
+from .loader import CallSite, Loader, Replaced
 
 
 class Caller:
@@ -52,15 +53,37 @@ class Caller:
             raise
         return value
 
+    def replaced_in_place(self) -> Caller | None:
+        """Return the caller that the function belongs to now, if it was made to be another's.
+
+        ``%autoreload`` gives a function the code and the attributes of the one that is to
+        replace it, or all that makes that one, which then dies. What it closes over may still be
+        ours, and what it looks up is made to be the other's here. It goes on to fall through
+        to us: next time it may be made to be a third one's.
+        """
+        function: Any = self.function() if self.function is not None else None
+        if function is None:
+            newest = self._loader.successor()
+            return newest if isinstance(newest, Caller) else None
+        successor: Caller = getattr(getattr(function, "lease", None), "__self__", self)
+        if successor is self:
+            return None
+        other: Any = successor.function() if successor.function is not None else None
+        if other is not None:
+            share_closure(function, other, but=Slow)
+        return successor
+
     def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
-            _clear_replaced(loader.take_over_name())
+            if request.may_load and (replaced := loader.take_over_name()):
+                _clear_replaced(replaced)
+                loader.torn_down(replaced)
             entry = run(get(view, request, record), view)
             cache._watch()
             if loader.lost_its_name:  # while it loaded
-                _clear_replaced([loader])
+                _clear_replaced((loader,))
         except BaseException as error:
             record.over = True
             mend_after(view, error)
@@ -215,21 +238,20 @@ class Slow:
 
     def call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Do what the hit path could not."""
-        return self._caller.slow_call(raw, args, kwargs)
+        caller = self._caller
+        if caller._loader.outdated and (successor := caller.replaced_in_place()) is not None:
+            return successor.slow_call(*successor._loader.bind(*args, **kwargs))
+        return caller.slow_call(raw, args, kwargs)
 
     def __reduce__(self) -> Any:
         return Slow, ()
 
 
-def _clear_replaced(loaders: Iterable[Loader]) -> None:
+def _clear_replaced(loaders: tuple[Replaced, ...]) -> None:
     """Tear down what is warm of ``loaders``, whose name another has taken over."""
     for loader in loaders:
-        run(_replaced(loader), loader.cache._view)
-
-
-def _replaced(loader: Loader) -> Plan[list[Hashable]]:
-    view, cause = loader.cache._view, RemovalCause.REPLACED
-    return remove.chosen(view, lambda _: loader.own_entries(), cause, remove.its_key)
+        for view, source in loader.warm():
+            run(remove.replaced(view, source), view)
 
 
 class AsyncCaller(Caller):
@@ -262,11 +284,13 @@ class AsyncCaller(Caller):
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
-            await _clear_replaced_async(loader.take_over_name())
+            if request.may_load and (replaced := loader.take_over_name()):
+                await _clear_replaced_async(replaced)
+                loader.torn_down(replaced)
             entry = await run_async(get(view, request, record), view)
             cache._watch()
             if loader.lost_its_name:  # while it loaded
-                await _clear_replaced_async([loader])
+                await _clear_replaced_async((loader,))
         except BaseException as error:
             record.over = True
             mend_after(view, error)
@@ -314,11 +338,12 @@ class AsyncCaller(Caller):
                 pass
 
 
-async def _clear_replaced_async(loaders: Iterable[Loader]) -> None:
+async def _clear_replaced_async(loaders: tuple[Replaced, ...]) -> None:
     from warmcache._core.drivers.event_loop import run_async
 
     for loader in loaders:
-        await run_async(_replaced(loader), loader.cache._view)
+        for view, source in loader.warm():
+            await run_async(remove.replaced(view, source), view)
 
 
 def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

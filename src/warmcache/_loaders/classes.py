@@ -101,6 +101,15 @@ def warm_class(cls: type, make_warm: Callable[[Callable[..., Any]], Any]) -> typ
     return twin
 
 
+def class_made_by(target: Any) -> type | None:
+    """Return the warm class that ``target`` makes an instance of, if it is of one."""
+    code = getattr(target, "__code__", None)
+    if code is None or code not in warm_class.__code__.co_consts:
+        return None
+    twin: type = target.__closure__[code.co_freevars.index("twin")].cell_contents
+    return twin
+
+
 def _rebuilt(cls: type, meta: type) -> Any:
     """Return a class like ``cls`` in every respect but its metaclass."""
     made_by_type = (types.GetSetDescriptorType, types.MemberDescriptorType)

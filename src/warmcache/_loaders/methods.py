@@ -14,6 +14,10 @@ from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions
 
 
+def _nobody() -> None:
+    """Return the instance of a site that waits for one."""
+
+
 class WarmMethod:
     """The warm counterpart of a method: a descriptor.
 
@@ -41,6 +45,7 @@ class WarmMethod:
         self._name = target.__name__
         self._of_class = of_class
         self._sites: dict[int, CallSite] = {}
+        self._site_of_class: CallSite | None = None  # a predecessor's
         self._hot_by_id: dict[int, Any] = {}
         functools.update_wrapper(self, target)
         if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
@@ -118,17 +123,56 @@ class WarmMethod:
         """Return the site of ``instance``."""
         number = id(instance)
         site = self._sites.get(number)
-        if site is None:
-            try:
-                site = CallSite(instance, functools.partial(self._died, number))
-            except TypeError:
-                raise TypeError(
-                    f"{type(instance).__name__} objects cannot be referenced weakly, as a warm "
-                    f"method must; add '__weakref__' to the __slots__ of the class"
-                ) from None
-            site = self._sites.setdefault(number, site)
-            self._hot_by_id[number] = site.hot
+        if site is None and self._loader.defined_anew:
+            self._loader.name_holder.inherit()
+            site = self._sites.get(number)
+        return site or self._new_site(instance)
+
+    def _new_site(self, instance: Any) -> CallSite:
+        number = id(instance)
+        site, died = None, functools.partial(self._died, number)
+        if self._is_own_class(instance):
+            self._owner = instance  # under @classmethod, nobody else tells
+            site, self._site_of_class = self._site_of_class, None
+        try:
+            if site is None:
+                site = CallSite(instance, died)
+            else:
+                site.bind(instance, died)
+        except TypeError:
+            raise TypeError(
+                f"{type(instance).__name__} objects cannot be referenced weakly, as a warm "
+                f"method must; add '__weakref__' to the __slots__ of the class"
+            ) from None
+        site = self._sites.setdefault(number, site)
+        self._hot_by_id[number] = site.hot
         return site
+
+    def _is_own_class(self, instance: Any) -> bool:
+        """Whether ``instance`` is, by its name, the class that this was defined in."""
+        scope = self.__qualname__.rpartition(".")[0]
+        return isinstance(instance, type) and (
+            (instance.__module__, instance.__qualname__) == (self.__module__, scope)
+        )
+
+    def take_over_sites(self, other: WarmMethod) -> None:
+        """Have the sites of ``other``, a predecessor that means the same.
+
+        That of its class, if it is a class method's, becomes that of the class that has this.
+        """
+        for number, site in list(other._sites.items()):
+            instance = site.instance() if site.instance is not None else None
+            if instance is not None and other._sites.pop(number, None) is site:
+                other._hot_by_id.pop(number, None)
+                if self._is_own_class(instance):
+                    site.instance = _nobody
+                    self._site_of_class = site
+                else:
+                    site.bind(instance, functools.partial(self._died, number))
+                    self._sites[number] = site
+                    self._hot_by_id[number] = site.hot
+        if other._site_of_class is not None:
+            self._site_of_class, other._site_of_class = other._site_of_class, None
 
     def _died(self, number: int, site: CallSite) -> None:
         self._hot_by_id.pop(number, None)

@@ -28,7 +28,7 @@ class CacheView:
     the cache itself is gone. What is left of a cache then is removed through its view.
     """
 
-    __slots__ = ("_cache", "meter", "store", "wait")
+    __slots__ = ("__weakref__", "_cache", "meter", "store", "wait")
 
     def __init__(self, cache: Ranking, store: Store, meter: Meter | None, wait: float) -> None:
         self._cache = weakref.ref(cache)

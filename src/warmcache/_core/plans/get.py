@@ -56,9 +56,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
                         entry.used = tick()
                     else:
                         store.used(entry, request.key)
-                    if entry.provenance.hot is None:  # it was handed in
-                        entry.provenance.found_by(request.hot, request.hot_key)
-                    store.heat(entry)
+                    if request.hot is not None and entry.provenance.source is request.source:
+                        store.heat_for(entry, request.hot, request.hot_key)
                 return entry
             rejected = True
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
 
-from warmcache._core.state.entry import Entry, LeaseRecord, State, seconds_between
-from warmcache._core.state.flights import CHAIN
+from warmcache._core.state.entry import Entry, LeaseRecord, Source, State, seconds_between
+from warmcache._core.state.flights import CHAIN, leads_to
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
@@ -75,6 +75,36 @@ def chosen(
     if doomed:
         yield TearDown(doomed)
     return noted
+
+
+def replaced(cache: CacheView, source: Source) -> Plan[None]:
+    """Remove what there is of ``source``, for another takes its place; return once it is gone.
+
+    That is, what nobody leases, whoever tears it down: who takes the place loads next, maybe
+    into another cache, whose ledger knows nothing of this one.
+    """
+    store, chain = cache.store, CHAIN.get()
+
+    def own(store: Store) -> list[Entry]:
+        return [entry for entry in store.live.values() if entry.provenance.source is source]
+
+    yield from chosen(cache, own, RemovalCause.REPLACED, its_key)
+    while True:
+        with store.lock:
+            dying = [
+                entry
+                for entries in store.dying.values()
+                for entry in entries
+                if entry.provenance.source is source
+                and entry not in store.lingering
+                and not leads_to(entry, chain)
+            ]
+            if not dying:
+                return
+            if chain:
+                chain[-1].blocked_on.extend(dying)
+            change = store.ledger.change()
+        yield Wait(change)
 
 
 def by_key(

@@ -60,7 +60,7 @@ class Source:
     ``past_hits`` counts the hits of entries that have left.
     """
 
-    __slots__ = ("misses", "name", "past_hits", "tags", "teardown", "weigh")
+    __slots__ = ("__weakref__", "misses", "name", "past_hits", "tags", "teardown", "weigh")
 
     def __init__(
         self,

@@ -101,18 +101,23 @@ class Flight:
 
     def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
         """Whether this flight waits, in the end, for anything in ``chain``."""
-        if not chain:
-            return False
-        seen: set[int] = set()
-        pending: list[Flight | Entry] = [self]
-        while pending:
-            link = pending.pop()
-            if any(link is other for other in chain):
-                return True
-            if id(link) not in seen:
-                seen.add(id(link))
-                pending.extend(getattr(link, "blocked_on", ()))
+        return leads_to(self, chain)
+
+
+def leads_to(link: Flight | Entry, chain: tuple[Flight | Entry, ...]) -> bool:
+    """Whether ``link`` is in ``chain``, or waits, in the end, for anything in there."""
+    if not chain:
         return False
+    seen: set[int] = set()
+    pending = [link]
+    while pending:
+        link = pending.pop()
+        if any(link is other for other in chain):
+            return True
+        if id(link) not in seen:
+            seen.add(id(link))
+            pending.extend(getattr(link, "blocked_on", ()))
+    return False
 
 
 # The loads and teardowns that this thread or task is inside of, outermost first. The drivers set

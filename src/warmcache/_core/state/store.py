@@ -20,7 +20,7 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, Provenance, State, seconds_between
 from .flights import Flight
-from .hot_paths import hot_paths_off
+from .hot_paths import HotEntries, hot_paths_off
 from .ledger import Claim, Ledger
 from .observer import Observer
 from .one_shot import OneShot
@@ -126,7 +126,16 @@ class Store:
             if hot_paths_off():  # a scope began just now, and may have emptied it before
                 hot.pop(provenance.hot_key, None)
 
-    def _cool(self, entry: Entry) -> None:
+    def heat_for(self, entry: Entry, hot: HotEntries, hot_key: Any) -> None:
+        """Put a loaded live entry on the hit path of who asks, be it another than before."""
+        provenance = entry.provenance
+        if provenance.hot is None or provenance.hot() is not hot:
+            self.cool(entry)
+            provenance.found_by(hot, hot_key)
+        self.heat(entry)
+
+    def cool(self, entry: Entry) -> None:
+        """Take an entry off its hit path: the next call of it takes the slow one."""
         provenance = entry.provenance
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and hot.get(provenance.hot_key) is entry:
@@ -200,7 +209,7 @@ class Store:
             if self.observers:
                 gone.cause = _REPLACED if gone is old else _SIZE
             if gone.provenance.hot is not None:
-                self._cool(gone)
+                self.cool(gone)
             if gone.hits:
                 self.counts.left(gone)
         live[entry.key] = entry
@@ -320,7 +329,7 @@ class Store:
     def _take_out(self, entry: Entry) -> None:
         del self.live[entry.key]
         if entry.provenance.hot is not None:
-            self._cool(entry)
+            self.cool(entry)
         self.order.discard(entry, replaced=entry.cause is _REPLACED)
         if self.deadlines is not None:
             self.deadlines.discard()
@@ -448,7 +457,7 @@ class Store:
             if entry.state is _DYING and entry not in self.dying.get(entry.key, ()):
                 self._begin_to_die(entry)
             if entry.state is not _LIVE:
-                self._cool(entry)
+                self.cool(entry)
         for key, entries in list(self.dying.items()):
             if any(entry.state is _GONE for entry in entries):
                 left = tuple(entry for entry in entries if entry.state is not _GONE)
