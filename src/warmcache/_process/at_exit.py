@@ -13,6 +13,7 @@ runs another may still want it. Nothing is closed by that, so nobody is refused 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import logging
 import os
@@ -124,7 +125,15 @@ if hasattr(os, "register_at_fork"):
 
 
 def _at_exit() -> None:
+    _registered.clear()
     end(PATIENCE)
+
+
+@atexit.register
+def _at_last() -> None:
+    """Do so again, if others that come with ``atexit`` have loaded something since."""
+    if _registered:
+        _at_exit()
 
 
 def _end_threads() -> None:
@@ -134,7 +143,8 @@ def _end_threads() -> None:
     where there is anything to wait for, a thread of ours does.
     """
     if _end_own_threads():
-        threading.Thread(target=_wait_and_end, name="warmcache-end", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # Python 3.12.1 starts no thread any more
+            threading.Thread(target=_wait_and_end, name="warmcache-end", daemon=True).start()
 
 
 # What Python calls before it waits for threads, the last one first.
