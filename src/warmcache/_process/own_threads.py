@@ -51,7 +51,7 @@ def threads_of(
 
 def _runs_for(thread: threading.Thread, value: object) -> bool:
     """Whether ``value`` is among what ``thread`` was given to run, or has as an attribute."""
-    return any(each is value for each in _reached([vars(thread)], through=_HANDED))
+    return any(each is value for each in _reached([*vars(thread).values()], through=_HANDED))
 
 
 def _reached(roots: list[Any], through: tuple[type, ...] = (object,)) -> Iterator[Any]:
