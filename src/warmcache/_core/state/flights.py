@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from contextvars import ContextVar, Token
+from contextvars import Token
 from typing import Any
 
+from .by_call import ByCall
 from .entry import Entry, LeaseRecord
 from .growth import Growth
 from .one_shot import OneShot
@@ -72,7 +73,7 @@ class Flight:
 
 
 # The loads and teardowns that this thread or task is inside of, outermost first.
-CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
+CHAIN: ByCall[tuple[Flight | Entry, ...]] = ByCall("warmcache_chain", ())
 
 
 class as_part_of:  # noqa: N801  # used as a function, in a with statement
@@ -80,7 +81,7 @@ class as_part_of:  # noqa: N801  # used as a function, in a with statement
 
     __slots__ = ("_link", "_token")
 
-    _token: Token[tuple[Flight | Entry, ...]]
+    _token: Token[Any]
 
     def __init__(self, link: Flight | Entry) -> None:
         self._link = link

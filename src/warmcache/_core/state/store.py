@@ -27,7 +27,7 @@ from .observer import Observer
 from .one_shot import OneShot
 from .records import Removal, RemovalCause
 from .remains import Remains
-from .use_clock import USE_CLOCK, tick
+from .use_clock import FREE_THREADED, USE_CLOCK, tick
 from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
@@ -112,8 +112,13 @@ class Store:
 
     def used(self, entry: Entry) -> None:
         """Count one use of a warm entry. Needs no lock: a hit path does the same without."""
-        entry.hits += 1
-        USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1  # tick(), without a call
+        if FREE_THREADED:
+            entry.hit()
+            entry.used = tick()
+        else:
+            entry.hits += 1
+            # tick(), without a call
+            USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1
         if self.observers:
             for observer in self.observers:
                 observer.used(entry)
