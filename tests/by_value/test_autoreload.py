@@ -10,8 +10,6 @@ import pytest
 
 import warmcache
 
-pytest.importorskip("IPython")
-
 PROGRAM = """
 import builtins, os, sys
 from IPython.core.interactiveshell import InteractiveShell

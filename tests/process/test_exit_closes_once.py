@@ -120,6 +120,40 @@ def test_nothing_is_armed_before_something_has_to_be_torn_down(tmp_path: Path) -
     assert ["set() False", "{'atexit'} False", "parent closes parent's a"] == said
 
 
+@pytest.mark.parametrize("threads", ["", "refuse()"])
+def test_what_others_load_as_they_end_goes_too_and_nothing_is_logged(
+    threads: str, tmp_path: Path
+) -> None:
+    said = run(
+        tmp_path,
+        f"""
+        import atexit
+
+        class Service:
+            @warm(teardown="close")
+            def connect(self):
+                return Value("a")
+
+        def refuse():  # as Python 3.12 does by now
+            def start(thread):
+                raise RuntimeError("can't create new thread at interpreter shutdown")
+            threading.Thread.start = start
+
+        @atexit.register
+        def report():
+            {threads}
+            Service().connect()
+            cache = warmcache.TTLCache(9, ttl=99, teardown="close")
+            cache["b"] = Value("b")
+            cache["c"] = Value("c")
+            say("reported")
+        """,
+    )
+    # The janitor may be at it meanwhile, where it can be.
+    closed = [f"parent closes parent's {name}" for name in "abc"]
+    assert [*closed, "reported"] == sorted(said)
+
+
 # -- close_all -------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from warmcache._core.drivers.let_go import defused, log, no_second_yield
@@ -26,33 +27,35 @@ class _Unfinished:
     """
 
     def __init__(self) -> None:
-        self._jobs: list[ExitJob] = []
+        self._jobs: dict[Callable[[], object], ExitJob] = {}
         close_at_exit(self)
         begins_anew_in_child(self)
 
     def add(self, name: str, finish: Callable[[], object]) -> None:
         """Have ``finish`` run when the process ends."""
-        self._jobs.append(ExitJob(tick(), False, name, lambda: _finish(finish)))
+        self._jobs[finish] = ExitJob(tick(), False, name, partial(self._end, finish))
         register_exit()
+
+    def _end(self, finish: Callable[[], object]) -> None:
+        if self._jobs.pop(finish, None) is not None:
+            _await_if_need_be(no_second_yield(finish()))
 
     def begin_anew(self) -> None:
         """Forget, in a forked child, what is the parent's."""
         keep_forever(self._jobs)
-        self._jobs = []
+        self._jobs = {}
+
+    def warm_at_exit(self, patience: float) -> list[tuple[object, object, ExitJob]]:
+        return [(None, finish, job) for finish, job in self._jobs.items()]
 
     def close_at_exit(self, patience: float) -> list[ExitJob]:
-        jobs, self._jobs = self._jobs, []
-        return jobs
+        return list(self._jobs.values())
 
     def finish_at_exit(self) -> None:
         """Do nothing: there is nothing more."""
 
 
 unfinished = _Unfinished()
-
-
-def _finish(finish: Callable[[], object]) -> None:
-    _await_if_need_be(no_second_yield(finish()))
 
 
 def _await_if_need_be(pending: object) -> None:

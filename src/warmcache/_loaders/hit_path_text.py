@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from warmcache._core.state.use_clock import FREE_THREADED
+
 _Parameters = list[inspect.Parameter]
 
 
@@ -55,6 +57,12 @@ def outer():
 _STAMP = """\
 {_}entry.used = {_}clock = {_}clock + 1
 {_}entry.hits += 1{recording}
+return {_}value
+"""
+if FREE_THREADED:
+    _STAMP = """\
+{_}entry.used = {_}clock()
+{_}entry.hit(){recording}
 return {_}value
 """
 

@@ -1,17 +1,17 @@
 """``disabled()`` and ``no_load()``: scopes in which loaders behave differently.
 
-A scope is seen through a context variable, so it follows threads' and tasks' own
-contexts. The generated hit paths do not look at it (that would cost every hit):
-while any scope object is alive, in whatever context, all hit paths are emptied and
-kept empty, and every call takes the slow path, which does look.
+A scope is seen through a context variable: what is called from inside is inside, in a task or by
+``asyncio.to_thread`` as well, and a thread that is begun there is not. The generated hit paths do
+not look at it (that would cost every hit): while any scope object is alive, in whatever context,
+all hit paths are emptied and kept empty, and every call takes the slow path, which does look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 
+from warmcache._core.state.by_call import ByCall
 from warmcache._core.state.hot_paths import switch_off_for
 
 
@@ -25,7 +25,7 @@ class _Scope:
         self.no_load = no_load
 
 
-_current: ContextVar[_Scope | None] = ContextVar("warmcache_scope", default=None)
+_current: ByCall[_Scope | None] = ByCall("warmcache_scope", None)
 
 
 def disabled_here() -> bool:

@@ -261,6 +261,9 @@ class Recording:
             return None
         return _PERIOD
 
+    def warm_at_exit(self, patience: float) -> Iterable[Any]:
+        return ()
+
     def close_at_exit(self, patience: float) -> Iterable[ExitJob]:
         return ()
 

@@ -4,22 +4,30 @@ It is registered by the first entry that has to be torn down, and then runs with
 or with the finalizers of ``multiprocessing``, which are all that some of its children
 run; whichever comes first. Neither is inherited by a forked child that has loaded
 nothing itself.
+
+Python gets there only when all threads have ended that are no daemons. So a value that has such
+a thread goes before: as soon as all that are left are such values' threads, for whoever
+runs another may still want it. Nothing is closed by that, so nobody is refused anything.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import logging
 import os
 import signal
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, Protocol, Self
 
 from .after_fork import in_child
 from .janitor import janitor
+from .own_threads import threads_of, waited_for
 
 log = logging.getLogger("warmcache")
 
@@ -46,6 +54,13 @@ class ExitJob(NamedTuple):
 
 class ClosesAtExit(Protocol):
     """What is closed when the process ends."""
+
+    def warm_at_exit(self, patience: float) -> Iterable[tuple[object, object, ExitJob]]:
+        """Return each value that can go now, what is to finish it, and the job.
+
+        What is leased can, if the threads have ended that could release it.
+        """
+        ...
 
     def close_at_exit(self, patience: float) -> Iterable[ExitJob]:
         """Refuse whatever comes after; return what is to be torn down."""
@@ -75,6 +90,9 @@ def register_exit() -> None:
     Called with each entry that needs it: ``multiprocessing`` may be imported meanwhile,
     and a child of it begins by throwing away what was registered before.
     """
+    if _before_threads[-1] is not _end_threads:
+        # Others may wait there, as pools do for their threads, which may be a value's, too.
+        _before_threads.append(_end_threads)
     if "atexit" not in _registered:
         _registered.add("atexit")
         atexit.unregister(_at_exit)
@@ -107,7 +125,62 @@ if hasattr(os, "register_at_fork"):
 
 
 def _at_exit() -> None:
+    _registered.clear()
     end(PATIENCE)
+
+
+@atexit.register
+def _at_last() -> None:
+    """Do so again, if others that come with ``atexit`` have loaded something since."""
+    if _registered:
+        _at_exit()
+
+
+def _end_threads() -> None:
+    """Have warm values go whose threads would keep the process from ending.
+
+    It is called in the main thread, which must not wait here, for others may wait for its end:
+    where there is anything to wait for, a thread of ours does.
+    """
+    if _end_own_threads():
+        with contextlib.suppress(RuntimeError):  # Python 3.12.1 starts no thread any more
+            threading.Thread(target=_wait_and_end, name="warmcache-end", daemon=True).start()
+
+
+# What Python calls before it waits for threads, the last one first.
+_before_threads: list[Callable[[], object]] = getattr(threading, "_threading_atexits", [])
+_before_threads.append(_end_threads)  # now, for the first entry may come when that has begun
+_outlived: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def _wait_and_end() -> None:
+    while left := _end_own_threads():
+        pause = 0.01
+        while waited_for() == left:  # none can be joined, for nobody knows which ends first
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+
+def _end_own_threads() -> set[threading.Thread]:
+    """Tear down what has threads while no others are left; return what is, if there are others.
+
+    A thread that has outlived its value is another: it was not the value's, or takes its time.
+    """
+    while left := waited_for():
+        found = [
+            (theirs, job)
+            for thing in closing()
+            for value, finish, job in thing.warm_at_exit(PATIENCE)
+            if (theirs := threads_of(value, finish, left.difference(_outlived)))
+        ]
+        owned = set[threading.Thread]().union(*(theirs for theirs, _ in found))
+        if left - owned:
+            return left
+        with _Watch(PATIENCE, last_resort=True) as watch:
+            _run_jobs(watch, [job for _, job in found])
+        watch.tell()
+        _outlived.update(owned)
+    return set()
 
 
 def close_all(*, patience: float = PATIENCE) -> None:
@@ -141,19 +214,19 @@ def _close(watch: _Watch) -> None:
     things = closing()
     with watch:
         _finish_jobs(watch)
-        last = [each for thing in things for each in thing.close_at_exit(watch.patience)]
-        last.sort(key=lambda each: (not each.leased, each.loaded))
-        while last:
-            watch.run(last[-1].let_go, last[-1].key)
-            last.pop()
+        _run_jobs(watch, [job for each in things for job in each.close_at_exit(watch.patience)])
         for thing in things:
             watch.run(thing.finish_at_exit, type(thing).__name__)
         _finish_jobs(watch)
-    if watch.left:
-        names = ", ".join(repr(key) for key in watch.left)
-        log.error("not torn down in time, and left as the process closes: %s", names)
-    if watch.interrupt is not None:
-        raise watch.interrupt
+    watch.tell()
+
+
+def _run_jobs(watch: _Watch, jobs: list[ExitJob]) -> None:
+    """Run ``jobs``, the last loaded first, and those of leased entries after all others."""
+    jobs.sort(key=lambda job: (not job.leased, job.loaded))
+    while jobs:
+        watch.run(jobs[-1].let_go, jobs[-1].key)
+        jobs.pop()
 
 
 def _finish_jobs(watch: _Watch) -> None:
@@ -191,6 +264,14 @@ class _Watch:
         if self._works:
             signal.signal(signal.SIGALRM, self._handler)
             signal.setitimer(signal.ITIMER_REAL, *self._timer)
+
+    def tell(self) -> None:
+        """Say what was left; raise what interrupted it."""
+        if self.left:
+            names = ", ".join(repr(key) for key in self.left)
+            log.error("not torn down in time, and left as the process closes: %s", names)
+        if self.interrupt is not None:
+            raise self.interrupt
 
     def _ring(self, *_: object) -> None:
         if self._running:  # else it has ended this very moment

@@ -96,8 +96,9 @@ class Janitor:
                     )
                     thread.start()
                     self._thread = thread
-            except RuntimeError as error:  # no thread can be started any more
-                log.error("the janitor cannot start: %s", error)
+            except RuntimeError as error:
+                if "shutdown" not in str(error):  # else what ends the process does the job
+                    log.error("the janitor cannot start: %s", error)
             finally:
                 self._starting.release()
 

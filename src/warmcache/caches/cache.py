@@ -44,7 +44,7 @@ from warmcache.keys import CallKey
 
 from .freshness import Freshness
 from .lease import Lease, Leased
-from .leftovers import all_of, tear_down_leftovers_of
+from .leftovers import all_of, tear_down_leftovers_of, unless_leased
 from .options import CacheOptions, Setup, as_limit
 
 if TYPE_CHECKING:
@@ -595,6 +595,10 @@ class Cache(cachetools.Cache[K, V]):
         """Tear down what has ended; return the seconds until more may, or None."""
         self._expire()
         return self._seconds_left()
+
+    def warm_at_exit(self, patience: float) -> list[tuple[object, object, ExitJob]]:
+        """Return what can go as the main thread ends, and how; close nothing."""
+        return unless_leased(self._view, patience)
 
     def close_at_exit(self, patience: float) -> list[ExitJob]:
         """Close, and return what is to be torn down, even what is leased."""

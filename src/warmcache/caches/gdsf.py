@@ -10,7 +10,7 @@ from typing import Any, TypeVar, Unpack
 
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
-from warmcache._core.state.use_clock import USE_CLOCK, tick
+from warmcache._core.state.use_clock import last_tick, tick
 from warmcache._core.state.victim_order import Rank, RankOrder
 
 from .cache import Cache
@@ -116,7 +116,7 @@ class AgingOrder(RankOrder):
 
     def _compact(self) -> None:
         """Keep only the steps that make a difference to an entry, and the last."""
-        now = USE_CLOCK.cell_contents + 1
+        now = last_tick() + 1
         steps = {bisect_left(self._ticks, entry.used) - 1 for entry in self._residents}
         steps |= {bisect_left(self._ticks, now) - 1}
         kept = sorted(step for step in steps if step >= 0)

@@ -6,13 +6,15 @@ import time
 import weakref
 from functools import partial
 
+from warmcache._core.drivers.let_go import needs_teardown
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._process.at_exit import ClosesAtExit, ExitJob, Overdue, close_at_exit
 from warmcache._process.janitor import janitor
+from warmcache._process.own_threads import waited_for
 
 
 def tear_down_leftovers_of(cache: ClosesAtExit, view: CacheView) -> None:
@@ -48,12 +50,24 @@ def all_of(view: CacheView, patience: float) -> list[ExitJob]:
         store.closed = True
         store.ledger.wake()
         entries = [entry for entry in store.alive() if entry not in store.lingering]
-    return [
-        ExitJob(
-            entry.loaded, bool(entry.leases), entry.key, partial(_end_of, view, entry, patience)
-        )
-        for entry in entries
-    ]
+    return [_exit_job(view, entry, patience) for entry in entries]
+
+
+def unless_leased(view: CacheView, patience: float) -> list[tuple[object, object, ExitJob]]:
+    """Return what has a teardown, as :meth:`ClosesAtExit.warm_at_exit` says, and close nothing.
+
+    The main thread has ended, and so have leases that are its own, or a daemon's.
+    """
+    running = {each.ident for each in waited_for()}
+    with view.store.lock:
+        entries = [
+            (entry.value, entry.provenance.finish, entry)
+            for entry in view.store.alive()
+            if entry.state in (State.LIVE, State.RETIRED)
+            and needs_teardown(view, entry)
+            and not any(record.thread in running for record in entry.leases)
+        ]
+    return [(value, finish, _exit_job(view, entry, patience)) for value, finish, entry in entries]
 
 
 def idle_of(view: CacheView, patience: float) -> list[ExitJob]:
@@ -75,13 +89,14 @@ def idle_of(view: CacheView, patience: float) -> list[ExitJob]:
         free_what_came_back(view.store, at_once=True)
 
     return [
-        *(
-            ExitJob(entry.loaded, False, entry.key, partial(_end_of, view, entry, patience))
-            for entry in dying
-            if entry not in store.lingering
-        ),
+        *(_exit_job(view, entry, patience) for entry in dying if entry not in store.lingering),
         *(ExitJob(entry.loaded, False, entry.key, partial(release, entry)) for entry in idle),
     ]
+
+
+def _exit_job(view: CacheView, entry: Entry, patience: float) -> ExitJob:
+    job = partial(_end_of, view, entry, patience)
+    return ExitJob(entry.loaded, bool(entry.leases), entry.key, job)
 
 
 def _end_of(view: CacheView, entry: Entry, patience: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
-from warmcache._core.state.use_clock import USE_CLOCK
+from warmcache._core.state.use_clock import last_tick
 from warmcache._core.state.victim_order import ScanOrder
 
 HALF_LIVES = (32, 256, 2048, 16384)  # in uses of the cache
@@ -55,7 +55,7 @@ class HistoryOrder(ScanOrder):
         self._most = 1  # residents there were at once
         self._folded = 0  # uses counted so far
         self._time = 0.0  # in uses of this cache, as of
-        self._tick: int = USE_CLOCK.cell_contents  # this tick of the process's clock
+        self._tick = last_tick()  # this tick of the process's clock
         self._rate = 1.0  # uses of this cache a tick
         self._until_recount = 0  # looks at samples
         self._epochs = [0.0] * len(HALF_LIVES)
@@ -141,7 +141,7 @@ class HistoryOrder(ScanOrder):
 
     def _recount(self) -> None:
         """Bring the cache's own time up to date."""
-        time, tick = self._folded, USE_CLOCK.cell_contents
+        time, tick = self._folded, last_tick()
         for entry, record in self._records.items():
             time += entry.hits + entry.base_uses - record.folded
         if tick > self._tick:
@@ -149,8 +149,7 @@ class HistoryOrder(ScanOrder):
         self._time, self._tick = max(self._time, time), tick
 
     def _now(self) -> float:
-        tick: int = USE_CLOCK.cell_contents
-        return self._time + (tick - self._tick) * self._rate
+        return self._time + (last_tick() - self._tick) * self._rate
 
     def _fold(self, entry: Entry, record: Record) -> None:
         """Count the uses of ``entry`` since it was last looked at."""

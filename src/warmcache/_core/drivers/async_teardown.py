@@ -57,10 +57,10 @@ async def finish(
     """
     _note_loop(cache, entry, asyncio.get_running_loop())
     error: BaseException | None = None
-    outer, me = CHAIN.get(), threading.get_ident()
+    kept, me = CHAIN.keep(), threading.get_ident()
     entry.doomed_by = None  # as long as this task alone can go on with it
     try:
-        CHAIN.set((*outer, entry))
+        CHAIN.set((*CHAIN.get(), entry))
         await pending
     except BaseException as raised:
         error = raised
@@ -69,7 +69,7 @@ async def finish(
             error.__cause__ = raised
     finally:
         entry.doomed_by = me
-        CHAIN.set(outer)
+        CHAIN.restore(kept)
     del pending
     return let_go(cache, entry, error, failures)
 

@@ -17,16 +17,16 @@ def begin(cache: CacheView, entry: Entry) -> tuple[Awaitable[object] | None, Bas
     What interrupts this before that has begun is raised: it is still to be done.
     """
     if needs_teardown(cache, entry):
-        outer = CHAIN.get()
+        kept = CHAIN.keep()
         try:
-            CHAIN.set((*outer, entry))
+            CHAIN.set((*CHAIN.get(), entry))
             return destroy(cache, entry), None
         except BaseException as error:
             if not entry.called:
                 raise
             return None, error
         finally:
-            CHAIN.set(outer)
+            CHAIN.restore(kept)
     return None, None
 
 

@@ -68,13 +68,13 @@ def _perform(step: Step, cache: CacheView) -> Any:
 
 
 def _launch(flight: Flight, cache: CacheView) -> None:
-    plan, outer = flight.plan, CHAIN.get()
+    plan, kept = flight.plan, CHAIN.keep()
     assert plan is not None
     try:
-        CHAIN.set((*outer, flight))
+        CHAIN.set((*CHAIN.get(), flight))
         run(plan, cache)
     finally:
-        CHAIN.set(outer)
+        CHAIN.restore(kept)
         if not flight.ended:
             mend(cache)
 

@@ -6,11 +6,12 @@ import enum
 import threading
 import weakref
 from collections.abc import Callable, Hashable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .hot_paths import HotEntries
 from .records import RemovalCause
-from .use_clock import USE_CLOCK
+from .use_clock import FREE_THREADED, USE_CLOCK, counted, tick
 
 if TYPE_CHECKING:
     import asyncio
@@ -105,7 +106,31 @@ class Provenance:
         self.hot_key = hot_key
 
 
-class Entry:
+if TYPE_CHECKING or not FREE_THREADED:
+
+    class _Hits:
+        __slots__ = ("hits",)
+
+        hits: int
+        hit: Callable[[], object]
+
+else:
+
+    class _Hits:
+        """How often a hit path had the entry, so that without the GIL none is lost."""
+
+        __slots__ = ("hit",)
+
+        @property
+        def hits(self):
+            return counted(self.hit.__self__)
+
+        @hits.setter
+        def hits(self, number):
+            self.hit = count(number).__next__
+
+
+class Entry(_Hits):
     """One warm object with its key, weight, load time and use record.
 
     What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
@@ -136,7 +161,6 @@ class Entry:
         "cause",
         "doomed_by",
         "expires",
-        "hits",
         "key",
         "leases",
         "loaded",
@@ -169,9 +193,12 @@ class Entry:
         self.provenance = provenance
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
-        clock = USE_CLOCK
         stamp: int
-        clock.cell_contents = stamp = clock.cell_contents + 1  # tick(), without a call
+        if FREE_THREADED:
+            stamp = tick()
+        else:
+            clock = USE_CLOCK
+            clock.cell_contents = stamp = clock.cell_contents + 1  # tick(), without a call
         self.loaded = self.used = self.seen = stamp
         self.hits = 0
         self.base_uses = 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Generator, Hashable
-from contextvars import ContextVar
 from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
 from typing import Any
 
+from .by_call import ByCall
 from .entry import Entry, LeaseRecord, Source
 from .growth import Growth
 from .one_shot import OneShot
@@ -122,4 +122,4 @@ def leads_to(link: Flight | Entry, chain: tuple[Flight | Entry, ...]) -> bool:
 
 # The loads and teardowns that this thread or task is inside of, outermost first. The drivers set
 # it, and set it back in a ``finally``: what is left in here would be under way for ever.
-CHAIN: ContextVar[tuple[Flight | Entry, ...]] = ContextVar("warmcache_chain", default=())
+CHAIN: ByCall[tuple[Flight | Entry, ...]] = ByCall("warmcache_chain", ())

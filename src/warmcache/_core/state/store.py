@@ -14,6 +14,7 @@ from typing import Any
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import register_exit
+from warmcache._process.own_threads import note_threads_of
 from warmcache.errors import ClosedError
 
 from .counts import Counts
@@ -26,7 +27,7 @@ from .observer import Observer
 from .one_shot import OneShot
 from .records import Removal, RemovalCause
 from .remains import Remains
-from .use_clock import USE_CLOCK, tick
+from .use_clock import FREE_THREADED, USE_CLOCK, tick
 from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
@@ -111,8 +112,13 @@ class Store:
 
     def used(self, entry: Entry, key: Hashable) -> None:
         """Count one use of a warm entry. Needs no lock: a hit path does the same without."""
-        entry.hits += 1
-        USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1  # tick(), without a call
+        if FREE_THREADED:
+            entry.hit()
+            entry.used = tick()
+        else:
+            entry.hits += 1
+            # tick(), without a call
+            USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1
         if self.observers:
             for observer in self.observers:
                 observer.used(key)
@@ -157,6 +163,7 @@ class Store:
             self.tears_down = True
         if self.tears_down:
             register_exit()
+            note_threads_of(entry.value)
         if entry.leases:
             self.leased.add(entry)
         else:

@@ -2,16 +2,58 @@
 
 Every use stamps its entry with the next tick, which is all that recency needs. The clock is a
 bare closure cell, so that generated hit paths can share and advance it without a call.
+
+Without the GIL, ``clock + 1`` would lose ticks, and go back: a thread that is held up between the
+two writes what was long ago. There the clock and each entry's hits are what Python counts
+atomically, and the cell has the function that does. No tick is given twice then and none is
+lost. What is left is the moment between a tick and its stamp: a thread that is held up there may
+put an older stamp over a newer one, and so at any moment as many hits as there are threads may
+count for the order as if they had come that much earlier.
 """
 
 from __future__ import annotations
 
+import sys
 import types
+from itertools import count
 
-USE_CLOCK = types.CellType(0)
+FREE_THREADED = False
+if hasattr(sys, "_is_gil_enabled"):
+    import sysconfig
+
+    # How it is built, for an import may switch the GIL on for a while.
+    FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
-def tick() -> int:
-    """Advance the clock of uses and return its new time."""
-    USE_CLOCK.cell_contents = now = USE_CLOCK.cell_contents + 1
-    return now  # type: ignore[no-any-return]
+def counted(counter: count[int]) -> int:
+    """Return what ``counter`` will give next, and leave it there."""
+    return int(repr(counter).partition("(")[2][:-1])
+
+
+if FREE_THREADED:
+
+    class _Ticks(count):  # type: ignore[type-arg]
+        """In another process, that of this one: picklers take it along with a hit path."""
+
+        def __reduce__(self) -> str:
+            return "_ticks"
+
+    _ticks = _Ticks(1)
+    tick = _ticks.__next__
+    USE_CLOCK = types.CellType(tick)
+
+    def last_tick() -> int:
+        """Return the time of the clock of uses."""
+        return counted(_ticks) - 1
+
+else:
+    USE_CLOCK = types.CellType(0)
+
+    def tick() -> int:
+        """Advance the clock of uses and return its new time."""
+        USE_CLOCK.cell_contents = now = USE_CLOCK.cell_contents + 1
+        return now  # type: ignore[no-any-return]
+
+    def last_tick() -> int:
+        """Return the time of the clock of uses."""
+        return USE_CLOCK.cell_contents  # type: ignore[no-any-return]

@@ -1,0 +1,71 @@
+"""The threads of warm values: those that only a value's teardown ends.
+
+At its end Python waits for threads before it runs ``atexit``, so for these it would wait for ever.
+A thread is a value's if the value refers to it; or if it referred to the value as that became
+warm, when nobody but its maker could. That may take another's thread for one, so what follows
+from it, in ``at_exit.py``, does no more than an eviction.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import threading
+import types
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+_FAR = 100_000  # objects of one value that are looked at
+_HANDED = (
+    *(dict, tuple, list, functools.partial),
+    *(types.MethodType, types.FunctionType, types.CellType),
+)
+
+_known: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # to have referred to a value
+
+
+def waited_for() -> set[threading.Thread]:
+    """Return the threads besides this one that Python waits for at its end."""
+    spared = threading.main_thread(), threading.current_thread()
+    return {each for each in threading.enumerate() if not each.daemon and each not in spared}
+
+
+def note_threads_of(value: object) -> None:
+    """Note which threads refer to ``value``, which becomes warm."""
+    if gc.is_tracked(value):  # a number, a text and None are everybody's
+        _known.update(thread for thread in waited_for() if _runs_for(thread, value))
+
+
+def threads_of(
+    value: object, finish: object, among: set[threading.Thread]
+) -> set[threading.Thread]:
+    """Return which threads ``among`` those are of ``value``, or of what is to ``finish`` it."""
+    theirs = {each for each in among if each in _known and _runs_for(each, value)}
+    # By number, for what is reached need not be hashable.
+    sought = {id(thread): thread for thread in among}
+    found = {id(each) for each in _reached([value, finish]) if id(each) in sought}
+    return theirs | {sought[number] for number in found}
+
+
+def _runs_for(thread: threading.Thread, value: object) -> bool:
+    """Whether ``value`` is among what ``thread`` was given to run, or has as an attribute."""
+    return any(each is value for each in _reached([*vars(thread).values()], through=_HANDED))
+
+
+def _reached(roots: list[Any], through: tuple[type, ...] = (object,)) -> Iterator[Any]:
+    """Yield what ``roots`` refer to, the nearest first, but nothing by way of modules."""
+    seen: set[int] = set()
+    pending = deque(roots)
+    while pending and len(seen) < _FAR:
+        thing = pending.popleft()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        yield thing
+        # By its type, for what it says of itself is the user's code.
+        kind = type(thing)
+        if issubclass(kind, through) and not issubclass(kind, (types.ModuleType, type)):
+            module = thing.__globals__ if kind is types.FunctionType else None
+            pending.extend(each for each in gc.get_referents(thing) if each is not module)
