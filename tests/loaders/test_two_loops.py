@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -58,6 +59,10 @@ class Case:
 
 def named(name: str) -> str:
     return name
+
+
+async def as_coroutine(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 both_kinds = pytest.mark.parametrize("generator", [False, True])
@@ -173,6 +178,48 @@ def test_a_synchronous_load_waits_for_a_teardown_on_a_loop_that_goes_on(
     plain = warm(cache=case.cache)(named)
     assert "b" == other.call(lambda: plain("b"))
     assert [one.loop] == case.ended_on
+
+
+@pytest.mark.race
+def test_a_loop_that_joins_a_load_that_needs_it_is_refused_and_goes_on(one: LoopThread) -> None:
+    case = Case()
+    one.run(lambda: case.load("a"))
+    plain = warm(cache=case.cache)(named)
+
+    def join() -> None:
+        while not case.cache.stats().dying:  # the other's load has begun to evict
+            pass
+        with pytest.raises(CapacityError) as refused:
+            plain("b")
+        assert refused.value.own
+
+    with ThreadPoolExecutor(1) as pool:
+        joined = one.begin(lambda: asyncio.wait_for(as_coroutine(join), CAP))
+        load = pool.submit(plain, "b")
+        joined.result(CAP)
+        # Of two that see it at the same moment both are refused.
+        assert load.exception(CAP) is None or isinstance(load.exception(), CapacityError)
+    assert [one.loop] == case.ended_on and {} == standstill._behind
+
+
+@pytest.mark.race
+def test_a_loop_that_does_not_go_on_is_waited_for_as_long_as_a_lease(
+    one: LoopThread, other: LoopThread
+) -> None:
+    case = Case(wait=0.05)
+    one.run(lambda: case.load("a"))
+    go_on = threading.Event()
+    blocked = one.begin(lambda: as_coroutine(lambda: go_on.wait(CAP)))
+    plain = warm(cache=case.cache)(named)
+    try:
+        for _ in range(2):  # the second time it has been evicted already
+            with pytest.raises(CapacityError) as refused:
+                other.call(lambda: plain("b"))
+            assert not refused.value.own
+    finally:
+        go_on.set()
+    assert blocked.result(CAP) and "b" == other.run(lambda: case.load("b"))
+    assert [one.loop] == case.ended_on and {} == standstill._behind
 
 
 @pytest.mark.parametrize("key", ["a", "b"])

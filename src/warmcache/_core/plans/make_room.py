@@ -10,6 +10,7 @@ three are a :class:`Case`, the fourth is handled as the third, and the fifth is 
 1. *granted*: the weight fits into what is free.
 2. *coming*: it would fit beside what is being torn down already, less what that is owed to
    others. A teardown ends by itself, so this waits without a limit, and evicts nothing more.
+   (One that is awaited on an event loop may wait for a synchronous call in turn: ``wait`` seconds.)
 3. *blocked*: all idle entries together would not be enough: leases hold the rest, or loads of
    unknown weight that ask for this one. A lease may never end, so this waits ``wait`` seconds
    (without a limit where only such loads are in the way, for they end by themselves).
@@ -40,7 +41,7 @@ from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
-from .refuse import only_by, refusal
+from .refuse import may_not_end, only_by, refusal
 from .steps import Ask, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
@@ -63,6 +64,7 @@ def room(
     Raises CapacityError or ClosedError.
     """
     store, meter = cache.store, cache.meter
+    me = flight.record if flight is not None else LeaseRecord(time.monotonic())
     deadline: float | None = None
     try:
         while True:
@@ -79,8 +81,8 @@ def room(
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
-                    blocked = case is Case.BLOCKED
-                    timeout = _patience(cache, claim, flight, deadline if blocked else None)
+                    blocked = case is Case.BLOCKED or may_not_end(me, store)
+                    timeout = _patience(cache, claim, me, deadline if blocked else None)
                     if meter is not None:  # nobody tells us what others give back
                         timeout = LOOK if timeout is None else min(timeout, LOOK)
                     step: Step = Wait(store.ledger.change(), timeout)
@@ -176,14 +178,13 @@ def _borrow(store: Store, claim: Claim, flight: Flight | None) -> None:
 
 
 def _patience(
-    cache: CacheView, claim: Claim, flight: Flight | None, deadline: float | None
+    cache: CacheView, claim: Claim, me: LeaseRecord, deadline: float | None
 ) -> float | None:
     """Return how long to wait for room; refuse where that is pointless.
 
     Without a ``deadline``, what is waited for ends by itself.
     """
     now = time.monotonic()
-    me = flight.record if flight is not None else LeaseRecord(now)
     own = only_by(me, claim, cache.store)
     if own or (deadline is not None and now >= deadline):
         raise refusal(cache, claim, own=own)

@@ -111,7 +111,6 @@ class Entry:
     cause: RemovalCause
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for
-    loop: Any  # the event loop that its teardown is awaited on
     remains: Remains | None  # what a meter watches of it after its teardown
 
     __slots__ = (
@@ -160,6 +159,7 @@ class Entry:
         self.base_uses = 1
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
+        self.loop: Any = None  # the event loop that its teardown is awaited on
         self.queued = False  # has a place in the policy's order
 
     def __lt__(self, other: Entry) -> bool:
