@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from gated import until
+from gates import waiting
 from loops import CAP, LoopThread
 
 from warmcache import CapacityError, LRUCache, warm
@@ -185,8 +186,10 @@ def test_a_loop_that_joins_a_load_that_needs_it_is_refused_and_goes_on(one: Loop
     case = Case()
     one.run(lambda: case.load("a"))
     plain = warm(cache=case.cache)(named)
+    joining = threading.Event()
 
     def join() -> None:
+        joining.set()
         while not case.cache.stats().dying:  # the other's load has begun to evict
             pass
         with pytest.raises(CapacityError) as refused:
@@ -194,11 +197,13 @@ def test_a_loop_that_joins_a_load_that_needs_it_is_refused_and_goes_on(one: Loop
         assert refused.value.own
 
     with ThreadPoolExecutor(1) as pool:
-        joined = one.begin(lambda: asyncio.wait_for(as_coroutine(join), CAP))
+        joined = one.begin(lambda: as_coroutine(join))
+        assert joining.wait(CAP)  # from now on its loop stands still
         load = pool.submit(plain, "b")
         joined.result(CAP)
         # Of two that see it at the same moment both are refused.
         assert load.exception(CAP) is None or isinstance(load.exception(), CapacityError)
+    one.run(lambda: until(lambda: case.ended_on))
     assert [one.loop] == case.ended_on and {} == standstill._behind
 
 
@@ -243,6 +248,33 @@ async def test_a_synchronous_load_that_needs_a_teardown_on_its_own_loop_is_refus
     await until(lambda: ended)
     assert key == load(key)
     assert_consistent(load.cache)
+
+
+@pytest.mark.race
+async def test_what_an_async_teardown_needs_itself_is_counted_once() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    cache: Any = LRUCache(3, wait=CAP)
+    plain = warm(cache=cache)(named)
+    sized = warm(cache=cache, size=2)(named)
+    got: list[str] = []
+
+    def hold() -> None:
+        with plain.lease("held"):
+            entered.set()
+            assert leave.wait(CAP)
+
+    async def teardown(_: str) -> None:
+        threading.Thread(target=lambda: (waiting(cache, 1), leave.set())).start()
+        got.append(sized("two"))  # which has room once the other thread's lease has ended
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert entered.wait(CAP)
+    load = warm(cache=cache, teardown=teardown)(Case().make)
+    await load("a")
+    await load.evict("a")
+    holder.join(CAP)
+    assert ["two"] == got
 
 
 def test_what_a_loop_that_has_ended_loaded_is_torn_down_by_the_task_that_removes_it(

@@ -116,7 +116,7 @@ def decide(
         ledger.reserve(claim, flight)
         return Case.GRANTED
     demand = ledger.owed + (0 if claim.owed else weight)
-    short = demand - free - ledger.dying
+    short = demand - free - (ledger.dying - _own_dying(store))
     if old is None and short <= slack:
         return Case.COMING
     if short > ledger.idle + slack:
@@ -151,6 +151,11 @@ def _evict(
     if old is not None and not doomed:  # it was leased and is only retired: look again
         return decide(cache, claim, flight, replacing=True)
     return doomed
+
+
+def _own_dying(store: Store) -> float:
+    """Return the weight of what the caller itself is tearing down: it waits for the caller."""
+    return sum(link.weight for link in CHAIN.get() if link in store.dying.get(link.key, ()))
 
 
 def _least(store: Store, claim: Claim) -> float:

@@ -23,11 +23,11 @@ def only_by(me: LeaseRecord, claim: Claim, store: Store) -> bool:
     short = claim.weight - store.ledger.limit + _held_by(me, store)
     if short > 0 or not store.dying or me.task is not None:
         return short > 0
-    standing = standing_here()
+    standing, inside = standing_here(), CHAIN.get()
     behind: dict[Any, float] = {}  # what weighs how much on which loop's way out
     for entries in store.dying.values():
         for entry in entries:
-            if entry.loop is not None:
+            if entry.loop is not None and entry not in inside:
                 behind[entry.loop] = behind.get(entry.loop, 0) + entry.weight
     short += sum(behind.pop(each, 0) for each in standing)
     return short > 0 or (short + sum(behind.values()) > 0 and for_ever(standing, behind))
