@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from gated import until
+from gates import waiting
 from loops import CAP, LoopThread
 
 from warmcache import CapacityError, LRUCache, warm
@@ -58,6 +60,10 @@ class Case:
 
 def named(name: str) -> str:
     return name
+
+
+async def as_coroutine(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 both_kinds = pytest.mark.parametrize("generator", [False, True])
@@ -175,6 +181,52 @@ def test_a_synchronous_load_waits_for_a_teardown_on_a_loop_that_goes_on(
     assert [one.loop] == case.ended_on
 
 
+@pytest.mark.race
+def test_a_loop_that_joins_a_load_that_needs_it_is_refused_and_goes_on(one: LoopThread) -> None:
+    case = Case()
+    one.run(lambda: case.load("a"))
+    plain = warm(cache=case.cache)(named)
+    joining = threading.Event()
+
+    def join() -> None:
+        joining.set()
+        while not case.cache.stats().dying:  # the other's load has begun to evict
+            pass
+        with pytest.raises(CapacityError) as refused:
+            plain("b")
+        assert refused.value.own
+
+    with ThreadPoolExecutor(1) as pool:
+        joined = one.begin(lambda: as_coroutine(join))
+        assert joining.wait(CAP)  # from now on its loop stands still
+        load = pool.submit(plain, "b")
+        joined.result(CAP)
+        # Of two that see it at the same moment both are refused.
+        assert load.exception(CAP) is None or isinstance(load.exception(), CapacityError)
+    one.run(lambda: until(lambda: case.ended_on))
+    assert [one.loop] == case.ended_on and {} == standstill._behind
+
+
+@pytest.mark.race
+def test_a_loop_that_does_not_go_on_is_waited_for_as_long_as_a_lease(
+    one: LoopThread, other: LoopThread
+) -> None:
+    case = Case(wait=0.05)
+    one.run(lambda: case.load("a"))
+    go_on = threading.Event()
+    blocked = one.begin(lambda: as_coroutine(lambda: go_on.wait(CAP)))
+    plain = warm(cache=case.cache)(named)
+    try:
+        for _ in range(2):  # the second time it has been evicted already
+            with pytest.raises(CapacityError) as refused:
+                other.call(lambda: plain("b"))
+            assert not refused.value.own
+    finally:
+        go_on.set()
+    assert blocked.result(CAP) and "b" == other.run(lambda: case.load("b"))
+    assert [one.loop] == case.ended_on and {} == standstill._behind
+
+
 @pytest.mark.parametrize("key", ["a", "b"])
 async def test_a_synchronous_load_that_needs_a_teardown_on_its_own_loop_is_refused(
     key: str,
@@ -196,6 +248,33 @@ async def test_a_synchronous_load_that_needs_a_teardown_on_its_own_loop_is_refus
     await until(lambda: ended)
     assert key == load(key)
     assert_consistent(load.cache)
+
+
+@pytest.mark.race
+async def test_what_an_async_teardown_needs_itself_is_counted_once() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    cache: Any = LRUCache(3, wait=CAP)
+    plain = warm(cache=cache)(named)
+    sized = warm(cache=cache, size=2)(named)
+    got: list[str] = []
+
+    def hold() -> None:
+        with plain.lease("held"):
+            entered.set()
+            assert leave.wait(CAP)
+
+    async def teardown(_: str) -> None:
+        threading.Thread(target=lambda: (waiting(cache, 1), leave.set())).start()
+        got.append(sized("two"))  # which has room once the other thread's lease has ended
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert entered.wait(CAP)
+    load = warm(cache=cache, teardown=teardown)(Case().make)
+    await load("a")
+    await load.evict("a")
+    holder.join(CAP)
+    assert ["two"] == got
 
 
 def test_what_a_loop_that_has_ended_loaded_is_torn_down_by_the_task_that_removes_it(

@@ -64,8 +64,10 @@ class GeneratorTask:
         try:
             return await arrived
         except asyncio.CancelledError:
-            if not self._task.done():
-                self._chain = ()  # nobody has the value, should there be one already
+            self._chain = ()  # nobody has the value, should there be one already
+            if self._left:
+                await self()
+            elif not self._task.done():
                 self._task.cancel()
                 await asyncio.wait([self._task])
             raise

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.one_shot import OneShot
+from warmcache._core.state.standstill import for_ever, go_on, standing_here
 
 from .let_go import let_go
 
@@ -55,7 +56,6 @@ async def finish(
 
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
-    _note_loop(cache, entry, asyncio.get_running_loop())
     error: BaseException | None = None
     kept, me = CHAIN.keep(), threading.get_ident()
     entry.doomed_by = None  # as long as this task alone can go on with it
@@ -86,12 +86,10 @@ def hand_over(
         here: _Loop | None = asyncio.get_running_loop()
     except RuntimeError:
         here = None
-    loop = loop_for(entry, pending, here)
+    loop = loop_for(cache, entry, pending, here)
     rest: Rest = partial(finish, cache, entry, pending, failures)
-    if loop is not None:
-        _note_loop(cache, entry, loop)
     if here is None:
-        return _run_on(loop, rest)
+        return _run_on(loop, rest, standing_here())
     if loop is here:
         _start(here, rest)
     else:
@@ -99,15 +97,17 @@ def hand_over(
     return None
 
 
-def loop_for(entry: Entry, pending: Awaitable[object], here: _Loop | None) -> _Loop | None:
-    """Return the loop on which ``pending`` is to be awaited; None for one made for it."""
+def loop_for(
+    cache: CacheView, entry: Entry, pending: Awaitable[object], here: _Loop | None
+) -> _Loop | None:
+    """Return the loop on which ``pending`` is to be awaited, and note it; None: one made for it."""
     loop = pending.get_loop() if asyncio.isfuture(pending) else entry.provenance.loop
-    return loop if loop is not None and loop.is_running() else here
-
-
-def _note_loop(cache: CacheView, entry: Entry, loop: _Loop) -> None:
-    with cache.store.lock:
-        cache.store.awaited_on(entry, loop)
+    if loop is None or not loop.is_running():
+        loop = here
+    if loop is not None:
+        with cache.store.lock:
+            cache.store.awaited_on(entry, loop)
+    return loop
 
 
 def move(loop: _Loop | None, rest: Rest, then: Callable[[BaseException | None], object]) -> None:
@@ -123,10 +123,11 @@ def move(loop: _Loop | None, rest: Rest, then: Callable[[BaseException | None], 
     threading.Thread(target=context.run, args=(run,), name="warmcache-teardown").start()
 
 
-def _run_on(loop: _Loop | None, rest: Rest) -> BaseException | None:
+def _run_on(loop: _Loop | None, rest: Rest, standing: Collection[Any] = ()) -> BaseException | None:
     """Run ``rest()`` on another thread's loop, or where that ends too early, on one made for it.
 
-    Returns what must reach the caller. That a loop has cancelled it, for it ends, is none of that.
+    It is not waited for where the loop waits in turn for what is ``standing`` meanwhile. Returns
+    what must reach the caller. That a loop has cancelled it, for it ends, is none of that.
     """
     begun, over = threading.Lock(), OneShot()
     outcome: list[BaseException | None] = []
@@ -142,9 +143,16 @@ def _run_on(loop: _Loop | None, rest: Rest) -> BaseException | None:
             keep_running(task)
 
     if loop is not None and _called(loop, start):
-        while not over.wait(0.1):
-            if loop.is_closed() or (not loop.is_running() and begun.acquire(blocking=False)):
-                break
+        try:
+            while not for_ever(standing, [loop]):
+                if over.wait(0.1) or loop.is_closed():
+                    break
+                if not loop.is_running() and begun.acquire(blocking=False):
+                    break
+            else:
+                return None
+        finally:
+            go_on(standing)
     if not outcome:
         outcome.append(None)
         try:

@@ -171,7 +171,7 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
         else:
             rest = partial(finish, cache, entry, pending, failures)
             here = asyncio.get_running_loop()
-            loop = loop_for(entry, pending, here)
+            loop = loop_for(cache, entry, pending, here)
             interrupt = await (rest() if loop is here else _moved(loop, rest)) or interrupt
             del rest
         del error, pending

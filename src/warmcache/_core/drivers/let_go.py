@@ -30,7 +30,7 @@ FINISHED = object()  # what the rest of a generator loader gives when it has run
 def needs_teardown(cache: CacheView, entry: Entry) -> bool:
     """Whether there is anything to be run before the value of ``entry`` is dropped."""
     provenance = entry.provenance
-    return not entry.called and (
+    return (
         provenance.finish is not None
         or provenance.source.teardown is not None
         or cache.meter is not None

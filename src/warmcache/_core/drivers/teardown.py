@@ -16,7 +16,8 @@ def begin(cache: CacheView, entry: Entry) -> tuple[Awaitable[object] | None, Bas
 
     What interrupts this before that has begun is raised: it is still to be done.
     """
-    if needs_teardown(cache, entry):
+    goes_on = entry.called  # who was interrupted had called it
+    if not goes_on and needs_teardown(cache, entry):
         kept = CHAIN.keep()
         try:
             CHAIN.set((*CHAIN.get(), entry))

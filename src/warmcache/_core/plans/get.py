@@ -8,8 +8,10 @@ import traceback
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache._signatures import UnawaitedError
@@ -17,6 +19,7 @@ from warmcache.errors import LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
 from .load import fly
+from .refuse import in_vain, refusal
 from .remove import release
 from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
 
@@ -109,13 +112,17 @@ def _arrival(
         if not flight.ended:
             with store.lock:
                 done = None if flight.ended else flight.wait()
+                if done is not None and in_vain(record, [flight]):
+                    raise refusal(cache, Claim(request.key, request.weight or 0), own=True)
             if done is not None:
                 yield Wait(done)
+                go_on()
         if mine and flight.error is not None:
             raise flight.error
         if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
             raise _own_copy(flight.error)
     except BaseException as error:
+        go_on()
         with store.lock:
             _leave(flight, record)
             entry = flight.entry

@@ -26,6 +26,7 @@ error is gone, and with its frames what the failed try had allocated.
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -42,7 +43,7 @@ from warmcache.errors import CapacityError
 from .cache_view import CacheView
 from .make_room import LOOK, room
 from .meter import Meter
-from .refuse import refusal, stands_still
+from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
 from .steps import Ask, Box, Flush, Load, Plan, Request, TearDown, Wait
 
@@ -82,17 +83,24 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
 
 
 def _after_teardown_of(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
-    store, meter = cache.store, cache.meter
+    store, meter, me = cache.store, cache.meter, flight.record
+    deadline = time.monotonic() + cache.wait
     while True:
         with store.lock:
             dying = store.dying.get(request.key)
             if dying is None:
                 return
-            if stands_still(flight.record, dying):
-                raise refusal(cache, Claim(request.key, request.weight or 0), own=True)
+            timeout = None if meter is None else LOOK
+            own = in_vain(me, {each.loop for each in dying if each.loop is not None})
+            if own or may_not_end(me, store):
+                left = deadline - time.monotonic()
+                if own or left <= 0:
+                    go_on()
+                    raise refusal(cache, Claim(request.key, request.weight or 0), own=own)
+                timeout = left if timeout is None else min(timeout, left)
             change = store.ledger.change()
         try:
-            yield Wait(change, None if meter is None else LOOK)
+            yield Wait(change, timeout)
         finally:
             go_on()
         if meter is not None:  # nobody may come to look whether its memory is back

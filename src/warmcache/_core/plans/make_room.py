@@ -10,6 +10,7 @@ three are a :class:`Case`, the fourth is handled as the third, and the fifth is 
 1. *granted*: the weight fits into what is free.
 2. *coming*: it would fit beside what is being torn down already, less what that is owed to
    others. A teardown ends by itself, so this waits without a limit, and evicts nothing more.
+   (One that is awaited on an event loop may wait for a synchronous call in turn: ``wait`` seconds.)
 3. *blocked*: all idle entries together would not be enough: leases hold the rest, or loads of
    guessed weight. A lease may never end, so this waits ``wait`` seconds (without a limit where
    only such loads are in the way, for they end by themselves).
@@ -47,7 +48,7 @@ from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
-from .refuse import lacking_from, refusal
+from .refuse import lacking_from, may_not_end, refusal
 from .steps import Ask, Flush, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
@@ -76,6 +77,7 @@ def room(
     nobody sees any that is reserved for nothing. Raises CapacityError or ClosedError.
     """
     store, meter = cache.store, cache.meter
+    me = flight.record if flight is not None else LeaseRecord(time.monotonic())
     deadline: float | None = None
     flushed = False
     try:
@@ -99,11 +101,11 @@ def room(
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
-                    me = flight.record if flight is not None else LeaseRecord(time.monotonic())
                     own = lacking_from(me, claim, store)
                     if own > 0 and meter is not None and _lend(store, own):
                         continue
-                    step = _wait(cache, claim, deadline if case is Case.BLOCKED else None, own)
+                    blocked = case is Case.BLOCKED or may_not_end(me, store)
+                    step = _wait(cache, claim, deadline if blocked else None, own)
             yield step
             if isinstance(step, Wait):
                 with store.lock:
@@ -134,7 +136,7 @@ def decide(
         ledger.reserve(claim, flight)
         return Case.GRANTED
     demand = ledger.owed + (0 if claim.owed else weight)
-    short = demand - free - ledger.dying
+    short = demand - free - (ledger.dying - _own_dying(store))
     if old is None and short <= slack:
         return Case.COMING
     if short > ledger.idle + slack:
@@ -169,6 +171,11 @@ def _evict(
     if old is not None and not doomed:  # it was leased and is only retired: look again
         return decide(cache, claim, flight, replacing=True)
     return doomed
+
+
+def _own_dying(store: Store) -> float:
+    """Return the weight of what the caller itself is tearing down: it waits for the caller."""
+    return sum(link.weight for link in CHAIN.get() if link in store.dying.get(link.key, ()))
 
 
 def _enough(store: Store, claim: Claim, flight: Flight | None) -> float:

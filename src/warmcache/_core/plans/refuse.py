@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import OuterLeases
-from warmcache._core.state.standstill import for_ever, loop_here
+from warmcache._core.state.standstill import for_ever, standing_here
 from warmcache._core.state.store import Store
 from warmcache.errors import CapacityError
 
@@ -24,32 +24,36 @@ def lacking_from(me: LeaseRecord, claim: Claim, store: Store) -> float:
     That is nothing, if it is not positive.
     """
     short = claim.least - store.ledger.limit + _held_by(me, store)
-    if short > 0 or not store.dying:
+    if short > 0 or not store.dying or me.task is not None:
         return short
-    dying = [entry for entries in store.dying.values() for entry in entries]
-    here, behind = _loops(me, dying)
-    own = behind.pop(here, 0)
-    short, more = short + own, sum(behind.values())
-    if short <= 0 < short + more and for_ever(here, behind):
-        short += more
-    return short
+    standing, inside = standing_here(), CHAIN.get()
+    behind: dict[Any, float] = {}  # what weighs how much on which loop's way out
+    for entries in store.dying.values():
+        for entry in entries:
+            if entry.loop is not None and entry not in inside:
+                behind[entry.loop] = behind.get(entry.loop, 0) + entry.weight
+    short += sum(behind.pop(each, 0) for each in standing)
+    more = sum(behind.values())
+    return short + more if short <= 0 < short + more and for_ever(standing, behind) else short
 
 
-def stands_still(me: LeaseRecord, dying: Iterable[Entry]) -> bool:
-    """Whether ``me`` would wait for ever for all of ``dying`` to be torn down."""
-    here, behind = _loops(me, dying)
-    return here in behind or (bool(behind) and for_ever(here, behind))
+def in_vain(me: LeaseRecord, others: Collection[Any]) -> bool:
+    """Whether ``me`` would wait for ever for all of these loops and flights to get on."""
+    if me.task is not None:
+        return False
+    standing = standing_here()
+    return any(each in others for each in standing) or for_ever(standing, others)
 
 
-def _loops(me: LeaseRecord, dying: Iterable[Entry]) -> tuple[Any, dict[Any, float]]:
-    """Return the loop that ``me`` would block, and what weighs how much on which loop's way out."""
-    here = loop_here() if me.task is None else None
-    behind: dict[Any, float] = {}
-    for entry in dying if here is not None else ():
-        loop = getattr(entry, "loop", None)
-        if loop is not None:
-            behind[loop] = behind.get(loop, 0) + entry.weight
-    return here, behind
+def may_not_end(me: LeaseRecord, store: Store) -> bool:
+    """Whether a teardown may wait for ``me`` in turn, in ways that nobody sees.
+
+    Teardowns end by themselves, and are waited for without limit. But one that is awaited on a
+    loop ends only if that goes on, and others may come after it, in the same thread.
+    """
+    return me.task is None and any(
+        entry.loop is not None for entries in store.dying.values() for entry in entries
+    )
 
 
 def _held_by(me: LeaseRecord, store: Store) -> float:

@@ -344,7 +344,7 @@ class Store:
     def _begin_to_die(self, entry: Entry) -> None:
         """Have ``entry`` found among the dying; what it leaves, it leaves after this."""
         entry.doomed_by = threading.get_ident()
-        entry.state, entry.called, entry.blocked_on = _DYING, False, []
+        entry.state, entry.called, entry.blocked_on, entry.loop = _DYING, False, [], None
         self.dying[entry.key] = (*self.dying.get(entry.key, ()), entry)
 
     def awaited_on(self, entry: Entry, loop: Any) -> None:
