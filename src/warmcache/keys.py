@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Set
 from typing import Any
 
+from ._texts import text_of
 from .errors import KeyingError
 
 __all__ = ["CallKey", "drop_if_equal"]
@@ -243,11 +244,11 @@ def checked_parts(
     if key is None or callable(key):
         return {}
     if not isinstance(key, Mapping):
-        raise TypeError(f"key must be callable or a mapping of arguments, got {key!r}")
+        raise TypeError(f"key must be callable or a mapping of arguments, got {text_of(key)}")
     for name, part in key.items():
         if name not in parameters:
             known = ", ".join(parameters) or "none"
-            raise TypeError(f"key= names {name!r}, which is no argument; there are: {known}")
+            raise TypeError(f"key= names {text_of(name)}, which is no argument; there are: {known}")
         if part is not None and not callable(part):
-            raise TypeError(f"key={{{name!r}: ...}} must be callable or None, got {part!r}")
+            raise TypeError(f"key={{{name!r}: ...}} must be callable or None, got {text_of(part)}")
     return key

@@ -14,6 +14,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 from typing import Any, TypeVar
 
+from warmcache import _checks as checks
 from warmcache.routing.backlog import Backlog
 from warmcache.routing.fleet import Placement
 
@@ -58,12 +59,16 @@ class RoutedExecutor(Executor):
 
     Args:
         slots: executors of one worker each, whose processes do not share what they load.
+
+    Raises:
+        TypeError: ``slots`` are no executors.
+        ValueError: there is none.
     """
 
+    _slots_have = "submit"  # by which one is known
+
     def __init__(self, slots: Sequence[Executor]) -> None:
-        self._slots: list[Any] = [*slots]
-        if not self._slots:
-            raise ValueError("it needs a slot at least")
+        self._slots: list[Any] = checks.several("slots", slots, has=self._slots_have)
         self._changed = threading.Condition()
         self._backlog: Backlog[int, Any] = Backlog()
         self._calls: dict[SubmittedCall, None] = {}  # neither done nor cancelled

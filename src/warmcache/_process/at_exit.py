@@ -18,6 +18,9 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, Protocol, Self
 
+from warmcache import _checks as checks
+from warmcache._texts import text_of
+
 from .after_fork import in_child
 from .janitor import janitor
 
@@ -25,6 +28,7 @@ log = logging.getLogger("warmcache")
 
 PATIENCE = 10.0  # seconds that a teardown may take, unless others have hung before
 _LEAST = 0.1  # seconds that it may take even then
+_MOST = 10 * 365 * 86400.0  # seconds that are no limit, and still fit into every timer
 _FIRST = 100  # among multiprocessing's finalizers, of which its own have up to 15
 
 
@@ -122,9 +126,13 @@ def close_all(*, patience: float = PATIENCE) -> None:
     the next ones have half as long. (Not on Windows, which has no timers for that.)
 
     Args:
-        patience: seconds that a teardown may take.
+        patience: seconds that a teardown may take; ``math.inf`` is no limit.
+
+    Raises:
+        TypeError: ``patience`` is no number; nothing was closed.
+        ValueError: it is not more than 0; nothing was closed.
     """
-    _close(_Watch(patience))
+    _close(_Watch(as_patience(patience)))
 
 
 def end(patience: float) -> None:
@@ -135,6 +143,11 @@ def end(patience: float) -> None:
     and says where each thread was.
     """
     _close(_Watch(patience, last_resort=True))
+
+
+def as_patience(patience: float) -> float:
+    """Return the seconds that were asked for, or as many as a timer can wait."""
+    return min(checks.some_seconds("patience", patience), _MOST)
 
 
 def _close(watch: _Watch) -> None:
@@ -150,7 +163,7 @@ def _close(watch: _Watch) -> None:
             watch.run(thing.finish_at_exit, type(thing).__name__)
         _finish_jobs(watch)
     if watch.left:
-        names = ", ".join(repr(key) for key in watch.left)
+        names = ", ".join(text_of(key) for key in watch.left)
         log.error("not torn down in time, and left as the process closes: %s", names)
     if watch.interrupt is not None:
         raise watch.interrupt

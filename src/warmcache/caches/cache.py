@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
 import cachetools
 
+from warmcache import _checks as checks
 from warmcache._core.drivers.let_go import tell
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
@@ -41,7 +42,7 @@ from warmcache._process.janitor import janitor
 from .freshness import Freshness
 from .lease import Lease, Leased
 from .leftovers import all_of, tear_down_leftovers_of
-from .options import CacheOptions, Setup, as_limit
+from .options import CacheOptions, Setup
 
 if TYPE_CHECKING:
     from warmcache._observe.recording import Recording
@@ -76,7 +77,8 @@ class Cache(cachetools.Cache[K, V]):
         timer: the clock of ages and times to live.
 
     Raises:
-        ValueError: ``maxsize``, ``idle_ttl`` or ``wait`` is negative or no size.
+        TypeError: an option is of the wrong kind; what it must be is in the message.
+        ValueError: it is out of its range, as a negative ``maxsize`` or ``wait``.
     """
 
     _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
@@ -94,8 +96,10 @@ class Cache(cachetools.Cache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(as_limit(maxsize), getsizeof)
-        self._open(Setup.of(timer, **options))
+        setup = Setup.of(timer, **options)
+        checks.optional(checks.function, "getsizeof", getsizeof)
+        super().__init__(checks.limit("maxsize", maxsize), getsizeof)
+        self._open(setup)
         record = options.get("record")
         if record is not None:
             from warmcache._observe.recording import Recording
@@ -441,7 +445,7 @@ class Cache(cachetools.Cache[K, V]):
         """
         from warmcache._observe.recording import Recording
 
-        return Recording(self._store, path)
+        return Recording(self._store, checks.path("path", path))
 
     def victims(self) -> list[K]:
         """Return all keys in the order in which they would go, changing nothing.
