@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
 from ._texts import text_of
@@ -73,17 +73,27 @@ class CallKey(tuple[Any, ...]):
         return str, (repr(self),)
 
     def __repr__(self) -> str:
-        source, *parts = self
-        return f"{source.name}({', '.join(map(shown, parts))})"
+        return shown(self, text_of)
 
 
-def shown(part: Any) -> str:
-    """Return the text of a key or a part of one; sets are sorted, so that processes agree."""
+def shown(part: Any, text: Callable[[Any], str] = repr) -> str:
+    """Return the text of a key or a part of one; sets are sorted, so that processes agree.
+
+    It raises what an argument's own ``repr`` does, unless ``text`` is one that never fails.
+    """
     if type(part) is tuple:
-        return f"({', '.join(map(shown, part))}{',' if len(part) == 1 else ''})"
+        return f"({', '.join(_all_shown(part, text))}{',' if len(part) == 1 else ''})"
     if type(part) is frozenset:
-        return f"{{{', '.join(sorted(map(shown, part)))}}}"
-    return repr(part)
+        return f"{{{', '.join(sorted(_all_shown(part, text)))}}}"
+    if type(part) is CallKey:
+        return f"{part[0].name}({', '.join(_all_shown(part[1:], text))})"
+    if type(part) is _Contents:
+        return f"{part.kind.__name__}:{shown(part.contents, text)}"
+    return text(part)
+
+
+def _all_shown(parts: Iterable[Any], text: Callable[[Any], str]) -> list[str]:
+    return [shown(part, text) for part in parts]
 
 
 class _Contents:
@@ -105,7 +115,7 @@ class _Contents:
         return self._hash
 
     def __repr__(self) -> str:
-        return f"{self.kind.__name__}:{shown(self.contents)}"
+        return shown(self, text_of)
 
 
 def frozen(value: Any) -> Hashable:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from warmcache import _checks as checks
+from warmcache._texts import text_of
 from warmcache.routing.backlog import Backlog
 from warmcache.routing.fleet import Placement
 
@@ -272,7 +273,7 @@ class RoutedExecutor(Executor):
             left = [] if self._hoped_for else [*self._calls]
             lost = [call for call in left if self._backlog.withdraw(call.key, call)]
         if not self._closed:
-            log.error("slot %d is left out: %r", slot, error)
+            log.error("slot %d is left out: %s", slot, text_of(error))
         for call in lost:
             if call.begins():
                 self._resolve(call, None, BrokenExecutor(f"no slot is left; the last: {error!r}"))
@@ -284,7 +285,7 @@ class RoutedExecutor(Executor):
         again: Placement[int, Any] | None = None,
     ) -> None:
         """Forget what ``slot`` had warm, for its worker has ended; have it join again."""
-        log.warning("the worker of slot %d has ended: %r", slot, error)
+        log.warning("the worker of slot %d has ended: %s", slot, text_of(error))
         with self._changed:
             self._backlog.remove(slot)
             if again is not None:

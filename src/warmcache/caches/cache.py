@@ -38,6 +38,7 @@ from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
+from warmcache._texts import text_of
 
 from .freshness import Freshness
 from .lease import Lease, Leased
@@ -360,7 +361,7 @@ class Cache(cachetools.Cache[K, V]):
         with self._store.lock:
             entry = self._live[key]
             if entry.provenance.finish is not None:
-                raise TypeError(f"{key!r} cannot be detached: its generator is its teardown")
+                raise TypeError(f"{text_of(key)} cannot be detached: its generator is its teardown")
             value: V = entry.value
             self._store.detach(entry)
         return value

@@ -9,6 +9,7 @@ from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
+from warmcache._texts import text_of
 from warmcache.errors import LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
@@ -57,7 +58,8 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
     mine = flight is None
     if flight is None:
         if not request.may_load:
-            raise WarmMissError(f"{request.key!r} is not warm, and loading is forbidden here")
+            key = text_of(request.key)
+            raise WarmMissError(f"{key} is not warm, and loading is forbidden here")
         flight = store.flights[request.key] = Flight(request.key, record)
         flight.blocked_on.extend(store.dying.get(request.key, ()))
     else:
@@ -71,7 +73,7 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
             _leave(flight, record)
             if mine:
                 del store.flights[request.key]
-            raise LoadCycleError(f"loading {request.key!r} waits for itself")
+            raise LoadCycleError(f"loading {text_of(request.key)} waits for itself")
     return flight, mine
 
 

@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
+from warmcache._texts import text_of
+
 from .hot_paths import HotEntries
 from .records import RemovalCause
 from .use_clock import USE_CLOCK
@@ -178,7 +180,7 @@ class Entry:
         return self.provenance.source.tags
 
     def __repr__(self) -> str:
-        return f"<Entry {self.key!r} {self.state.value} weight={self.weight}>"
+        return f"<Entry {text_of(self.key)} {self.state.value} weight={self.weight}>"
 
 
 def seconds_between(start: Any, end: Any) -> float:
