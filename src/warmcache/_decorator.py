@@ -14,6 +14,7 @@ from collections.abc import (
 from functools import partial
 from typing import Any, overload
 
+from . import _checks as checks
 from . import policies
 from ._by_value.makers import define, local_class_method, local_function, local_method
 from ._by_value.recipe import LoaderCache, Recipe, recipe_of
@@ -27,6 +28,7 @@ from .policies.shared_caches import named
 
 _LOADER_OPTIONS = LoaderOptions._fields
 _DEFAULT_POLICY = "lru"
+_NAMES = "warmcache.policies.names() has them; a cache of your own goes into cache="
 _DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 
 _Key = Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None]
@@ -115,9 +117,8 @@ def warm(
 def _decorated(target: Any, policy: str | None, cache: Any, options: dict[str, Any]) -> Any:
     """Return the warm counterpart of ``target``."""
     own = {name: options.pop(name) for name in _LOADER_OPTIONS if name in options}
-    if not isinstance(own.get("tags", ""), str):
-        own["tags"] = tuple(own["tags"])  # they are read more than once
-    make = partial(define, options=LoaderOptions(**own), cache=_cache(policy, cache, options))
+    checked = LoaderOptions.of(**own)  # before there is a cache that watches or records
+    make = partial(define, options=checked, cache=_cache(policy, cache, options))
     if isinstance(target, staticmethod):
         return staticmethod(make(local_function, target.__func__))
     if isinstance(target, classmethod):
@@ -131,6 +132,8 @@ def _decorated(target: Any, policy: str | None, cache: Any, options: dict[str, A
 
 def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCache:
     """Return the cache that the options of ``@warm`` mean, and how to come by it elsewhere."""
+    if policy is not None:
+        checks.text("policy", policy, "the name of a policy", _NAMES)
     if cache is None:
         if policy is None and "maxsize" not in options:
             options["maxsize"] = _DEFAULT_MAXSIZE
@@ -148,9 +151,9 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCac
             f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
         )
     if isinstance(cache, str):
-        cache = named(cache)
+        cache = named(checks.text("cache", cache, "a warmcache.Cache or a name"))
     if not isinstance(cache, Cache):
-        raise TypeError(f"cache must be a warmcache.Cache or a name, got {cache!r}")
+        raise checks.type_error("cache", "a warmcache.Cache or a name", cache)
     return LoaderCache(cache, recipe_of(cache))
 
 

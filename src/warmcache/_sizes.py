@@ -33,6 +33,8 @@ def parse_size(size: float | str) -> float:
         if match is None or unit is None:
             raise ValueError(f"{size!r} is not a size; write it as 3000000, '3MB' or '2.5GiB'")
         number = float(match[1]) * unit
+        if number == math.inf:
+            raise ValueError(f"{size[:40]!r}... is more than any memory has")
         return int(number) if number.is_integer() else number
     if math.isnan(size) or size < 0:
         raise ValueError(f"a size must not be negative, got {size!r}")

@@ -20,6 +20,7 @@ import math
 from collections.abc import Hashable, Sequence
 
 from ._sizes import MIB, format_number, format_weight
+from ._texts import text_of
 
 __all__ = [
     "CapacityError",
@@ -85,7 +86,7 @@ class CapacityError(WarmcacheError, ValueError):
     def __str__(self) -> str:
         # Bytes beside a count of entries would be compared wrongly.
         size = format_weight if self.limit >= MIB else format_number
-        text = f"{self.key!r} needs {size(self.needed)} of {size(self.limit)}"
+        text = f"{text_of(self.key)} needs {size(self.needed)} of {size(self.limit)}"
         if self.needed > self.limit:
             return f"{text}: more than the whole cache; raise its {self.option}"
         if self.needed > self.attainable:

@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from . import _checks as checks
 from ._engines.routed_executor import RoutedExecutor
 from ._engines.shipping import by_value_to_children, shipped
 from ._engines.submitted_call import SubmittedCall
@@ -65,8 +66,11 @@ class WarmProcessPool(RoutedExecutor):
         initargs: tuple[Any, ...] = (),
     ) -> None:
         count = max_workers if max_workers is not None else os.cpu_count() or 1
-        if count < 1:
-            raise ValueError(f"max_workers must be positive, got {max_workers}")
+        checks.count("max_workers", count)
+        checks.optional(_as_context, "mp_context", mp_context)
+        checks.optional(checks.function, "initializer", initializer)
+        if not isinstance(initargs, tuple):
+            raise checks.type_error("initargs", "a tuple", initargs, "write initargs=(one,)")
         self._options: dict[str, Any] = dict(
             max_workers=1,
             mp_context=mp_context or _default_context(),
@@ -97,6 +101,14 @@ def _begin_work(initializer: Callable[..., object] | None, initargs: tuple[Any, 
     hello()
     if initializer is not None:
         initializer(*initargs)
+
+
+def _as_context(option: str, context: Any) -> BaseContext:
+    if not isinstance(context, BaseContext):
+        must_be = "a context of multiprocessing"
+        how = "write mp_context=multiprocessing.get_context('spawn')"
+        raise checks.type_error(option, must_be, context, how)
+    return context
 
 
 def _default_context() -> BaseContext:

@@ -3,7 +3,8 @@
 A key is made of a call's arguments as its signature binds them, defaults applied,
 and compared by equality: ``f(1)``, ``f(x=1)`` and ``f(1, y=<its default>)`` are one
 key. Hashable arguments are part of it as they are; lists, dicts, sets, dataclasses
-and pydantic models by what they contain at the time of the call.
+and pydantic models by what they contain at the time of the call, and by what they have
+besides, which their ``==`` ignores.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import inspect
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
+from ._texts import text_of
 from .errors import KeyingError
 
 __all__ = ["CallKey", "drop_if_equal"]
@@ -78,16 +80,27 @@ class CallKey(tuple[Any, ...]):
         return str, (repr(self),)
 
     def __repr__(self) -> str:
-        return f"{self.source.name}({', '.join(map(shown, self[1:]))})"
+        return shown(self, text_of)
 
 
-def shown(part: Any) -> str:
-    """Return the text of a key or a part of one; sets are sorted, so that processes agree."""
+def shown(part: Any, text: Callable[[Any], str] = repr) -> str:
+    """Return the text of a key or a part of one; sets are sorted, so that processes agree.
+
+    It raises what an argument's own ``repr`` does, unless ``text`` is one that never fails.
+    """
     if type(part) is tuple:
-        return f"({', '.join(map(shown, part))}{',' if len(part) == 1 else ''})"
+        return f"({', '.join(_all_shown(part, text))}{',' if len(part) == 1 else ''})"
     if type(part) is frozenset:
-        return f"{{{', '.join(sorted(map(shown, part)))}}}"
-    return repr(part)
+        return f"{{{', '.join(sorted(_all_shown(part, text)))}}}"
+    if type(part) is CallKey:
+        return f"{part.source.name}({', '.join(_all_shown(part[1:], text))})"
+    if type(part) is _Contents:
+        return f"{part.kind.__name__}:{shown(part.contents, text)}"
+    return text(part)
+
+
+def _all_shown(parts: Iterable[Any], text: Callable[[Any], str]) -> list[str]:
+    return [shown(part, text) for part in parts]
 
 
 class _Contents:
@@ -109,7 +122,7 @@ class _Contents:
         return self._hash
 
     def __repr__(self) -> str:
-        return f"{self.kind.__name__}:{shown(self.contents)}"
+        return shown(self, text_of)
 
 
 def frozen(value: Any) -> Hashable:
@@ -144,8 +157,9 @@ def _frozen(value: Any) -> Hashable:
         )
     if isinstance(value, (tuple, frozenset)):
         return _frozen_collection(value)
-    if hasattr(kind, "__dataclass_fields__") and not isinstance(value, type):
-        return _frozen_dataclass(value)
+    is_record = hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__")
+    if is_record and not isinstance(value, type):
+        return _frozen_record(value)
     if isinstance(getattr(kind, "model_fields", None), dict) and hasattr(kind, "model_dump"):
         return _frozen_model(value)
     try:
@@ -166,34 +180,79 @@ def _frozen_collection(value: Any) -> Hashable:
     return kind(parts) if kind in (tuple, frozenset) else _Contents(kind, tuple(parts))
 
 
-def _frozen_dataclass(value: Any) -> Hashable:
+def _frozen_record(value: Any) -> Hashable:
+    """Return what stands for a dataclass, or one of attrs: its fields, and what it has besides."""
     kind: Any = type(value)
     if kind.__eq__ is object.__eq__:  # eq=False: compared by identity
         return value  # type: ignore[no-any-return]
-    fields = sys.modules["dataclasses"].fields(value)  # it is there, or none were
-    return _frozen_fields(
-        value, {field.name: getattr(value, field.name) for field in fields if field.compare}
-    )
+    if hasattr(kind, "__dataclass_fields__"):
+        fields = sys.modules["dataclasses"].fields(value)  # it is there, or none were
+        compared = {field.name: field.compare for field in fields}
+    else:
+        compared = {field.name: field.eq for field in kind.__attrs_attrs__}
+    contents = {name: getattr(value, name) for name, counts in compared.items() if counts}
+    return _frozen_fields(value, contents, _besides(value, compared))
 
 
 def _frozen_model(value: Any) -> Hashable:
-    """Return what stands for a pydantic model: all that its ``==`` compares."""
-    contents = {name: getattr(value, name) for name in type(value).model_fields}
+    """Return what stands for a pydantic model: all that its ``==`` compares, and the rest."""
+    fields = type(value).model_fields
+    contents = {name: getattr(value, name) for name in fields}
     contents |= getattr(value, "__pydantic_extra__", None) or {}
     contents |= getattr(value, "__pydantic_private__", None) or {}
-    return _frozen_fields(value, contents)
+    return _frozen_fields(value, contents, _besides(value, fields))
 
 
-def _frozen_fields(value: Any, contents: dict[str, Any]) -> Hashable:
+def _frozen_fields(value: Any, contents: dict[str, Any], besides: dict[str, Any]) -> Hashable:
     kind = type(value)
     parts = {name: _frozen(content) for name, content in contents.items()}
-    if kind.__hash__ is not None and all(part is contents[name] for name, part in parts.items()):
+    as_it_is = kind.__hash__ is not None and not besides
+    if as_it_is and all(part is contents[name] for name, part in parts.items()):
         return value  # type: ignore[no-any-return]
+    parts |= {name: _frozen(content) for name, content in besides.items()}
     return _Contents(kind, frozenset(parts.items()))
+
+
+def _besides(value: Any, fields: Iterable[str]) -> dict[str, Any]:
+    """Return the attributes of ``value`` that are none of its fields, and that ``==`` ignores.
+
+    Of a class that keeps all it was told in such attributes, as some configurations do, any two
+    instances are equal, and stand for different models all the same. What a property has kept
+    is no such attribute: it was not there before somebody asked.
+    """
+    state: Any = object.__getstate__(value)
+    if isinstance(state, tuple):  # what is in slots comes second
+        state = {**(state[0] or {}), **state[1]}
+    names = (state or {}).keys() - fields
+    return {name: state[name] for name in names if not _is_kept(type(value), name)}
+
+
+def _is_kept(kind: type, name: str) -> bool:
+    found = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    if isinstance(found, property):
+        return True
+    return hasattr(found, "__get__") and not hasattr(found, "__set__") and not callable(found)
 
 
 def _frozen_unhashable(value: Any) -> Hashable:
     kind = type(value)
+    besides = _besides(value, ()) if isinstance(value, _CONTAINERS) else None
+    if besides:
+        return _Contents(kind, (_frozen_contents(value), _frozen(besides)))
+    contents = _frozen_contents(value)
+    if contents is not None:
+        return contents
+    raise KeyingError(
+        f"a {_name(value)} cannot be part of a key: it is not hashable. Give its class a "
+        f"__warm_key__ method, or say with key= what stands for it"
+    )
+
+
+_CONTAINERS = (dict, list, set, bytearray)  # of others the attributes are how they contain
+
+
+def _frozen_contents(value: Any) -> Hashable:
+    """Return what stands for a container that is not hashable; None: it is none."""
     if isinstance(value, Mapping):
         items = ((_frozen(k), _frozen(v)) for k, v in value.items())
         if isinstance(value, OrderedDict):  # compared in order
@@ -202,11 +261,8 @@ def _frozen_unhashable(value: Any) -> Hashable:
     if isinstance(value, Set):
         return frozenset(_frozen(part) for part in value)
     if isinstance(value, (list, bytearray)):
-        return _Contents(kind, tuple(_frozen(part) for part in value))
-    raise KeyingError(
-        f"a {_name(value)} cannot be part of a key: it is not hashable. Give its class a "
-        f"__warm_key__ method, or say with key= what stands for it"
-    )
+        return _Contents(type(value), tuple(_frozen(part) for part in value))
+    return None
 
 
 def _is_array(value: Any) -> bool:
@@ -250,11 +306,11 @@ def checked_parts(
     if key is None or callable(key):
         return {}
     if not isinstance(key, Mapping):
-        raise TypeError(f"key must be callable or a mapping of arguments, got {key!r}")
+        raise TypeError(f"key must be callable or a mapping of arguments, got {text_of(key)}")
     for name, part in key.items():
         if name not in parameters:
             known = ", ".join(parameters) or "none"
-            raise TypeError(f"key= names {name!r}, which is no argument; there are: {known}")
+            raise TypeError(f"key= names {text_of(name)}, which is no argument; there are: {known}")
         if part is not None and not callable(part):
-            raise TypeError(f"key={{{name!r}: ...}} must be callable or None, got {part!r}")
+            raise TypeError(f"key={{{name!r}: ...}} must be callable or None, got {text_of(part)}")
     return key

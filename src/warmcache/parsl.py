@@ -28,6 +28,7 @@ from parsl.app.app import python_app  # pyright: ignore[reportMissingImports]
 from parsl.executors.base import ParslExecutor  # pyright: ignore[reportMissingImports]
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost  # pyright: ignore[reportMissingImports]
 
+from . import _checks as checks
 from ._engines.routed_executor import RoutedExecutor
 from ._engines.shipping import by_value, shipped
 from ._engines.submitted_call import SubmittedCall
@@ -50,7 +51,8 @@ def warm_app(warm: Callable[..., Any], /, *, executors: Any = ("warm",), **optio
         executors: the labels of the executors that it may run on, or ``"all"``.
         options: for ``parsl.python_app``.
     """
-    labels = executors if isinstance(executors, str) else [*executors]
+    checks.function("warm", warm, "a function of the app's arguments")
+    labels = executors if isinstance(executors, str) else [*checks.texts("executors", executors)]
 
     def decorate(function: Callable[..., Any]) -> Any:
         return python_app(Body(function, warm), executors=labels, **options)
@@ -102,8 +104,8 @@ class WarmExecutor(ParslExecutor):  # type: ignore[misc]
 
     def __init__(self, slots: Sequence[ParslExecutor], *, label: str = "warm") -> None:
         super().__init__()
-        self.label = label
-        self._slots: list[Any] = [*slots]
+        self.label = checks.text("label", label)
+        self._slots: list[Any] = checks.several("slots", slots, has="submit", least=0)
         for slot in self._slots:
             if getattr(slot, "workers_per_node", 1) != 1:
                 raise ValueError(

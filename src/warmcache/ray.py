@@ -20,6 +20,7 @@ import ray as _ray  # pyright: ignore[reportMissingImports]
 from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
+from . import _checks as checks
 from ._engines.routed_executor import RoutedExecutor
 from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
@@ -73,9 +74,10 @@ class WarmActorPool(RoutedExecutor):
         options: as for ``ray.remote``: ``num_gpus``, ``resources``, ``runtime_env``, ...
     """
 
+    _slots_have = "serve"
+
     def __init__(self, max_workers: int, **options: Any) -> None:
-        if max_workers < 1:
-            raise ValueError(f"max_workers must be positive, got {max_workers}")
+        checks.count("max_workers", max_workers)
         self._actor: Any = ray.remote(**options)(_Slot) if options else ray.remote(_Slot)
         super().__init__([self._actor.remote() for _ in range(max_workers)])
 

@@ -309,5 +309,5 @@ def _contexts(method: str | None, default: Any) -> Any:
 
 
 def test_a_pool_without_processes_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_workers must be positive"):
+    with pytest.raises(ValueError, match="max_workers must be a whole number, 1 or more"):
         WarmProcessPool(0)

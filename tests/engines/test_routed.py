@@ -213,5 +213,5 @@ def test_an_async_loader_is_refused() -> None:
 
 
 def test_an_executor_without_slots_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least"):
+    with pytest.raises(ValueError, match=r"slots must be 1 or more that have submit\(\)"):
         RoutedExecutor([])

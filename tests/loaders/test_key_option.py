@@ -55,7 +55,7 @@ def test_typed_looks_at_what_stands_for_an_argument() -> None:
     [
         ({"nmae": None}, "key= names 'nmae', which is no argument; there are: name, dtype"),
         ({"name": "lower"}, r"key=\{'name': ...\} must be callable or None, got 'lower'"),
-        ("name", "key must be callable or a mapping of arguments, got 'name'"),
+        ("name", "key must be callable, or a mapping of arguments to .*, got 'name'"),
     ],
 )
 def test_a_bad_key_fails_at_decoration(key: Any, message: str) -> None:

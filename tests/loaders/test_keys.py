@@ -372,5 +372,5 @@ def test_the_version_is_part_of_every_key() -> None:
         load = warm(version=version)(lambda x: object())
         assert (version, "name") == tuple(load.cache_key("name"))[1:]
         assert load("name") is load("name")
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(TypeError, match="version must be hashable"):
         warm(version=[1])(lambda: None)

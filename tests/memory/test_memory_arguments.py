@@ -15,13 +15,13 @@ from warmcache.testing import FakeProbe, ManualClock
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(budget=-1), "budget: a size must not be negative"),
-        (dict(budget=float("inf")), "budget must be finite"),
-        (dict(budget="much"), "budget: 'much' is not a size"),
+        (dict(budget=-1), "budget must be a size or a fraction, 0 or more, got -1"),
+        (dict(budget=float("inf")), "budget must be a size or a fraction.*got inf"),
+        (dict(budget="much"), "budget must be a size or a fraction, got 'much'"),
         (dict(low=0.95), "0 < low <= high <= 1"),
-        (dict(high=1.5), "0 < low <= high <= 1"),
-        (dict(poll=-1), "poll must not be negative"),
-        (dict(headroom="x"), "headroom: 'x' is not a size"),
+        (dict(high=1.5), "high must be a fraction"),
+        (dict(poll=-1), "poll must be seconds, 0 or more, got -1"),
+        (dict(headroom="x"), "headroom must be a size or a fraction, got 'x'"),
     ],
 )
 def test_bad_arguments_are_refused(options: Any, message: str) -> None:

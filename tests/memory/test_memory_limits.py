@@ -260,7 +260,7 @@ def test_the_device_is_called_what_torch_calls_it(
 
 
 def test_what_is_no_gpu_is_refused_with_a_probe_too() -> None:
-    with pytest.raises(ValueError, match="'nonsense' is no GPU"):
+    with pytest.raises(ValueError, match="device must be a GPU.*'nonsense'"):
         GPUMemoryCache(device="nonsense", probe=FakeProbe(8 * GiB))
 
 

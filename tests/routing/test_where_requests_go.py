@@ -166,7 +166,7 @@ def test_reports_of_workers_that_have_gone_change_nothing(make: Callable[[], Any
 @ANY
 @pytest.mark.parametrize("slots", [0, -1])
 def test_a_worker_has_a_slot_at_least(make: Callable[[], Anything], slots: int) -> None:
-    with pytest.raises(ValueError, match="one slot or more"):
+    with pytest.raises(ValueError, match="slots must be a whole number, 1 or more"):
         make().add(0, slots)
 
 

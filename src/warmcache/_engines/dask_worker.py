@@ -16,6 +16,7 @@ from distributed import WorkerPlugin, get_worker  # pyright: ignore[reportMissin
 from distributed.core import Status  # pyright: ignore[reportMissingImports]
 
 from warmcache._process.at_exit import ExitJob, Overdue, closing
+from warmcache._texts import text_of
 from warmcache.caches.cache import Cache
 from warmcache.caches.leftovers import idle_of
 
@@ -149,7 +150,9 @@ async def _in_turn(jobs: Iterable[Job]) -> None:
         running = asyncio.create_task(_do(job))
         done, _ = await asyncio.wait([running], timeout=patience)
         if not done or not running.result():
-            log.error("not torn down in time, and left if the worker closes first: %r", key)
+            log.error(
+                "not torn down in time, and left if the worker closes first: %s", text_of(key)
+            )
             late.append(running)
             patience = max(patience / 2, LEAST)
     if late:

@@ -14,6 +14,8 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 from typing import Any, TypeVar
 
+from warmcache import _checks as checks
+from warmcache._texts import text_of
 from warmcache.routing.backlog import Backlog
 from warmcache.routing.fleet import Placement
 
@@ -58,12 +60,16 @@ class RoutedExecutor(Executor):
 
     Args:
         slots: executors of one worker each, whose processes do not share what they load.
+
+    Raises:
+        TypeError: ``slots`` are no executors.
+        ValueError: there is none.
     """
 
+    _slots_have = "submit"  # by which one is known
+
     def __init__(self, slots: Sequence[Executor]) -> None:
-        self._slots: list[Any] = [*slots]
-        if not self._slots:
-            raise ValueError("it needs a slot at least")
+        self._slots: list[Any] = checks.several("slots", slots, has=self._slots_have)
         self._changed = threading.Condition()
         self._backlog: Backlog[int, Any] = Backlog()
         self._calls: dict[SubmittedCall, None] = {}  # neither done nor cancelled
@@ -267,7 +273,7 @@ class RoutedExecutor(Executor):
             left = [] if self._hoped_for else [*self._calls]
             lost = [call for call in left if self._backlog.withdraw(call.key, call)]
         if not self._closed:
-            log.error("slot %d is left out: %r", slot, error)
+            log.error("slot %d is left out: %s", slot, text_of(error))
         for call in lost:
             if call.begins():
                 self._resolve(call, None, BrokenExecutor(f"no slot is left; the last: {error!r}"))
@@ -279,7 +285,7 @@ class RoutedExecutor(Executor):
         again: Placement[int, Any] | None = None,
     ) -> None:
         """Forget what ``slot`` had warm, for its worker has ended; have it join again."""
-        log.warning("the worker of slot %d has ended: %r", slot, error)
+        log.warning("the worker of slot %d has ended: %s", slot, text_of(error))
         with self._changed:
             self._backlog.remove(slot)
             if again is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, Protocol
 
+from warmcache import _checks as checks
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
@@ -40,6 +42,29 @@ class LoaderOptions(NamedTuple):
     validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception
     tags: Iterable[str] = ()
     version: Hashable = None
+
+    @classmethod
+    def of(cls, **options: Any) -> LoaderOptions:
+        """Return the options, checked; :class:`Loader` knows whether they fit what it loads.
+
+        Raises:
+            TypeError: an option is of the wrong kind.
+            ValueError: it is out of its range.
+        """
+        own = cls(**options)
+        as_teardown(own.teardown)
+        if not (own.key is None or callable(own.key) or isinstance(own.key, Mapping)):
+            must_be = "callable, or a mapping of arguments to what stands for them"
+            raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
+        checks.flag("typed", own.typed)
+        if own.size is not None and not callable(own.size):
+            checks.size("size", own.size, "a size, or callable")
+        hint = own.size_hint
+        if hint is not None and not callable(hint) and not isinstance(hint, os.PathLike):
+            checks.size("size_hint", hint, "a size, the path of a file, or callable")
+        checks.optional(checks.function, "validate", own.validate)
+        checks.hashable("version", own.version)
+        return own._replace(tags=checks.texts("tags", own.tags))
 
 
 def checked_errors(errors: Any) -> None:
@@ -154,15 +179,10 @@ class Loader:
                 f"{self.__name__}() is a generator: what follows its yield is the teardown; "
                 f"teardown= would be a second one"
             )
-        if isinstance(options.tags, str):
-            raise TypeError(f"tags must be several texts, got {options.tags!r}")
-        if options.validate is not None and not callable(options.validate):
-            raise TypeError(f"validate must be callable, got {options.validate!r}")
         checked_errors(options.validate_errors)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
         _refuse_async(options)
-        hash(options.version)
         self.weight: float | None = None
         if options.size is not None and not callable(options.size):
             self.weight = parse_size(options.size)

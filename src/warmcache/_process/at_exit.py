@@ -25,6 +25,8 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, Protocol, Self
 
+from warmcache import _checks as checks
+
 from .after_fork import in_child
 from .janitor import janitor
 from .own_threads import threads_of, waited_for
@@ -33,6 +35,7 @@ log = logging.getLogger("warmcache")
 
 PATIENCE = 10.0  # seconds that a teardown may take, unless others have hung before
 _LEAST = 0.1  # seconds that it may take even then
+_MOST = 10 * 365 * 86400.0  # seconds that are no limit, and still fit into every timer
 _FIRST = 100  # among multiprocessing's finalizers, of which its own have up to 15
 
 
@@ -195,9 +198,13 @@ def close_all(*, patience: float = PATIENCE) -> None:
     the next ones have half as long. (Not on Windows, which has no timers for that.)
 
     Args:
-        patience: seconds that a teardown may take.
+        patience: seconds that a teardown may take; ``math.inf`` is no limit.
+
+    Raises:
+        TypeError: ``patience`` is no number; nothing was closed.
+        ValueError: it is not more than 0; nothing was closed.
     """
-    _close(_Watch(patience))
+    _close(_Watch(as_patience(patience)))
 
 
 def end(patience: float) -> None:
@@ -208,6 +215,11 @@ def end(patience: float) -> None:
     and says where each thread was.
     """
     _close(_Watch(patience, last_resort=True))
+
+
+def as_patience(patience: float) -> float:
+    """Return the seconds that were asked for, or as many as a timer can wait."""
+    return min(checks.some_seconds("patience", patience), _MOST)
 
 
 def _close(watch: _Watch) -> None:
@@ -268,7 +280,7 @@ class _Watch:
     def tell(self) -> None:
         """Say what was left; raise what interrupted it."""
         if self.left:
-            names = ", ".join(repr(key) for key in self.left)
+            names = ", ".join(text_of(key) for key in self.left)
             log.error("not torn down in time, and left as the process closes: %s", names)
         if self.interrupt is not None:
             raise self.interrupt

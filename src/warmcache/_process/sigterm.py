@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from .after_fork import begins_anew_in_child, in_child
-from .at_exit import PATIENCE, end
+from .at_exit import PATIENCE, as_patience, end
 
 _installed: _Handler | None = None
 _asked_here = False
@@ -77,10 +77,13 @@ def close_on_sigterm(*, patience: float = PATIENCE) -> Callable[[], None]:
         A function that undoes it.
 
     Raises:
+        TypeError: ``patience`` is no number.
+        ValueError: it is not more than 0.
         RuntimeError: this is not the main thread, or SIGTERM has a handler that is not
             Python's, which could not be called.
     """
     global _installed, _asked_here
+    patience = as_patience(patience)
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
             "close_on_sigterm() must be called in the main thread, which alone can handle signals"

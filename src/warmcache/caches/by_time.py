@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, Unpack
 
+from warmcache import _checks as checks
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans.put import put_ended
 from warmcache._core.state.entry import Entry
-from warmcache._signatures import not_async, not_coroutine
+from warmcache._signatures import not_coroutine
 
 from .cache import Cache
 from .frozen_clock import Timer
@@ -67,7 +68,7 @@ class TTLCache(_TimedCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        self._ttl = ttl
+        self._ttl = _as_span(ttl, checks.hook("timer", timer))
         super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     @property
@@ -93,8 +94,7 @@ class TLRUCache(_TimedCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        not_async("ttu", ttu)
-        self._ttu = ttu
+        self._ttu = checks.hook("ttu", ttu)
         super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     @property
@@ -112,3 +112,22 @@ class TLRUCache(_TimedCache[K, V]):
             return False
         run(put_ended(self._view, entry), self._view)
         return True
+
+
+def _as_span(ttl: Any, timer: Callable[[], Any]) -> Any:
+    """Return ``ttl``, which is seconds, or whatever else can be added to a time of ``timer``."""
+    if checks.is_number(ttl):
+        checks.seconds("ttl", ttl)
+    if timer is time.monotonic and checks.is_number(ttl):
+        return ttl
+    must_be = "seconds, or what the timer= of the cache counts in"
+    now = timer()
+    try:
+        fits = not isinstance(ttl, bool) and bool(now <= now + ttl)
+    except OverflowError:  # it is longer than such a clock goes
+        return ttl
+    except TypeError:
+        raise checks.type_error("ttl", must_be, ttl, "with the usual one, write ttl=60") from None
+    if not fits:
+        raise checks.value_error("ttl", f"{must_be}, 0 or more", ttl)
+    return ttl

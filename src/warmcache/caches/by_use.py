@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar, Unpack
 
+from warmcache import _checks as checks
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.victim_order import ChoiceOrder
-from warmcache._signatures import not_async
 
 from .cache import Cache
 from .options import CacheOptions
@@ -51,8 +51,7 @@ class RRCache(Cache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
-        not_async("choice", choice)
-        self._choice = choice
+        self._choice = checks.hook("choice", choice)
         super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     def _new_order(self) -> ChoiceOrder:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
 import cachetools
 
+from warmcache import _checks as checks
 from warmcache._core.drivers.let_go import tell
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
 from warmcache._core.drivers.mending import mend_after
@@ -40,12 +41,13 @@ from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
 from warmcache._signatures import not_async
+from warmcache._texts import text_of
 from warmcache.keys import CallKey
 
 from .freshness import Freshness
 from .lease import Lease, Leased
 from .leftovers import all_of, tear_down_leftovers_of, unless_leased
-from .options import CacheOptions, Setup, as_limit
+from .options import CacheOptions, Setup
 
 if TYPE_CHECKING:
     from warmcache._observe.recording import Recording
@@ -80,7 +82,8 @@ class Cache(cachetools.Cache[K, V]):
         timer: the clock of ages and times to live.
 
     Raises:
-        ValueError: ``maxsize``, ``idle_ttl`` or ``wait`` is negative or no size.
+        TypeError: an option is of the wrong kind; what it must be is in the message.
+        ValueError: it is out of its range, as a negative ``maxsize`` or ``wait``.
     """
 
     _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
@@ -98,8 +101,10 @@ class Cache(cachetools.Cache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(as_limit(maxsize), getsizeof)
-        self._open(Setup.of(timer, **options))
+        setup = Setup.of(timer, **options)
+        checks.optional(checks.function, "getsizeof", getsizeof)
+        super().__init__(checks.limit("maxsize", maxsize), getsizeof)
+        self._open(setup)
         record = options.get("record")
         if record is not None:
             from warmcache._observe.recording import Recording
@@ -380,7 +385,7 @@ class Cache(cachetools.Cache[K, V]):
         with self._store.lock:
             entry = self._live[key]
             if entry.provenance.finish is not None:
-                raise TypeError(f"{key!r} cannot be detached: its generator is its teardown")
+                raise TypeError(f"{text_of(key)} cannot be detached: its generator is its teardown")
             value: V = entry.value
             leased = bool(entry.leases)
             self._store.detach(entry)
@@ -468,7 +473,7 @@ class Cache(cachetools.Cache[K, V]):
         """
         from warmcache._observe.recording import Recording
 
-        return Recording(self._store, path)
+        return Recording(self._store, checks.path("path", path))
 
     def victims(self) -> list[K]:
         """Return all keys in the order in which they would go, changing nothing.

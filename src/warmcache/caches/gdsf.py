@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar, Unpack
 
+from warmcache import _checks as checks
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.use_clock import last_tick, tick
@@ -147,7 +148,7 @@ class GDSFCache(Cache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
-        self._keep_uses = keep_uses
+        self._keep_uses = checks.flag("keep_uses", keep_uses)
         super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     def _new_order(self) -> AgingOrder:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from operator import methodcaller
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
+from warmcache import _checks as checks
 from warmcache._core.state.records import Removal
-from warmcache._signatures import not_async
-from warmcache._sizes import parse_size
 
 Teardown: TypeAlias = Callable[[Any], object] | str
 
@@ -56,37 +54,27 @@ class Setup(NamedTuple):
         ``record`` is no part of it: of two caches, only one can write to a file.
 
         Raises:
-            TypeError: ``teardown`` is neither callable nor a text.
-            ValueError: ``idle_ttl`` or ``wait`` is negative, or ``teardown`` is no name.
+            TypeError: an option is of the wrong kind.
+            ValueError: it is out of its range.
         """
-        not_async("timer", timer)
-        not_async("reclaim", reclaim)
-        not_async("on_removal", on_removal, "have it start a task, or put the removal in a queue")
-        if idle_ttl is not None and not idle_ttl > 0:
-            raise ValueError(f"idle_ttl must be positive, got {idle_ttl!r}")
-        if not wait >= 0:
-            raise ValueError(f"wait must not be negative, got {wait!r}")
-        return cls(timer, as_teardown(teardown), reclaim, on_removal, idle_ttl, wait)
+        checks.optional(checks.path, "record", record)
+        return cls(
+            timer=checks.hook("timer", timer),
+            teardown=as_teardown(teardown),
+            reclaim=checks.optional(checks.hook, "reclaim", reclaim),
+            on_removal=checks.optional(checks.hook, "on_removal", on_removal),
+            idle_ttl=checks.optional(checks.some_seconds, "idle_ttl", idle_ttl),
+            wait=checks.seconds("wait", wait),
+        )
 
 
 def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:
     """Return ``teardown`` as a callable; a text names the value's method to call."""
-    if isinstance(teardown, str):
-        if not teardown.isidentifier():
-            raise ValueError(f"teardown must name a method, got {teardown!r}")
-        return methodcaller(teardown)
-    if teardown is not None and not callable(teardown):
-        raise TypeError(f"teardown must be callable or a method's name, got {teardown!r}")
-    return teardown
-
-
-def as_limit(maxsize: float | str | None) -> float:
-    """Return ``maxsize`` as a number; None means that there is no limit."""
-    if maxsize is None:
-        return math.inf
-    if not isinstance(maxsize, (int, float, str)):
-        raise TypeError(f"maxsize must be a number, a text such as '6GiB' or None, got {maxsize!r}")
-    try:
-        return parse_size(maxsize)
-    except ValueError as error:
-        raise ValueError(f"maxsize: {error}") from None
+    must_be = "callable, or the name of a method of the value"
+    if teardown is None:
+        return None
+    if not isinstance(teardown, str):
+        return checks.function("teardown", teardown, must_be)
+    if not teardown.isidentifier():
+        raise checks.value_error("teardown", must_be, teardown, "write teardown='close'")
+    return methodcaller(teardown)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 import weakref
 from collections.abc import Callable, Hashable
 from functools import partial
 from os import PathLike
 from typing import Any, TypeVar, Unpack
 
+from warmcache import _checks as checks
 from warmcache._core.drivers.let_go import flush
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
@@ -16,10 +18,10 @@ from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
-from warmcache._signatures import not_async
 from warmcache._sizes import parse_size
 from warmcache.caches.by_cost import CostCache
-from warmcache.caches.options import CacheOptions
+from warmcache.caches.options import CacheOptions, Setup
+from warmcache.probes import cuda_numbering
 from warmcache.probes.probe import Probe
 
 from . import report
@@ -104,27 +106,32 @@ class MemoryCache(CostCache[K, V]):
         give_back: Callable[[], object] = nothing,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        not_async("footprint", footprint)
-        not_async("give_back", give_back)
-        device = Device(probe, footprint=footprint, give_back=give_back)
-        self._occupy(device, budget, getsizeof, {**options})
+        checks.hook("footprint", footprint)
+        checks.hook("give_back", give_back)
+        device = Device(_as_probe("probe", probe), footprint=footprint, give_back=give_back)
+        self._occupy(lambda: device, budget, getsizeof, {**options})
 
     def _occupy(
         self,
-        device: Device,
+        find_device: Callable[[], Device],
         budget: float | str | None,
         getsizeof: Callable[[V], float] | None,
         options: dict[str, Any],
     ) -> None:
-        """Set the cache up on ``device``."""
-        not_async("reclaim", options.get("reclaim"))
-        total = device.probe.sample().total
+        """Set the cache up on the device that is found once all options are known to be right."""
         own = {name: options.pop(name) for name in MemorySetup._fields if name in options}
-        self._memory = setup = MemorySetup.of(total, **own)
+        setup = MemorySetup.of(**own)
+        learn = checks.optional(checks.path, "learn", options.pop("learn", None))
+        checks.optional(checks.share, "budget", budget)
+        checks.optional(checks.function, "getsizeof", getsizeof)
+        Setup.of(**{"timer": time.monotonic, **options})
+        device = find_device()
+        total = device.probe.sample().total
+        self._memory = setup = setup.on(total)
         self._device, self._watcher = device, Watcher(device.probe, setup)
-        self._learned = Learned(options.pop("learn", None), circumstances(device.probe))
-        options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
         budget = share("budget", setup.high if budget is None else budget, total)
+        self._learned = Learned(learn, circumstances(device.probe))
+        options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
         super().__init__(budget, getsizeof, **options)
         self._meter.look(self._store)
         _caches[id(self)] = self
@@ -168,7 +175,7 @@ class MemoryCache(CostCache[K, V]):
     @property
     def headroom(self) -> float:
         """The bytes of the device that loads leave free."""
-        return self._memory.headroom
+        return self._memory.headroom  # type: ignore[no-any-return]
 
     def _weigh(self, value: V) -> float:
         if self._sized:
@@ -249,7 +256,9 @@ class GPUMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._occupy(gpu(device, probe), budget, getsizeof, {**options})
+        cuda_numbering.parse(device)
+        checks.optional(_as_probe, "probe", probe)
+        self._occupy(partial(gpu, device, probe), budget, getsizeof, {**options})
 
 
 class HostMemoryCache(MemoryCache[K, V]):
@@ -272,7 +281,8 @@ class HostMemoryCache(MemoryCache[K, V]):
         probe: Probe | None = None,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._occupy(host(probe), budget, getsizeof, {**options})
+        checks.optional(_as_probe, "probe", probe)
+        self._occupy(partial(host, probe), budget, getsizeof, {**options})
 
 
 class AutoMemoryCache(MemoryCache[K, V]):
@@ -295,7 +305,8 @@ class AutoMemoryCache(MemoryCache[K, V]):
         device: int | str = 0,
         **options: Unpack[MemoryOptions],
     ) -> None:
-        self._occupy(gpu_or_host(device), budget, getsizeof, {**options})
+        cuda_numbering.parse(device)
+        self._occupy(partial(gpu_or_host, device), budget, getsizeof, {**options})
 
 
 _caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
@@ -312,6 +323,13 @@ def devices_table() -> str:
     It has, too, what each memory cache of this process holds.
     """
     return report.devices_table([cache.device_report() for cache in list(_caches.values())])
+
+
+def _as_probe(option: str, probe: Any) -> Probe:
+    if isinstance(probe, type) or not isinstance(probe, Probe):
+        must_be = "a probe, with a name, sample() and allocated()"
+        raise checks.type_error(option, must_be, probe, "warmcache.probes has some")
+    return probe
 
 
 def _reclaim(own: Callable[[], object] | None, give_back: Callable[[], object]) -> None:

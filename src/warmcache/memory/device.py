@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import logging
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 from warmcache._sizes import parse_size
@@ -99,14 +99,12 @@ def circumstances(probe: Probe) -> str:
 
 
 def share(what: str, size: float | str, total: int | None) -> float:
-    """Return a size as bytes; a float up to 1.0 is a fraction of ``total``."""
-    try:
-        number = parse_size(size)
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from None
-    if number == math.inf:
-        raise ValueError(f"{what} must be finite, got {size!r}")
-    if not isinstance(size, float) or size > 1:
+    """Return a size, checked before, as bytes; up to 1.0 it is a fraction of ``total``.
+
+    But for a whole number, which is as many bytes.
+    """
+    number = parse_size(size)
+    if isinstance(size, str | Integral) or number > 1:
         return number
     if total is None:
         raise ValueError(f"{what} must be given in bytes: the size of the device is not known")

@@ -17,6 +17,7 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains, weakly
 from warmcache._core.state.store import Store
 from warmcache._sizes import format_weight, parse_size
+from warmcache._texts import text_of
 
 from . import out_of_memory
 from .device import Device
@@ -219,8 +220,8 @@ class MemoryMeter:
         if _beyond(max(weight, figure), min(weight, figure)):
             self._warned.add(request.source.name)
             log.warning(
-                "%r weighs %s by its %s, which is used, but %s by its %s",
-                *(request.key, format_weight(weight), used, format_weight(figure), other),
+                "%s weighs %s by its %s, which is used, but %s by its %s",
+                *(text_of(request.key), format_weight(weight), used, format_weight(figure), other),
             )
 
     def _leave_out(self, request: Request, grown: float) -> None:
@@ -243,7 +244,7 @@ class MemoryMeter:
         try:
             footprint = self.footprint(entry.value)
         except Exception:
-            log.exception("what %r holds cannot be seen", entry.key)
+            log.exception("what %s holds cannot be seen", text_of(entry.key))
         return Remains(
             entry.key,
             entry.weight,

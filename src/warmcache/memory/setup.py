@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from warmcache import _checks as checks
 
 from .device import share
 
@@ -12,7 +14,7 @@ _HEADROOM = 2**30  # bytes, or a twentieth of a small device
 class MemorySetup(NamedTuple):
     """How a cache deals with its device; :class:`MemoryCache` says what each of these is."""
 
-    headroom: float  # bytes
+    headroom: Any  # bytes, once it is known of which device
     high: float
     low: float
     poll: float
@@ -22,7 +24,6 @@ class MemorySetup(NamedTuple):
     @classmethod
     def of(
         cls,
-        total: int | None,
         *,
         headroom: float | str | None = None,
         high: float = 0.90,
@@ -31,16 +32,29 @@ class MemorySetup(NamedTuple):
         min_residency: float = 10.0,
         confirm: float = 2.0,
     ) -> MemorySetup:
+        """Return the set-up that the options of a cache mean, whatever its device.
+
+        Raises:
+            TypeError: an option is of the wrong kind.
+            ValueError: it is out of its range.
+        """
+        if checks.fraction("low", low) > checks.fraction("high", high):
+            raise ValueError(f"0 < low <= high <= 1 must hold, got low={low!r}, high={high!r}")
+        return cls(
+            headroom=checks.optional(checks.share, "headroom", headroom),
+            high=high,
+            low=low,
+            poll=checks.seconds("poll", poll),
+            min_residency=checks.seconds("min_residency", min_residency),
+            confirm=checks.seconds("confirm", confirm),
+        )
+
+    def on(self, total: int | None) -> MemorySetup:
         """Return the set-up for a device of ``total`` bytes; None is unknown.
 
         Raises:
-            ValueError: an argument is out of its range.
+            ValueError: the headroom is a fraction of what is not known.
         """
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"0 < low <= high <= 1 must hold, got low={low!r}, high={high!r}")
-        for name, seconds in dict(poll=poll, min_residency=min_residency, confirm=confirm).items():
-            if not seconds >= 0:
-                raise ValueError(f"{name} must not be negative, got {seconds!r}")
         usual = _HEADROOM if total is None else min(_HEADROOM, total / 20)
-        size = share("headroom", usual if headroom is None else headroom, total)
-        return cls(size, high, low, poll, min_residency, confirm)
+        headroom = usual if self.headroom is None else self.headroom
+        return self._replace(headroom=share("headroom", headroom, total))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from warmcache import _checks as checks
 from warmcache import policies
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
@@ -24,6 +25,9 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
             given, not yet.
         TypeError: the policy has no such option.
     """
+    checks.text("name", name, "the name of the cache")
+    if policy is not None:
+        checks.text("policy", policy, "the name of a policy", "warmcache.policies.names() has them")
     definition = {"policy": policy or "lru", **options}
     defines = policy is not None or bool(options)
     found = _open(name)

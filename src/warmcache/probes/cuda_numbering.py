@@ -11,8 +11,10 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
+from warmcache import _checks as checks
 from warmcache.errors import ProbeUnavailable
 
 _LIST = "`nvidia-smi -L` lists the UUIDs of all"
@@ -35,23 +37,27 @@ class Card:
     instances: tuple[str, ...] | None = None
 
 
-def parse(device: object) -> int | str:
+def parse(device: Any) -> int | str:
     """Return the index or the UUID that ``1``, ``"cuda:1"``, a UUID or a torch.device means.
 
     Raises:
+        TypeError: it is nothing of all that.
         ValueError: it means none.
     """
-    if isinstance(device, int) and not isinstance(device, bool) and device >= 0:
-        return device
+    must_be = "a GPU: its index as torch counts, 'cuda:0', or its UUID 'GPU-...'"
+    if checks.is_number(device) and isinstance(device, Integral):
+        if not 0 <= int(device) < 10**9:
+            raise checks.value_error("device", must_be, device)
+        return int(device)
+    if not isinstance(device, str) and type(device).__name__ != "device":  # torch's
+        raise checks.type_error("device", must_be, device)
     text = str(device)
     if text.startswith(("GPU-", "MIG-")):
         return text
-    number = re.fullmatch(r"(?:cuda:?)?(\d*)", text)
+    number = re.fullmatch(r"(?:cuda:?)?(\d{0,9})", text)
     if number and text:
         return int(number[1] or 0)
-    raise ValueError(
-        f"{device!r} is no GPU; give its index as torch counts, 'cuda:0', or its UUID 'GPU-...'"
-    )
+    raise checks.value_error("device", must_be, device)
 
 
 def cuda() -> Any:

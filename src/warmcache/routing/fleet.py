@@ -10,6 +10,9 @@ from collections.abc import Hashable, Iterable, KeysView
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from warmcache import _checks as checks
+from warmcache._texts import text_of
+
 W = TypeVar("W", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
 
@@ -119,9 +122,9 @@ class Fleet(Generic[W, K]):
     def add(self, worker: W, slots: int = 1, warm: Iterable[K] = ()) -> None:
         """Have ``worker`` take part: it serves ``slots`` requests at once, and has ``warm``."""
         if worker in self._workers:
-            raise ValueError(f"{worker!r} takes part already")
-        if slots < 1:
-            raise ValueError(f"{worker!r} must have one slot or more, not {slots}")
+            raise ValueError(f"{text_of(worker)} takes part already")
+        checks.count("slots", slots)
+        warm = dict.fromkeys(warm)
         record = self._workers[worker] = Worker(worker, slots)
         self._arrived(record)
         self.changed(worker, warmed=warm)
@@ -170,6 +173,8 @@ class Fleet(Generic[W, K]):
         kept the object, as after a failed load. Done twice, or on a worker that has gone, changes
         nothing.
         """
+        checks.optional(checks.measured_seconds, "seconds", seconds)
+        checks.optional(checks.measured_seconds, "loading", loading)
         worker = self._workers.get(placement.worker)
         if worker is None or placement not in worker.placed:
             return

@@ -195,7 +195,7 @@ def test_an_instance_of_mig_is_named_by_its_uuid_or_is_the_only_one(
 
 @pytest.mark.parametrize("device", [-1, True, "", "cpu", "cuda:x", 1.5, None])
 def test_what_is_no_gpu_is_refused_before_anything_is_loaded(device: object) -> None:
-    with pytest.raises(ValueError, match="is no GPU; give its index as torch counts"):
+    with pytest.raises((TypeError, ValueError), match="device must be a GPU: its index as torch"):
         NvmlProbe(device)  # type: ignore[arg-type]
 
 

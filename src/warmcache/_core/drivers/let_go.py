@@ -21,6 +21,7 @@ from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
 from warmcache._signatures import not_coroutine
+from warmcache._texts import text_of
 
 log = logging.getLogger("warmcache")
 
@@ -76,7 +77,7 @@ def let_go(
     raised = [] if error is None else [error]
     if error is not None:
         text = defused(error)
-        log.error("teardown of %s (%s) failed:\n%s", repr(entry.key), entry.cause.value, text)
+        log.error("teardown of %s (%s) failed:\n%s", text_of(entry.key), entry.cause.value, text)
     watch = weakly(getattr(entry, "value", None)) if store.reclaim is not None else None
     remains = getattr(entry, "remains", None)
     try:
@@ -122,7 +123,8 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
         try:
             not_coroutine("on_removal", hear(removal))  # type: ignore[arg-type]
         except BaseException as trouble:
-            log.error("listener failed on %r:\n%s", removal, defused(trouble))
+            key, cause = text_of(entry.key), entry.cause.value
+            log.error("listener failed on %s (%s):\n%s", key, cause, defused(trouble))
             raised.append(trouble)
     return raised
 

@@ -7,6 +7,7 @@ import gc
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._sizes import format_weight
+from warmcache._texts import text_of
 
 from .let_go import free_room, log
 from .who_holds import referrers
@@ -63,7 +64,7 @@ def _look_at_zombies(store: Store) -> None:
 
 
 def _complain(remains: Remains, left: float) -> None:
-    key, weight = repr(remains.key), format_weight(remains.weight)
+    key, weight = text_of(remains.key), format_weight(remains.weight)
     if left:
         log.warning(
             "%s was torn down, but %s of its %s are still held, by %s; they stay charged "

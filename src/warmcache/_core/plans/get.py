@@ -15,6 +15,7 @@ from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache._signatures import UnawaitedError
+from warmcache._texts import text_of
 from warmcache.errors import LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
@@ -71,7 +72,8 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
     mine = flight is None
     if flight is None:
         if not request.may_load:
-            raise WarmMissError(f"{request.key!r} is not warm, and loading is forbidden here")
+            key = text_of(request.key)
+            raise WarmMissError(f"{key} is not warm, and loading is forbidden here")
         flight = Flight(request.key, record, request.source, store.timer())
         store.flights[request.key] = flight
         flight.blocked_on.extend(store.dying.get(request.key, ()))
@@ -86,7 +88,7 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
             _leave(flight, record)
             if mine:
                 del store.flights[request.key]
-            raise LoadCycleError(f"loading {request.key!r} waits for itself")
+            raise LoadCycleError(f"loading {text_of(request.key)} waits for itself")
     return flight, mine
 
 
@@ -170,7 +172,7 @@ def _still_valid(
             yield from release(cache, entry, record)
             raise
         text = "".join(traceback.format_exception_only(error)).strip()
-        log.warning("validate of %s raised %s: it is loaded again", repr(entry.key), text)
+        log.warning("validate of %s raised %s: it is loaded again", text_of(entry.key), text)
     if not valid:
         with cache.store.lock:
             if entry.state is State.LIVE:

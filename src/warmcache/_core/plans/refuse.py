@@ -13,6 +13,7 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import OuterLeases
 from warmcache._core.state.standstill import for_ever, standing_here
 from warmcache._core.state.store import Store
+from warmcache._texts import text_of
 from warmcache.errors import CapacityError
 
 from .cache_view import CacheView
@@ -75,16 +76,19 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
     """Return the error that says who is in the way of ``claim``; the lock is held."""
     store, ledger, now = cache.store, cache.store.ledger, time.monotonic()
     holders = [
-        f"{entry.key!r} leased by thread {record.thread_name!r} (since {now - record.since:.0f} s)"
+        f"{text_of(entry.key)} leased by thread {record.thread_name!r} "
+        f"(since {now - record.since:.0f} s)"
         for entry in store.leased
         for record in entry.leases
     ]
     holders += [
-        f"{flight.key!r} being loaded by thread {flight.record.thread_name!r}"
+        f"{text_of(flight.key)} being loaded by thread {flight.record.thread_name!r}"
         for flight in store.flights.values()
         if flight.weight
     ]
-    holders += [f"{zombie.key!r} torn down, but still held outside" for zombie in store.zombies]
+    holders += [
+        f"{text_of(zombie.key)} torn down, but still held outside" for zombie in store.zombies
+    ]
     error = CapacityError(
         claim.key,
         needed=claim.weight,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Hashable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from warmcache._texts import text_of
+
 from .hot_paths import HotEntries
 from .records import RemovalCause
 from .use_clock import FREE_THREADED, USE_CLOCK, counted, tick
@@ -232,7 +234,7 @@ class Entry(_Hits):
         self.key, self.provenance, self.remains = None, NOWHERE, None
 
     def __repr__(self) -> str:
-        return f"<Entry {self.key!r} {self.state.value} weight={self.weight}>"
+        return f"<Entry {text_of(self.key)} {self.state.value} weight={self.weight}>"
 
 
 NOWHERE = Provenance(Source("nowhere"))  # where an emptied entry is from

@@ -1,0 +1,23 @@
+"""What things are called in messages, whatever their own ``__repr__`` does."""
+
+from __future__ import annotations
+
+_LONG = 200  # characters
+
+
+def text_of(thing: object) -> str:
+    """Return ``repr(thing)``; where that raises, what Python would say without it.
+
+    A message must not fail for what it is about: it tells of a failure most often, and stands
+    where values are torn down.
+    """
+    try:
+        return repr(thing)
+    except Exception:
+        return object.__repr__(thing)
+
+
+def short_text_of(thing: object) -> str:
+    """Return the same, cut where nobody reads on."""
+    text = text_of(thing)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
