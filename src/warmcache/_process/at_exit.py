@@ -26,6 +26,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, Protocol, Self
 
 from warmcache import _checks as checks
+from warmcache._texts import text_of
 
 from .after_fork import in_child
 from .janitor import janitor
