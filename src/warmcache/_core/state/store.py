@@ -14,7 +14,7 @@ from typing import Any
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import register_exit
-from warmcache._process.own_threads import note_threads_of
+from warmcache._process.own_threads import note_threads
 from warmcache.errors import ClosedError
 
 from .counts import Counts
@@ -154,7 +154,7 @@ class Store:
             self.tears_down = True
         if self.tears_down:
             register_exit()
-            note_threads_of(entry.value)
+            note_threads(entry.loaded)
         if entry.leases:
             self.leased.add(entry)
         else:

@@ -17,12 +17,8 @@ import sys
 import types
 from itertools import count
 
-FREE_THREADED = False
-if hasattr(sys, "_is_gil_enabled"):
-    import sysconfig
-
-    # How it is built, for an import may switch the GIL on for a while.
-    FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+# How it was built, for an import may switch the GIL on for a while.
+FREE_THREADED = "free-threading" in sys.version
 
 
 def counted(counter: count[int]) -> int:
