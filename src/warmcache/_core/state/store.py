@@ -14,6 +14,7 @@ from typing import Any
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import register_exit
+from warmcache._process.gil import FREE_THREADED
 from warmcache._process.own_threads import note_threads
 from warmcache.errors import ClosedError
 
@@ -27,7 +28,7 @@ from .observer import Observer
 from .one_shot import OneShot
 from .records import Removal, RemovalCause
 from .remains import Remains
-from .use_clock import FREE_THREADED, USE_CLOCK, tick
+from .use_clock import USE_CLOCK, tick
 from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED

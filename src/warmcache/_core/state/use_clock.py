@@ -13,12 +13,10 @@ count for the order as if they had come that much earlier.
 
 from __future__ import annotations
 
-import sys
 import types
 from itertools import count
 
-# How it was built, for an import may switch the GIL on for a while.
-FREE_THREADED = "free-threading" in sys.version
+from warmcache._process.gil import FREE_THREADED
 
 
 def counted(counter: count[int]) -> int:
