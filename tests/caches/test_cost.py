@@ -13,7 +13,8 @@ from replays import store
 
 import warmcache
 from warmcache import CostCache, GDSFCache
-from warmcache._core.state.use_clock import FREE_THREADED, USE_CLOCK, tick
+from warmcache._core.state.use_clock import USE_CLOCK, tick
+from warmcache._process.gil import FREE_THREADED
 from warmcache.caches.use_history import HALF_LIVES
 
 LN2 = math.log(2)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import pydantic
 import pytest
+from interpreters import forgets_classes
 
 from warmcache import warm
 
@@ -199,6 +200,7 @@ def test_set_name_and_weak_references_work() -> None:
     assert watch() is None
 
 
+@forgets_classes
 def test_a_warm_class_is_garbage_like_any_other() -> None:
     @warm
     class Plain:

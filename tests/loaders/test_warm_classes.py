@@ -11,6 +11,7 @@ import pydoc
 from typing import Any, ClassVar, TypeVar
 
 import pytest
+from interpreters import forgets_classes
 
 import warmcache
 from warmcache import RemovalCause, warm
@@ -138,6 +139,7 @@ def test_super_means_the_class_in_every_place() -> None:
     )
 
 
+@forgets_classes
 def test_the_original_class_is_forgotten_and_registries_know_the_new_one() -> None:
     gc.collect()
     assert [Model] == [c for c in Base.__subclasses__() if c.__name__ == "Model"]

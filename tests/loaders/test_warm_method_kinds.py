@@ -12,6 +12,7 @@ import typing
 from typing import Any
 
 import pytest
+from interpreters import forgets_classes
 
 from warmcache import warm
 
@@ -101,6 +102,7 @@ def test_class_methods_are_warm_per_class_with_the_decorators_swapped() -> None:
         assert Zoo.of_class_inside.contains("m")  # type: ignore[attr-defined]
 
 
+@forgets_classes
 def test_a_dead_classs_values_are_torn_down() -> None:
     gone = threading.Event()
 

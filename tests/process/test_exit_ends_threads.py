@@ -234,6 +234,28 @@ threading.Thread(target=work).start()
     assert ["in use False False True True", *_closed("a", "b")] == [said[0], *sorted(said[1:])]
 
 
+def test_a_thread_that_got_the_value_later_is_none_of_its_own(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        CLIENTS
+        + """
+load = warm(teardown="close")(Value)
+got = []
+
+class Worker(threading.Thread):
+    def run(self):
+        self.value = load("a")
+        got.append(self.value)
+        threading.main_thread().join()
+        time.sleep(0.2)
+        say("in use", self.value.closed)
+
+Worker().start()
+""",
+    )
+    assert ["in use False", *_closed("a")] == said
+
+
 def _closed(*names: str) -> list[str]:
     return [f"parent closes parent's {name}" for name in names]
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from warmcache._core.state.use_clock import FREE_THREADED
+from warmcache._process.gil import FREE_THREADED
 
 _Parameters = list[inspect.Parameter]
 

@@ -62,7 +62,9 @@ def _entered(*, disabled: bool = False, no_load: bool = False) -> Iterator[None]
 
 
 def disabled() -> AbstractContextManager[None]:
-    """Switch caching off for this context: every call loads afresh.
+    """Switch caching off for what is called from here: every call loads afresh.
+
+    That goes for tasks and ``asyncio.to_thread`` too, but not for threads that begin in here.
 
     Nothing is looked up and nothing is stored; the caller owns the value, and no
     teardown runs for it. A lease taken in here tears its value down when it ends; what
@@ -73,5 +75,5 @@ def disabled() -> AbstractContextManager[None]:
 
 
 def no_load() -> AbstractContextManager[None]:
-    """Forbid loading in this context: a miss raises :class:`WarmMissError`."""
+    """Forbid loading to what is called from here: a miss raises :class:`WarmMissError`."""
     return _entered(no_load=True)

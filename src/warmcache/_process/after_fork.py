@@ -13,12 +13,13 @@ have locks that nobody can replace: the session of NVML and the end of the proce
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import weakref
 from collections.abc import Callable
 from typing import Protocol, TypeVar
+
+from .gil import FREE_THREADED
 
 F = TypeVar("F", bound=Callable[[], object])
 
@@ -62,16 +63,15 @@ def _immortal() -> list[object]:
 
     A list of this module would be as the interpreter ends. This one is part of a cycle
     through a code object, which the garbage collector cannot see through. Without the GIL
-    it can, so there the list has a reference that nobody holds.
+    it may, so there the list has a reference that nobody holds.
     """
     kept: list[object] = []
-    code = _immortal.__code__.replace(co_consts=(kept,))
-    if gc.is_tracked(code):
+    if FREE_THREADED:
         import ctypes
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     else:
-        kept.append(code)
+        kept.append(_immortal.__code__.replace(co_consts=(kept,)))
     return kept
 
 

@@ -175,7 +175,7 @@ def _end_own_threads() -> set[threading.Thread]:
             (theirs, job)
             for thing in closing()
             for value, finish, job in thing.warm_at_exit(PATIENCE)
-            if (theirs := threads_of(value, finish, left.difference(_outlived)))
+            if (theirs := threads_of(value, finish, job.loaded, left.difference(_outlived)))
         ]
         owned = set[threading.Thread]().union(*(theirs for theirs, _ in found))
         if left - owned:

@@ -1,15 +1,16 @@
 """The threads of warm values: those that only a value's teardown ends.
 
 At its end Python waits for threads before it runs ``atexit``, so for these it would wait for ever.
-A thread is a value's if the value refers to it; or if it referred to the value as that became
-warm, when nobody but its maker could. That may take another's thread for one, so what follows
-from it, in ``at_exit.py``, does no more than an eviction.
+A thread is a value's if the value refers to it; or if the thread was given the value to run with,
+and is older than that is warm, for nobody but its maker could have done so then. That may take
+another's thread for one, so what follows from it, in ``at_exit.py``, is no more than an eviction.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
+import math
 import threading
 import types
 import weakref
@@ -18,12 +19,10 @@ from collections.abc import Iterator
 from typing import Any
 
 _FAR = 100_000  # objects of one value that are looked at
-_HANDED = (
-    *(dict, tuple, list, functools.partial),
-    *(types.MethodType, types.FunctionType, types.CellType),
-)
+# What is made with what it refers to. What can be given something later, proves nothing.
+_MADE = tuple, functools.partial, types.MethodType, types.FunctionType, types.CellType
 
-_known: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # to have referred to a value
+_since: weakref.WeakKeyDictionary[threading.Thread, int] = weakref.WeakKeyDictionary()
 
 
 def waited_for() -> set[threading.Thread]:
@@ -32,17 +31,19 @@ def waited_for() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if not each.daemon and each not in spared}
 
 
-def note_threads_of(value: object) -> None:
-    """Note which threads refer to ``value``, which becomes warm."""
-    if gc.is_tracked(value):  # a number, a text and None are everybody's
-        _known.update(thread for thread in waited_for() if _runs_for(thread, value))
+def note_threads(loaded: int) -> None:
+    """Note which threads there are as something that was ``loaded`` at a tick becomes warm."""
+    for thread in waited_for():
+        if thread not in _since:
+            _since[thread] = loaded
 
 
 def threads_of(
-    value: object, finish: object, among: set[threading.Thread]
+    value: object, finish: object, loaded: int, among: set[threading.Thread]
 ) -> set[threading.Thread]:
     """Return which threads ``among`` those are of ``value``, or of what is to ``finish`` it."""
-    theirs = {each for each in among if each in _known and _runs_for(each, value)}
+    older = {each for each in among if _since.get(each, math.inf) <= loaded}
+    theirs = {each for each in older if gc.is_tracked(value) and _runs_for(each, value)}
     # By number, for what is reached need not be hashable.
     sought = {id(thread): thread for thread in among}
     found = {id(each) for each in _reached([value, finish]) if id(each) in sought}
@@ -50,8 +51,10 @@ def threads_of(
 
 
 def _runs_for(thread: threading.Thread, value: object) -> bool:
-    """Whether ``value`` is among what ``thread`` was given to run, or has as an attribute."""
-    return any(each is value for each in _reached([*vars(thread).values()], through=_HANDED))
+    """Whether ``value`` is among what ``thread`` was given to run, and to run it with."""
+    work: Any = vars(thread)  # which has these for as long as it runs
+    given = [work.get("_target"), *work.get("_args", ()), *work.get("_kwargs", {}).values()]
+    return any(each is value for each in _reached(given, through=_MADE))
 
 
 def _reached(roots: list[Any], through: tuple[type, ...] = (object,)) -> Iterator[Any]:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Hashable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from warmcache._process.gil import FREE_THREADED
 from warmcache._texts import text_of
 
 from .hot_paths import HotEntries
 from .records import RemovalCause
-from .use_clock import FREE_THREADED, USE_CLOCK, counted, tick
+from .use_clock import USE_CLOCK, counted, tick
 
 if TYPE_CHECKING:
     import asyncio

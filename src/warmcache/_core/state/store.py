@@ -14,7 +14,8 @@ from typing import Any
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import register_exit
-from warmcache._process.own_threads import note_threads_of
+from warmcache._process.gil import FREE_THREADED
+from warmcache._process.own_threads import note_threads
 from warmcache.errors import ClosedError
 
 from .counts import Counts
@@ -27,7 +28,7 @@ from .observer import Observer
 from .one_shot import OneShot
 from .records import Removal, RemovalCause
 from .remains import Remains
-from .use_clock import FREE_THREADED, USE_CLOCK, tick
+from .use_clock import USE_CLOCK, tick
 from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
@@ -163,7 +164,7 @@ class Store:
             self.tears_down = True
         if self.tears_down:
             register_exit()
-            note_threads_of(entry.value)
+            note_threads(entry.loaded)
         if entry.leases:
             self.leased.add(entry)
         else:

@@ -13,16 +13,10 @@ count for the order as if they had come that much earlier.
 
 from __future__ import annotations
 
-import sys
 import types
 from itertools import count
 
-FREE_THREADED = False
-if hasattr(sys, "_is_gil_enabled"):
-    import sysconfig
-
-    # How it is built, for an import may switch the GIL on for a while.
-    FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+from warmcache._process.gil import FREE_THREADED
 
 
 def counted(counter: count[int]) -> int:
