@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -68,14 +69,15 @@ class Caller:
         if scopes.disabled_here():
             return self._lease_unowned(args, kwargs)
         if self._is_hot(raw):
-            return Lease(
-                lambda record: (
-                    self._lease_warm(raw, record)
-                    or self._acquire(self._request(raw, args, kwargs), record)
-                )
-            )
-        request = self._request(raw, args, kwargs)
-        return Lease(lambda record: self._acquire(request, record))
+            return Lease(partial(self._lease_hot, raw, args, kwargs))
+        return Lease(partial(self._acquire, self._request(raw, args, kwargs)))
+
+    def _lease_hot(
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], record: LeaseRecord
+    ) -> Leased:
+        return self._lease_warm(raw, record) or self._acquire(
+            self._request(raw, args, kwargs), record
+        )
 
     def _is_hot(self, raw: Any) -> bool:
         try:

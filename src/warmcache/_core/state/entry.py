@@ -6,6 +6,7 @@ import enum
 import threading
 import weakref
 from collections.abc import Callable, Hashable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from warmcache._texts import text_of
@@ -40,7 +41,7 @@ class LeaseRecord:
     def __init__(self, since: float, task: object | None = None) -> None:
         self.since = since
         self.task = task
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
 
     @property
     def thread_name(self) -> str:
