@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import _public, keys, policies
+from . import _interrupts, _public, keys, policies  # noqa: F401  # the first one acts at once
 from ._core.state.entry import Entry
 from ._core.state.records import CacheInfo, EntryInfo, Removal, RemovalCause, Stats
 from ._loaders.scopes import disabled, no_load

@@ -15,6 +15,7 @@ _UNITS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGT", 1):
     _UNITS[f"{_letter}B"] = 1000**_power
     _UNITS[f"{_letter}IB"] = 1024**_power
+_MOST = 2**80  # bytes
 _TEXT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*")
 
 
@@ -33,8 +34,8 @@ def parse_size(size: float | str) -> float:
         if match is None or unit is None:
             raise ValueError(f"{size!r} is not a size; write it as 3000000, '3MB' or '2.5GiB'")
         number = float(match[1]) * unit
-        if number == math.inf:
-            raise ValueError(f"{size[:40]!r}... is more than any memory has")
+        if number > _MOST:
+            raise ValueError(f"{size[:40]!r} is more than any memory has")
         return int(number) if number.is_integer() else number
     if math.isnan(size) or size < 0:
         raise ValueError(f"a size must not be negative, got {size!r}")

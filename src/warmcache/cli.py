@@ -1,20 +1,22 @@
 """The ``warmcache`` command.
 
-Exit codes: 0, all went well; 1, a check failed, there is no GPU, or nobody reads on; 2, it
-was asked for something it cannot do; 130, it was interrupted.
+Exit codes: 0, all went well; 1, a check failed, there is no GPU, or what it says cannot be
+written, or is not read on; 2, it was asked for something it cannot do; 130, it was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from . import __version__
+from ._interrupts import INTERRUPTED, be_interruptible
 from ._simulation.budget import Budget
 from ._simulation.simulate import simulate
 from ._sizes import format_size, parse_size
@@ -24,6 +26,8 @@ from .errors import WarmcacheError
 from .memory.report import survey
 
 __all__ = ["main"]
+
+_MOST = 1_000_000
 
 _DEMO = """\
 Serves real pretrained models (sentence embeddings in several forms, voice activity
@@ -53,27 +57,67 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None and file is sys.stdout:
+            file.write(message)  # argparse's own keeps it to itself where that fails
+        else:
+            super()._print_message(message, file)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    try:
+        be_interruptible()
+        if sys.stdout is None:  # it was closed
+            return _failed("error: there is no standard output to write to", 1)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be anything
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            code = _perform(arguments)
+        finally:  # argparse ends by SystemExit, and leaves what it said in the buffer
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read it has read enough, as in `warmcache ... | head`
+        _write_no_more(sys.stdout)
+        return 1
+    except OSError as error:
+        _write_no_more(sys.stdout)
+        return _failed(f"error: {_reason(error)}", 1)
+    except KeyboardInterrupt:
+        return _failed(INTERRUPTED.decode().strip().removeprefix("warmcache: "), 130)
+
+
+def _perform(arguments: Sequence[str] | None) -> int:
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.run
     try:
-        code = command(chosen)
-        sys.stdout.flush()
-        return code
-    except DemoError as error:
-        sys.stderr.write(f"warmcache demo: error: {error}\n")
-        return 2
-    except WarmcacheError as error:
-        sys.stderr.write(f"warmcache {chosen.command}: error: {error}\n")
-        return 2
-    except BrokenPipeError:  # who read it has read enough, as in `warmcache ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("warmcache: interrupted\n")
-        return 130
+        return command(chosen)
+    except (DemoError, WarmcacheError) as error:
+        return _failed(f"error: {error}", 2, f"warmcache {chosen.command}")
+
+
+def _reason(error: OSError) -> str:
+    """Return what went wrong; where it names no file, it was the output."""
+    reason = error.strerror or str(error)
+    return f"cannot write: {reason}" if error.filename is None else f"{error.filename}: {reason}"
+
+
+def _failed(message: str, code: int, name: str = "warmcache") -> int:
+    """Say in a line what went wrong, if anybody hears it; return ``code``."""
+    try:
+        sys.stderr.write(f"{name}: {message}\n")
+        sys.stderr.flush()
+    except (AttributeError, OSError):  # it is closed, or full
+        _write_no_more(sys.stderr)
+    return code
+
+
+def _write_no_more(stream: Any) -> None:
+    """Have what is left in the buffer of ``stream`` go nowhere, or its last flush would fail."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (AttributeError, OSError):  # it is none, or a test's
+        pass
 
 
 def _parser() -> _Parser:
@@ -199,8 +243,8 @@ def _positive(text: str) -> int:
         number = int(text)
     except ValueError:
         number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    if not 1 <= number <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST:,}")
     return number
 
 

@@ -53,7 +53,8 @@ def test_a_copys_methods_and_cache_travel_too() -> None:
         assert load("a") is model
     assert 1 == len(cache)
     lease, cache = cloudpickle.loads(cloudpickle.dumps((load.lease, load.cache)))
-    assert 1 == len(cache) and lease("a").__enter__() is model
+    with lease("a") as held:
+        assert 1 == len(cache) and held is model
 
 
 def test_options_travel() -> None:

@@ -17,6 +17,7 @@ from footprints import size
 import warmcache
 from warmcache import EntryInfo, LRUCache, Removal, RemovalCause, warm
 from warmcache._core.state.entry import Entry, Provenance, Source
+from warmcache.caches.lease import Lease
 from warmcache.demo._journal import Sample
 from warmcache.demo._spec import Spec
 from warmcache.executors import WarmProcessPool
@@ -138,6 +139,8 @@ def test_what_is_ours_is_not_entered(what: str) -> None:
     thing = OURS[what]()
     assert size(Value(thing)) is None
     assert 5000 == size([Value(thing), bytes(5000)])
+    if isinstance(thing, Lease):
+        thing.__exit__()
 
 
 def test_a_recording_is_not_entered(tmp_path: Path) -> None:

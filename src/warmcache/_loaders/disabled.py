@@ -87,7 +87,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
         return self._value  # type: ignore[no-any-return]
 
     def __exit__(self, *exc: object) -> None:
-        _await_if_need_be(self._let_go())
+        self._end()
 
     async def __aenter__(self) -> V:
         self._value, self._finish, _ = await self._begin()()
@@ -97,6 +97,17 @@ class DisabledLease(EnteredOnce, Generic[V]):
         pending = self._let_go()
         if pending is not None:
             await pending
+
+    def __del__(self) -> None:
+        if not hasattr(self, "_value"):
+            return
+        if self._process != os.getpid():
+            self._let_go()  # which only keeps it
+        else:
+            self._was_lost("what disabled() loaded", self._end)
+
+    def _end(self) -> None:
+        _await_if_need_be(self._let_go())
 
     def _let_go(self) -> Coroutine[Any, Any, None] | None:
         """Tear the value down; return what is left of that. What fails is logged, as elsewhere."""

@@ -8,6 +8,8 @@ from warmcache._sizes import parse_size
 
 from .trace_file import Trace
 
+_MOST = 1000  # times all that a trace asks for
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -27,8 +29,10 @@ class Budget:
                 budget = cls(share=float(text[:-1]) / 100)
             except ValueError:
                 raise ValueError(f"{text!r} is no percentage") from None
-        if not 0 < (budget.bytes or budget.share or 0) < float("inf"):
+        if not 0 < (budget.bytes or budget.share or 0):
             raise ValueError(f"a budget must be more than nothing, got {text!r}")
+        if budget.share is not None and budget.share > _MOST:
+            raise ValueError(f"a budget must be a share, or a few times all there is, got {text!r}")
         return budget
 
     def of(self, trace: Trace) -> int:

@@ -21,6 +21,8 @@ from typing import IO
 from warmcache._observe.recording import COLUMNS
 from warmcache.errors import WarmcacheError
 
+_MOST = 2**80  # bytes or seconds
+
 
 class TraceError(WarmcacheError, ValueError):
     """A file is no trace; the message says where and why, in one line."""
@@ -170,6 +172,8 @@ def _number(row: dict[str, str], column: str, where: str, least: float = -math.i
         number = math.nan
     if not math.isfinite(number):
         raise TraceError(f"{where}: {column} is {text!r}, not a number")
+    if abs(number) > _MOST:
+        raise TraceError(f"{where}: {column} is {text}, which is too large to add up")
     if number < least:
         raise TraceError(f"{where}: {column} is {text}, and must not be negative")
     return number

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Hashable
 from itertools import count
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from warmcache._process.gil import FREE_THREADED
@@ -47,7 +48,7 @@ class LeaseRecord:
     def __init__(self, since: float, task: Any = None) -> None:
         self.since = since
         self.task = task
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         self.over = False
 
     @property
