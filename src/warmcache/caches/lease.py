@@ -79,9 +79,11 @@ class AsyncLease(EnteredOnce, Generic[V]):
         return self._enter(self._begin())
 
     async def _enter(self, acquire: Callable[..., Any]) -> V:
-        import asyncio  # it is running, or nobody would await this
+        import asyncio
 
-        self.task = asyncio.current_task()
+        from warmcache._core.drivers.event_loop import running_loop
+
+        self.task = asyncio.current_task(running_loop())
         self._entry, self._cache = await acquire(self)
         return self._entry.value  # type: ignore[no-any-return]
 
