@@ -347,7 +347,13 @@ def test_an_interrupt_at_any_place_does_no_damage(
             break
         places += kind.every
         try:
-            start(damage, scenario).result(CAP)
+            try:
+                start(damage, scenario).result(CAP)
+            except (
+                warmcache.CapacityError
+            ):  # until the lease in the exception's frames is collected
+                gc.collect()
+                start(damage, scenario).result(CAP)
         except BaseException as error:
             damaged[place] = repr(error)
     assert places > 50

@@ -10,6 +10,7 @@ import pytest
 _NEED_ENGINES = [
     *("test_by_value_matrix.py", "test_dask*.py", "test_examples.py", "test_globus_compute.py"),
     *("test_parsl.py", "test_pool_ends.py", "test_ray*.py", "test_routing_benchmark.py"),
+    "test_servers.py",
 ]
 collect_ignore_glob = [] if find_spec("distributed") else _NEED_ENGINES
 

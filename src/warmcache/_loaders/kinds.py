@@ -49,9 +49,9 @@ def _from_function(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
 
 
 async def _from_coroutine(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    import asyncio  # it is running, or nobody would await this
+    from warmcache._core.drivers.event_loop import running_loop
 
-    loop = asyncio.get_running_loop()
+    loop = running_loop()  # before it has loaded anything
     return await target(*args, **kwargs), None, loop
 
 
@@ -70,9 +70,10 @@ async def _from_async_generator(
     *args: Any,
     **kwargs: Any,
 ) -> Produced:
-    import asyncio
+    from warmcache._core.drivers.event_loop import running_loop
 
     from .generator_task import GeneratorTask
 
+    loop = running_loop()
     task = GeneratorTask(target(*args, **kwargs), f"{qualname(target)}()", ended_early)
-    return await task.enter(), task, asyncio.get_running_loop()
+    return await task.enter(), task, loop

@@ -144,9 +144,11 @@ class AsyncLease(_EntryLease, Generic[V]):
         return self._enter(self._begin(), _Entered.here())
 
     async def _enter(self, acquire: Callable[..., Any], record: LeaseRecord) -> V:
-        import asyncio  # it is running, or nobody would await this
+        import asyncio
 
-        record.task = asyncio.current_task()
+        from warmcache._core.drivers.event_loop import running_loop
+
+        record.task = asyncio.current_task(running_loop())
         (self._entry, self._cache), self._record = await acquire(record), record
         return self._entry.value  # type: ignore[no-any-return]
 

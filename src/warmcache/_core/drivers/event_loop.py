@@ -33,9 +33,20 @@ from .teardown import begin, tear_down
 T = TypeVar("T")
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop, which another framework may have awaited this without."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "what is async here needs a running event loop of asyncio, and there is none; under "
+            "another framework, such as trio, call a loader that is not async in a thread"
+        ) from None
+
+
 def lease_record_of_this_task() -> LeaseRecord:
     """Return a lease's record for the running task."""
-    return LeaseRecord(time.monotonic(), asyncio.current_task())
+    return LeaseRecord(time.monotonic(), asyncio.current_task(running_loop()))
 
 
 async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -> T:
