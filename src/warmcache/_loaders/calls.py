@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import attrgetter
@@ -58,7 +59,20 @@ class Caller:
         return entry, view
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        if self.function is not None and args and "<locals>" in self._loader.__qualname__:
+            self._warn_of_method(args[0])
         return self._loader.request(self._site, raw, self._complete(args), kwargs)
+
+    def _warn_of_method(self, instance: Any) -> None:
+        """Say so if this is a method of ``instance``, which nobody could see at decoration."""
+        hit = self.function() if self.function is not None else None
+        if any(hit is each for kind in type(instance).__mro__ for each in [*vars(kind).values()]):
+            warnings.warn(
+                f"{self._loader.__qualname__}() is a method of {type(instance).__qualname__}, and "
+                f"keeps its instances, for they are part of its keys: have the decorator below "
+                f"@warm use functools.wraps, so that it is seen to be a method",
+                stacklevel=5,
+            )
 
     def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self._site.instance is None else (self._instance, *args)
@@ -194,16 +208,17 @@ class Caller:
 
 
 class Slow:
-    """The slow path as the hit path knows it. Pickled with a hit path, it is empty."""
+    """The slow path as the hit path knows it. Pickled with a hit path, it is empty.
+
+    A call of it is one of the caller's, without a frame of its own: loaders may be recursive.
+    """
 
     __slots__ = ("_caller",)
 
     def __init__(self, caller: Caller | None = None) -> None:
         self._caller: Any = caller
 
-    def call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        """Do what the hit path could not."""
-        return self._caller.slow_call(raw, args, kwargs)
+    __call__ = property(attrgetter("_caller.slow_call"))
 
     def __reduce__(self) -> Any:
         return Slow, ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, Step, TearDown
+from warmcache._core.plans.steps import Ask, Flush, Launch, Load, Plan, TearDown, Wait
 from warmcache._core.state.entry import Entry, LeaseRecord
 
 from .let_go import flush
@@ -24,8 +24,14 @@ def run(plan: Plan[T], cache: CacheView) -> T:
         step = next(plan)
         while True:
             try:
-                # In a box, so that no local keeps a value alive past its teardown.
-                box = [_perform(step, cache)]
+                # In a box, so that no local keeps a value alive past its teardown. What may load
+                # loads from here, for recursive loaders: each frame less is a level more.
+                if isinstance(step, Load):
+                    box = [step.request.load()]
+                elif isinstance(step, Launch):
+                    box = [run(step.plan, cache)]
+                else:
+                    box = [_perform(step, cache)]
             except BaseException as error:
                 step = plan.throw(error)
             else:
@@ -34,15 +40,11 @@ def run(plan: Plan[T], cache: CacheView) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-def _perform(step: Step, cache: CacheView) -> Any:
+def _perform(step: Ask | TearDown | Flush | Wait, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return tear_down(cache, step.entries)
-    if isinstance(step, Load):
-        return step.request.load()
     if isinstance(step, Ask):
         return step.function()
-    if isinstance(step, Launch):
-        return run(step.plan, cache)
     if isinstance(step, Flush):
         return flush(cache)
     cache.store.check_anybody_there(step.signal)
