@@ -57,7 +57,7 @@ def _number(option: str, value: Any, must_be: str, fits: Callable[[float], bool]
     try:
         number = float(value)
     except OverflowError:
-        number = math.nan
+        raise value_error(option, f"{must_be}, that a float can hold", value, how) from None
     if not fits(number):
         raise value_error(option, must_be, value, how)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -12,7 +13,7 @@ from collections.abc import (
     Mapping,
 )
 from functools import partial
-from typing import Any, overload
+from typing import Any, get_origin, overload
 
 from . import _checks as checks
 from . import policies
@@ -157,6 +158,17 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCac
     return LoaderCache(cache, recipe_of(cache))
 
 
+_BUILT_IN = (
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.ClassMethodDescriptorType,
+)
+
+
 def _defined_in_class(function: Any) -> bool:
+    """Whether ``function`` is of a class body, and so what its instances are to be bound to."""
+    # These only come from a class: what is built in, or bound already, and Model[int].
+    if isinstance(function, _BUILT_IN) or hasattr(function, "__self__") or get_origin(function):
+        return False
     scope, _, _ = getattr(function, "__qualname__", "").rpartition(".")
     return bool(scope) and not scope.endswith("<locals>")

@@ -31,6 +31,40 @@ class _Dropped:
 DROPPED = _Dropped()
 
 
+class _Unchanged:
+    """Stands in a key for a default that cannot be part of one, where it was not changed."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<default of {self._name}>"
+
+
+class Defaults:
+    """The defaults of a loader that cannot be part of a key; unchanged, each is known as itself."""
+
+    def __init__(self, parameters: Iterable[Any]) -> None:
+        self._known: dict[int, tuple[Any, _Unchanged]] = {}
+        for parameter in parameters:
+            try:
+                frozen(parameter.default)
+            except Exception:
+                self._known[id(parameter.default)] = parameter.default, _Unchanged(parameter.name)
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def stood_for(self, raw: Any) -> Any:
+        """Return ``raw`` with what stands for the defaults in it."""
+        if type(raw) is tuple:
+            return tuple(map(self.stood_for, raw))
+        known = self._known.get(id(raw))
+        return raw if known is None else known[1]
+
+
 def drop_if_equal(default: Any) -> Callable[[Any], Any]:
     """Return a ``key=`` part that leaves an argument out when it equals ``default``.
 

@@ -62,9 +62,14 @@ def test_what_is_warm_stays_when_nothing_is_edited() -> None:
     assert [("load", "a")] == journal
 
 
+def leased(load: Any) -> Any:
+    with load.lease("a") as value:
+        return value
+
+
 USES: dict[str, Callable[[Any], Any]] = {
     "call": lambda load: load("a"),
-    "lease": lambda load: load.lease("a").__enter__(),
+    "lease": lambda load: leased(load),
     "peek": lambda load: load.peek("a").name,
     "cache_info": lambda load: 1 / load.cache_info().currsize,
     "cache_key": lambda load: load.cache[load.cache_key("a")],

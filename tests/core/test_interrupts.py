@@ -288,12 +288,8 @@ def interrupted(act: Callable[[], None], number: int) -> str | None:
         nonlocal count, place
         file = frame.f_code.co_filename
         if event in ("call", "c_return") and file.startswith(OURS) and file not in NOT_OURS:
-            if (
-                event == "call"
-                and frame.f_code.co_flags & inspect.CO_COROUTINE
-                and frame.f_lasti > 9
-            ):
-                return  # it goes on after an await, where the interpreter looks for no signal
+            if event == "call" and frame.f_code.co_flags & inspect.CO_COROUTINE:
+                return  # where asyncio runs, a Ctrl-C is a cancellation, and comes in an await
             count += 1
             if count == number:
                 of = getattr(arg, "__name__", "")

@@ -44,7 +44,8 @@ PUBLIC_MODULES = pytest.mark.parametrize(
 # What has no underscore, and is for the package itself all the same.
 INTERNAL = {
     "warmcache.keys": {
-        *("checked_parts", "frozen", "frozen_items", "shown", "typed_items", "typed_part"),
+        *("Defaults", "checked_parts", "frozen", "frozen_items", "shown", "typed_items"),
+        "typed_part",
     },
     "warmcache.parsl": {"Body"},
 }

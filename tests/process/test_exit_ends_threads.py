@@ -127,7 +127,7 @@ def test_a_thread_that_the_teardown_stops_is_stopped(kind: str, door: str, tmp_p
 
 LOADERS = {
     "class": 'Warm = warm(teardown="close")(Client); Warm()',
-    "leased": 'warm(teardown="close")(Client).lease("a").__enter__()',
+    "leased": '(lease := warm(teardown="close")(Client).lease("a")).__enter__()',
     "begun later": 'warm(teardown="close")(OnFirstUse)("a").use()',
     "generator": """
         @warm

@@ -82,7 +82,7 @@ def _goes_by_value(module: str) -> bool:
 
 def module_of(thing: Any) -> str:
     """Return the name of the module of ``thing``; a main module is ``__main__`` in children too."""
-    module = str(thing.__module__)
+    module = str(getattr(thing, "__module__", None) or type(thing).__module__)
     return "__main__" if module == "__mp_main__" else module
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
@@ -39,6 +40,8 @@ class Caller:
 
     def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Do what the hit path could not: load, join, wait, or find under a lock."""
+        if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
+            return successor.slow_call(*successor._loader.bind(*args, **kwargs))
         if scopes.disabled_here():
             produced = self._loader.produce_unowned(self._complete(args), kwargs)
             return disowned(self._loader, *produced)
@@ -91,7 +94,20 @@ class Caller:
         return entry, view
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        if self.function is not None and args and "<locals>" in self._loader.__qualname__:
+            self._warn_of_method(args[0])
         return self._loader.request(self._site, raw, self._complete(args), kwargs)
+
+    def _warn_of_method(self, instance: Any) -> None:
+        """Say so if this is a method of ``instance``, which nobody could see at decoration."""
+        hit = self.function() if self.function is not None else None
+        if any(hit is each for kind in type(instance).__mro__ for each in [*vars(kind).values()]):
+            warnings.warn(
+                f"{self._loader.__qualname__}() is a method of {type(instance).__qualname__}, and "
+                f"keeps its instances, for they are part of its keys: have the decorator below "
+                f"@warm use functools.wraps, so that it is seen to be a method",
+                stacklevel=5,
+            )
 
     def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self._site.instance is None else (self._instance, *args)
@@ -229,19 +245,18 @@ class Caller:
 
 
 class Slow:
-    """The slow path as the hit path knows it. Pickled with a hit path, it is empty."""
+    """The slow path as the hit path knows it. Pickled with a hit path, it is empty.
+
+    A call of it is one of the caller's, without a frame of its own: loaders may be recursive.
+    """
 
     __slots__ = ("_caller",)
 
     def __init__(self, caller: Caller | None = None) -> None:
         self._caller: Any = caller
 
-    def call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        """Do what the hit path could not."""
-        caller = self._caller
-        if caller._loader.outdated and (successor := caller.replaced_in_place()) is not None:
-            return successor.slow_call(*successor._loader.bind(*args, **kwargs))
-        return caller.slow_call(raw, args, kwargs)
+    # All in C, for recursive loaders: each frame less is a level more.
+    __call__ = property(attrgetter("_caller.slow_call"))
 
     def __reduce__(self) -> Any:
         return Slow, ()
@@ -262,6 +277,8 @@ class AsyncCaller(Caller):
     """
 
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
+            return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
         if scopes.disabled_here():
             produced = await self._loader.produce_unowned(self._complete(args), kwargs)
             return disowned(self._loader, *produced)

@@ -97,7 +97,10 @@ def warm_class(cls: type, make_warm: Callable[[Callable[..., Any]], Any]) -> typ
     call = make_warm(construct)
     twin = _rebuilt(cls, cold) if type(cls) is type else cls
     type.__setattr__(twin, "_warm_call", staticmethod(call))
-    type.__setattr__(twin, "__class__", warm)
+    try:
+        type.__setattr__(twin, "__class__", warm)
+    except TypeError as error:
+        raise _not_warm(cls, error) from None
     return twin
 
 
@@ -108,6 +111,13 @@ def class_made_by(target: Any) -> type | None:
         return None
     twin: type = target.__closure__[code.co_freevars.index("twin")].cell_contents
     return twin
+
+
+def _not_warm(cls: type, error: TypeError) -> TypeError:
+    return TypeError(
+        f"{cls.__name__} cannot be rebuilt to be warm itself ({error}); "
+        f"put @warm over a function that returns it"
+    )
 
 
 def _rebuilt(cls: type, meta: type) -> Any:
@@ -124,10 +134,7 @@ def _rebuilt(cls: type, meta: type) -> Any:
             raise TypeError("it is built in")
         twin = meta(cls.__name__, cls.__bases__, namespace)
     except TypeError as error:
-        raise TypeError(
-            f"{cls.__name__} cannot be rebuilt to be warm itself ({error}); "
-            f"put @warm over a function that returns it"
-        ) from None
+        raise _not_warm(cls, error) from None
     seen: set[int] = set()
     for value in namespace.values():
         _rebind_super(value, cls, twin, seen)

@@ -20,7 +20,7 @@ def signature_of_loader(target: Callable[..., Any]) -> inspect.Signature:
     """Return the signature of ``target``; of some built in, nobody knows it."""
     try:
         return signature_of(target)
-    except ValueError:
+    except (TypeError, ValueError):  # as of a built-in class method before it is bound
         return signature_of(lambda *args, **kwargs: None)
 
 
@@ -37,7 +37,7 @@ def warm_function(
         signature,
         loader.shape,
         is_async=loader.is_async,
-        free=dict(get=caller._site.hot.get, slow=Slow(caller).call, fresh=loader.fresh),
+        free=dict(get=caller._site.hot.get, slow=Slow(caller), fresh=loader.fresh),
     )
     loader.record_by(switch)
     functools.update_wrapper(hit, target)

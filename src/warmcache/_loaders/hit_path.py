@@ -141,13 +141,13 @@ def _switch(
 def share_closure(hit: types.FunctionType, other: types.FunctionType, *, but: type) -> None:
     """Have ``hit``, which has the code of ``other`` already, close over what that closes over.
 
-    The method of a ``but``, by which it falls through, stays its own.
+    The ``but``, by which it falls through, stays its own.
     """
     theirs = dict(zip(other.__code__.co_freevars, other.__closure__ or (), strict=True))
     for name, cell in zip(hit.__code__.co_freevars, hit.__closure__ or (), strict=True):
         if cell is theirs.get(name, cell):  # the clock is one cell for all
             continue
-        if not isinstance(getattr(cell.cell_contents, "__self__", None), but):
+        if not isinstance(cell.cell_contents, but):
             cell.cell_contents = theirs[name].cell_contents
 
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections import defaultdict
 from collections.abc import Callable
-from types import CoroutineType
+from types import CoroutineType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from warmcache._core.drivers.let_go import FINISHED
@@ -23,6 +23,12 @@ def qualname(target: Callable[..., Any]) -> str:
     return getattr(target, "__qualname__", type(target).__qualname__)
 
 
+def module_of(target: Callable[..., Any]) -> str:
+    """Return the module that ``target`` is of; what is built in may not say so."""
+    named = (getattr(each, "__module__", None) for each in (target, type(target)))
+    return next(module for module in named if isinstance(module, str))
+
+
 def producer(
     target: Callable[..., Any], ended_early: Callable[[], Callable[[Any], object] | None]
 ) -> Callable[..., Any]:
@@ -37,11 +43,21 @@ def producer(
         return functools.partial(_from_coroutine, target)
     if inspect.isgeneratorfunction(code):
         return functools.partial(_from_generator, target)
-    return functools.partial(_from_function, target)
+    if isinstance(target, FunctionType | MethodType):
+        return functools.partial(_from_function, target)
+    return functools.partial(_from_builtin, target)
 
 
 def _from_function(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    # In C until it is in there: what is loaded has no owner yet, and must not be interrupted.
+    value = target(*args, **kwargs)
+    if value.__class__ is CoroutineType:
+        not_coroutine(f"{qualname(target)}()", value)
+    return value, None, None
+
+
+def _from_builtin(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
+    # As a call of C code returns, it may be interrupted, and what it gave be lost: so it gives it
+    # to C code, which keeps it.
     box: defaultdict[int, Any] = defaultdict(functools.partial(target, *args, **kwargs))
     if box[0].__class__ is CoroutineType:
         not_coroutine(f"{qualname(target)}()", box[0])

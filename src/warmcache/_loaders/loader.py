@@ -22,12 +22,12 @@ from warmcache._sizes import SizeHint, file_size, parse_size
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import Teardown, as_teardown
 from warmcache.errors import WarmMissError
-from warmcache.keys import CallKey, checked_parts, frozen
+from warmcache.keys import CallKey, Defaults, checked_parts, frozen
 
 from . import scopes
 from .hit_path import Switch
 from .hit_path_text import Shape
-from .kinds import producer, qualname
+from .kinds import module_of, producer, qualname
 
 
 class LoaderOptions(NamedTuple):
@@ -169,7 +169,7 @@ class Loader:
         self.successor: Callable[[], Any] = lambda: None  # or its caller, if it is a function's
         self.__name__ = getattr(self.target, "__name__", type(self.target).__name__)
         self.__qualname__ = qualname(self.target)
-        self.__module__ = self.target.__module__
+        self.__module__ = module_of(self.target)
         code = code_of(self.target)
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
@@ -196,6 +196,7 @@ class Loader:
             typed=options.typed,
         )
         self._single = self.shape.single
+        self._defaults = Defaults(parameters.values())
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
         # Nothing that outlives the loader may hold it: entries have their source.
@@ -290,7 +291,7 @@ class Loader:
 
     def key(self, site: CallSite, raw: Any) -> tuple[CallKey, Any]:
         """Return the cache's key for a raw one, and what stands in it for ``raw``."""
-        canonical = frozen(raw)
+        canonical = frozen(self._defaults.stood_for(raw) if self._defaults else raw)
         parts: Any = (canonical,) if self._single else canonical
         where = () if site.instance is None else (site,)
         version = () if self.options.version is None else (self.options.version,)

@@ -51,7 +51,10 @@ class WarmMethod:
         if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
             return  # can only be a static method
         if first.kind is first.VAR_POSITIONAL:
-            raise TypeError(f"{target.__qualname__}() must name its first argument to be warm")
+            raise TypeError(
+                f"{target.__qualname__}() must name its first argument to be warm: write self, "
+                f"and in a decorator below @warm use functools.wraps"
+            )
         signature_of_call = signature.replace(parameters=parameters[1:])
         self._loader = Loader(target, signature_of_call, options, cache)
         self._hit, self._loader.bind, switch = build(

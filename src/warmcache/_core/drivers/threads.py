@@ -9,9 +9,18 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.steps import Ask, Disguised, Flush, Launch, Load, Plan, Step, TearDown
+from warmcache._core.plans.steps import (
+    Ask,
+    Disguised,
+    Flush,
+    Launch,
+    Load,
+    Plan,
+    TearDown,
+    Wait,
+)
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.flights import CHAIN
 from warmcache._signatures import not_coroutine
 
 from .let_go import flush
@@ -32,7 +41,23 @@ def run(plan: Plan[T], cache: CacheView) -> T:
             else:
                 step = plan.throw(Disguised(error) if isinstance(error, StopIteration) else error)
                 error = None
-            box = [_perform(step, cache)]
+            # What may load loads from here, for recursive loaders: each frame less is a level more.
+            if isinstance(step, Load):
+                step.box[0]  # which calls the loader
+                box.append(None)
+            elif isinstance(step, Launch):
+                flight, kept = step.flight, CHAIN.keep()
+                assert flight.plan is not None
+                try:
+                    CHAIN.set((*CHAIN.get(), flight))
+                    run(flight.plan, cache)
+                finally:
+                    CHAIN.restore(kept)
+                    if not flight.ended:
+                        mend(cache)
+                box.append(None)
+            else:
+                box.append(_perform(step, cache))
         except BaseException as raised:
             error = None  # or it would keep itself alive, and all frames that it went through
             if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
@@ -51,32 +76,15 @@ def run(plan: Plan[T], cache: CacheView) -> T:
         del found
 
 
-def _perform(step: Step, cache: CacheView) -> Any:
+def _perform(step: Ask | TearDown | Flush | Wait, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return tear_down(cache, step.entries)
-    if isinstance(step, Load):
-        step.box[0]  # which calls the loader
-        return None
     if isinstance(step, Ask):
         return not_coroutine(step.option, step.function())
-    if isinstance(step, Launch):
-        return _launch(step.flight, cache)
     if isinstance(step, Flush):
         return flush(cache)
     cache.store.check_anybody_there(step.signal)
     return step.signal.wait(step.timeout)
-
-
-def _launch(flight: Flight, cache: CacheView) -> None:
-    plan, kept = flight.plan, CHAIN.keep()
-    assert plan is not None
-    try:
-        CHAIN.set((*CHAIN.get(), flight))
-        run(plan, cache)
-    finally:
-        CHAIN.restore(kept)
-        if not flight.ended:
-            mend(cache)
 
 
 def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:
