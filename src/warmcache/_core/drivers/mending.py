@@ -8,7 +8,8 @@ safe, as ``with`` takes and lets go of them without such a place. The rest is sa
   exception that was raised in the midst of our own code. It has the store put everything where it
   says it belongs, and count anew (:meth:`Store.mend`).
 - *Say it first.* What a change means is said before it is made, by an assignment, which nothing
-  can interrupt: ``entry.state``, ``entry.called``, ``flight.ended``, ``record.over``.
+  can interrupt: ``entry.state``, ``entry.called``, ``record.over``. (A flight that nobody ends any
+  more is known by its plan, which is over.)
 - *Never nowhere.* What moves is in its new place before it leaves the old, and what was loaded is
   in a box from the moment on at which its loader returned.
 
