@@ -130,7 +130,7 @@ def _rebuilt(cls: type, meta: type) -> Any:
     }
     namespace["__qualname__"] = cls.__qualname__
     try:
-        if not cls.__flags__ & 1 << 9:  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+        if not cls.__flags__ & 1 << 9 or _has_c_methods(cls):  # Py_TPFLAGS_HEAPTYPE
             raise TypeError("it is built in")
         twin = meta(cls.__name__, cls.__bases__, namespace)
     except TypeError as error:
@@ -139,6 +139,13 @@ def _rebuilt(cls: type, meta: type) -> Any:
     for value in namespace.values():
         _rebind_super(value, cls, twin, seen)
     return twin
+
+
+def _has_c_methods(cls: type) -> bool:
+    """Whether ``cls`` has methods of C code, which take no other class's instances."""
+    made_in_c = (types.MethodDescriptorType, types.WrapperDescriptorType)
+    own = [value for value in vars(cls).values() if isinstance(value, made_in_c)]
+    return any(value.__objclass__ is cls for value in own)
 
 
 def _rebind_super(value: Any, old: type, new: type, seen: set[int]) -> None:
