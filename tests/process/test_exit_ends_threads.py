@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from interpreters import starts_threads_late
 from processes import METHODS, needs_fork, run
 
 CLIENTS = """
@@ -176,7 +177,12 @@ for _name, _text in LOADERS.items():
     LOADERS[_name] = _text.replace("\n        ", "\n")
 
 
-@pytest.mark.parametrize("how", LOADERS)
+LATE = {"in a thread", "in a pool", "by whom waits for the main thread"}
+
+
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=starts_threads_late if how in LATE else ()) for how in LOADERS]
+)
 def test_however_it_was_loaded(how: str, tmp_path: Path) -> None:
     assert ["parent closes parent's a"] == run(tmp_path, CLIENTS + LOADERS[how])
 
@@ -213,6 +219,7 @@ if __name__ == "__main__":
     assert ["child closes child's a", "parent closes parent's of old"] == said
 
 
+@starts_threads_late
 def test_what_other_threads_still_use_stays_until_they_end(tmp_path: Path) -> None:
     said = run(
         tmp_path,
