@@ -161,7 +161,7 @@ def test_what_hangs_is_named_before_the_others_go_and_waited_for_in_the_end(
         go.set()
 
     in_turn(("hangs", hangs), ("next", following))
-    assert ["hangs"] == named
+    assert ["'hangs'"] == named
     assert ["next", "hangs"] == done
 
 
@@ -191,7 +191,7 @@ def test_what_another_thread_fails_to_tear_down_is_late_too(
 
     monkeypatch.setattr(_dask_worker, "PATIENCE", CAP)
     in_turn(("hangs", overdue))
-    assert ["hangs"] == late(caplog)
+    assert ["'hangs'"] == late(caplog)
 
 
 @pytest.mark.parametrize("error", [LookupError, SystemExit])

@@ -176,6 +176,7 @@ def test_an_actor_that_joins_as_the_others_close_is_ended_too(
             self.answer: Future[Report] = Future()
             if number < 2:
                 self.answer.set_result(Report(()))
+            self.serve = method(lambda: None)
             self.hello = method(lambda: SimpleNamespace(future=lambda: self.answer))
             self.close = method(lambda: number or actors[2].answer.set_result(Report(())))
             self.__dict__["__ray_terminate__"] = method(lambda: ended.append(number))

@@ -221,7 +221,6 @@ def test_with_wraps_the_instance_goes() -> None:
 # -- recursion -------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(hasattr(sys, "gettrace") and sys.gettrace() is not None, reason="it is traced")
 def test_a_loader_may_call_itself_a_hundred_times_deep() -> None:
     @warm(maxsize=None)
     def load(level: int) -> list[Any]:
@@ -233,7 +232,8 @@ def test_a_loader_may_call_itself_a_hundred_times_deep() -> None:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(1000 + depth)
     try:
-        load(100)
-        assert 101 == len(load.cache)
+        levels = 100 if sys.gettrace() is None else 50  # who measures coverage has frames, too
+        load(levels)
+        assert levels + 1 == len(load.cache)
     finally:
         sys.setrecursionlimit(limit)
