@@ -26,6 +26,8 @@ from warmcache._process.janitor import janitor
 from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
 CAP = 5.0
+
+pytestmark = pytest.mark.usefixtures("collector_off")
 OURS = str(Path(warmcache.__file__).parent)
 NOT_OURS = (f"{OURS}/testing.py",)
 
@@ -269,15 +271,6 @@ SCENARIOS = [
     *(Loads, LoadsThatSayTheirSize, LoadsThatFail, Leases, LoadsThatLoad, Generators, Validated),
     *(Mapping, PlainMapping, Choices, Costs, Aging, Expiry, Memory, Closing, AsyncLoads),
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_finalizers_meanwhile() -> Iterator[None]:
-    """What a finalizer raises reaches nobody; so none is to run where it could be interrupted."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def interrupted(act: Callable[[], None], number: int) -> str | None:

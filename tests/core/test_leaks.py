@@ -19,21 +19,14 @@ from warmcache.testing import ManualClock
 
 CAP = 5.0
 
+pytestmark = pytest.mark.usefixtures("collector_off")
+
 
 class Model:
     """Something expensive that can be watched."""
 
     def close(self) -> None:
         """End it."""
-
-
-@pytest.fixture(autouse=True)
-def no_cycles_needed() -> Iterator[None]:
-    """References must be gone by counting alone: the collector is off."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def loader(**options: Any) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,21 +14,14 @@ from warmcache.testing import FakeProbe, ManualClock
 
 MANY = 20  # fewer than the records that a lazy order may carry of what has left
 
+pytestmark = pytest.mark.usefixtures("collector_off")
+
 
 class Thing:
     """A key or a value that can be watched."""
 
     def close(self) -> None:
         """End it."""
-
-
-@pytest.fixture(autouse=True)
-def no_cycles_needed() -> Iterator[None]:
-    """References must be gone by counting alone: the collector is off."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def memory(maxsize: int, **options: Any) -> Any:

@@ -6,7 +6,7 @@ safe, as ``with`` takes and lets go of them without such a place. The rest is sa
 
 - *Who is interrupted mends.* Each way into the core ends in :func:`mend_after`, if by an
   exception that was raised in the midst of our own code. It has the store put everything where it
-  says it belongs, and count anew (:meth:`Store.mend`).
+  says it belongs, and count anew (:mod:`warmcache._core.state.consistency`).
 - *Say it first.* What a change means is said before it is made, by an assignment, which nothing
   can interrupt: ``entry.state``, ``entry.called``, ``record.over``. (A flight that nobody ends any
   more is known by its plan, which is over.)
@@ -27,6 +27,7 @@ import threading
 from types import TracebackType
 
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.state.consistency import make_consistent
 from warmcache._core.state.flights import CHAIN
 from warmcache.errors import WarmcacheError
 
@@ -46,7 +47,7 @@ def mend(cache: CacheView) -> None:
     store = cache.store
     if not store.inherited:
         with store.lock:
-            doomed = store.mend(CHAIN.get())
+            doomed = make_consistent(store, CHAIN.get())
         tear_down(cache, doomed)
 
 

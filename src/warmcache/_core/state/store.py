@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
@@ -20,7 +20,7 @@ from warmcache.errors import ClosedError
 
 from .counts import Counts
 from .deadlines import Deadlines
-from .entry import Entry, LeaseRecord, Provenance, State, seconds_between
+from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import Flight
 from .hot_paths import HotEntries, hot_paths_off
 from .ledger import Claim, Ledger
@@ -306,7 +306,7 @@ class Store:
         if leased:
             entry.state = _RETIRED
         else:
-            self._begin_to_die(entry)
+            self.begin_to_die(entry)
         self._take_out(entry)
         self.ledger.leave(entry.weight, leased=leased)
         return not leased
@@ -314,7 +314,7 @@ class Store:
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
         entry.cause, entry.leases = cause, ()
-        self._begin_to_die(entry)
+        self.begin_to_die(entry)
         self.ledger.turn_away(entry.weight)
 
     def detach(self, entry: Entry) -> None:
@@ -342,7 +342,7 @@ class Store:
         if self.deadlines is not None:
             self.deadlines.discard()
 
-    def _begin_to_die(self, entry: Entry) -> None:
+    def begin_to_die(self, entry: Entry) -> None:
         """Have ``entry`` found among the dying; what it leaves, it leaves after this."""
         entry.doomed_by = threading.get_ident()
         entry.state, entry.called, entry.blocked_on, entry.loop = _DYING, False, [], None
@@ -426,7 +426,7 @@ class Store:
         if entry.leases:
             return False
         if entry.state is _RETIRED:
-            self._begin_to_die(entry)
+            self.begin_to_die(entry)
             self.leased.discard(entry)
             self.ledger.last_lease_ended(entry.weight)
             return True
@@ -441,79 +441,6 @@ class Store:
     def elastic_weight(self) -> float:
         """What loads of guessed weight hold; most of it may come back as they end."""
         return sum(flight.weight for flight in self.flights.values() if flight.basis.elastic)
-
-    # -- after an interrupt ----------------------------------------------------------
-
-    def mend(self, outer: Container[object]) -> list[Entry]:
-        """Put right what was interrupted; return what this thread still has to tear down.
-
-        A change that is interrupted has said first what it means: an entry its ``state``, a lease
-        that it is ``over``. And what moves is in its new place before it leaves the old. So all
-        that there is can be found, and each thing is put where it says that it belongs; then the
-        sums are counted anew. ``outer`` are the teardowns that this thread is in the midst of.
-        """
-        for flight in list(self.flights.values()):
-            flight.joined = [record for record in flight.joined if not record.over]
-            if flight.left_behind:
-                self._mend_flight(flight)
-        for entry in {*self.live.values(), *self.leased}:
-            entry.leases = tuple([record for record in entry.leases if not record.over])
-            if entry.state is _RETIRED and not entry.leases:
-                self._begin_to_die(entry)
-            if entry.state is not _LIVE and self.live.get(entry.key) is entry:
-                del self.live[entry.key]
-            if entry.state is _DYING and entry not in self.dying.get(entry.key, ()):
-                self._begin_to_die(entry)
-            if entry.state is not _LIVE:
-                self.cool(entry)
-        for key, entries in list(self.dying.items()):
-            if any(entry.state is _GONE for entry in entries):
-                left = tuple(entry for entry in entries if entry.state is not _GONE)
-                self.dying[key] = left
-                if not left:
-                    del self.dying[key]
-        self.leased = {entry for entry in {*self.live.values(), *self.leased} if entry.leases}
-        self.order.mend(self.live.values())
-        if self.deadlines is not None:
-            self.deadlines.mend(self.live.values())
-        self._recount()
-        me, dying = threading.get_ident(), [each for every in self.dying.values() for each in every]
-        return [
-            entry
-            for entry in dying
-            if entry.doomed_by == me and entry not in outer and entry not in self.lingering
-        ]
-
-    def _mend_flight(self, flight: Flight) -> None:
-        if self.flights.get(flight.key) is flight:
-            del self.flights[flight.key]
-        loaded = flight.loaded
-        if loaded is None and flight.box:
-            value, finish, loop = flight.box.pop(0)
-            provenance = Provenance(flight.source, 0.0, finish, loop)
-            loaded = Entry(flight.key, value, flight.weight, provenance, flight.began)
-        if loaded is not None and self.live.get(loaded.key) is loaded:
-            flight.entry = loaded
-        elif loaded is not None and loaded.state is _LIVE:
-            loaded.cause, loaded.leases = RemovalCause.CLOSED, ()
-            self._begin_to_die(loaded)
-        flight.weight, flight.ended = 0, True
-        if flight.done is not None:
-            flight.done.happen()
-
-    def _recount(self) -> None:
-        def weight(entries: Iterable[Entry]) -> float:
-            return sum(entry.weight for entry in entries)
-
-        live, leased = list(self.live.values()), self.leased
-        self.ledger.recount(
-            idle=weight(entry for entry in live if not entry.leases),
-            leased=weight(entry for entry in live if entry.leases),
-            retired=weight(entry for entry in leased if entry.state is _RETIRED),
-            dying=sum(weight(entries) for entries in self.dying.values()),
-            reserved=sum(flight.weight for flight in self.flights.values()),
-            zombies=sum(zombie.charged for zombie in self.zombies),
-        )
 
     # -- time ----------------------------------------------------------------------
 
