@@ -49,8 +49,6 @@ class Value:
 class Scenario:
     """What is done with a cache, and what it has loaded by then."""
 
-    every = 1  # how many places to go on by
-
     def __init__(self, **options: Any) -> None:
         self.made: list[list[None]] = []
         self.handed_in: list[list[None]] = []
@@ -217,8 +215,6 @@ class Expiry(Scenario):
 
 
 class Memory(Loads):
-    every = 8  # since each collects garbage several times
-
     def new_cache(self, **options: Any) -> Any:
         probe = FakeProbe(total=2**30)
         return MemoryCache(
@@ -319,29 +315,41 @@ def damage(scenario: Scenario) -> None:
         assert all(len(torn_down) <= 1 for torn_down in scenario.handed_in)
 
 
+@pytest.fixture
+def little_garbage() -> Iterator[Callable[[], object]]:
+    """Return what collects garbage in no time, for it looks at nothing that was there before."""
+    gc.collect()
+    gc.freeze()
+    yield gc.collect
+    gc.unfreeze()
+
+
 @pytest.mark.race
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:a lease of .* was collected:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a finalizer
 @pytest.mark.parametrize("kind", SCENARIOS)
 def test_an_interrupt_at_any_place_does_no_damage(
-    kind: type[Any], start: Callable[..., Future[Any]], caplog: pytest.LogCaptureFixture
+    kind: type[Any],
+    start: Callable[..., Future[Any]],
+    little_garbage: Callable[[], object],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("CRITICAL", "warmcache")
     places, damaged = 0, {}
     while True:
+        scenario = None  # Who has a device shares it with the caches that are still there: so
+        little_garbage()  # each would have more places than the one before, without an end.
         scenario = kind()
         place = interrupted(scenario.act, places + 1)
         if place is None:
             break
-        places += kind.every
+        places += 1
         try:
             try:
                 start(damage, scenario).result(CAP)
-            except (
-                warmcache.CapacityError
-            ):  # until the lease in the exception's frames is collected
-                gc.collect()
+            except warmcache.CapacityError:
+                gc.collect()  # the lease in the exception's frames
                 start(damage, scenario).result(CAP)
         except BaseException as error:
             damaged[place] = repr(error)
