@@ -89,6 +89,8 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
             if mine:
                 del store.flights[request.key]
             raise LoadCycleError(f"loading {text_of(request.key)} waits for itself")
+        if not mine:  # what the load lacks, those may have that wait for it from now on
+            store.ledger.wake()
     return flight, mine
 
 

@@ -16,8 +16,10 @@ promises it keeps, in the order in which they could be broken:
 Cases that are easy to forget: a value was handed in under this key meanwhile (it is replaced, for
 callers wait for what *they* loaded); the cache was closed meanwhile (the value is torn down, and
 they get ClosedError); a teardown of this key is still running (its port or file may be exclusive,
-so the load waits for it); and the loader, or a victim's teardown, asks for this very key: all of
-the plan runs as part of the flight, so that this is found and not waited for.
+so the load waits for it), or would begin beside the loader, as a last lease ends (so the load
+leases what is retired of its key, and tears it down itself when the loader has returned); and the
+loader, or a victim's teardown, asks for this very key: all of the plan runs as part of the flight,
+so that this is found and not waited for.
 
 A load that runs out of metered memory is tried again, outside of the ``except``: out there the
 error is gone, and with its frames what the failed try had allocated.
@@ -58,7 +60,7 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store, meter = cache.store, cache.meter
     try:
         if request.key in store.dying:
-            yield from _after_teardown_of(cache, request, flight)
+            yield from _after_teardown(cache, request, flight)
         if meter is None:
             claim = Claim(request.key, request.weight or request.hint or 0)
         else:
@@ -82,13 +84,18 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         flight.ended = True
 
 
-def _after_teardown_of(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
+def _after_teardown(
+    cache: CacheView, request: Request, flight: Flight, *, loads_now: bool = False
+) -> Plan[None]:
+    """Wait for what is torn down of this key; if it ``loads_now``, have the rest wait for it."""
     store, meter, me = cache.store, cache.meter, flight.record
     deadline = time.monotonic() + cache.wait
     while True:
         with store.lock:
             dying = store.dying.get(request.key)
             if dying is None:
+                if loads_now and store.leased:
+                    store.lease_retired(flight)
                 return
             timeout = None if meter is None else LOOK
             own = in_vain(me, {each.loop for each in dying if each.loop is not None})
@@ -115,11 +122,15 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     began = store.timer()
     try:
         if meter is None:
+            yield from _after_teardown(cache, request, flight, loads_now=True)
+            began = store.timer()
             yield Load(request, box)
             entry = flight.loaded = _entry(request, flight, began, store.timer())
         else:
             entry, growth = yield from _tried(cache, meter, request, flight, box)
         box.clear()  # the entry alone has the value now
+        if flight.lease is not None:
+            yield from _end_own_lease(store, flight)
         expires = request.expires
         if expires is not None:
             entry.expires = yield Ask(lambda: expires(entry.key, entry.value, entry.loaded_at))
@@ -132,10 +143,19 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         if flight.loaded is None and box:
             flight.loaded = _entry(request, flight, began, began)
         box.clear()
+        if flight.lease is not None:
+            yield from _end_own_lease(store, flight)
         if flight.loaded is not None:
             cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
             yield TearDown(_turned_away(store, flight, flight.loaded, cause))
         raise
+
+
+def _end_own_lease(store: Store, flight: Flight) -> Plan[None]:
+    with store.lock:
+        doomed = store.end_lease_of(flight)
+    if doomed:
+        yield TearDown(doomed)
 
 
 def _turned_away(store: Store, flight: Flight, entry: Entry, cause: RemovalCause) -> list[Entry]:
@@ -169,6 +189,7 @@ def _tried(
     store, tries = cache.store, _TRIES
     while True:
         tries -= 1
+        yield from _after_teardown(cache, request, flight, loads_now=True)
         growth = meter.begin(store, flight)
         began = store.timer()
         try:

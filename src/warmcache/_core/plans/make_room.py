@@ -13,7 +13,9 @@ three are a :class:`Case`, the fourth is handled as the third, and the fifth is 
    (One that is awaited on an event loop may wait for a synchronous call in turn: ``wait`` seconds.)
 3. *blocked*: all idle entries together would not be enough: leases hold the rest, or loads of
    guessed weight. A lease may never end, so this waits ``wait`` seconds (without a limit where
-   only such loads are in the way, for they end by themselves).
+   only loads are in the way, for they end by themselves). What a load holds that waits for this
+   claim, for it was retired of the load's key, goes now: beside the loader, for there is no other
+   way on.
 4. *in vain*: what was evicted for it has weighed enough, the budget has room, and the device
    still shows none: others hold it. Nothing more is evicted; it waits as if blocked.
 5. *evict*: these must be torn down; then it looks again.
@@ -140,6 +142,9 @@ def decide(
     if old is None and short <= slack:
         return Case.COMING
     if short > ledger.idle + slack:
+        for other in _waiting_for(store, flight):
+            if doomed := store.end_lease_of(other):
+                return doomed
         elastic = store.elastic_weight  # loads that end by themselves may be all that is in the way
         return Case.BLOCKED if short > ledger.idle + elastic + slack else Case.COMING
     within_budget = demand - ledger.dying <= ledger.limit - ledger.committed

@@ -59,6 +59,8 @@ def _end(store: Store, flight: Flight) -> None:
     elif loaded is not None and loaded.state is State.LIVE:
         loaded.cause, loaded.leases = RemovalCause.CLOSED, ()
         store.begin_to_die(loaded)
+    if flight.lease is not None:
+        flight.lease.over = True
     flight.weight, flight.ended = 0, True
     if flight.done is not None:
         flight.done.happen()

@@ -58,6 +58,12 @@ class LeaseRecord:
         return names.get(self.thread, f"{self.thread}, which has ended")
 
 
+class LoadLease(LeaseRecord):
+    """That of a load, on what is retired of its key: none is torn down beside its loader."""
+
+    __slots__ = ()
+
+
 class Source:
     """What the entries from one source share: a loader, or the cache's own mapping.
 

@@ -9,7 +9,7 @@ from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
 from typing import Any
 
 from .by_call import ByCall
-from .entry import Entry, LeaseRecord, Source
+from .entry import Entry, LeaseRecord, LoadLease, Source
 from .growth import Growth
 from .one_shot import OneShot
 
@@ -61,6 +61,7 @@ class Flight:
         "growth",
         "joined",
         "key",
+        "lease",
         "loaded",
         "plan",
         "record",
@@ -76,6 +77,7 @@ class Flight:
         self.weight: float = 0  # reserved so far
         self.basis = Basis.SAID  # of that weight
         self.growth: Growth | None = None  # what a meter knows of the try under way
+        self.lease: LoadLease | None = None  # on what is retired of its key
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
         self.done: OneShot | None = None

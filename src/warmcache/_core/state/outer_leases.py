@@ -22,7 +22,7 @@ from collections.abc import Hashable, Iterable
 from types import CodeType, FrameType
 from typing import TypeAlias
 
-from .entry import Entry, LeaseRecord, State
+from .entry import Entry, LeaseRecord, LoadLease, State
 from .flights import CHAIN, Flight
 from .records import RemovalCause
 from .standstill import loop_here
@@ -56,6 +56,8 @@ class OuterLeases:
 
     def __contains__(self, record: LeaseRecord) -> bool:
         me, place = self._me, record.place
+        if isinstance(record, LoadLease):  # which its load gives up for whoever is inside of it
+            return False
         if place is None:  # of a plain call, which nobody else can end
             return record.thread == me.thread and (me.task is None or record.task is me.task)
         if self._frames is None:

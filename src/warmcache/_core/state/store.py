@@ -8,6 +8,7 @@ only move from one state to the next, and the sums stay right.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -20,7 +21,7 @@ from warmcache.errors import ClosedError
 
 from .counts import Counts
 from .deadlines import Deadlines
-from .entry import Entry, LeaseRecord, State, seconds_between
+from .entry import Entry, LeaseRecord, LoadLease, State, seconds_between
 from .flights import Flight
 from .hot_paths import HotEntries, hot_paths_off
 from .ledger import Claim, Ledger
@@ -437,10 +438,36 @@ class Store:
             self.ledger.wake()
         return False
 
+    def lease_retired(self, flight: Flight) -> None:
+        """Have what is retired of a load's key outlive its loader, whoever ends the last lease."""
+        retired = [
+            entry for entry in self.leased if entry.state is _RETIRED and entry.key == flight.key
+        ]
+        if retired:
+            flight.lease = flight.lease or LoadLease(time.monotonic())
+            for entry in retired:
+                if flight.lease not in entry.leases:
+                    self.lease(entry, flight.lease)
+
+    def end_lease_of(self, flight: Flight) -> list[Entry]:
+        """Return what must be torn down, as only a load's hold on it was left."""
+        if flight.lease is None:
+            return []
+        flight.lease.over = True
+        doomed = [entry for entry in list(self.leased) if self.end_lease(entry, flight.lease)]
+        flight.lease = None
+        return doomed
+
     @property
     def elastic_weight(self) -> float:
-        """What loads of guessed weight hold; most of it may come back as they end."""
-        return sum(flight.weight for flight in self.flights.values() if flight.basis.elastic)
+        """What loads hold that may come back as they end: guesses, and what is retired."""
+        weight: float = 0
+        for flight in self.flights.values():
+            if flight.basis.elastic:
+                weight += flight.weight
+            if flight.lease is not None:
+                weight += sum(e.weight for e in self.leased if e.leases == (flight.lease,))
+        return weight
 
     # -- time ----------------------------------------------------------------------
 
