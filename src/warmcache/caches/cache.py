@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 import cachetools
 
 from warmcache import _checks as checks
-from warmcache._core.drivers.let_go import tell
+from warmcache._core.drivers.at_once import put_at_once
+from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import run
@@ -243,10 +244,7 @@ class Cache(cachetools.Cache[K, V]):
         if evicted is None:
             self._put(entry)
         else:
-            for gone in evicted:
-                if store.observers:
-                    tell(store, gone)
-                gone.empty()
+            vanished(store, evicted)
 
     def _new_entry(self, key: K, value: V) -> Entry:
         source = key.source if isinstance(key, CallKey) else self._source
@@ -260,7 +258,10 @@ class Cache(cachetools.Cache[K, V]):
         entry.expires = self._expires(entry.key, value, now)  # type: ignore[arg-type]
         if self._stillborn(entry, now):
             return value
-        stored = run(put(self._view, entry, replace=replace), self._view)
+        view, claim = self._view, Claim(entry.key, entry.weight, present=True)
+        if replace and put_at_once(view, entry, claim):
+            return value
+        stored = run(put(view, entry, claim, replace=replace), view)
         self._watch()
         return stored
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import threading
-import weakref
 from collections.abc import Callable, Hashable
 from itertools import count
 from threading import get_ident
@@ -112,7 +111,7 @@ class Provenance:
     def found_by(self, hot: HotEntries | None, hot_key: Any) -> None:
         """Have the hit path that looks up ``hot`` find the entry under ``hot_key``."""
         # Weakly, or an entry and its hit path would wait for the garbage collector.
-        self.hot = None if hot is None else weakref.ref(hot)
+        self.hot = None if hot is None else hot.ref
         self.hot_key = hot_key
 
 

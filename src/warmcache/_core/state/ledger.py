@@ -34,17 +34,10 @@ class Claim:
     need not have its memory a second time.
     """
 
-    __slots__ = (
-        "basis",
-        "carried",
-        "evicted",
-        "key",
-        "least",
-        "owed",
-        "present",
-        "thread",
-        "weight",
-    )
+    owed: float = 0
+    evicted: float = 0  # what went for it so far
+    carried = 0  # uses that the entry it replaces leaves to its successor
+    thread: int | None = None  # that which victims are owed to
 
     def __init__(
         self,
@@ -59,10 +52,6 @@ class Claim:
         self.basis = basis
         self.least = weight / 4 if basis.blind else weight
         self.present = present
-        self.owed: float = 0
-        self.thread = threading.get_ident()
-        self.evicted: float = 0  # what went for it so far
-        self.carried = 0  # uses that the entry it replaces leaves to its successor
 
 
 class Ledger:
@@ -129,7 +118,7 @@ class Ledger:
         """Note that victims were condemned for ``claim``, unless some were already."""
         if not claim.owed:
             self.claims.add(claim)
-            claim.owed = weight
+            claim.owed, claim.thread = weight, threading.get_ident()
             self.owed += weight
 
     def drop(self, claim: Claim) -> None:
@@ -169,6 +158,20 @@ class Ledger:
         else:
             self.idle -= weight
             self.dying += weight
+
+    def appear(self, weight: float) -> None:
+        """Note that something is stored, for which there is room and nothing was reserved."""
+        self.live += weight
+        self.idle += weight
+        self.committed += weight
+        if self.waiting:
+            self.wake()
+
+    def vanish(self, weight: float) -> None:
+        """Note that something idle is gone, without a teardown."""
+        self.live -= weight
+        self.idle -= weight
+        self.committed -= weight
 
     def revive(self, weight: float) -> None:
         """Note that what was retired under its leases is live again."""

@@ -176,62 +176,100 @@ class Store:
         for observer in self.observers:
             observer.stored(entry)
 
+    def land(self, entry: Entry, flight: Flight, done: LeaseRecord | None = None) -> None:
+        """Make a loaded entry visible, leased to all who wait for it, and end its flight.
+
+        Who is ``done`` has the value already, and needs no lease.
+        """
+        joined = flight.joined
+        if done is None or len(joined) > 1:
+            entry.leases = tuple([record for record in joined if record is not done])
+            entry.base_uses = len(joined)
+        self.counts.loads += 1
+        self.counts.load_seconds += entry.provenance.seconds
+        self.publish(entry)
+        self.heat(entry)
+        flight.entry, flight.weight = entry, 0
+        del self.flights[entry.key]
+        flight.ended = True
+        if flight.done is not None:
+            flight.done.happen()
+
+    def end_flight(self, flight: Flight) -> None:
+        """Have a load be over, whatever became of it: give its room back, wake who waits for it."""
+        if flight.weight:
+            self.ledger.unreserve(flight.weight)
+            flight.weight = 0
+        if flight.done is not None:
+            flight.done.happen()
+        if self.flights.get(flight.key) is flight:
+            del self.flights[flight.key]
+        flight.ended = True
+
+    def room_at_once(
+        self, weight: float, rank: Rank, old: Entry | None = None
+    ) -> tuple[list[Entry], bool] | None:
+        """Have victims vanish until ``weight`` is free, where nothing has a teardown.
+
+        ``old`` is about to be replaced, and counts as room. Returns the victims, which are to be
+        emptied once the lock is released, for then a value may die, and whether ``old`` came up
+        itself; or None when it takes a plan: idle entries cannot make the room.
+        """
+        ledger = self.ledger
+        gain = 0 if old is None else old.weight
+        short = ledger.committed + weight - gain - ledger.limit
+        if short <= ledger.slack:
+            return [], False
+        if short > ledger.idle - gain or weight > ledger.limit:
+            return None
+        first = self.order.take(rank)  # most often it is enough
+        if first is not None and first is not old and first.weight >= short - ledger.slack:
+            victims, passed = [first], False
+        else:
+            victims, passed = self.victims(short, rank, old, first)
+        for gone in victims:
+            self._vanish(gone, _SIZE)
+        return victims, passed
+
+    def _vanish(self, gone: Entry, cause: RemovalCause) -> None:
+        """Have an idle entry leave that is off the order and has no teardown."""
+        gone.cause, gone.state = cause, _GONE
+        del self.live[gone.key]
+        if gone.provenance.hot is not None:
+            self.cool(gone)
+        if gone.hits:
+            self.counts.left(gone)
+        self.counts.removals[cause] += 1
+        self.ledger.vanish(gone.weight)
+
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
 
         That is: nothing has a teardown, nothing expires, and idle entries can make
-        the room. Returns what was removed, to be emptied once the lock is released, for
-        then a value may die; or None when it takes a plan.
+        the room. Returns what was removed, to be emptied once the lock is released; or None
+        when it takes a plan.
         """
         if self.tears_down or self.deadlines is not None or self.closed:
             return None
-        ledger, live, weight = self.ledger, self.live, entry.weight
-        old = live.get(entry.key)
-        gain: float = 0
-        if old is not None:
-            if old.leases or old.value is entry.value:
-                return None
-            gain = old.weight
-        short = ledger.committed + weight - gain - ledger.limit
-        removed: list[Entry] = []
-        passed = False
-        if short > ledger.slack:
-            if short > ledger.idle - gain or weight > ledger.limit:
-                return None
-            first = self.order.take(rank)  # most often it is enough
-            if first is not None and first is not old and first.weight >= short - ledger.slack:
-                removed = [first]
-            else:
-                removed, passed = self.victims(short, rank, old, first)
-            self.counts.removals[_SIZE] += len(removed)
+        old = self.live.get(entry.key)
+        if old is not None and (old.leases or old.value is entry.value):
+            return None
+        made = self.room_at_once(entry.weight, rank, old)
+        if made is None:
+            return None
+        removed, passed = made
         if old is not None:
             if not passed:  # one that came up itself starts anew
                 entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
-            self.counts.removals[_REPLACED] += 1
+            self._vanish(old, _REPLACED)
             removed.append(old)
-        change = weight
-        for gone in removed:
-            change -= gone.weight
-            del live[gone.key]  # the successor of ``old`` comes last
-            gone.state = _GONE
-            if self.observers:
-                gone.cause = _REPLACED if gone is old else _SIZE
-            if gone.provenance.hot is not None:
-                self.cool(gone)
-            if gone.hits:
-                self.counts.left(gone)
-        live[entry.key] = entry
+        self.live[entry.key] = entry
         self.order.add(entry)
-        if change:
-            ledger.live += change
-            ledger.idle += change
-            ledger.committed += change
+        self.ledger.appear(entry.weight)
         if self.observers:
             for observer in self.observers:
                 observer.stored(entry)
-        if ledger.waiting:
-            ledger.wake()
         return removed
 
     def owner_of(self, key: Hashable, value: Any) -> Entry | None:
