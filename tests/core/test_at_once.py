@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -181,7 +182,7 @@ class Twins(RuleBasedStateMachine):
 
 TestTwins = Twins.TestCase
 TestTwins.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -247,3 +248,50 @@ def test_who_joins_a_load_that_takes_no_plan_holds_its_value(start: Start) -> No
     second.result(CAP)
     assert ["a"] == torn_down
     assert_consistent(load.cache)
+
+
+class Newest(warmcache.Cache[Any, Any]):
+    """Gives up what was stored last: stored anew, its rank falls."""
+
+    def rank(self, entry: Any) -> int:
+        return -int(entry.loaded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone"),
+    [
+        (warmcache.LRUCache, "b"),
+        (warmcache.LFUCache, "b"),
+        (warmcache.FIFOCache, "b"),
+        (warmcache.Cache, "b"),
+        (Newest, "a"),
+    ],
+)
+def test_what_is_stored_anew_goes_when_a_new_entry_would(kind: type[Any], gone: str) -> None:
+    warm_cache = kind(2)
+    warm_cache["a"] = warm_cache["b"] = 1
+    victim, _ = warm_cache.popitem()  # so that ranks were recorded
+    warm_cache[victim] = 1
+    warm_cache["a"] = 2
+    assert {"a": 2, "b": 1} == dict(warm_cache)
+    assert gone == warm_cache.popitem()[0]
+    assert_consistent(warm_cache)
+
+
+def test_a_value_that_another_takes_the_place_of_is_dropped_counted_and_told_of_uses() -> None:
+    class Value:
+        pass
+
+    warm_cache: Any = warmcache.LRUCache(2)
+    values = [Value(), Value()]
+    dropped = [weakref.ref(value) for value in values]
+    warm_cache["a"] = values[0]
+    assert warm_cache["a"] is values[0]
+    warm_cache["a"] = values[1]
+    values.clear()
+    assert [True, False] == [ref() is None for ref in dropped]
+    [info] = warm_cache.entries()
+    stats = warm_cache.stats()
+    assert (3, 1, 1) == (info.uses, stats.hits, stats.removals[warmcache.RemovalCause.REPLACED])
+    del warm_cache["a"]
+    assert dropped[1]() is None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Unpack
 
 from warmcache import _checks as checks
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.victim_order import ChoiceOrder
+from warmcache._core.state.victim_order import ChoiceOrder, rises
 
 from .cache import Cache
 from .options import CacheOptions
@@ -21,6 +21,7 @@ V = TypeVar("V")
 class LRUCache(Cache[K, V]):
     """Gives up the least recently used entry."""
 
+    @rises
     def rank(self, entry: Entry) -> int:
         return entry.used
 
@@ -28,6 +29,7 @@ class LRUCache(Cache[K, V]):
 class LFUCache(Cache[K, V]):
     """Gives up the least frequently used entry, the least recent of equals."""
 
+    @rises
     def rank(self, entry: Entry) -> tuple[int, int]:
         return entry.uses, entry.used
 
@@ -35,6 +37,7 @@ class LFUCache(Cache[K, V]):
 class FIFOCache(Cache[K, V]):
     """Gives up the entry that was stored first."""
 
+    @rises
     def rank(self, entry: Entry) -> int:
         return entry.loaded
 

@@ -37,7 +37,7 @@ from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stat
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
-from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
+from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, rises
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
@@ -166,6 +166,7 @@ class Cache(cachetools.Cache[K, V]):
 
     # -- what a policy may say -----------------------------------------------------
 
+    @rises
     def rank(self, entry: Entry) -> Any:
         """Return the rank of ``entry``: of the idle entries, the lowest goes first.
 
@@ -177,7 +178,7 @@ class Cache(cachetools.Cache[K, V]):
         return entry.loaded
 
     def _new_order(self) -> Order:
-        return ScanOrder() if self.drifts else RankOrder()
+        return ScanOrder() if self.drifts else RankOrder(type(self).rank)
 
     def _new_timer(self) -> Callable[[], Any]:
         return self._setup.timer
@@ -234,8 +235,17 @@ class Cache(cachetools.Cache[K, V]):
             self._put(self._new_entry(key, value))
             return
         weight = 1 if self._unit_weight else self._weigh(value)
-        entry = Entry(key, value, weight, self._handed_in, self._timer())
+        handed_in, now = self._handed_in, self._timer()
+        if store.tears_down:
+            self._put(Entry(key, value, weight, handed_in, now))
+            return
         try:
+            if key in store.live:
+                with store.lock:
+                    old = store.renew_at_once(key, value, weight, handed_in, now)
+                if old is not None:
+                    return
+            entry = Entry(key, value, weight, handed_in, now)
             with store.lock:
                 evicted = store.put_at_once(entry, self.rank)
         except BaseException as error:

@@ -139,7 +139,7 @@ def _step(cache: CacheView, claim: Claim, flight: Flight) -> tuple[bool, list[En
         if made is None:
             return False, []
         store.ledger.reserve(claim, flight)
-        granted, gone = True, made[0]
+        granted, gone = True, made
     if granted and store.leased:
         store.lease_retired(flight)
     return granted, gone

@@ -3,7 +3,7 @@
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
 entry goes through its life, and each move has a method here. (Three that every call or every
 insertion makes are spelt out in the store, for their cost: ``lease`` and ``end_lease`` of what
-stays live, and ``put_at_once``.) ::
+stays live, and ``put_at_once``, which victims vanish for.) ::
 
     reserve ──▶ (reserved) ── arrive ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
                     │                    │  ▲              ▲   ▲
@@ -158,20 +158,6 @@ class Ledger:
         else:
             self.idle -= weight
             self.dying += weight
-
-    def appear(self, weight: float) -> None:
-        """Note that something is stored, for which there is room and nothing was reserved."""
-        self.live += weight
-        self.idle += weight
-        self.committed += weight
-        if self.waiting:
-            self.wake()
-
-    def vanish(self, weight: float) -> None:
-        """Note that something idle is gone, without a teardown."""
-        self.live -= weight
-        self.idle -= weight
-        self.committed -= weight
 
     def revive(self, weight: float) -> None:
         """Note that what was retired under its leases is live again."""
