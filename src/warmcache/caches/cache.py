@@ -290,7 +290,7 @@ class Cache(cachetools.Cache[K, V]):
         return len(self._live)
 
     def __iter__(self) -> Iterator[K]:
-        for key, entry in list(self._live.items()):
+        for key, entry in self._live.copy().items():
             if entry.state is State.LIVE and not self._ended(entry):
                 yield key  # type: ignore[misc]
 
