@@ -341,7 +341,8 @@ class Loader:
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
         alive = self.cache._store.alive()
-        return sum(entry.hits for entry in alive if entry.provenance.source is self.source)
+        hits = sum(entry.hits for entry in alive if entry.provenance.source is self.source)
+        return int(hits)
 
     def _ended_early(self, finish: object) -> None:
         """Have a value removed whose async generator has ended by itself."""

@@ -30,14 +30,14 @@ def waited_for() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if not each.daemon and each not in spared}
 
 
-def note_threads(loaded: int) -> None:
+def note_threads(loaded: float) -> None:
     """Note which threads there are as something that was ``loaded`` at a tick becomes warm."""
     for thread in threading.enumerate():
         vars(thread).setdefault(_SINCE, loaded)  # for each new entry, and so it must not take long
 
 
 def threads_of(
-    value: object, finish: object, loaded: int, among: set[threading.Thread]
+    value: object, finish: object, loaded: float, among: set[threading.Thread]
 ) -> set[threading.Thread]:
     """Return which threads ``among`` those are of ``value``, or of what is to ``finish`` it."""
     older = {each for each in among if vars(each).get(_SINCE, math.inf) <= loaded}

@@ -22,7 +22,7 @@ class LRUCache(Cache[K, V]):
     """Gives up the least recently used entry."""
 
     @rises
-    def rank(self, entry: Entry) -> int:
+    def rank(self, entry: Entry) -> float:
         return entry.used
 
 
@@ -30,7 +30,7 @@ class LFUCache(Cache[K, V]):
     """Gives up the least frequently used entry, the least recent of equals."""
 
     @rises
-    def rank(self, entry: Entry) -> tuple[int, int]:
+    def rank(self, entry: Entry) -> tuple[int, float]:
         return entry.uses, entry.used
 
 
@@ -38,7 +38,7 @@ class FIFOCache(Cache[K, V]):
     """Gives up the entry that was stored first."""
 
     @rises
-    def rank(self, entry: Entry) -> int:
+    def rank(self, entry: Entry) -> float:
         return entry.loaded
 
 

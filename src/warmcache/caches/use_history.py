@@ -30,7 +30,7 @@ class Record:
         self.counts = [0.0] * len(HALF_LIVES)
         self.seconds = 0.0
         self.folded = 0
-        self.since = 0
+        self.since: float = 0
         self.replaced = False
 
 
@@ -53,7 +53,7 @@ class HistoryOrder(ScanOrder):
         self._records: dict[Entry, Record] = {}
         self._ghosts: dict[Hashable, Record] = {}  # the longest gone first
         self._most = 1  # residents there were at once
-        self._folded = 0  # uses counted so far
+        self._folded: float = 0  # uses counted so far
         self._time = 0.0  # in uses of this cache, as of
         self._tick = last_tick()  # this tick of the process's clock
         self._rate = 1.0  # uses of this cache a tick

@@ -120,7 +120,7 @@ if TYPE_CHECKING or not FREE_THREADED:
     class _Hits:
         __slots__ = ("hits",)
 
-        hits: int
+        hits: float
         hit: Callable[[], object]
 
 else:
@@ -202,14 +202,14 @@ class Entry(_Hits):
         self.provenance = provenance
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
-        stamp: int
+        stamp: float
         if FREE_THREADED:
             stamp = tick()
         else:
             clock = USE_CLOCK
-            clock.cell_contents = stamp = clock.cell_contents + 1  # tick(), without a call
+            clock.cell_contents = stamp = clock.cell_contents + 1.0  # tick(), without a call
         self.loaded = self.used = self.seen = stamp
-        self.hits = 0
+        self.hits = 0.0
         self.base_uses = 1
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
@@ -222,7 +222,7 @@ class Entry(_Hits):
     @property
     def uses(self) -> int:
         """How often it was asked for since it was loaded, the first time included."""
-        return self.hits + self.base_uses
+        return int(self.hits) + self.base_uses
 
     @property
     def load_seconds(self) -> float:

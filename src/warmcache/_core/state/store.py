@@ -118,9 +118,9 @@ class Store:
             entry.hit()
             entry.used = tick()
         else:
-            entry.hits += 1
+            entry.hits += 1.0
             # tick(), without a call
-            USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1
+            USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1.0
         if self.observers:
             for observer in self.observers:
                 observer.used(key)
@@ -314,8 +314,8 @@ class Store:
             return None
         if entry.hits:
             self.counts.left(entry)
-            entry.base_uses += entry.hits
-            entry.hits = 0
+            entry.base_uses += int(entry.hits)
+            entry.hits = 0.0
         entry.base_uses += 1
         self.counts.removals[_REPLACED] += 1
         entry.loaded = entry.used = entry.seen = tick()
