@@ -303,9 +303,11 @@ def interrupted(act: Callable[[], None], number: int) -> str | None:
         if event in ("call", "c_return") and file.startswith(OURS) and file not in NOT_OURS:
             if event == "call" and frame.f_code.co_flags & inspect.CO_COROUTINE:
                 return  # where asyncio runs, a Ctrl-C is a cancellation, and comes in an await
+            of = getattr(arg, "__name__", "")
+            if of == "__enter__":
+                return  # of a with statement: Python itself sees to that, see mending.py
             count += 1
             if count == number:
-                of = getattr(arg, "__name__", "")
                 where = f"{file[len(OURS) + 1 :]}:{frame.f_lineno} {frame.f_code.co_name}"
                 place = f"{where} {event} {of}"
                 sys.setprofile(None)
