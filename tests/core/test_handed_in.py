@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from gates import Gate
 
 import warmcache
 from warmcache import LRUCache, TLRUCache, warm
@@ -150,6 +151,64 @@ def test_an_eviction_by_another_thread_between_two_stores_tears_nothing_down_twi
         cache["k"] = held
     start(cache.evict, key="k").result(CAP)
     assert 1 == value.torn_down
+    assert_consistent(cache)
+
+
+class Interleaved:
+    """A cache's lock after whose n-th release, as others see it, another has its turn."""
+
+    def __init__(self, cache: Any, release: int, turn: Callable[[], object]) -> None:
+        self._lock, self._turn = cache._store.lock, turn
+        self._depth, self.left = 0, release
+        cache._store.lock = self
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+
+    def __exit__(self, *exc: object) -> None:
+        self._depth -= 1
+        self._lock.release()
+        if not self._depth:
+            self.left -= 1
+            if not self.left:
+                self._turn()
+
+
+@pytest.mark.race
+def test_a_warm_value_that_leaves_as_it_is_stored_again_is_torn_down_and_stored_anew(
+    start: Callable[..., Future[Any]],
+) -> None:
+    stored_anew = []
+    for release in range(1, 9):
+        cache, value = LRUCache[str, Value](2, teardown="close"), Value()
+        cache["k"] = value
+        lock = Interleaved(cache, release, lambda: start(cache.evict, key="k").result(CAP))
+        cache["k"] = value
+        if lock.left > 0:  # it was stored by then, and nobody came
+            lock.left = 0
+            break
+        assert 1 == value.torn_down
+        stored_anew.append("k" in cache)
+        assert_consistent(cache)
+    # At first who comes is before the store, and last after it: then it was evicted for good.
+    assert [True, True] == stored_anew[:2] and not stored_anew[-1]
+
+
+@pytest.mark.race
+def test_who_waits_to_store_a_default_gets_what_was_stored_meanwhile_and_reserves_nothing(
+    start: Callable[..., Future[Any]],
+) -> None:
+    gate = Gate()
+    cache = LRUCache[str, str](2, teardown=lambda value: gate.wait() if value == "victim" else None)
+    cache["a"], cache["b"] = "victim", "other"
+    late = start(cache.setdefault, "k", "late")  # which evicts "a"
+    gate.until_reached()
+    del cache["b"]
+    cache["k"] = "early"
+    gate.open()
+    assert "early" == late.result(CAP) == cache["k"]
+    assert 0 == cache.stats().loading
     assert_consistent(cache)
 
 

@@ -64,6 +64,24 @@ def test_room_that_a_victim_makes_for_one_is_not_waited_for_by_another(start: An
 
 
 @pytest.mark.race
+def test_room_that_a_teardown_makes_is_waited_for_whatever_the_patience(start: Any) -> None:
+    gate = Gate()
+
+    @warm(policy="lru", maxsize=1, wait=0, teardown=lambda name: gate.wait())
+    def load(name: str) -> str:
+        return name
+
+    load("a")
+    eviction = start(load.evict, "a")
+    gate.until_reached()
+    other = start(load, "b")
+    waiting(load.cache, 1)
+    gate.open()
+    assert "b" == other.result(CAP)
+    eviction.result(CAP)
+
+
+@pytest.mark.race
 def test_hits_do_not_wait_for_a_load_a_teardown_or_a_reclaim_of_another_key(start: Any) -> None:
     load_gate, teardown_gate, reclaim_gate = Gate(), Gate(), Gate()
 
