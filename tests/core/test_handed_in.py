@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -179,11 +180,14 @@ class Interleaved:
 def test_a_warm_value_that_leaves_as_it_is_stored_again_is_torn_down_and_stored_anew(
     start: Callable[..., Future[Any]],
 ) -> None:
+    def evict(cache: Any) -> None:
+        start(cache.evict, key="k").result(CAP)
+
     stored_anew = []
     for release in range(1, 9):
         cache, value = LRUCache[str, Value](2, teardown="close"), Value()
         cache["k"] = value
-        lock = Interleaved(cache, release, lambda: start(cache.evict, key="k").result(CAP))
+        lock = Interleaved(cache, release, partial(evict, cache))
         cache["k"] = value
         if lock.left > 0:  # it was stored by then, and nobody came
             lock.left = 0

@@ -189,6 +189,17 @@ def test_a_failing_rank_reaches_the_caller_and_removes_nothing() -> None:
     assert [3] == list(cache)
 
 
+def test_a_place_that_is_kept_for_a_successor_is_nobodys_choice_meanwhile() -> None:
+    def teardown(value: str) -> None:
+        if value == "old":
+            cache["new"] = "for which others go than the one that is replaced"
+
+    cache = warmcache.RRCache[str, str](3, choice=lambda keys: keys[0], teardown=teardown)
+    cache["a"], cache["b"], cache["c"] = "old", "b", "c"
+    cache["a"] = "successor"
+    assert {"a", "new"} <= {*cache}
+
+
 @pytest.mark.parametrize("policy", ["lru", "lfu", "fifo", "rr"])
 def test_pins_at_the_head_do_not_stop_eviction_of_the_rest(policy: str) -> None:
     cache = warmcache.policies.create(policy, maxsize=10, wait=0)

@@ -233,6 +233,18 @@ def test_waiting_for_another_threads_lease_ends_in_time(start: Any) -> None:
     cache["b"] = "B"
 
 
+@pytest.mark.race
+def test_who_has_waited_in_vain_is_woken_no_more(start: Any) -> None:
+    cache: warmcache.LRUCache[str, str] = warmcache.LRUCache(1, wait=0.01)
+    cache["a"] = "A"
+    lease = cache.lease("a")
+    start(lease.__enter__).result(CAP)
+    with pytest.raises(CapacityError):
+        cache["b"] = "B"
+    assert {} == cache._store.ledger.waiting
+    lease.__exit__(None, None, None)
+
+
 def test_who_could_release_it_only_himself_is_told_at_once() -> None:
     @warm(policy="lru", maxsize=1, wait=10_000)
     def load(name: str) -> str:

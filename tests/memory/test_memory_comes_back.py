@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rigs import GiB, Model, Rig, blocks
 
-from warmcache import CapacityError, RemovalCause, warm
+from warmcache import CapacityError, Removal, RemovalCause, warm
 from warmcache._core.drivers.who_holds import referrers
 from warmcache.memory import HostMemoryCache
 from warmcache.testing import FakeProbe, assert_consistent
@@ -47,6 +47,29 @@ def test_what_the_device_never_shows_is_written_off_in_time(
         caplog.text
     )
     assert_consistent(rig.cache)
+
+
+def test_at_the_end_of_the_process_nobody_waits_for_the_device_to_show_it() -> None:
+    told: list[Removal] = []
+    rig = Rig(confirm=CAP, on_removal=told.append)
+    load = rig.loader()
+    load("a", 3)
+    rig.probe.lag = float("inf")
+    (job,) = rig.cache.close_at_exit(CAP)
+    job.let_go()
+    assert [RemovalCause.CLOSED] == [removal.cause for removal in told]
+    assert [] == rig.cache.entries()
+    assert_consistent(rig.cache)
+
+
+def test_what_was_torn_down_before_the_end_of_the_process_is_not_torn_down_at_it() -> None:
+    rig = Rig(confirm=CAP)
+    load = rig.loader()
+    load("a", 3)
+    rig.probe.lag = float("inf")
+    load.evict("a", 3)
+    assert ["dying"] == [info.state for info in rig.cache.entries()]
+    assert [] == rig.cache.close_at_exit(CAP)
 
 
 def test_a_machine_is_not_waited_for_to_show_what_is_dead() -> None:
