@@ -11,7 +11,7 @@ import pytest
 from gates import Gate
 
 import warmcache
-from warmcache import LRUCache, TLRUCache, warm
+from warmcache import ClosedError, LRUCache, TLRUCache, warm
 from warmcache._loaders.calls import Caller
 from warmcache.testing import ManualClock, assert_consistent
 
@@ -151,6 +151,19 @@ def test_an_eviction_by_another_thread_between_two_stores_tears_nothing_down_twi
         start(cache.evict, key="k").result(CAP)
         cache["k"] = held
     start(cache.evict, key="k").result(CAP)
+    assert 1 == value.torn_down
+    assert_consistent(cache)
+
+
+@pytest.mark.parametrize("store", [LRUCache.__setitem__, LRUCache.setdefault])
+def test_a_leased_value_is_not_stored_again_where_the_cache_is_closed(store: Any) -> None:
+    cache, value = LRUCache[str, Value](2, teardown="close"), Value()
+    cache["k"] = value
+    with cache.lease("k"):
+        cache.close()
+        with pytest.raises(ClosedError):
+            store(cache, "k", value)
+        assert 0 == len(cache)
     assert 1 == value.torn_down
     assert_consistent(cache)
 

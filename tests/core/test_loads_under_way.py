@@ -58,6 +58,17 @@ def test_the_age_of_a_load_that_waits_for_room_counts_from_when_it_was_asked_for
     assert 3 == loading.age
 
 
+def test_a_load_under_way_was_never_used_nor_idle() -> None:
+    seen: list[EntryInfo] = []
+
+    @warm
+    def load() -> None:
+        seen.extend(load.cache.entries())
+
+    load()
+    assert [(0, 0, 0, 1)] == [(i.uses, i.idle, i.load_seconds, i.leases) for i in seen]
+
+
 def test_a_load_under_way_has_the_tags_of_its_loader() -> None:
     seen: list[EntryInfo] = []
 

@@ -62,6 +62,11 @@ def named(name: str) -> str:
     return name
 
 
+def until_waited_for(cache: Any) -> None:
+    """Return once some thread waits for a change of ``cache``."""
+    asyncio.run(until(lambda: cache._store.ledger.waiting))
+
+
 async def as_coroutine(function: Callable[[], Any]) -> Any:
     return function()
 
@@ -122,6 +127,25 @@ def test_a_synchronous_removal_on_another_loops_thread_starts_it_and_does_not_wa
     case.may_end.set()
     assert "b" == other.run(lambda: case.load("b"))
     assert [one.loop] == case.ended_on
+
+
+@pytest.mark.race
+def test_a_thread_waits_for_a_teardown_of_its_key_on_a_loop_that_goes_on(one: LoopThread) -> None:
+    may_end = threading.Event()
+
+    async def end(_: str) -> None:
+        while not may_end.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    load = warm(policy="lru", maxsize=2, wait=CAP, teardown=end)(named)
+    load("a")
+    one.call(lambda: load.evict("a"))
+    assert ["dying"] == [entry.state for entry in load.cache.entries()]
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(load, "a")
+        until_waited_for(load.cache)
+        may_end.set()
+        assert "a" == again.result(CAP)
 
 
 @pytest.mark.race
