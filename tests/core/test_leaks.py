@@ -252,6 +252,17 @@ def records() -> int:
     return sum(type(each) is Entry for each in gc.get_objects())
 
 
+def test_the_records_of_what_others_have_evicted_do_not_heap_up_on_a_hit_path() -> None:
+    cache: Any = warmcache.LRUCache(1)
+    load = warm(cache=cache)(lambda number: Model())
+    before = records()
+    for number in range(500):
+        load(number)
+        load(number)
+        cache["another"] = Model()
+    assert records() - before < 200
+
+
 @pytest.mark.parametrize("teardown", [None, "close"])
 @pytest.mark.parametrize(
     "options", [{}, {"ttl": 1_000}, {"idle_ttl": 1_000}], ids=["untimed", "ttl", "idle_ttl"]

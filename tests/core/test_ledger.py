@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmcache._core.state.ledger import Ledger
+from warmcache._core.state.ledger import Claim, Ledger
 
 GIB = 2**30
 
@@ -52,6 +53,31 @@ def test_what_exists_is_seen_by_the_device_and_is_not_subtracted_from_it_again(s
     found = ledger(10, committed=4, available=5, **{state: 4})
     assert 0 == found.reserved
     assert 5 == found.free
+
+
+def test_of_what_was_owed_only_that_of_other_threads_outlives_an_interrupt(start: Any) -> None:
+    found = ledger(10)
+    own, other = Claim("own", 2), Claim("other", 3)
+    found.owe(own, 2)
+    start(found.owe, other, 3).result(5)
+    assert 5 == found.owed
+    found.recount(idle=1, leased=2, retired=0.5, dying=0.25, reserved=4, zombies=0.125)
+    assert (3, 0, 3) == (found.owed, own.owed, other.owed)
+    assert (3, 1, 0.5, 0.25, 0.125, 7.875) == (
+        *(found.live, found.idle, found.retired, found.dying, found.zombies, found.committed),
+    )
+    found.drop(other)
+    assert 0 == found.owed
+
+
+def test_what_is_owed_to_a_claim_is_owed_once() -> None:
+    found, claim = ledger(10), Claim("k", 2)
+    assert 0 == claim.owed
+    found.owe(claim, 2)
+    found.owe(claim, 1)
+    assert 2 == found.owed == claim.owed
+    found.drop(claim)
+    assert 0 == found.owed == claim.owed
 
 
 weights = st.integers(0, 2**40)

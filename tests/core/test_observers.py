@@ -64,6 +64,16 @@ def test_uses_and_stores_of_a_mapping_are_told(teardown: Any) -> None:
     assert [("stored", "a"), *[("used", "a")] * 3] == notes.heard
 
 
+def test_to_store_what_is_there_is_told_as_a_use() -> None:
+    cache: LRUCache[str, Any] = LRUCache(2)
+    value: list[int] = []
+    cache["a"] = value
+    notes = told(cache)
+    cache["a"] = value
+    assert [("used", "a")] == notes.heard
+    assert [2] == [entry.uses for entry in cache.entries()]
+
+
 def test_a_removal_is_told_once_its_room_is_free() -> None:
     cache: LRUCache[str, str] = LRUCache(1, teardown=lambda value: free.append(cache.stats().dying))
     free: list[float] = []

@@ -146,6 +146,13 @@ def test_victims_tells_the_order_of_popitem_and_changes_nothing(
     assert told == [cache.popitem()[0] for _ in range(len(cache))]
 
 
+def test_victims_of_a_choice_are_in_an_order_that_it_gives() -> None:
+    cache = warmcache.RRCache[str, int](3, choice=lambda keys: sorted(keys)[len(keys) // 2])
+    cache["a"], cache["b"], cache["c"] = 1, 2, 3
+    assert ["b", "c", "a"] == cache.victims() == cache.victims()
+    assert {"a", "b", "c"} == {*cache}
+
+
 def test_a_policy_is_one_line_and_expires_first_what_costs_least() -> None:
     class CheapestFirst(warmcache.Cache[str, int]):
         def rank(self, entry: warmcache.Entry) -> float:

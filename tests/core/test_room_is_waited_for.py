@@ -117,6 +117,25 @@ def test_hits_do_not_wait_for_a_load_a_teardown_or_a_reclaim_of_another_key(star
 
 
 @pytest.mark.race
+def test_two_teardowns_of_one_key_are_charged_each_until_it_has_ended(start: Any) -> None:
+    gate = Gate()
+    cache: warmcache.LRUCache[str, str] = warmcache.LRUCache(
+        3, teardown=lambda value: gate.wait() if value == "first" else None
+    )
+    cache["k"] = "first"
+    first = start(cache.evict, key="k")
+    gate.until_reached()
+    cache["k"] = "second"
+    cache.evict(key="k")
+    assert ["dying"] == [info.state for info in cache.entries()]
+    assert 1 == cache.stats().dying
+    assert_consistent(cache)
+    gate.open()
+    first.result(CAP)
+    assert [] == cache.entries()
+
+
+@pytest.mark.race
 def test_a_leased_entry_is_no_victim_and_the_loader_waits_for_the_lease(start: Any) -> None:
     torn_down: list[str] = []
 

@@ -78,6 +78,18 @@ def test_a_load_that_was_refused_as_it_waits_for_itself_is_under_way_no_more() -
     assert [] == load.cache.entries()
 
 
+def test_who_was_refused_what_waits_for_itself_does_not_lease_it_as_it_arrives() -> None:
+    @warm(policy="lru", maxsize=4)
+    def load(name: str) -> str:
+        with pytest.raises(LoadCycleError):
+            load(name)
+        return name
+
+    assert "a" == load("a")
+    assert [0] == [info.leases for info in load.cache.entries()]
+    assert_consistent(load.cache)
+
+
 @pytest.mark.race
 def test_the_garbage_collector_may_run_user_code_inside_the_lock() -> None:
     """A finalizer that asks the very cache whose lock is held gets an answer."""

@@ -101,6 +101,7 @@ def test_a_value_that_somebody_holds_is_a_zombie_until_it_dies(
     assert_consistent(rig.cache)
     kept.clear()
     load("b", 5)
+    assert [] == rig.cache._store.zombies
     assert (0, 5) == (rig.gib("zombies"), rig.gib("live"))
     assert_consistent(rig.cache)
 
