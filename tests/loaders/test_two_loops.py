@@ -368,6 +368,21 @@ def test_what_a_loop_has_not_begun_as_it_stops_runs_elsewhere_and_once() -> None
     loop.close()
 
 
+def test_a_load_stands_still_no_more_once_the_teardown_that_it_waited_for_has_ended(
+    one: LoopThread,
+) -> None:
+    case = Case()
+    one.run(lambda: case.load("a"))
+
+    @warm
+    def load() -> dict[Any, Any]:
+        case.cache.clear()
+        return {**standstill._behind}
+
+    assert {} == load()
+    assert [one.loop] == case.ended_on
+
+
 @both_kinds
 def test_a_task_is_not_kept_once_its_teardown_has_ended(one: LoopThread, generator: bool) -> None:
     case = Case(generator=generator)
