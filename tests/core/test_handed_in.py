@@ -12,6 +12,7 @@ from gates import Gate
 
 import warmcache
 from warmcache import ClosedError, LRUCache, TLRUCache, warm
+from warmcache._core.state.entry import State
 from warmcache._loaders.calls import Caller
 from warmcache.testing import ManualClock, assert_consistent
 
@@ -109,6 +110,16 @@ def test_of_a_method_it_is_that_instances() -> None:
     assert other.load("a") is not new
     models.load.cache_clear()
     assert 1 == new.torn_down
+
+
+@pytest.mark.parametrize("teardown", [None, "close"], ids=["at once", "by a plan"])
+def test_an_entry_that_was_evicted_is_gone(teardown: str | None) -> None:
+    cache = LRUCache[str, Value](1, teardown=teardown)
+    cache["a"] = Value()
+    entry = cache._store.live["a"]
+    cache["b"] = Value()
+    assert entry.state is State.GONE
+    assert not hasattr(entry, "value")
 
 
 # -- the very object that has an entry already ---------------------------------------------

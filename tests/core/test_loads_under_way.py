@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from warmcache import EntryInfo, LRUCache, warm
+from warmcache import ClosedError, EntryInfo, LRUCache, warm
 from warmcache.testing import ManualClock
 
 CAP = 5.0
@@ -67,6 +67,16 @@ def test_a_load_under_way_was_never_used_nor_idle() -> None:
 
     load()
     assert [(0, 0, 0, 1)] == [(i.uses, i.idle, i.load_seconds, i.leases) for i in seen]
+
+
+def test_a_closed_cache_is_asked_for_nothing_and_misses_nothing() -> None:
+    cache = LRUCache[Any, str](3)
+    load = warm(cache=cache)(lambda: "value")
+    cache.close()
+    with pytest.raises(ClosedError):
+        load()
+    assert 0 == cache.stats().misses
+    assert [] == cache.entries()
 
 
 def test_a_load_under_way_has_the_tags_of_its_loader() -> None:

@@ -19,13 +19,14 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mutants import Mutant, mutants_of
 from reach import Reach, reach_of
 from tree import Tree
-from worker import PASSED
+from worker import PASSED, TIMED_OUT
 
 ROOT = Path(__file__).parents[2]
 TESTS = [f"tests/{folder}" for folder in ("core", "caches", "loaders", "memory", "process")]
@@ -62,19 +63,25 @@ class Trial:
                 self._report()
 
     def _tried(self, tree: Tree, mutant: Mutant) -> str:
+        tests, ended = [*self._worth_it(mutant)], UNREACHED
+        for some in filter(None, (tests[:FEW], tests[FEW:])):
+            outcome = tree.outcome(some, self._reach.seconds)
+            ended = outcome.ended
+            if ended != PASSED:
+                self._noticed[mutant.file].update(outcome.failed)
+                break
+        return ended
+
+    def _worth_it(self, mutant: Mutant) -> Iterator[str]:
+        """Yield the tests to be run, the most promising first, until the patience is over."""
         seconds, noticed = self._reach.seconds, self._noticed[mutant.file]
         tests = sorted(self._reach.tests(mutant), key=seconds.__getitem__)
-        first = sorted(tests, key=lambda test: (-noticed[test], not test.startswith(NEAR)))[:FEW]
-        ended, left = UNREACHED, self._patience
-        for some in (first, [test for test in tests if test not in first]):
-            some = [test for test in some if (left := left - seconds[test]) > 0]
-            if some:
-                outcome = tree.outcome(some, seconds)
-                ended = outcome.ended
-                if ended != PASSED:
-                    noticed.update(outcome.failed)
-                    return ended
-        return ended
+        promising = sorted(tests, key=lambda test: (-noticed[test], not test.startswith(NEAR)))
+        spent = 0.0
+        for test in dict.fromkeys([*promising[:FEW], *tests]):
+            if spent < self._patience:
+                spent += seconds[test]
+                yield test
 
     def _report(self) -> None:
         done, missed = len(self.ended), len(self.missed())
@@ -157,21 +164,18 @@ def main() -> int:
         reach = reach_of(trees[0], wanted.source, wanted.tests)
         _leave_out_what_fails_here(trees[0], reach)
         trial = Trial(mutants, reach, wanted.patience)
-        workers = [threading.Thread(target=trial.work, args=(tree,)) for tree in trees]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        with ThreadPoolExecutor(len(trees)) as pool:
+            list(pool.map(trial.work, trees))  # which raises what they do
         for tree in trees:
             tree.close()
     print(file=sys.stderr)
     for mutant in sorted(trial.missed(), key=lambda each: (each.file, each.lines[0])):
         print(f"{'not noticed' if trial.ended[mutant] == PASSED else UNREACHED}: {mutant}")
-    caught = len(mutants) - len(trial.missed())
+    caught, hung = len(mutants) - len(trial.missed()), [*trial.ended.values()].count(TIMED_OUT)
     share = 100 * caught / max(len(mutants), 1)
-    version = ".".join(map(str, sys.version_info[:3]))
-    print(f"caught {caught} of {len(mutants)}, {share:.1f} %, by Python {version}", end="")
-    print(f"; a sample with seed {wanted.seed}" if wanted.sample else "")
+    version = "Python " + ".".join(map(str, sys.version_info[:3]))
+    sample = f"; a sample with seed {wanted.seed}" if wanted.sample else ""
+    print(f"caught {caught} of {len(mutants)} ({hung} hung), {share:.1f} %, by {version}{sample}")
     return 0 if share >= wanted.at_least else 1
 
 
