@@ -259,6 +259,17 @@ def test_a_value_whose_time_has_passed_is_torn_down_and_told(door: str) -> None:
     assert_consistent(cache)
 
 
+def test_a_value_whose_time_has_passed_is_not_torn_down_where_the_cache_is_closed() -> None:
+    cache = TLRUCache[str, Value](
+        2, lambda key, value, now: now - 1, ManualClock(), teardown="close"
+    )
+    value = Value()
+    cache.close()
+    with pytest.raises(ClosedError):
+        cache["k"] = value
+    assert 0 == value.torn_down, "it is the caller's"
+
+
 def test_a_warm_value_that_is_stored_again_with_its_time_passed_is_torn_down_once() -> None:
     lives = [10, -1]
     cache = TLRUCache[str, Value](

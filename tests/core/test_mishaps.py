@@ -232,6 +232,27 @@ def test_a_forked_child_has_a_janitor_of_its_own() -> None:
     assert 0 == subprocess.run([sys.executable, "-c", script], timeout=30, check=False).returncode
 
 
+def test_a_clock_that_fails_after_a_load_leaves_nothing_loaded() -> None:
+    torn_down: list[str] = []
+
+    def clock() -> float:
+        raise ZeroDivisionError
+
+    cache: LRUCache[Any, Any] = LRUCache(2, timer=lambda: 0.0)
+
+    @warm(cache=cache, teardown=torn_down.append)
+    def load(name: str) -> str:
+        cache._store.timer = clock
+        return name
+
+    with pytest.raises(ZeroDivisionError):
+        load("a")
+    cache._store.timer = lambda: 0.0
+    assert ["a"] == torn_down
+    assert [] == cache.entries()
+    assert_consistent(cache)
+
+
 def _handler(*_: object) -> None:
     raise TypeError
 

@@ -8,7 +8,8 @@ import gc
 import pytest
 from gated import Gate, in_loop, until
 
-from warmcache import warm
+from warmcache import ClosedError, LRUCache, warm
+from warmcache._core.plans.cache_view import CacheView
 
 
 @pytest.mark.parametrize("sized", [False, True], ids=["weighing 1", "weighed after the load"])
@@ -55,3 +56,13 @@ def test_who_is_cancelled_just_as_it_arrives_leases_it_no_more() -> None:
         assert [0] == [entry.leases for entry in gate.load.cache.entries()]
 
     in_loop(work)
+
+
+def test_a_policy_that_is_gone_with_its_cache_ranks_nothing() -> None:
+    cache = LRUCache[str, str](2)
+    view = CacheView(cache, cache._store, None, 0)
+    assert cache.rank == view.rank
+    del cache
+    gc.collect()
+    with pytest.raises(ClosedError, match="garbage-collected"):
+        _ = view.rank

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
+import types
 from typing import Any
 
 import pytest
@@ -146,6 +148,15 @@ def test_memory_is_given_back_though_the_users_own_reclaim_fails() -> None:
     load("a")
     load.evict("a")
     assert [None] == given
+
+
+def test_a_module_that_holds_a_value_is_named_with_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module: Any = types.ModuleType("somewhere")
+    module.kept = Model(FakeProbe(1), 0)
+    monkeypatch.setitem(sys.modules, "somewhere", module)
+    assert "somewhere.kept" in referrers([module.kept])
 
 
 def test_who_holds_a_value_is_named_and_nobody_else() -> None:
