@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from gated import until
-from gates import Gate, waiting
+from gates import waiting
 from loops import CAP, LoopThread
 
 from warmcache import CapacityError, LRUCache, warm
-from warmcache._core.drivers import async_teardown
 from warmcache._core.state import standstill
 from warmcache.testing import assert_consistent
 
@@ -61,11 +60,6 @@ class Case:
 
 def named(name: str) -> str:
     return name
-
-
-def until_waited_for(cache: Any) -> None:
-    """Return once some thread waits for a change of ``cache``."""
-    asyncio.run(until(lambda: cache._store.ledger.waiting))
 
 
 async def as_coroutine(function: Callable[[], Any]) -> Any:
@@ -128,25 +122,6 @@ def test_a_synchronous_removal_on_another_loops_thread_starts_it_and_does_not_wa
     case.may_end.set()
     assert "b" == other.run(lambda: case.load("b"))
     assert [one.loop] == case.ended_on
-
-
-@pytest.mark.race
-def test_a_thread_waits_for_a_teardown_of_its_key_on_a_loop_that_goes_on(one: LoopThread) -> None:
-    may_end = threading.Event()
-
-    async def end(_: str) -> None:
-        while not may_end.is_set():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-    load = warm(policy="lru", maxsize=2, wait=CAP, teardown=end)(named)
-    load("a")
-    one.call(lambda: load.evict("a"))
-    assert ["dying"] == [entry.state for entry in load.cache.entries()]
-    with ThreadPoolExecutor(1) as pool:
-        again = pool.submit(load, "a")
-        until_waited_for(load.cache)
-        may_end.set()
-        assert "a" == again.result(CAP)
 
 
 @pytest.mark.race
@@ -329,71 +304,6 @@ def test_a_task_that_is_cancelled_while_another_loop_tears_down_leaves_it_to_tha
     case.may_end.set()
     other.run(lambda: until(lambda: case.ended_on))
     assert [one.loop] == case.ended_on
-
-
-@pytest.mark.race
-def test_what_a_loop_has_not_begun_as_it_stops_runs_elsewhere_and_once() -> None:
-    loop, ended, stopping, called = asyncio.new_event_loop(), [], Gate(), threading.Event()
-
-    async def end(_: str) -> None:
-        ended.append(asyncio.get_running_loop())
-
-    @warm(teardown=end)
-    async def load(name: str) -> str:
-        return name
-
-    def call(*args: Any, **options: Any) -> Any:
-        handle = asyncio.BaseEventLoop.call_soon_threadsafe(loop, *args, **options)
-        called.set()
-        return handle
-
-    def stop() -> None:
-        stopping.wait()
-        loop.stop()  # what was called meanwhile has to wait until it runs again
-
-    loop.run_until_complete(load("a"))
-    loop.call_soon_threadsafe = call  # type: ignore[method-assign]
-    loop.call_soon(stop)
-    with ThreadPoolExecutor(2) as pool:
-        running = pool.submit(loop.run_forever)
-        stopping.until_reached()
-        clearing = pool.submit(load.cache.clear)
-        assert called.wait(CAP)
-        stopping.open()
-        running.result(CAP)
-        clearing.result(CAP)
-    assert 1 == len(ended) and ended[0] is not loop
-    loop.run_until_complete(asyncio.sleep(0))
-    assert 1 == len(ended)
-    loop.close()
-
-
-def test_a_load_stands_still_no_more_once_the_teardown_that_it_waited_for_has_ended(
-    one: LoopThread,
-) -> None:
-    case = Case()
-    one.run(lambda: case.load("a"))
-
-    @warm
-    def load() -> dict[Any, Any]:
-        case.cache.clear()
-        return {**standstill._behind}
-
-    assert {} == load()
-    assert [one.loop] == case.ended_on
-
-
-@both_kinds
-def test_a_task_is_not_kept_once_its_teardown_has_ended(one: LoopThread, generator: bool) -> None:
-    case = Case(generator=generator)
-    one.run(lambda: case.load("a"))
-    one.call(case.cache.clear)
-    one.run(lambda: until(lambda: not case.cache.entries()))
-    one.run(lambda: until(lambda: not kept_by_task(one.loop)))
-
-
-def kept_by_task(loop: Any) -> list[Any]:
-    return [task for task in async_teardown._tasks if task.get_loop() is loop]
 
 
 # -- what must reach the caller ----------------------------------------------------
