@@ -92,6 +92,12 @@ def test_what_is_known_to_make_no_difference_has_to_be_there(tiny: Path) -> None
     assert "gone:  1  ->  2" in done.stderr
 
 
+def test_where_there_is_nothing_to_change_it_says_so(tiny: Path) -> None:
+    done = mutations(tiny, "--only", "nowhere")
+    assert 1 == done.returncode
+    assert "nothing to change in src/tiny with 'nowhere'" in done.stderr
+
+
 def test_tests_that_fail_before_anything_is_changed_say_nothing(tiny: Path) -> None:
     (tiny / "tests/test_tiny.py").write_text("def test_it(): assert False\n")
     done = mutations(tiny)

@@ -157,6 +157,10 @@ def main() -> int:
     ]
     known = _equivalent(mutants, wanted.root / "tests/mutations/equivalent.txt")
     mutants = [each for each in mutants if each.change not in known and wanted.only in str(each)]
+    if not mutants:
+        raise SystemExit(
+            f"there is nothing to change in {wanted.source} with {wanted.only!r} in it"
+        )
     mutants = _sampled(mutants, wanted.sample or len(mutants), wanted.seed)
     with tempfile.TemporaryDirectory() as folder:
         copies = [Path(folder).resolve() / str(number) for number in range(wanted.workers)]
@@ -172,7 +176,7 @@ def main() -> int:
     for mutant in sorted(trial.missed(), key=lambda each: (each.file, each.lines[0])):
         print(f"{'not noticed' if trial.ended[mutant] == PASSED else UNREACHED}: {mutant}")
     caught, hung = len(mutants) - len(trial.missed()), [*trial.ended.values()].count(TIMED_OUT)
-    share = 100 * caught / max(len(mutants), 1)
+    share = 100 * caught / len(mutants)
     version = "Python " + ".".join(map(str, sys.version_info[:3]))
     sample = f"; a sample with seed {wanted.seed}" if wanted.sample else ""
     print(f"caught {caught} of {len(mutants)} ({hung} hung), {share:.1f} %, by {version}{sample}")
