@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
+from gates import Gate
 
 import warmcache
-from warmcache import LRUCache, TLRUCache, warm
+from warmcache import ClosedError, LRUCache, TLRUCache, warm
+from warmcache._core.state.entry import State
 from warmcache._loaders.calls import Caller
 from warmcache.testing import ManualClock, assert_consistent
 
@@ -109,6 +112,16 @@ def test_of_a_method_it_is_that_instances() -> None:
     assert 1 == new.torn_down
 
 
+@pytest.mark.parametrize("teardown", [None, "close"], ids=["at once", "by a plan"])
+def test_an_entry_that_was_evicted_is_gone(teardown: str | None) -> None:
+    cache = LRUCache[str, Value](1, teardown=teardown)
+    cache["a"] = Value()
+    entry = cache._store.live["a"]
+    cache["b"] = Value()
+    assert entry.state is State.GONE
+    assert not hasattr(entry, "value")
+
+
 # -- the very object that has an entry already ---------------------------------------------
 
 
@@ -153,6 +166,80 @@ def test_an_eviction_by_another_thread_between_two_stores_tears_nothing_down_twi
     assert_consistent(cache)
 
 
+@pytest.mark.parametrize("store", [LRUCache.__setitem__, LRUCache.setdefault])
+def test_a_leased_value_is_not_stored_again_where_the_cache_is_closed(store: Any) -> None:
+    cache, value = LRUCache[str, Value](2, teardown="close"), Value()
+    cache["k"] = value
+    with cache.lease("k"):
+        cache.close()
+        with pytest.raises(ClosedError):
+            store(cache, "k", value)
+        assert 0 == len(cache)
+    assert 1 == value.torn_down
+    assert_consistent(cache)
+
+
+class Interleaved:
+    """A cache's lock after whose n-th release, as others see it, another has its turn."""
+
+    def __init__(self, cache: Any, release: int, turn: Callable[[], object]) -> None:
+        self._lock, self._turn = cache._store.lock, turn
+        self._depth, self.left = 0, release
+        cache._store.lock = self
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+
+    def __exit__(self, *exc: object) -> None:
+        self._depth -= 1
+        self._lock.release()
+        if not self._depth:
+            self.left -= 1
+            if not self.left:
+                self._turn()
+
+
+@pytest.mark.race
+def test_a_warm_value_that_leaves_as_it_is_stored_again_is_torn_down_and_stored_anew(
+    start: Callable[..., Future[Any]],
+) -> None:
+    def evict(cache: Any) -> None:
+        start(cache.evict, key="k").result(CAP)
+
+    stored_anew = []
+    for release in range(1, 9):
+        cache, value = LRUCache[str, Value](2, teardown="close"), Value()
+        cache["k"] = value
+        lock = Interleaved(cache, release, partial(evict, cache))
+        cache["k"] = value
+        if lock.left > 0:  # it was stored by then, and nobody came
+            lock.left = 0
+            break
+        assert 1 == value.torn_down
+        stored_anew.append("k" in cache)
+        assert_consistent(cache)
+    # At first who comes is before the store, and last after it: then it was evicted for good.
+    assert [True, True] == stored_anew[:2] and not stored_anew[-1]
+
+
+@pytest.mark.race
+def test_who_waits_to_store_a_default_gets_what_was_stored_meanwhile_and_reserves_nothing(
+    start: Callable[..., Future[Any]],
+) -> None:
+    gate = Gate()
+    cache = LRUCache[str, str](2, teardown=lambda value: gate.wait() if value == "victim" else None)
+    cache["a"], cache["b"] = "victim", "other"
+    late = start(cache.setdefault, "k", "late")  # which evicts "a"
+    gate.until_reached()
+    del cache["b"]
+    cache["k"] = "early"
+    gate.open()
+    assert "early" == late.result(CAP) == cache["k"]
+    assert 0 == cache.stats().loading
+    assert_consistent(cache)
+
+
 # -- what had ended before it was stored ---------------------------------------------------
 
 
@@ -170,6 +257,17 @@ def test_a_value_whose_time_has_passed_is_torn_down_and_told(door: str) -> None:
     assert (1, 0) == (value.torn_down, len(cache))
     assert [("k", warmcache.RemovalCause.EXPIRED)] == [(each.key, each.cause) for each in told]
     assert_consistent(cache)
+
+
+def test_a_value_whose_time_has_passed_is_not_torn_down_where_the_cache_is_closed() -> None:
+    cache = TLRUCache[str, Value](
+        2, lambda key, value, now: now - 1, ManualClock(), teardown="close"
+    )
+    value = Value()
+    cache.close()
+    with pytest.raises(ClosedError):
+        cache["k"] = value
+    assert 0 == value.torn_down, "it is the caller's"
 
 
 def test_a_warm_value_that_is_stored_again_with_its_time_passed_is_torn_down_once() -> None:

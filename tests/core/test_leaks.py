@@ -15,6 +15,7 @@ import pytest
 
 import warmcache
 from warmcache import warm
+from warmcache._core.state.entry import Entry
 from warmcache.testing import ManualClock
 
 CAP = 5.0
@@ -243,3 +244,40 @@ def test_what_needs_no_teardown_goes_with_its_loader() -> None:
     load()  # a hit, from the hit path
     del load
     assert value() is None
+
+
+def records() -> int:
+    """Return how many entries there are in this process, those included that have left."""
+    gc.collect()
+    return sum(type(each) is Entry for each in gc.get_objects())
+
+
+def test_the_records_of_what_others_have_evicted_do_not_heap_up_on_a_hit_path() -> None:
+    cache: Any = warmcache.LRUCache(1)
+    load = warm(cache=cache)(lambda number: Model())
+    before = records()
+    for number in range(500):
+        load(number)
+        load(number)
+        cache["another"] = Model()
+    assert records() - before < 200
+
+
+@pytest.mark.parametrize("teardown", [None, "close"])
+@pytest.mark.parametrize(
+    "options", [{}, {"ttl": 1_000}, {"idle_ttl": 1_000}], ids=["untimed", "ttl", "idle_ttl"]
+)
+@pytest.mark.parametrize("leave", ["evicted", "deleted"])
+def test_the_records_of_what_has_left_do_not_heap_up_behind_what_stays(
+    teardown: str | None, options: dict[str, Any], leave: str
+) -> None:
+    class_ = warmcache.TTLCache if "ttl" in options else warmcache.LRUCache
+    cache: Any = class_(2, timer=ManualClock(), teardown=teardown, **options)
+    before = records()
+    cache["stays"] = Model()
+    for number in range(1_000):
+        cache[number] = Model()
+        if leave == "deleted":
+            del cache[number]
+        assert cache["stays"]
+    assert records() - before < 200

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import signal
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -227,3 +230,52 @@ def test_a_forked_child_has_a_janitor_of_its_own() -> None:
         "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
     assert 0 == subprocess.run([sys.executable, "-c", script], timeout=30, check=False).returncode
+
+
+def test_a_clock_that_fails_after_a_load_leaves_nothing_loaded() -> None:
+    torn_down: list[str] = []
+
+    def clock() -> float:
+        raise ZeroDivisionError
+
+    cache: LRUCache[Any, Any] = LRUCache(2, timer=lambda: 0.0)
+
+    @warm(cache=cache, teardown=torn_down.append)
+    def load(name: str) -> str:
+        cache._store.timer = clock
+        return name
+
+    with pytest.raises(ZeroDivisionError):
+        load("a")
+    cache._store.timer = lambda: 0.0
+    assert ["a"] == torn_down
+    assert [] == cache.entries()
+    assert_consistent(cache)
+
+
+def _handler(*_: object) -> None:
+    raise TypeError
+
+
+@pytest.mark.parametrize(
+    "raises",
+    [
+        pytest.param(operator.neg, id="C code"),
+        pytest.param(partial(signal.raise_signal, signal.SIGINT), id="a signal's handler"),
+    ],
+)
+def test_an_error_in_the_midst_of_our_own_code_is_mended(
+    monkeypatch: pytest.MonkeyPatch, raises: Any
+) -> None:
+    cache: LRUCache[str, str] = LRUCache(2, teardown=lambda value: None)
+    cache["a"] = "a"
+    lease = cache.lease("a")
+    lease.__enter__()
+    before = signal.signal(signal.SIGINT, _handler)
+    monkeypatch.setattr(cache._store, "timer", raises)
+    with pytest.raises(TypeError):
+        lease.__exit__(None, None, None)
+    monkeypatch.undo()
+    signal.signal(signal.SIGINT, before)
+    assert [0] == [info.leases for info in cache.entries()]
+    assert_consistent(cache)

@@ -64,6 +64,37 @@ def test_uses_and_stores_of_a_mapping_are_told(teardown: Any) -> None:
     assert [("stored", "a"), *[("used", "a")] * 3] == notes.heard
 
 
+def test_hits_of_a_loader_that_comes_later_are_told_too() -> None:
+    cache: LRUCache[Any, str] = LRUCache(2)
+    notes = told(cache)
+    load = warm(cache=cache)(lambda name: str(name))
+    load("a")
+    load("a")
+    assert [load.cache_key("a")] == notes.hits
+
+
+@pytest.mark.parametrize("teardown", [None, lambda value: None], ids=["at once", "by a plan"])
+def test_to_observe_what_nobody_else_listens_to_is_no_failure(
+    teardown: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache: LRUCache[str, str] = LRUCache(1, teardown=teardown)
+    notes = told(cache)
+    cache["a"] = "a"
+    cache["b"] = "b"
+    assert ("removed", ("a", RemovalCause.SIZE)) in notes.heard
+    assert [] == caplog.records
+
+
+def test_to_store_what_is_there_is_told_as_a_use() -> None:
+    cache: LRUCache[str, Any] = LRUCache(2)
+    value: list[int] = []
+    cache["a"] = value
+    notes = told(cache)
+    cache["a"] = value
+    assert [("used", "a")] == notes.heard
+    assert [2] == [entry.uses for entry in cache.entries()]
+
+
 def test_a_removal_is_told_once_its_room_is_free() -> None:
     cache: LRUCache[str, str] = LRUCache(1, teardown=lambda value: free.append(cache.stats().dying))
     free: list[float] = []

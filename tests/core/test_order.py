@@ -146,6 +146,13 @@ def test_victims_tells_the_order_of_popitem_and_changes_nothing(
     assert told == [cache.popitem()[0] for _ in range(len(cache))]
 
 
+def test_victims_of_a_choice_are_in_an_order_that_it_gives() -> None:
+    cache = warmcache.RRCache[str, int](3, choice=lambda keys: sorted(keys)[len(keys) // 2])
+    cache["a"], cache["b"], cache["c"] = 1, 2, 3
+    assert ["b", "c", "a"] == cache.victims() == cache.victims()
+    assert {"a", "b", "c"} == {*cache}
+
+
 def test_a_policy_is_one_line_and_expires_first_what_costs_least() -> None:
     class CheapestFirst(warmcache.Cache[str, int]):
         def rank(self, entry: warmcache.Entry) -> float:
@@ -189,6 +196,40 @@ def test_a_failing_rank_reaches_the_caller_and_removes_nothing() -> None:
     assert [3] == list(cache)
 
 
+def test_a_drifting_rank_that_fails_for_the_second_victim_leaves_the_first_its_place() -> None:
+    class Tiring(warmcache.Cache[int, int]):
+        drifts = True
+        ranks_left = 100
+
+        def rank(self, entry: warmcache.Entry) -> int:
+            self.ranks_left -= 1
+            if self.ranks_left < 0:
+                raise ZeroDivisionError
+            return entry.used
+
+    cache = Tiring(3, getsizeof=lambda value: value)
+    cache[0] = cache[1] = cache[2] = 1
+    cache.ranks_left = 3  # one look at all
+    with pytest.raises(ZeroDivisionError):
+        cache[3] = 3
+    assert [0, 1, 2] == list(cache)
+    cache.ranks_left = 100
+    cache[3] = 3
+    assert [3] == list(cache)
+    assert_consistent(cache)
+
+
+def test_a_place_that_is_kept_for_a_successor_is_nobodys_choice_meanwhile() -> None:
+    def teardown(value: str) -> None:
+        if value == "old":
+            cache["new"] = "for which others go than the one that is replaced"
+
+    cache = warmcache.RRCache[str, str](3, choice=lambda keys: keys[0], teardown=teardown)
+    cache["a"], cache["b"], cache["c"] = "old", "b", "c"
+    cache["a"] = "successor"
+    assert {"a", "new"} <= {*cache}
+
+
 @pytest.mark.parametrize("policy", ["lru", "lfu", "fifo", "rr"])
 def test_pins_at_the_head_do_not_stop_eviction_of_the_rest(policy: str) -> None:
     cache = warmcache.policies.create(policy, maxsize=10, wait=0)
@@ -208,6 +249,25 @@ def test_pins_at_the_head_do_not_stop_eviction_of_the_rest(policy: str) -> None:
     assert len(cache) == 10
     if policy == "lru":
         assert list(range(30, 40)) == sorted(cache)
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["rising", "falling"])
+def test_what_stays_keeps_its_place_as_the_records_of_the_rest_are_swept(sign: int) -> None:
+    class ByKey(warmcache.Cache[int, int]):
+        def rank(self, entry: warmcache.Entry) -> int:
+            return sign * entry.key  # type: ignore[operator]
+
+    cache = ByKey(300)
+    for key in range(301):
+        cache[key] = key
+    for key in range(1, 299):
+        if key % 10:
+            del cache[key]
+    cache[301] = 301  # which no victim has been asked for since
+    left = sorted(cache, key=lambda key: sign * key)
+    assert left == cache.victims()
+    assert left == [cache.popitem()[0] for _ in left]
+    assert_consistent(cache)
 
 
 def test_the_queue_stays_small_however_often_entries_are_replaced_used_or_leased() -> None:

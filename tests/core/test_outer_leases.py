@@ -163,6 +163,27 @@ async def test_an_async_lease_entered_by_hand_and_left_by_another_task_is_waited
     await left
 
 
+@pytest.mark.race
+async def test_an_async_context_manager_entered_by_hand_by_who_asks_is_waited_for() -> None:
+    load = async_loader()
+
+    @contextlib.asynccontextmanager
+    async def dependency() -> AsyncIterator[str]:
+        async with load.lease("a") as value:
+            yield value
+
+    manager = dependency()
+    assert "a" == await manager.__aenter__()
+
+    async def leave_when_awaited() -> None:
+        await until(lambda: load.cache.stats().waits)
+        await manager.__aexit__(None, None, None)
+
+    left = asyncio.create_task(leave_when_awaited())
+    assert "b" == await load("b")
+    await left
+
+
 # -- an outer lease is refused at once -------------------------------------------------
 
 

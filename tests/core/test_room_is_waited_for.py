@@ -64,6 +64,24 @@ def test_room_that_a_victim_makes_for_one_is_not_waited_for_by_another(start: An
 
 
 @pytest.mark.race
+def test_room_that_a_teardown_makes_is_waited_for_whatever_the_patience(start: Any) -> None:
+    gate = Gate()
+
+    @warm(policy="lru", maxsize=1, wait=0, teardown=lambda name: gate.wait())
+    def load(name: str) -> str:
+        return name
+
+    load("a")
+    eviction = start(load.evict, "a")
+    gate.until_reached()
+    other = start(load, "b")
+    waiting(load.cache, 1)
+    gate.open()
+    assert "b" == other.result(CAP)
+    eviction.result(CAP)
+
+
+@pytest.mark.race
 def test_hits_do_not_wait_for_a_load_a_teardown_or_a_reclaim_of_another_key(start: Any) -> None:
     load_gate, teardown_gate, reclaim_gate = Gate(), Gate(), Gate()
 
@@ -96,6 +114,25 @@ def test_hits_do_not_wait_for_a_load_a_teardown_or_a_reclaim_of_another_key(star
         assert not slow.done()
         gate.open()
     assert "slow" == slow.result(CAP)
+
+
+@pytest.mark.race
+def test_two_teardowns_of_one_key_are_charged_each_until_it_has_ended(start: Any) -> None:
+    gate = Gate()
+    cache: warmcache.LRUCache[str, str] = warmcache.LRUCache(
+        3, teardown=lambda value: gate.wait() if value == "first" else None
+    )
+    cache["k"] = "first"
+    first = start(cache.evict, key="k")
+    gate.until_reached()
+    cache["k"] = "second"
+    cache.evict(key="k")
+    assert ["dying"] == [info.state for info in cache.entries()]
+    assert 1 == cache.stats().dying
+    assert_consistent(cache)
+    gate.open()
+    first.result(CAP)
+    assert [] == cache.entries()
 
 
 @pytest.mark.race
@@ -213,6 +250,18 @@ def test_waiting_for_another_threads_lease_ends_in_time(start: Any) -> None:
         cache["b"] = "B"
     lease.__exit__(None, None, None)
     cache["b"] = "B"
+
+
+@pytest.mark.race
+def test_who_has_waited_in_vain_is_woken_no_more(start: Any) -> None:
+    cache: warmcache.LRUCache[str, str] = warmcache.LRUCache(1, wait=0.01)
+    cache["a"] = "A"
+    lease = cache.lease("a")
+    start(lease.__enter__).result(CAP)
+    with pytest.raises(CapacityError):
+        cache["b"] = "B"
+    assert {} == cache._store.ledger.waiting
+    lease.__exit__(None, None, None)
 
 
 def test_who_could_release_it_only_himself_is_told_at_once() -> None:

@@ -60,6 +60,36 @@ def test_a_teardown_asking_for_its_own_key_gets_an_error_not_a_hang() -> None:
     assert [LoadCycleError] == errors
 
 
+def test_a_load_that_was_refused_as_it_waits_for_itself_is_under_way_no_more() -> None:
+    def tear_down(name: str) -> None:
+        with pytest.raises(LoadCycleError):
+            load(name)
+        under_way.extend(info.key for info in load.cache.entries() if info.state == "loading")
+
+    under_way: list[object] = []
+
+    @warm(policy="lru", maxsize=4, teardown=tear_down)
+    def load(name: str) -> str:
+        return name
+
+    load("a")
+    load.evict("a")
+    assert [] == under_way
+    assert [] == load.cache.entries()
+
+
+def test_who_was_refused_what_waits_for_itself_does_not_lease_it_as_it_arrives() -> None:
+    @warm(policy="lru", maxsize=4)
+    def load(name: str) -> str:
+        with pytest.raises(LoadCycleError):
+            load(name)
+        return name
+
+    assert "a" == load("a")
+    assert [0] == [info.leases for info in load.cache.entries()]
+    assert_consistent(load.cache)
+
+
 @pytest.mark.race
 def test_the_garbage_collector_may_run_user_code_inside_the_lock() -> None:
     """A finalizer that asks the very cache whose lock is held gets an answer."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
+import types
 from typing import Any
 
 import pytest
 from rigs import GiB, Model, Rig, blocks
 
-from warmcache import CapacityError, RemovalCause, warm
+from warmcache import CapacityError, Removal, RemovalCause, warm
 from warmcache._core.drivers.who_holds import referrers
 from warmcache.memory import HostMemoryCache
 from warmcache.testing import FakeProbe, assert_consistent
@@ -49,6 +51,29 @@ def test_what_the_device_never_shows_is_written_off_in_time(
     assert_consistent(rig.cache)
 
 
+def test_at_the_end_of_the_process_nobody_waits_for_the_device_to_show_it() -> None:
+    told: list[Removal] = []
+    rig = Rig(confirm=CAP, on_removal=told.append)
+    load = rig.loader()
+    load("a", 3)
+    rig.probe.lag = float("inf")
+    (job,) = rig.cache.close_at_exit(CAP)
+    job.let_go()
+    assert [RemovalCause.CLOSED] == [removal.cause for removal in told]
+    assert [] == rig.cache.entries()
+    assert_consistent(rig.cache)
+
+
+def test_what_was_torn_down_before_the_end_of_the_process_is_not_torn_down_at_it() -> None:
+    rig = Rig(confirm=CAP)
+    load = rig.loader()
+    load("a", 3)
+    rig.probe.lag = float("inf")
+    load.evict("a", 3)
+    assert ["dying"] == [info.state for info in rig.cache.entries()]
+    assert [] == rig.cache.close_at_exit(CAP)
+
+
 def test_a_machine_is_not_waited_for_to_show_what_is_dead() -> None:
     probe = FakeProbe(16 * GiB, lag=float("inf"))
     cache: HostMemoryCache[Any, Any] = HostMemoryCache(
@@ -78,6 +103,7 @@ def test_a_value_that_somebody_holds_is_a_zombie_until_it_dies(
     assert_consistent(rig.cache)
     kept.clear()
     load("b", 5)
+    assert [] == rig.cache._store.zombies
     assert (0, 5) == (rig.gib("zombies"), rig.gib("live"))
     assert_consistent(rig.cache)
 
@@ -122,6 +148,15 @@ def test_memory_is_given_back_though_the_users_own_reclaim_fails() -> None:
     load("a")
     load.evict("a")
     assert [None] == given
+
+
+def test_a_module_that_holds_a_value_is_named_with_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module: Any = types.ModuleType("somewhere")
+    module.kept = Model(FakeProbe(1), 0)
+    monkeypatch.setitem(sys.modules, "somewhere", module)
+    assert "somewhere.kept" in referrers([module.kept])
 
 
 def test_who_holds_a_value_is_named_and_nobody_else() -> None:

@@ -133,6 +133,29 @@ def test_loads_inside_of_one_another_do_not_multiply_their_tries() -> None:
     assert 1 == len(caught.value.__notes__)
 
 
+def test_what_runs_out_of_memory_may_be_asked_for_by_what_is_not_measured() -> None:
+    cache, tries = full(), []
+
+    @warm(cache=cache, size="1GiB")
+    def inner() -> None:
+        tries.append("inner")
+        raise MemoryError
+
+    @warm
+    def outer() -> None:
+        inner()
+
+    def teardown(value: str) -> None:
+        outer()
+
+    victims = LRUCache[str, str](1, teardown=teardown)
+    victims["a"] = "a"
+    with pytest.raises(ExceptionGroup) as caught:
+        victims.close()
+    assert [MemoryError] == [type(error) for error in caught.value.exceptions]
+    assert ["inner"] * 3 == tries
+
+
 def test_a_load_tries_again_by_itself_when_one_inside_of_it_got_what_it_needed() -> None:
     clock = ManualClock()
     cache, tries = full(timer=clock), []

@@ -162,6 +162,7 @@ def test_a_load_does_not_drain_the_cache_when_evicting_gives_the_device_nothing_
     with pytest.raises(CapacityError, match="0 available on the device"):
         load("d", 4)
     assert {RemovalCause.SIZE: 1} == rig.cache.stats().removals
+    assert 0 == rig.cache._store.ledger.owed, "nobody wants room any more"
 
 
 def test_an_unknown_device_refuses_nothing() -> None:

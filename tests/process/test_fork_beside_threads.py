@@ -161,3 +161,28 @@ def test_a_thread_that_forks_takes_its_lock_along_and_can_leave_it(tmp_path: Pat
         """,
     )
     assert ["[3]", "[2]"] == said
+
+
+def test_who_waits_in_the_parent_is_woken_by_nothing_in_the_child(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        """
+        cache = warmcache.LRUCache(1, wait=60)
+        cache["a"] = "a"
+        lease = cache.lease("a")
+        in_thread(lease.__enter__).join()
+        waiter = in_thread(lambda: cache.__setitem__("b", "b"))
+        while not cache._store.ledger.waiting:
+            pass
+        store = cache._store
+        child = os.fork()
+        if not child:
+            say(len(store.ledger.waiting), "wait in the child")
+            os._exit(0)
+        ended(child)
+        lease.__exit__(None, None, None)
+        waiter.join()
+        say(*cache)
+        """,
+    )
+    assert ["0 wait in the child", "b"] == said

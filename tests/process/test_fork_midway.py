@@ -144,6 +144,24 @@ def test_a_teardown_that_forks_runs_on_in_the_child_and_no_other_does(tmp_path: 
     ] == said
 
 
+def test_a_child_that_a_teardown_has_forked_may_end_inside_of_it(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        """
+        def close(value):
+            child = os.fork()
+            if not child:
+                sys.exit()
+            ended(child)
+        cache = warmcache.LRUCache(1, teardown=close)
+        cache["a"] = "a"
+        cache.clear()
+        say(who(), "goes on")
+        """,
+    )
+    assert ["parent goes on"] == said
+
+
 def test_room_that_a_teardown_of_the_parent_makes_is_not_waited_for(tmp_path: Path) -> None:
     said = run(
         tmp_path,
