@@ -174,3 +174,28 @@ async def test_an_async_victims_teardown_that_asks_for_what_it_makes_room_for_is
         assert "b" == await load("b")
     assert ["a"] == refused
     load.cache.detach(load.cache_key("b"))
+
+
+@pytest.mark.parametrize("maxsize", [2, 3])
+@pytest.mark.parametrize("how", ["load", "store"])
+def test_what_a_victims_teardown_stores_evicts_what_is_idle_and_no_more(
+    maxsize: int, how: str
+) -> None:
+    cache: warmcache.LRUCache[Any, Any] = warmcache.LRUCache(maxsize, wait=0)
+    torn_down: list[str] = []
+
+    def tear_down(name: str) -> None:
+        torn_down.append(name)
+        if name == "a":
+            load("inner") if how == "load" else cache.__setitem__("inner", "inner")
+
+    @warm(cache=cache, teardown=tear_down)
+    def load(name: str) -> str:
+        return name
+
+    for name in "abc"[:maxsize]:
+        load(name)
+    assert "outer" == load("outer")
+    assert ["a", "b"] == torn_down
+    assert maxsize == len(cache)
+    assert_consistent(cache)

@@ -137,10 +137,11 @@ def decide(
         claim.weight = max(weight, free) if claim.basis is Basis.UNKNOWN else weight
         ledger.reserve(claim, flight)
         return Case.GRANTED
-    demand = ledger.owed + (0 if claim.owed else weight)
-    short = demand - free
-    if store.dying:
-        short -= ledger.dying - _own_dying(store)
+    # What the caller is tearing down waits for it, and so does the claim that is to have that room.
+    own = _own_dying(store) if store.dying else 0
+    demand = max(ledger.owed - own, 0) + (0 if claim.owed else weight)
+    coming = ledger.dying - own
+    short = demand - free - coming
     if old is None and short <= slack:
         return Case.COMING
     if short > ledger.idle + slack:
@@ -149,7 +150,7 @@ def decide(
                 return doomed
         elastic = store.elastic_weight  # loads that end by themselves may be all that is in the way
         return Case.BLOCKED if short > ledger.idle + elastic + slack else Case.COMING
-    within_budget = demand - ledger.dying <= ledger.limit - ledger.committed
+    within_budget = demand - coming <= ledger.limit - ledger.committed
     if old is None and 0 < claim.evicted >= weight and within_budget:
         return Case.BLOCKED  # in vain
     return _evict(cache, claim, flight, old, weight=weight, short=short)
@@ -181,7 +182,7 @@ def _evict(
 
 
 def _own_dying(store: Store) -> float:
-    """Return the weight of what the caller itself is tearing down: it waits for the caller."""
+    """Return the weight of what the caller itself is tearing down."""
     return sum(link.weight for link in CHAIN.get() if link in store.dying.get(link.key, ()))
 
 
