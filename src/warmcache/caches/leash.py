@@ -105,12 +105,10 @@ class Leash:
         """Note a use of what LRU would have had to load."""
         self.lru += seconds
 
-    def gives_up(self, record: Record, seconds: float) -> None:
-        """Note that ``record`` is evicted."""
-        if record.held:
-            self.forced += seconds > self.slack * (1 + 1e-9) + 1e-9
-            record.owed = seconds
-            self.debt += seconds
+    def owes(self, record: Record, seconds: float) -> None:
+        """Note that ``record`` is evicted, which the shadow holds."""
+        record.owed = seconds
+        self.debt += seconds
 
     def drop_next(self) -> Record | None:
         """Drop what LRU would drop next and return it; None if it can drop nothing."""

@@ -19,7 +19,7 @@ Tried and rejected: a heap of the times at which ranks will have halved (on reco
 what turns pay, and a load takes twice as long); ranks by three half-lives, or by one, which need no
 turns (up to 1.4 % worse than scanning on one trace); scanning all (1 ms at 2,000 entries), or a
 sample of 64 (three times as long as this, for one of the lowest twentieth); twice as many turns (a
-tenth of a percent); a new place for whatever has fallen by less than half (nothing).
+tenth of a percent); a new place for whatever has fallen by less than three quarters (nothing).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .ranking import Ranking
 from .worth import Worth
 
 _TURNS = 4  # residents looked at in turn, at each load
-_FALLEN = 1.0  # by which a rank has to have fallen for a new place, in log2
+_FALLEN = 2.0  # by which a rank has to have fallen for a new place, in log2
 _ROUNDS = 4  # looks for surplus that was not used of late
 
 
@@ -108,7 +108,8 @@ class LeashedChoice:
         slack = self.leash.slack
         if slack > 0:
             shared, used = self._shared.lowest(len(self.known.residents))
-            candidates += [r for r in shared if not r.held or self.worth.seconds(r) <= slack]
+            mean = self.worth.mean
+            candidates += [r for r in shared if not r.held or (r.seconds or mean) <= slack]
             for record in used:
                 self._notice(record)
         return self.worth.lowest(candidates)
@@ -126,7 +127,8 @@ class LeashedChoice:
     def evicted(self, record: Record) -> None:
         """Note that the policy gave up ``record``."""
         self.worth.fold(record)
-        self.leash.gives_up(record, self.worth.seconds(record))
+        if record.held:
+            self.leash.owes(record, self.worth.seconds(record))
         self.known.leave(record)
 
     def pressed_out(self, record: Record) -> None:
@@ -135,6 +137,8 @@ class LeashedChoice:
         enough = shadow.size - record.size
         while shadow.size > enough and self._drop_next() is not None:
             pass
+        if record.held and self.worth.seconds(record) > self.leash.slack:
+            self.leash.forced += 1
         self.evicted(record)
 
     def removed(self, record: Record, *, replaced: bool = False) -> None:
@@ -222,8 +226,11 @@ class LeashedChoice:
         if record.stamps.leases:
             record.place = 0
             return
-        self._serial += 1
         record.filed = self.worth.place(record)
+        self._file(record)
+
+    def _file(self, record: Record) -> None:
+        self._serial += 1
         ranking = self._shared if record.held else self._surplus
         ranking.file(record, self._serial, len(self.known.residents))
 
@@ -251,9 +258,10 @@ class LeashedChoice:
     def _drop_next(self) -> Record | None:
         dropped = self.leash.drop_next()
         if dropped is not None and dropped.stamps is not None:
-            self.worth.fold(dropped)  # those were hits for LRU too
+            if self.worth.fold(dropped):  # those were hits for LRU too
+                dropped.filed = self.worth.place(dropped)
             if dropped.place:
-                self._take_place(dropped)  # among the surplus
+                self._file(dropped)  # among the surplus
         return dropped
 
     def _look_in_turn(self) -> None:

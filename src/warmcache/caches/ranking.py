@@ -42,17 +42,16 @@ class Ranking:
                     kept.append(item)
                 else:
                     _sort_in(item, kept, used)
-        heap, full = self._heap, len(kept) >= LOOKS
+        heap = self._heap
         while (first := heap.first()) is not None and len(used) < _USED:
-            if full and first[0] >= kept[-1][0]:
+            if len(kept) >= LOOKS and first[0] >= kept[-1][0]:
                 break
-            heap.pop()
-            if first[1] == first[2].place:
-                _sort_in(first, kept, used)
+            item = heap.pop()
+            if item[1] == item[2].place:
+                _sort_in(item, kept, used)
                 kept.sort()
                 if len(kept) > LOOKS:
                     heap.push(kept.pop(), living)
-                full = len(kept) >= LOOKS
         self._front = kept
         return [item[2] for item in kept], used
 

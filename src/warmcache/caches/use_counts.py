@@ -8,8 +8,9 @@ HALF_LIVES = (32, 256, 2048, 16384)  # in uses of the cache
 DAMPING = 0.85  # 1 would make the shortest span count most; 0 would have each use count alike
 RATES = tuple(math.log(2) / half_life for half_life in HALF_LIVES)
 WORTHS = tuple(rate**DAMPING for rate in RATES)  # what a use counts for, as it is made
-_SHIFT = 512.0  # log2 of what a use may count for by the end of a block
-BLOCK = int(_SHIFT) * HALF_LIVES[0]  # uses of the cache
+_SHIFT = 960  # log2 of what a use may count for by the end of a block
+BLOCK = _SHIFT * HALF_LIVES[0]  # uses of the cache
+_BY_A_BLOCK = tuple(2.0 ** (-BLOCK / half_life) for half_life in HALF_LIVES)
 
 
 class Decay:
@@ -52,9 +53,9 @@ class Decay:
 
     def brought_up(self, counts: list[float], block: int) -> int:
         """Scale ``counts`` of an earlier block; return the block that they are of now."""
-        behind = (self.block - block) * _SHIFT * HALF_LIVES[0]
-        for i, half_life in enumerate(HALF_LIVES):
-            counts[i] *= 2.0 ** (-behind / half_life)
+        behind = self.block - block
+        for i, decayed in enumerate(_BY_A_BLOCK):
+            counts[i] *= decayed if behind == 1 else decayed**behind
         return self.block
 
     def add(self, counts: list[float], uses: int, last: float, span: float) -> None:

@@ -57,12 +57,14 @@ class Worth:
 
     def fold(self, record: Record) -> bool:
         """Count the uses of a resident since the last look; whether there were any."""
-        new = record.unnoticed
-        if new:
-            self._time.count(new)
-            self.show()
-            self._add(record, new)
-        return new > 0
+        stamps = record.stamps
+        new = stamps.hits + stamps.base_uses - record.folded
+        if new <= 0:
+            return False
+        self._time.count(new)
+        self.show()
+        self._add(record, new)
+        return True
 
     def fold_all(self, records: Iterable[Record]) -> list[Record]:
         """Count the uses of all residents; return those that had any."""
