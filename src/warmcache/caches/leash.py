@@ -47,15 +47,15 @@ as LRU does.
 
 Tried and rejected: a leash of .03, which pays as much on recorded traces, and 1.18 times LRU's
 seconds where seconds vary: what was dear by chance is kept, and each of its hits credits LRU with a
-dear load (a winner's curse; with the last load's seconds in place of the mean 1.23 and more). To
-credit LRU with .9 of the seconds instead costs what the leash of .01 gains. A head start of one
-dear load, so that a new cache weighs seconds at once: 1.26 where there are few dear things among
-many cheap ones. Switching between both policies by what each has paid of late, as below: it pays
-for both when they differ, and needs a bound on the cost of a switch, where the debt is exact.
+dear load (a winner's curse; with the last load's seconds in place of the mean it is more). To
+credit LRU with .9 of the seconds besides: 1.03 there, where the leash of .01 alone has 1.035. A
+head start of one dear load, so that a new cache weighs seconds at once: 1.26 where there are few
+dear things among many cheap ones.
 
 That online algorithms can be combined so is known since Fiat, Karp, Luby, McGeoch, Sleator and
 Young, "Competitive paging algorithms" (1991), and Blum and Burch, "On-line learning and the
-metrical task system problem" (2000).
+metrical task system problem" (2000). They switch from one to the other, and bound what a switch
+costs; the debt is that cost, exactly.
 """
 
 from __future__ import annotations
