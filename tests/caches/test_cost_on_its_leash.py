@@ -12,6 +12,7 @@ from replays import on_a_long_leash, store
 
 import warmcache
 from warmcache import CapacityError, CostCache, RemovalCause, warm
+from warmcache.caches.known_keys import GHOSTS
 from warmcache.memory import MemoryCache
 from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
@@ -120,6 +121,7 @@ def test_the_shadow_follows_the_limit() -> None:
     for key in "abcd":
         store(cache, key)
     order: Any = cache._store.order
+    assert 4 == order.choice.leash.shadow.limit
     order.limited(2)
     assert ["c", "d"] == shadow(cache)
     assert ["a", "b", "c", "d"] == cache.victims()
@@ -127,6 +129,32 @@ def test_the_shadow_follows_the_limit() -> None:
     cache["a"]
     cache.victims()
     assert ["c", "d", "a"] == shadow(cache)  # which LRU had to load
+
+
+def test_hits_from_before_lru_dropped_it_are_not_loads_that_lru_paid() -> None:
+    cache: CostCache[Any, Any] = CostCache(4)
+    store(cache, "a")
+    cache["a"]
+    order: Any = cache._store.order
+    order.limited(0)
+    before = sums(cache)
+    cache.victims()  # which notices all hits
+    assert before == sums(cache)
+    cache["a"]
+    cache.victims()
+    assert before[1] + 1 == sums(cache)[1]
+
+
+def test_where_lru_would_hold_many_more_keys_what_is_remembered_is_bounded_all_the_same() -> None:
+    cache: CostCache[Any, Any] = on_a_long_leash(CostCache(100))
+    store(cache, "large and dear", weight=99, seconds=1e6)
+    known = cache._store.order.choice.known  # type: ignore[attr-defined]
+    most = 1
+    for n in range(40):
+        store(cache, n)
+        most = max(most, len(cache))
+        assert len(known.lacking) + len(known.gone) <= GHOSTS * most
+        assert ("large and dear" in cache) == (n <= GHOSTS * 2)
 
 
 def test_what_is_leased_lru_keeps_as_well_and_nobody_is_forced() -> None:
@@ -251,30 +279,34 @@ def test_a_cache_pays_no_more_than_a_twentieth_beyond_lru(kind: str) -> None:
 GiB = 2**30
 
 
-def on_a_device(*, min_residency: float = 0) -> tuple[MemoryCache[Any, Any], FakeProbe, Any]:
-    probe = FakeProbe(10 * GiB)
+def on_a_device(**seconds: float) -> tuple[MemoryCache[Any, Any], FakeProbe, Any]:
+    probe, clock = FakeProbe(10 * GiB), ManualClock()
     cache: MemoryCache[Any, Any] = MemoryCache(
-        8 * GiB, probe=probe, headroom=0, poll=3600, min_residency=min_residency, confirm=0
+        8 * GiB, probe=probe, headroom=0, poll=3600, min_residency=0, confirm=0, timer=clock
     )
 
     @warm(cache=cache, size="1GiB")
     def load(name: str) -> Any:
+        clock.advance(seconds.get(name, 0))
         return probe.block(GiB)
 
     return cache, probe, load
 
 
-def test_what_goes_under_pressure_lru_loses_as_well() -> None:
-    cache, probe, load = on_a_device()
+def test_what_goes_under_pressure_lru_loses_in_its_own_order() -> None:
+    cache, probe, load = on_a_device(a=90, b=1, c=80, d=70, e=60, f=50)
+    on_a_long_leash(cache)
     for name in "abcdef":
         load(name)
     probe.foreign = 4 * GiB
     for _ in range(4):
         cache.expire_now()
-    assert cache.stats().removals[RemovalCause.PRESSURE]
+    assert {RemovalCause.PRESSURE: 2} == cache.stats().removals
+    assert ["a", "c", "d", "e"] == [name for name in "abcdef" if load.contains(name)]
     leash = cache._store.order.choice.leash  # type: ignore[attr-defined]
-    assert leash.shadow.size <= cache.currsize
-    assert 0 == leash.debt == leash.forced
+    assert leash.shadow.size == cache.currsize
+    assert 50 == leash.debt  # of "f", for LRU would have lost "a" and "b"
+    assert 0 == leash.forced
 
 
 def test_with_less_memory_than_budget_the_shadow_is_no_larger_than_what_there_is() -> None:
