@@ -135,6 +135,9 @@ def test_what_comes_back_is_no_stranger() -> None:
 
 def test_load_seconds_of_a_key_are_averaged_over_its_loads() -> None:
     cache: CostCache[str, str] = on_a_long_leash(CostCache(2))
+    for n in range(60):  # keys differ, and loads of one key do not
+        store(cache, n // 2, seconds=2 ** (n // 2 % 6))
+        cache.evict(key=n // 2)
     for seconds in (9, 1):
         cache.evict(key="varying")
         store(cache, "varying", seconds=seconds)

@@ -38,8 +38,9 @@ class CostCache(Cache[K, V]):
     algorithms*, 1991, and Blum and Burch, *On-line learning and the metrical task system
     problem*, 2000.)
 
-    Load seconds are the mean of those measured; of values handed in through the mapping
-    they are taken to be the mean of all that was measured here. What weighs nothing goes last.
+    Load seconds are the mean of those measured of a key, drawn towards the mean of all by as
+    much as loads of one key differ; of values handed in through the mapping they are taken
+    to be the mean of all that was measured here. What weighs nothing goes last.
 
     A subclass with a :meth:`rank` of its own is on no leash: it is scanned like any policy
     that ``drifts``, and may ask for ``super().rank(entry)``; with ``drifts = False``, its ranks

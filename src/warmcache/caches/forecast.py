@@ -32,7 +32,7 @@ class _Forecast:
     """Evicts in thought: what the shadow holds while the slack lasts, else what it drops."""
 
     def __init__(self, idle: list[tuple[Any, Record]], worth: Worth, leash: Leash) -> None:
-        self.seconds, self.slack = worth.seconds, leash.slack
+        self.slack = leash.slack
         self.orders = {record: order for order, record in idle}  # of those that are still there
         self.surplus = [(order, id(r), r) for order, r in idle if not r.held]
         self.shared = [(order, id(r), r) for order, r in idle if r.held]
@@ -64,7 +64,7 @@ class _Forecast:
         while (shared := self._first(self.shared)) is not None and shared < surplus:
             heappop(self.shared)
             record: Record = shared[2]
-            owed = self.seconds(record)
+            owed = record.expected
             if owed <= self.slack:
                 self.slack -= owed
                 self.lacking[record] = owed

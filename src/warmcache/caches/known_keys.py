@@ -23,7 +23,8 @@ class Record:
     """What is known of one key, resident or ghost; never its value.
 
     ``counts`` are its decayed uses, as of ``block``; ``folded`` of its resident's uses are in
-    them, those up to the tick ``since``. ``seconds`` is the mean of its ``loads``, 0 for unknown.
+    them, those up to the tick ``since``. ``seconds`` is the mean of its ``loads``, 0 for unknown,
+    and ``expected`` what the next may take.
     ``held`` says whether the shadow holds it, with ``held_size``; ``owed`` is what it adds to the
     debt. ``place`` and ``turn`` are the serial numbers of its items in a ranking, where it was
     ``filed``, and in the shadow's line; 0: it has none.
@@ -32,6 +33,7 @@ class Record:
     __slots__ = (
         "block",
         "counts",
+        "expected",
         "filed",
         "folded",
         "held",
@@ -55,7 +57,7 @@ class Record:
         self.counts = [0.0, 0.0, 0.0, 0.0]
         self.block = self.folded = self.since = self.loads = 0
         self.place = self.turn = 0
-        self.seconds = self.owed = self.filed = 0.0
+        self.seconds = self.expected = self.owed = self.filed = 0.0
         self.size: float = 0
         self.held_size: float = 0
         self.held = self.replaced = self.in_turn = False

@@ -72,7 +72,7 @@ class LeashedChoice:
         record.size = size
         self.leash.redeem(record)
         if not record.replaced:
-            self.leash.loaded(record, seconds or self.worth.seconds(record))
+            self.leash.loaded(record, seconds or record.expected or self.worth.mean)
         self.worth.arrived(record, seconds)
         self._hold(record)
         self._take_place(record)
@@ -108,8 +108,7 @@ class LeashedChoice:
         slack = self.leash.slack
         if slack > 0:
             shared, used = self._shared.lowest(len(self.known.residents))
-            mean = self.worth.mean
-            candidates += [r for r in shared if not r.held or (r.seconds or mean) <= slack]
+            candidates += [r for r in shared if not r.held or r.expected <= slack]
             for record in used:
                 self._notice(record)
         return self.worth.lowest(candidates)
@@ -128,7 +127,7 @@ class LeashedChoice:
         """Note that the policy gave up ``record``."""
         self.worth.fold(record)
         if record.held:
-            self.leash.owes(record, self.worth.seconds(record))
+            self.leash.owes(record, record.expected)
         self.known.leave(record)
 
     def pressed_out(self, record: Record) -> None:
@@ -137,7 +136,7 @@ class LeashedChoice:
         enough = shadow.size - record.size
         while shadow.size > enough and self._drop_next() is not None:
             pass
-        if record.held and self.worth.seconds(record) > self.leash.slack:
+        if record.held and record.expected > self.leash.slack:
             self.leash.forced += 1
         self.evicted(record)
 
@@ -226,6 +225,7 @@ class LeashedChoice:
         if record.stamps.leases:
             record.place = 0
             return
+        self.worth.expect(record)
         record.filed = self.worth.place(record)
         self._file(record)
 
@@ -243,7 +243,7 @@ class LeashedChoice:
     def _credit(self, record: Record) -> None:
         """Note uses of ``record``; those of surplus LRU would have had to load."""
         if not record.held:
-            self.leash.used_surplus(self.worth.seconds(record))
+            self.leash.used_surplus(record.expected)
             record.place = 0
             self._hold(record)
         elif self._exact:

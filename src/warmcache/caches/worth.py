@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from math import log2
 
 from .known_keys import Record
+from .load_seconds import LoadSeconds
 from .own_time import OwnTime
 from .use_counts import HALF_LIVES, Decay
 
@@ -20,15 +21,14 @@ class Worth:
     asks what something is worth has it :meth:`show` the time before.
     """
 
-    __slots__ = ("_clock", "_decay", "_drift", "_measured", "_time", "mean")
+    __slots__ = ("_clock", "_decay", "_drift", "_seconds", "_time")
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._time = OwnTime(clock())
         self._decay = Decay()
         self._drift = 0.0  # what the slowest half-life has taken off since the start, in log2
-        self.mean = 1.0  # seconds of a load of which nothing is known,
-        self._measured = 0  # the mean of so many
+        self._seconds = LoadSeconds()
 
     def show(self) -> None:
         """Let it be now."""
@@ -46,10 +46,8 @@ class Worth:
         """Note a load in ``seconds``, 0 for unknown; or the store of what replaces another."""
         stamps = record.stamps
         if seconds > 0:
-            record.loads += 1
-            record.seconds += (seconds - record.seconds) / record.loads
-            self._measured += 1
-            self.mean += (seconds - self.mean) / self._measured
+            self._seconds.learn(record, seconds)
+        record.expected = self._seconds.expected(record)
         # Of the uses that it takes over from what it replaces, only the last is new.
         record.folded = stamps.base_uses - 1 if record.replaced else 0
         record.since, record.replaced = stamps.loaded, False
@@ -88,9 +86,14 @@ class Worth:
 
     # -- what it says ------------------------------------------------------------------
 
-    def seconds(self, record: Record) -> float:
-        """Return what to load ``record`` takes."""
-        return record.seconds or self.mean
+    @property
+    def mean(self) -> float:
+        """What a load takes of which nothing is known."""
+        return self._seconds.mean
+
+    def expect(self, record: Record) -> None:
+        """Have ``record`` know what its next load may take, by what is known now."""
+        record.expected = self._seconds.expected(record)
 
     def saved(self, record: Record) -> float:
         """Return the load seconds that ``record`` saves with each use of the cache."""
@@ -99,7 +102,7 @@ class Worth:
             record.block = decay.brought_up(record.counts, record.block)
         a, b, c, d = record.counts
         w, x, y, z = decay.weights
-        return (w * a + x * b + y * c + z * d) * (record.seconds or self.mean)
+        return (w * a + x * b + y * c + z * d) * record.expected
 
     def rank(self, record: Record) -> float:
         """Return what a byte of ``record`` saves."""
@@ -114,12 +117,12 @@ class Worth:
             record.block = decay.brought_up(record.counts, record.block)
         a, b, c, d = record.counts
         w, x, y, z = decay.weights
-        rank = (w * a + x * b + y * c + z * d) * (record.seconds or self.mean) / size
+        rank = (w * a + x * b + y * c + z * d) * record.expected / size
         return log2(rank or _TINY) + self._drift
 
     def lowest(self, records: list[Record]) -> Record:
         """Return who is of lowest rank now; of equals, who was loaded first."""
-        decay, mean = self._decay, self.mean
+        decay = self._decay
         block, (w, x, y, z) = decay.block, decay.weights
         lowest, rank = records[0], math.inf
         for record in records:
@@ -128,7 +131,7 @@ class Worth:
                 if record.block != block:
                     record.block = decay.brought_up(record.counts, record.block)
                 a, b, c, d = record.counts
-                today = (w * a + x * b + y * c + z * d) * (record.seconds or mean) / size
+                today = (w * a + x * b + y * c + z * d) * record.expected / size
             if today < rank or (today == rank and record.stamps.loaded < lowest.stamps.loaded):
                 lowest, rank = record, today
         return lowest
