@@ -87,6 +87,12 @@ class Warmcache(Contender):
 
         return warmcache.warm(policy="lru", maxsize=MAXSIZE)(function)
 
+    def cached_telling(self, function: Function, removed: Callable[..., object]) -> Function:
+        """Return ``function`` cached, with a teardown."""
+        import warmcache
+
+        return warmcache.warm(policy="lru", maxsize=MAXSIZE, teardown=removed)(function)
+
     def cached_async(self, function: Function) -> Function:
         return self.cached(function)
 
@@ -99,6 +105,12 @@ class Warmcache(Contender):
         import warmcache
 
         return {"c": warmcache.LRUCache(maxsize, teardown=removed)}
+
+    def mapping_listening(self, maxsize: int, removed: Callable[..., object]) -> dict[str, Any]:
+        """Return a mapping that tears nothing down, and tells why something is gone."""
+        import warmcache
+
+        return {"c": warmcache.LRUCache(maxsize, on_removal=removed)}
 
 
 class Cachetools(Contender):
@@ -291,6 +303,10 @@ OURS = Warmcache.name
 THREAD_SAFE_PEERS = [
     kind.name for kind in ALL if kind.thread_safe and kind not in (Warmcache, Functools)
 ]
+
+
+def ignore(value: object) -> None:
+    """Be what is called for something that was removed."""
 
 
 def installed() -> list[Contender]:

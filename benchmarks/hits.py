@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .contenders import OURS, Functools, installed
+from .contenders import OURS, Functools, ignore, installed
 from .timing import Line, Settings, enough, interleave, looped, no_collector
 
 FORMS = {
     "all positional": "f('bge', 'cuda', 'fp16')",
     "one by keyword": "f('bge', 'cuda', dtype='fp16')",
     "two by keyword": "f('bge', device='cuda', dtype='fp16')",
+    "only one given": "f('bge')",
 }
 
 
@@ -48,7 +49,7 @@ def hit_one(settings: Settings) -> list[Line]:
 
 
 def hit_three(settings: Settings) -> list[Line]:
-    """A hit with three arguments, in three forms of the call."""
+    """A hit with three arguments, in several forms of the call."""
     return [
         _hits(settings, f"hit-3-{number}", f"hit, three arguments, {form}", _three, call)
         for number, (form, call) in enumerate(FORMS.items())
@@ -139,12 +140,36 @@ def lease(settings: Settings) -> list[Line]:
 
 
 def miss(settings: Settings) -> list[Line]:
-    """A call that loads (at once) and evicts: what the library itself costs."""
-    title = "miss with eviction, nothing to tear down"
+    """A call that loads (at once) and evicts: what the library itself costs.
+
+    With a teardown, too; the others tear nothing down.
+    """
     cached = {c.name: c.cached(_one()) for c in installed()}
-    timed = {
-        name: looped("f(next(keys))", {"f": f, "keys": itertools.count()})
-        for name, f in cached.items()
-        if f is not None
-    }
-    return [Line.beside("miss", title, Functools.name, _measured(settings, title, timed))]
+    torn_down = {**cached, OURS: _ours().cached_telling(_one(), ignore)}
+    lines = []
+    for id, title, functions in [
+        ("miss", "miss with eviction, nothing to tear down", cached),
+        ("miss-telling", "miss with eviction and, of ours, a teardown", torn_down),
+    ]:
+        timed = {
+            name: looped("f(next(keys))", {"f": f, "keys": itertools.count()})
+            for name, f in functions.items()
+            if f is not None
+        }
+        lines.append(Line.beside(id, title, Functools.name, _measured(settings, title, timed)))
+    return [*lines, _miss_async(settings)]
+
+
+def _miss_async(settings: Settings) -> Line:
+    title = "async miss with eviction, nothing to tear down"
+    cached = {c.name: c.cached_async(_one_async()) for c in installed()}
+    with asyncio.Runner() as runner:
+        timed = {
+            name: _on(runner, looped("await f(next(keys))", {"f": f, "keys": itertools.count()}))
+            for name, f in cached.items()
+            if f is not None
+        }
+        samples = _measured(settings, title, timed)
+    return Line.beside(
+        "miss-async", title, "async-lru" if "async-lru" in samples else OURS, samples
+    )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from .contenders import OURS, Cachetools, Contender, installed
+from .contenders import OURS, Cachetools, Contender, Warmcache, ignore, installed
 from .timing import Line, Settings, frozen_collector, interleave, over_keys
 
 _TRIAL = 1_000  # operations, to see how many fill a measurement
@@ -162,18 +162,27 @@ def alone(name: str, limit: int) -> float:
 
 
 def insert_telling(settings: Settings) -> list[Line]:
-    """Storing a new key in a full cache that calls back for what it evicts."""
+    """Storing a new key in a full cache that calls back for what it evicts.
+
+    Ours either as a teardown, or once that is gone, with the reason.
+    """
     limit = settings.limits[0]
-    title = f"insert with eviction and a callback, {limit:,} entries"
-    measures = {}
+    measures: dict[str, Callable[[], float]] = {}
     for contender in installed():
-        names = contender.mapping_telling(limit, _removed)
+        names = contender.mapping_telling(limit, ignore)
         if names is not None:
             measures[contender.name] = inserting(contender, names, limit, settings)
-    with frozen_collector():
-        samples = interleave(measures, settings.mapping_rounds, tick=partial(settings.tick, title))
-    return [Line.beside(f"insert-telling-{limit}", title, Cachetools.name, samples)]
-
-
-def _removed(value: object) -> None:
-    pass
+    listening = inserting(
+        Warmcache(), Warmcache().mapping_listening(limit, ignore), limit, settings
+    )
+    lines = []
+    for id, title, ours in [
+        ("telling", "a callback", measures[OURS]),
+        ("listening", "a callback, of ours on_removal", listening),
+    ]:
+        title = f"insert with eviction and {title}, {limit:,} entries"
+        with frozen_collector():
+            tick = partial(settings.tick, title)
+            samples = interleave({**measures, OURS: ours}, settings.mapping_rounds, tick=tick)
+        lines.append(Line.beside(f"insert-{id}-{limit}", title, Cachetools.name, samples))
+    return lines

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from by_plan import by_plan
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -63,9 +65,13 @@ class Model(RuleBasedStateMachine):
     policy: str
     options: dict[str, Any] = {}
     rank: Callable[[Row], Any]
+    planned = False  # whether by its plan also what would be done at once
 
     def __init__(self) -> None:
         super().__init__()
+        self.scope = contextlib.ExitStack()
+        if self.planned:
+            self.scope.enter_context(by_plan())
         self.clock = Clock()
         self.cache = warmcache.policies.create(
             self.policy,
@@ -325,6 +331,10 @@ class Model(RuleBasedStateMachine):
         assert failures == self.cache.stats().teardown_failures
 
     def teardown(self) -> None:
+        with self.scope:
+            self.close()
+
+    def close(self) -> None:
         spoilt = any(row.thing.spoilt for row in self.rows if not row.leases)
         if spoilt:
             with pytest.raises(ExceptionGroup):
@@ -341,6 +351,10 @@ class Model(RuleBasedStateMachine):
 class LRU(Model):
     policy = "lru"
     rank = staticmethod(lambda row: row.used)
+
+
+class LRUByPlan(LRU):
+    planned = True
 
 
 class LFU(Model):
@@ -365,7 +379,7 @@ SETTINGS = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-for _machine in (LRU, LFU, FIFO, TTL):
+for _machine in (LRU, LRUByPlan, LFU, FIFO, TTL):
     _case = _machine.TestCase
     _case.settings = SETTINGS
     globals()[f"Test{_machine.__name__}"] = _case

@@ -47,7 +47,7 @@ def test_no_tick_is_lost_or_given_twice_and_the_clock_never_goes_back() -> None:
 
     at_once(work)
     assert all(each == sorted(each) for each in ticks)
-    assert set(range(before + 1, before + 1 + THREADS * TIMES)) == set().union(*ticks)
+    assert set(range(int(before) + 1, int(before) + 1 + THREADS * TIMES)) == set().union(*ticks)
     assert before + THREADS * TIMES == last_tick()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,22 @@ def test_all_who_wait_for_one_load_have_asked(tmp_path: Path) -> None:
         for thread in threads:
             thread.join(CAP)
     assert 3 == len(keys(tmp_path / "trace.csv"))
+
+
+def test_a_load_is_recorded_as_of_when_it_was_asked_for(tmp_path: Path) -> None:
+    began: list[float] = []
+
+    @warm(maxsize=4, policy="lru")
+    def load() -> Value:
+        began.append(time.monotonic())
+        return Value()
+
+    events: list[Any] = []
+    with load.cache.record(tmp_path / "trace.csv") as recording:
+        load()
+        events += recording._buffer
+    [stored] = events
+    assert stored.asked[0] <= began[0] <= stored.at
 
 
 def test_a_bare_mapping_is_recorded(tmp_path: Path) -> None:

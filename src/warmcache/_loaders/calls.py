@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
+from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
+from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
@@ -31,10 +33,12 @@ class Caller:
 
     _instance: Any = None
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
+    _may_be_method = False
 
     def __init__(self, loader: Loader, site: CallSite) -> None:
         self._loader = loader
         self._site = site
+        self._may_be_method = "<locals>" in loader.__qualname__  # until its first miss
 
     # -- calling -------------------------------------------------------------------
 
@@ -47,14 +51,11 @@ class Caller:
             return disowned(self._loader, *produced)
         view, record = self._loader.cache._view, LeaseRecord(time.monotonic())
         try:
-            entry, view = self._acquire(self._request(raw, args, kwargs), record)
-            value = entry.value
-            release(view, entry, record)
+            return self._get(self._request(raw, args, kwargs), record, view, keep=False)[1]
         except BaseException as error:
             record.over = True
             mend_after(view, error)
             raise
-        return value
 
     def replaced_in_place(self) -> Caller | None:
         """Return the caller that the function belongs to now, if it was made to be another's.
@@ -66,7 +67,7 @@ class Caller:
         """
         function: Any = self.function() if self.function is not None else None
         if function is None:
-            newest = self._loader.successor()
+            newest = self._loader.successor and self._loader.successor()
             return newest if isinstance(newest, Caller) else None
         successor: Caller = getattr(getattr(function, "lease", None), "__self__", self)
         if successor is self:
@@ -77,24 +78,37 @@ class Caller:
         return successor
 
     def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
-        cache, loader = self._loader.cache, self._loader
-        view = cache._view  # once: a fork changes it
+        view = self._loader.cache._view  # once: a fork changes it
         try:
-            if request.may_load and (replaced := loader.take_over_name()):
-                _clear_replaced(replaced)
-                loader.torn_down(replaced)
-            entry = run(get(view, request, record), view)
-            cache._watch()
-            if loader.lost_its_name:  # while it loaded
-                _clear_replaced((loader,))
+            return self._get(request, record, view, keep=True)[0], view
         except BaseException as error:
             record.over = True
             mend_after(view, error)
             raise
-        return entry, view
+
+    def _get(
+        self, request: Request, record: LeaseRecord, view: CacheView, *, keep: bool
+    ) -> tuple[Entry, Any]:
+        """Return the entry and its value, loaded if need be; leased if it is to be kept."""
+        loader = self._loader
+        shares_name = loader.name_holder is not None
+        if shares_name and request.may_load and (replaced := loader.take_over_name()):
+            _clear_replaced(replaced)
+            loader.torn_down(replaced)
+        found = load_at_once(view, request, record, keep=keep)
+        if found is None:
+            entry = run(get(view, request, record), view)
+            found = entry, entry.value
+            if not keep:
+                release(view, entry, record)
+            loader.cache._watch()
+        if shares_name and loader.lost_its_name:  # while it loaded
+            _clear_replaced((loader,))
+        return found
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-        if self.function is not None and args and "<locals>" in self._loader.__qualname__:
+        if self._may_be_method and args:
+            self._may_be_method = False
             self._warn_of_method(args[0])
         return self._loader.request(self._site, raw, self._complete(args), kwargs)
 

@@ -46,7 +46,7 @@ class _Unfinished:
         self._jobs = {}
 
     def warm_at_exit(self, patience: float) -> list[tuple[object, object, ExitJob]]:
-        return [(None, finish, job) for finish, job in self._jobs.items()]
+        return [(None, finish, job) for finish, job in self._jobs.copy().items()]
 
     def close_at_exit(self, patience: float) -> list[ExitJob]:
         return list(self._jobs.values())

@@ -12,8 +12,8 @@ one form, and a hit costs one dictionary look-up and two stamps on the entry. Fo
         except (AttributeError, TypeError, KeyError):  # not warm, or not hashable
             pass
         else:
-            _warm_entry.used = _warm_clock = _warm_clock + 1
-            _warm_entry.hits += 1
+            _warm_entry.used = _warm_clock = _warm_clock + 1.0
+            _warm_entry.hits += 1.0
             return _warm_value
         return _warm_slow((name, dtype), (name, dtype), {})
 

@@ -55,8 +55,8 @@ def outer():
 
 
 _STAMP = """\
-{_}entry.used = {_}clock = {_}clock + 1
-{_}entry.hits += 1{recording}
+{_}entry.used = {_}clock = {_}clock + 1.0
+{_}entry.hits += 1.0{recording}
 return {_}value
 """
 if FREE_THREADED:

@@ -166,7 +166,7 @@ class Loader:
         self.cache = cache
         self.name_holder: NameHolder | None = None
         self.defined_anew = False
-        self.successor: Callable[[], Any] = lambda: None  # or its caller, if it is a function's
+        self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
         self.__name__ = getattr(self.target, "__name__", type(self.target).__name__)
         self.__qualname__ = qualname(self.target)
         self.__module__ = module_of(self.target)
@@ -196,6 +196,7 @@ class Loader:
             typed=options.typed,
         )
         self._single = self.shape.single
+        self._terms = self._asked_alike()
         self._defaults = Defaults(parameters.values())
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
@@ -229,7 +230,7 @@ class Loader:
         Where its function was made to be the successor's, as ``%autoreload`` does, no call may
         pass that by.
         """
-        return self.successor() is not None
+        return self.successor is not None and self.successor() is not None
 
     def become_outdated(self, successor: Callable[[], Any]) -> None:
         """Be off the hit path for as long as there is a ``successor``, of those the last."""
@@ -259,28 +260,34 @@ class Loader:
 
         Raises KeyingError when an argument cannot be part of a key.
         """
-        cache = self.cache
         key, canonical = self.key(site, raw)
-        size, weight = self.options.size, self.weight
+        options = self.options
+        # A value to validate must be held meanwhile: its hits take the slow path.
+        is_hot = canonical is raw and options.validate is None and not self.outdated
+        return Request(
+            key,
+            self.source,
+            functools.partial(self._produce, *args, **kwargs),
+            site.hot if is_hot else None,
+            raw,
+            not scopes.loading_forbidden_here(),
+            self._hint(args, kwargs) if options.size_hint is not None else None,
+            *self._terms,
+        )
+
+    def _asked_alike(self) -> tuple[Any, ...]:
+        """Return what all calls ask for alike: the last fields of a request, from ``weight`` on."""
+        cache, options = self.cache, self.options
+        size, weight = options.size, self.weight
         if weight is None and size is None and cache._unit_weight:
             weight = 1
-        return Request(
-            key=key,
-            source=self.source,
-            load=functools.partial(self._produce, *args, **kwargs),
-            weight=weight,
-            hint=self._hint(args, kwargs) if self.options.size_hint is not None else None,
-            weigh=size if callable(size) else cache._weigh,
-            sized=callable(size) or cache._sized,
-            expires=cache._expires if cache._timed else None,
-            validate=self.options.validate,
-            validate_errors=self.options.validate_errors,
-            # A value to validate must be held meanwhile: its hits take the slow path.
-            hot=site.hot
-            if canonical is raw and self.options.validate is None and not self.outdated
-            else None,
-            hot_key=raw,
-            may_load=not scopes.loading_forbidden_here(),
+        return (
+            weight,
+            size if callable(size) else cache._weigh,
+            callable(size) or cache._sized,
+            cache._expires if cache._timed else None,
+            options.validate,
+            options.validate_errors,
         )
 
     def _hint(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
@@ -334,7 +341,8 @@ class Loader:
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
         alive = self.cache._store.alive()
-        return sum(entry.hits for entry in alive if entry.provenance.source is self.source)
+        hits = sum(entry.hits for entry in alive if entry.provenance.source is self.source)
+        return int(hits)
 
     def _ended_early(self, finish: object) -> None:
         """Have a value removed whose async generator has ended by itself."""

@@ -163,7 +163,7 @@ class WarmMethod:
 
         That of its class, if it is a class method's, becomes that of the class that has this.
         """
-        for number, site in list(other._sites.items()):
+        for number, site in other._sites.copy().items():
             instance = site.instance() if site.instance is not None else None
             if instance is not None and other._sites.pop(number, None) is site:
                 other._hot_by_id.pop(number, None)

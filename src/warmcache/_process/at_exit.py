@@ -50,7 +50,7 @@ class Overdue(BaseException):
 class ExitJob(NamedTuple):
     """One thing to be torn down at the end: when it was loaded, its name, and how."""
 
-    loaded: int
+    loaded: float
     leased: bool
     key: Hashable
     let_go: Callable[[], object]

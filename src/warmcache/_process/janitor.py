@@ -122,14 +122,14 @@ class Janitor:
         """Expire what is due in every watched cache; return when to look again."""
         look_at_all, self._look_at_all = self._look_at_all, False
         now = time.monotonic()
-        for number, (due, reference) in list(self._due.items()):
+        for number, (due, reference) in self._due.copy().items():
             if due <= now or look_at_all:
                 del self._due[number]
                 cache = reference()
                 seconds = _expired(cache) if cache is not None else None
                 if cache is not None and seconds is not None:
                     self.watch(cache, seconds)
-        return min((due for due, _ in list(self._due.values())), default=math.inf)
+        return min((due for due, _ in self._due.copy().values()), default=math.inf)
 
 
 def _expired(cache: Expiring) -> float | None:

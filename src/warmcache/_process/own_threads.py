@@ -13,7 +13,6 @@ import gc
 import math
 import threading
 import types
-import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +21,7 @@ _FAR = 100_000  # objects of one value that are looked at
 # What is made with what it refers to. What can be given something later, proves nothing.
 _MADE = tuple, functools.partial, types.MethodType, types.FunctionType, types.CellType
 
-_since: weakref.WeakKeyDictionary[threading.Thread, int] = weakref.WeakKeyDictionary()
+_SINCE = "_warmcache_since"  # a thread's own attribute: the tick when it was first seen
 
 
 def waited_for() -> set[threading.Thread]:
@@ -31,18 +30,17 @@ def waited_for() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if not each.daemon and each not in spared}
 
 
-def note_threads(loaded: int) -> None:
+def note_threads(loaded: float) -> None:
     """Note which threads there are as something that was ``loaded`` at a tick becomes warm."""
-    for thread in waited_for():
-        if thread not in _since:
-            _since[thread] = loaded
+    for thread in threading.enumerate():
+        vars(thread).setdefault(_SINCE, loaded)  # for each new entry, and so it must not take long
 
 
 def threads_of(
-    value: object, finish: object, loaded: int, among: set[threading.Thread]
+    value: object, finish: object, loaded: float, among: set[threading.Thread]
 ) -> set[threading.Thread]:
     """Return which threads ``among`` those are of ``value``, or of what is to ``finish`` it."""
-    older = {each for each in among if _since.get(each, math.inf) <= loaded}
+    older = {each for each in among if vars(each).get(_SINCE, math.inf) <= loaded}
     theirs = {each for each in older if gc.is_tracked(value) and _runs_for(each, value)}
     # By number, for what is reached need not be hashable.
     sought = {id(thread): thread for thread in among}

@@ -29,7 +29,7 @@ class _TimedCache(Cache[K, V]):
     def _new_timer(self) -> Timer:
         return Timer(self._setup.timer)
 
-    def rank(self, entry: Entry) -> int:
+    def rank(self, entry: Entry) -> float:
         return entry.used
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Unpack
 
 from warmcache import _checks as checks
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.victim_order import ChoiceOrder
+from warmcache._core.state.victim_order import ChoiceOrder, rises
 
 from .cache import Cache
 from .options import CacheOptions
@@ -21,21 +21,24 @@ V = TypeVar("V")
 class LRUCache(Cache[K, V]):
     """Gives up the least recently used entry."""
 
-    def rank(self, entry: Entry) -> int:
+    @rises
+    def rank(self, entry: Entry) -> float:
         return entry.used
 
 
 class LFUCache(Cache[K, V]):
     """Gives up the least frequently used entry, the least recent of equals."""
 
-    def rank(self, entry: Entry) -> tuple[int, int]:
+    @rises
+    def rank(self, entry: Entry) -> tuple[int, float]:
         return entry.uses, entry.used
 
 
 class FIFOCache(Cache[K, V]):
     """Gives up the entry that was stored first."""
 
-    def rank(self, entry: Entry) -> int:
+    @rises
+    def rank(self, entry: Entry) -> float:
         return entry.loaded
 
 

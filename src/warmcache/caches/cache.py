@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 import cachetools
 
 from warmcache import _checks as checks
-from warmcache._core.drivers.let_go import tell
+from warmcache._core.drivers.at_once import put_at_once
+from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import run
@@ -36,7 +37,7 @@ from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stat
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
-from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder
+from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, rises
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
@@ -165,6 +166,7 @@ class Cache(cachetools.Cache[K, V]):
 
     # -- what a policy may say -----------------------------------------------------
 
+    @rises
     def rank(self, entry: Entry) -> Any:
         """Return the rank of ``entry``: of the idle entries, the lowest goes first.
 
@@ -176,7 +178,7 @@ class Cache(cachetools.Cache[K, V]):
         return entry.loaded
 
     def _new_order(self) -> Order:
-        return ScanOrder() if self.drifts else RankOrder()
+        return ScanOrder() if self.drifts else RankOrder(type(self).rank)
 
     def _new_timer(self) -> Callable[[], Any]:
         return self._setup.timer
@@ -233,8 +235,17 @@ class Cache(cachetools.Cache[K, V]):
             self._put(self._new_entry(key, value))
             return
         weight = 1 if self._unit_weight else self._weigh(value)
-        entry = Entry(key, value, weight, self._handed_in, self._timer())
+        handed_in, now = self._handed_in, self._timer()
+        if store.tears_down:
+            self._put(Entry(key, value, weight, handed_in, now))
+            return
         try:
+            if key in store.live:
+                with store.lock:
+                    old = store.renew_at_once(key, value, weight, handed_in, now)
+                if old is not None:
+                    return
+            entry = Entry(key, value, weight, handed_in, now)
             with store.lock:
                 evicted = store.put_at_once(entry, self.rank)
         except BaseException as error:
@@ -243,10 +254,7 @@ class Cache(cachetools.Cache[K, V]):
         if evicted is None:
             self._put(entry)
         else:
-            for gone in evicted:
-                if store.observers:
-                    tell(store, gone)
-                gone.empty()
+            vanished(store, evicted)
 
     def _new_entry(self, key: K, value: V) -> Entry:
         source = key.source if isinstance(key, CallKey) else self._source
@@ -260,7 +268,10 @@ class Cache(cachetools.Cache[K, V]):
         entry.expires = self._expires(entry.key, value, now)  # type: ignore[arg-type]
         if self._stillborn(entry, now):
             return value
-        stored = run(put(self._view, entry, replace=replace), self._view)
+        view, claim = self._view, Claim(entry.key, entry.weight, present=True)
+        if replace and put_at_once(view, entry, claim):
+            return value
+        stored = run(put(view, entry, claim, replace=replace), view)
         self._watch()
         return stored
 
@@ -279,7 +290,7 @@ class Cache(cachetools.Cache[K, V]):
         return len(self._live)
 
     def __iter__(self) -> Iterator[K]:
-        for key, entry in list(self._live.items()):
+        for key, entry in self._live.copy().items():
             if entry.state is State.LIVE and not self._ended(entry):
                 yield key  # type: ignore[misc]
 

@@ -33,7 +33,7 @@ class AgingOrder(RankOrder):
     def __init__(self, keep_uses: bool) -> None:
         super().__init__()
         self._keep_uses = keep_uses
-        self._ticks: list[int] = []  # when L rose,
+        self._ticks: list[float] = []  # when L rose,
         self._levels: list[float] = []  # and to what
         self._residents: dict[Entry, tuple[float, int]] = {}  # load seconds, uses before
         self._kept: dict[Hashable, int] = {}  # uses of keys that have left
@@ -47,7 +47,7 @@ class AgingOrder(RankOrder):
         seconds, before = self._residents.get(entry) or (entry.load_seconds or 1.0, 0)
         return self.level(entry.used) + (before + entry.uses) * seconds / entry.weight
 
-    def level(self, used: int) -> float:
+    def level(self, used: float) -> float:
         """Return L as of a use."""
         step = bisect_left(self._ticks, used)
         return self._levels[step - 1] if step else 0.0

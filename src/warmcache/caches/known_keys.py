@@ -12,10 +12,10 @@ GHOSTS = 4  # remembered keys that have left, for each resident
 class Stamps(Protocol):
     """What uses leave behind, and who holds on: an entry, as a policy of keys sees it."""
 
-    hits: int
+    hits: float
     base_uses: int
-    used: int
-    loaded: int
+    used: float
+    loaded: float
     leases: tuple[Any, ...]
 
 
@@ -55,26 +55,28 @@ class Record:
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.counts = [0.0, 0.0, 0.0, 0.0]
-        self.block = self.folded = self.since = self.loads = 0
+        self.block = self.loads = 0
+        self.folded: float = 0
+        self.since: float = 0
         self.place = self.turn = 0
         self.seconds = self.expected = self.owed = self.filed = 0.0
         self.size: float = 0
         self.held_size: float = 0
         self.held = self.replaced = self.in_turn = False
         self.stamps: Any = None  # of the resident; None once it has left,
-        self.left = 0  # with this tick as its last use
+        self.left: float = 0  # with this tick as its last use
 
     @property
-    def last_used(self) -> int:
+    def last_used(self) -> float:
         """The tick of its last use."""
         stamps = self.stamps
-        return self.left if stamps is None else int(stamps.used)
+        return self.left if stamps is None else float(stamps.used)
 
     @property
-    def unnoticed(self) -> int:
+    def unnoticed(self) -> float:
         """How often it was used since its uses were last counted."""
         stamps = self.stamps
-        return max(0, int(stamps.hits + stamps.base_uses - self.folded))
+        return max(0.0, float(stamps.hits + stamps.base_uses - self.folded))
 
 
 class KnownKeys:

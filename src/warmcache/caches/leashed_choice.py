@@ -45,7 +45,7 @@ class LeashedChoice:
 
     def __init__(
         self,
-        clock: Callable[[], int],
+        clock: Callable[[], float],
         limit: float = math.inf,
         *,
         width: float = WIDTH,

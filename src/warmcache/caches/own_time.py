@@ -14,23 +14,23 @@ class OwnTime:
 
     __slots__ = ("_new", "_now", "_rate", "_start", "_time")
 
-    def __init__(self, tick: int) -> None:
+    def __init__(self, tick: float) -> None:
         self._time = 0.0  # in uses of this cache, as of
         self._start = tick  # this tick of the process's clock, when the round began
         self._now = tick
         self._rate = 1.0  # uses of this cache a tick, in the round before
-        self._new = 0  # uses that came to light in this round
+        self._new: float = 0  # uses that came to light in this round
 
-    def count(self, uses: int) -> None:
+    def count(self, uses: float) -> None:
         """Note that so many uses came to light."""
         self._new += uses
 
-    def show(self, tick: int) -> float:
+    def show(self, tick: float) -> float:
         """Return the time, and let it be that of ``tick``."""
         self._now = tick
         return self._time + self._new
 
-    def at(self, tick: int) -> float:
+    def at(self, tick: float) -> float:
         """Return the time of a tick."""
         if tick < self._start:
             return self._time - (self._start - tick) * self._rate

@@ -78,7 +78,7 @@ class Shadow:
         self._line.push((record.last_used, self._serial, record), living)
 
 
-def _last_used(record: Record) -> int:
+def _last_used(record: Record) -> float:
     return record.last_used
 
 

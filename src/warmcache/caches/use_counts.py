@@ -58,7 +58,7 @@ class Decay:
             counts[i] *= decayed if behind == 1 else decayed**behind
         return self.block
 
-    def add(self, counts: list[float], uses: int, last: float, span: float) -> None:
+    def add(self, counts: list[float], uses: float, last: float, span: float) -> None:
         """Count ``uses``, evenly spread over a ``span`` that ends with the last of them."""
         age = last - self.epoch
         if uses == 1:  # as below, for what is most common

@@ -23,7 +23,7 @@ class Worth:
 
     __slots__ = ("_clock", "_decay", "_drift", "_seconds", "_time")
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._time = OwnTime(clock())
         self._decay = Decay()
@@ -74,7 +74,7 @@ class Worth:
             self._add(record, new)
         return [record for record, _ in used]
 
-    def _add(self, record: Record, new: int) -> None:
+    def _add(self, record: Record, new: float) -> None:
         decay, time, used = self._decay, self._time, record.stamps.used
         last = min(time.at(used), decay.now)
         span = max(0.0, last - time.at(record.since)) if new > 1 else 0.0

@@ -7,6 +7,7 @@ import math
 import mmap
 from array import array
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 Ref = Callable[[], object]
@@ -33,7 +34,7 @@ def clusters(ranges: list[Range]) -> Iterator[tuple[int, list[Ref | None]]]:
     """Yield the bytes and the owners of ranges of addresses, those that overlap together."""
     first = last = 0
     owners: list[Ref | None] = []
-    for start, end, owner in sorted(ranges, key=lambda found: found[:2]):
+    for start, end, owner in sorted(ranges, key=itemgetter(0)):
         if owners and start < last:
             last = max(end, last)
             owners.append(owner)

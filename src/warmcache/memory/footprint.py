@@ -153,11 +153,12 @@ class _Walk:
 
     def _tensor(self, tensor: Any) -> Iterable[object]:
         # Asking any other tensor for its gradient warns.
-        gradient = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
-        inside = [gradient, *tensor.__dict__.values()]
-        parts = _inner_tensors(tensor)
-        if parts is not None:
-            return inside + parts
+        inside = [tensor.grad] if tensor.is_leaf or tensor.retains_grad else []
+        inside += tensor.__dict__.values()
+        if tensor.layout is not self._torch.strided or hasattr(type(tensor), "__tensor_flatten__"):
+            parts = _inner_tensors(tensor)
+            if parts is not None:
+                return inside + parts
         try:
             storage = tensor.untyped_storage()
         except NotImplementedError:  # it has its bytes in a form of another library

@@ -59,7 +59,7 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
     while True:
         try:
             if error is not None:
-                step = plan.throw(Disguised(error) if isinstance(error, StopIteration) else error)
+                step = plan.throw(Disguised.where_needed(error))
                 error = None
             elif step is None:
                 step = next(plan)

@@ -51,7 +51,7 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
         pending = teardown(entry.value)
     else:
         return None
-    return pending if inspect.isawaitable(pending) else None
+    return pending if pending is not None and inspect.isawaitable(pending) else None
 
 
 def no_second_yield(result: Any) -> Any:
@@ -107,7 +107,7 @@ def free_room(store: Store, entry: Entry, *, failed: bool) -> list[BaseException
     with store.lock:
         if not store.gone(entry, failed=failed):
             return []
-    raised = tell(store, entry)
+    raised = tell(store, entry) if store.observers or store.listener is not None else []
     entry.empty()
     return raised
 
@@ -118,15 +118,23 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
     if store.listener is not None:
         told.append(store.listener)
     raised: list[BaseException] = []
-    removal = store.removal(entry) if told else None
+    removal = store.removal(entry)
     for hear in told:
         try:
-            not_coroutine("on_removal", hear(removal))  # type: ignore[arg-type]
+            not_coroutine("on_removal", hear(removal))
         except BaseException as trouble:
             key, cause = text_of(entry.key), entry.cause.value
             log.error("listener failed on %s (%s):\n%s", key, cause, defused(trouble))
             raised.append(trouble)
     return raised
+
+
+def vanished(store: Store, entries: list[Entry]) -> None:
+    """Tell of entries that had no teardown and are gone, and drop their values."""
+    for entry in entries:
+        if store.observers:
+            tell(store, entry)
+        entry.empty()
 
 
 def flush(cache: CacheView) -> None:

@@ -23,7 +23,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         return
     _look_at_zombies(store)
     with store.lock:
-        lingering = list(store.lingering.items())
+        lingering = store.lingering.copy().items()
     collected = at_once
     for entry, (remains, failed) in lingering:
         confirmed = at_once or remains.confirmed()

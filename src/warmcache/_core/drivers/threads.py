@@ -39,7 +39,7 @@ def run(plan: Plan[T], cache: CacheView) -> T:
             if error is None:
                 step = plan.send(box.pop())
             else:
-                step = plan.throw(Disguised(error) if isinstance(error, StopIteration) else error)
+                step = plan.throw(Disguised.where_needed(error))
                 error = None
             # What may load loads from here, for recursive loaders: each frame less is a level more.
             if isinstance(step, Load):

@@ -85,7 +85,7 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
     if chain:
         chain[-1].blocked_on.append(flight)
         if flight.reaches(chain):
-            _leave(flight, record)
+            leave(flight, record)
             if mine:
                 del store.flights[request.key]
             raise LoadCycleError(f"loading {text_of(request.key)} waits for itself")
@@ -94,7 +94,7 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
     return flight, mine
 
 
-def _leave(flight: Flight, record: LeaseRecord) -> None:
+def leave(flight: Flight, record: LeaseRecord) -> None:
     chain = CHAIN.get()
     if record in flight.joined:
         flight.joined.remove(record)
@@ -128,13 +128,13 @@ def _arrival(
     except BaseException as error:
         go_on()
         with store.lock:
-            _leave(flight, record)
+            leave(flight, record)
             entry = flight.entry
         if entry is not None and not isinstance(error, GeneratorExit):
             yield from release(cache, entry, record)  # it was there already when this was cancelled
         raise
     with store.lock:
-        _leave(flight, record)
+        leave(flight, record)
     return flight.entry
 
 

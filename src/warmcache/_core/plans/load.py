@@ -47,25 +47,26 @@ from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
-from .steps import Ask, Box, Flush, Load, Plan, Request, TearDown, Wait
+from .steps import Ask, Flush, Load, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
 
-def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
+def fly(
+    cache: CacheView, request: Request, flight: Flight, claim: Claim | None = None
+) -> Plan[None]:
     """Make room, load, publish; the outcome is left in ``flight``.
 
-    If it is interrupted it leaves all as it is: whoever carries it out mends that.
+    What was begun at once goes on where it is: with a ``claim`` that was not granted, or with
+    what it has loaded. If it is interrupted it leaves all as it is: whoever carries it out mends
+    that.
     """
-    store, meter = cache.store, cache.meter
+    store = cache.store
     try:
-        if request.key in store.dying:
-            yield from _after_teardown(cache, request, flight)
-        if meter is None:
-            claim = Claim(request.key, request.weight or request.hint or 0)
-        else:
-            claim = meter.claim(store, request)
-        yield from room(cache, claim, flight=flight)
+        if flight.loaded is None:
+            if request.key in store.dying:
+                yield from _after_teardown(cache, request, flight)
+            yield from room(cache, claim or _claim(cache, request), flight=flight)
         yield from _load(cache, request, flight)
     except Exception as error:
         flight.error = error
@@ -73,15 +74,15 @@ def fly(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         if flight.joined and not isinstance(error, GeneratorExit):
             flight.error = error  # for who began it; who joined takes over
         raise
-    with store.lock:
-        if flight.weight:
-            store.ledger.unreserve(flight.weight)
-            flight.weight = 0
-        if flight.done is not None:
-            flight.done.happen()
-        if store.flights.get(request.key) is flight:
-            del store.flights[request.key]
-        flight.ended = True
+    if not flight.ended:
+        with store.lock:
+            store.end_flight(flight)
+
+
+def _claim(cache: CacheView, request: Request) -> Claim:
+    if cache.meter is not None:
+        return cache.meter.claim(cache.store, request)
+    return Claim(request.key, request.weight or request.hint or 0)
 
 
 def _after_teardown(
@@ -117,20 +118,20 @@ def _after_teardown(
 def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     store, meter = cache.store, cache.meter
     growth: Growth | None = None
-    box: Box = defaultdict(request.load)
-    flight.box = box
-    began = store.timer()
     try:
-        if meter is None:
-            yield from _after_teardown(cache, request, flight, loads_now=True)
-            began = store.timer()
-            yield Load(request, box)
-            entry = flight.loaded = _entry(request, flight, began, store.timer())
-        else:
-            entry, growth = yield from _tried(cache, meter, request, flight, box)
-        box.clear()  # the entry alone has the value now
+        if flight.loaded is None:
+            flight.box = defaultdict(request.load)
+            if meter is None:
+                yield from _after_teardown(cache, request, flight, loads_now=True)
+                began = store.timer()
+                yield Load(request, flight.box)
+                unboxed(request, flight, began, store.timer())
+            else:
+                growth = yield from _tried(cache, meter, request, flight)
+        entry = flight.loaded
+        assert entry is not None
         if flight.lease is not None:
-            yield from _end_own_lease(store, flight)
+            yield from end_own_lease(store, flight)
         expires = request.expires
         if expires is not None:
             entry.expires = yield Ask(lambda: expires(entry.key, entry.value, entry.loaded_at))
@@ -140,18 +141,37 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             yield from _weigh(cache, request, flight, entry)
         yield from _land(store, entry, flight)
     except Exception as error:
-        if flight.loaded is None and box:
-            flight.loaded = _entry(request, flight, began, began)
-        box.clear()
-        if flight.lease is not None:
-            yield from _end_own_lease(store, flight)
-        if flight.loaded is not None:
-            cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
-            yield TearDown(_turned_away(store, flight, flight.loaded, cause))
+        yield from give_up(store, request, flight, error)
         raise
 
 
-def _end_own_lease(store: Store, flight: Flight) -> Plan[None]:
+def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
+    """Return the entry that what was loaded becomes; it alone has the value from now on."""
+    box = flight.box
+    assert box is not None
+    value, finish, loop = box[0]
+    seconds = ended - began
+    if seconds.__class__ is not float:
+        seconds = seconds_between(began, ended)
+    provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
+    entry = Entry(request.key, value, flight.weight, provenance, ended)
+    flight.loaded = entry
+    box.clear()
+    return entry
+
+
+def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:
+    """Have torn down what a failed load has brought all the same, and what it leased."""
+    if flight.loaded is None and flight.box:
+        unboxed(request, flight, flight.began, flight.began)
+    if flight.lease is not None:
+        yield from end_own_lease(store, flight)
+    if flight.loaded is not None:
+        cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
+        yield TearDown(_turned_away(store, flight, flight.loaded, cause))
+
+
+def end_own_lease(store: Store, flight: Flight) -> Plan[None]:
     with store.lock:
         doomed = store.end_lease_of(flight)
     if doomed:
@@ -169,31 +189,23 @@ def _turned_away(store: Store, flight: Flight, entry: Entry, cause: RemovalCause
         return [entry]
 
 
-def _entry(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
-    value, finish, loop = flight.box[0]
-    seconds = seconds_between(began, ended)
-    provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
-    return Entry(request.key, value, flight.weight, provenance, ended)
-
-
 # -- memory that is measured ---------------------------------------------------------
 
 
-def _tried(
-    cache: CacheView, meter: Meter, request: Request, flight: Flight, box: Box
-) -> Plan[tuple[Entry, Growth]]:
+def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> Plan[Growth]:
     """Load; where that ran out of memory, make room and try again, twice at most.
 
-    Returns the entry, and what the meter knows of the try that succeeded.
+    Returns what the meter knows of the try that succeeded.
     """
     store, tries = cache.store, _TRIES
+    assert flight.box is not None
     while True:
         tries -= 1
         yield from _after_teardown(cache, request, flight, loads_now=True)
         growth = meter.begin(store, flight)
         began = store.timer()
         try:
-            yield Load(request, box)
+            yield Load(request, flight.box)
         except Exception as error:
             lacked = meter.lacked(error)
             if lacked is None:
@@ -202,8 +214,8 @@ def _tried(
                 _give_up(store, growth, error)
                 raise
         else:
-            entry = flight.loaded = _entry(request, flight, began, store.timer())
-            return entry, growth
+            unboxed(request, flight, began, store.timer())
+            return growth
         if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE)):
             tries = min(tries, 1)
         yield Flush()
@@ -264,14 +276,7 @@ def _land(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
             store.check_open()
             usurper = store.live.get(entry.key)  # handed in while we were loading
             if usurper is None:
-                entry.leases = tuple(flight.joined)
-                entry.base_uses = len(flight.joined)
-                store.counts.loads += 1
-                store.counts.load_seconds += entry.provenance.seconds
-                store.publish(entry)
-                store.heat(entry)
-                flight.entry, flight.weight = entry, 0
-                del store.flights[entry.key]
+                store.land(entry, flight)
                 return
             doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
         yield TearDown(doomed)

@@ -138,7 +138,9 @@ def decide(
         ledger.reserve(claim, flight)
         return Case.GRANTED
     demand = ledger.owed + (0 if claim.owed else weight)
-    short = demand - free - (ledger.dying - _own_dying(store))
+    short = demand - free
+    if store.dying:
+        short -= ledger.dying - _own_dying(store)
     if old is None and short <= slack:
         return Case.COMING
     if short > ledger.idle + slack:

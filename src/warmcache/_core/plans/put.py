@@ -8,6 +8,7 @@ from typing import Any
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
 from .make_room import room
@@ -16,7 +17,7 @@ from .remove import release
 from .steps import Plan, TearDown
 
 
-def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
+def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> Plan[Any]:
     """Store what was handed in, replacing what was there; return the value that is stored.
 
     Unless ``replace``: then what is there stays. As long as a value has an entry under this key,
@@ -24,17 +25,14 @@ def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
     torn down twice.
     """
     store = cache.store
-    claim = Claim(new.key, new.weight, present=True)
     arrived = False
 
-    def arrive() -> None:
+    def granted() -> None:
         nonlocal arrived
         if new.key in store.live:  # somebody was faster, and is not to be replaced
             store.ledger.unreserve(claim.weight)
         else:
-            if claim.carried:
-                new.base_uses = claim.carried + 1
-            store.publish(new)
+            arrive(store, new, claim)
             arrived = True
 
     while not arrived:
@@ -51,12 +49,19 @@ def put(cache: CacheView, new: Entry, *, replace: bool = True) -> Plan[Any]:
                 elif store.condemn(old, RemovalCause.REPLACED):
                     doomed = [old]
         if owner is None:
-            yield from room(cache, claim, replacing=replace, granted=arrive)
+            yield from room(cache, claim, replacing=replace, granted=granted)
         elif doomed:
             yield TearDown(doomed)
         elif (yield from _touch(cache, owner, new)):
             break
     return new.value
+
+
+def arrive(store: Store, new: Entry, claim: Claim) -> None:
+    """Make visible what was handed in, and its room just granted; the lock is held."""
+    if claim.carried:
+        new.base_uses = claim.carried + 1
+    store.publish(new)
 
 
 def put_ended(cache: CacheView, new: Entry) -> Plan[None]:

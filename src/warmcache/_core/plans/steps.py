@@ -23,27 +23,26 @@ T = TypeVar("T")
 
 
 class Request(NamedTuple):
-    """What one call of a loader asks for.
+    """What one call of a loader asks for; what all calls of it ask for alike comes last.
 
-    ``validate_errors`` are what ``validate`` raises of a value that is not good.
     ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
     load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
-    said how to weigh.
+    said how to weigh. ``validate_errors`` are what ``validate`` raises of a value that is not good.
     """
 
     key: Hashable
     source: Source
     load: Callable[[], Any]
-    weight: float | None
+    hot: HotEntries | None
+    hot_key: Any
+    may_load: bool
     hint: float | None
+    weight: float | None
     weigh: Callable[[Any], Any]
     sized: bool
     expires: Callable[[Hashable, Any, Any], Any] | None
     validate: Callable[[Any], object] | None
     validate_errors: type[Exception] | tuple[type[Exception], ...]
-    hot: HotEntries | None
-    hot_key: Any
-    may_load: bool
 
 
 class Ask(NamedTuple):
@@ -107,6 +106,11 @@ class Disguised(Exception):  # noqa: N818 - it is none of its own
 
     def __str__(self) -> str:
         return repr(self.error)
+
+    @classmethod
+    def where_needed(cls, error: BaseException) -> BaseException:
+        """Return what a plan may be told of ``error``."""
+        return cls(error) if isinstance(error, StopIteration) else error
 
 
 Step: TypeAlias = Ask | Load | Launch | TearDown | Flush | Wait

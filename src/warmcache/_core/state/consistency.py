@@ -27,7 +27,7 @@ def make_consistent(store: Store, outer: Container[object]) -> list[Entry]:
             _end(store, flight)
     for entry in {*store.live.values(), *store.leased}:
         _place(store, entry)
-    for key, entries in list(store.dying.items()):
+    for key, entries in store.dying.copy().items():
         store.dying[key] = tuple(entry for entry in entries if entry.state is not State.GONE)
         if not store.dying[key]:
             del store.dying[key]

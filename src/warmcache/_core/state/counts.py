@@ -23,6 +23,7 @@ class Counts:
 
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""
-        self.past_hits += entry.hits
-        entry.provenance.source.past_hits += entry.hits
-        self.past_saved += entry.hits * entry.provenance.seconds
+        hits, provenance = int(entry.hits), entry.provenance
+        self.past_hits += hits
+        provenance.source.past_hits += hits
+        self.past_saved += hits * provenance.seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import threading
-import weakref
 from collections.abc import Callable, Hashable
 from itertools import count
 from threading import get_ident
@@ -112,7 +111,7 @@ class Provenance:
     def found_by(self, hot: HotEntries | None, hot_key: Any) -> None:
         """Have the hit path that looks up ``hot`` find the entry under ``hot_key``."""
         # Weakly, or an entry and its hit path would wait for the garbage collector.
-        self.hot = None if hot is None else weakref.ref(hot)
+        self.hot = None if hot is None else hot.ref
         self.hot_key = hot_key
 
 
@@ -121,7 +120,7 @@ if TYPE_CHECKING or not FREE_THREADED:
     class _Hits:
         __slots__ = ("hits",)
 
-        hits: int
+        hits: float
         hit: Callable[[], object]
 
 else:
@@ -203,14 +202,14 @@ class Entry(_Hits):
         self.provenance = provenance
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
-        stamp: int
+        stamp: float
         if FREE_THREADED:
             stamp = tick()
         else:
             clock = USE_CLOCK
-            clock.cell_contents = stamp = clock.cell_contents + 1  # tick(), without a call
+            clock.cell_contents = stamp = clock.cell_contents + 1.0  # tick(), without a call
         self.loaded = self.used = self.seen = stamp
-        self.hits = 0
+        self.hits = 0.0
         self.base_uses = 1
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
@@ -223,7 +222,7 @@ class Entry(_Hits):
     @property
     def uses(self) -> int:
         """How often it was asked for since it was loaded, the first time included."""
-        return self.hits + self.base_uses
+        return int(self.hits) + self.base_uses
 
     @property
     def load_seconds(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections import defaultdict
 from collections.abc import Generator, Hashable
 from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
 from typing import Any
@@ -23,19 +24,10 @@ class Basis(enum.Enum):
     OTHERS = "others"  # the mean of what is warm of others: nothing is known of this loader
     UNKNOWN = "unknown"
 
-    @property
-    def elastic(self) -> bool:
-        """Whether it is a guess, of which loads inside may take."""
-        return self in _GUESSES
-
-    @property
-    def blind(self) -> bool:
-        """Whether it is a guess that has nothing to do with what is loaded."""
-        return self in _BLIND
-
-
-_GUESSES = {Basis.ALIKE, Basis.OTHERS, Basis.UNKNOWN}
-_BLIND = {Basis.OTHERS, Basis.UNKNOWN}
+    def __init__(self, text: str) -> None:
+        # A guess, of which loads inside may take; one that has nothing to do with what is loaded.
+        self.elastic = text in ("alike", "others", "unknown")
+        self.blind = text in ("others", "unknown")
 
 
 class Flight:
@@ -49,50 +41,32 @@ class Flight:
     the first who waits. (What an interrupt has left behind is mended, see the drivers.)
     """
 
-    __slots__ = (
-        "basis",
-        "began",
-        "blocked_on",
-        "box",
-        "done",
-        "ended",
-        "entry",
-        "error",
-        "growth",
-        "joined",
-        "key",
-        "lease",
-        "loaded",
-        "plan",
-        "record",
-        "source",
-        "weight",
-    )
+    weight: float = 0  # reserved so far
+    basis = Basis.SAID  # of that weight
+    growth: Growth | None = None  # what a meter knows of the try under way
+    lease: LoadLease | None = None  # on what is retired of its key
+    done: OneShot | None = None
+    plan: Generator[Any, Any, None] | None = None  # what ends it; else it is a load
+    at_once = False  # without a plan, under way in its thread
+    ended = False
+    box: defaultdict[int, Any] | None = None  # what was loaded, as it came from the loader,
+    loaded: Entry | None = None  # then as an entry,
+    entry: Entry | None = None  # and once that was published
+    error: BaseException | None = None
 
     def __init__(self, key: Hashable, record: LeaseRecord, source: Source, now: Any) -> None:
         self.key = key
         self.record = record
         self.source = source
         self.began = now  # by the store's timer
-        self.weight: float = 0  # reserved so far
-        self.basis = Basis.SAID  # of that weight
-        self.growth: Growth | None = None  # what a meter knows of the try under way
-        self.lease: LoadLease | None = None  # on what is retired of its key
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
-        self.done: OneShot | None = None
-        self.plan: Generator[Any, Any, None] | None = None  # what ends it
-        self.ended = False
-        self.box: dict[int, Any] = {}  # what was loaded, as it came from the loader,
-        self.loaded: Entry | None = None  # then as an entry,
-        self.entry: Entry | None = None  # and once that was published
-        self.error: BaseException | None = None
 
     @property
     def left_behind(self) -> bool:
         """Whether nobody ends it any more: its plan is over, or this thread never began it."""
         state = GEN_CREATED if self.plan is None else getgeneratorstate(self.plan)
-        mine = self.record.thread == threading.get_ident()
+        mine = self.record.thread == threading.get_ident() and not self.at_once
         return state == GEN_CLOSED or (state == GEN_CREATED and mine)
 
     def wait(self) -> OneShot:

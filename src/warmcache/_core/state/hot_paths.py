@@ -25,11 +25,12 @@ class HotEntries(dict[Any, Any]):
     function that closes over it never carries a warm object.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "ref")
     __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.ref = weakref.ref(self)
         with _guard.lock:
             _tables.add(self)
 

@@ -3,7 +3,7 @@
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
 entry goes through its life, and each move has a method here. (Three that every call or every
 insertion makes are spelt out in the store, for their cost: ``lease`` and ``end_lease`` of what
-stays live, and ``put_at_once``.) ::
+stays live, and ``put_at_once``, which victims vanish for.) ::
 
     reserve ──▶ (reserved) ── arrive ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
                     │                    │  ▲              ▲   ▲
@@ -34,17 +34,10 @@ class Claim:
     need not have its memory a second time.
     """
 
-    __slots__ = (
-        "basis",
-        "carried",
-        "evicted",
-        "key",
-        "least",
-        "owed",
-        "present",
-        "thread",
-        "weight",
-    )
+    owed: float = 0
+    evicted: float = 0  # what went for it so far
+    carried = 0  # uses that the entry it replaces leaves to its successor
+    thread: int | None = None  # that which victims are owed to
 
     def __init__(
         self,
@@ -59,10 +52,6 @@ class Claim:
         self.basis = basis
         self.least = weight / 4 if basis.blind else weight
         self.present = present
-        self.owed: float = 0
-        self.thread = threading.get_ident()
-        self.evicted: float = 0  # what went for it so far
-        self.carried = 0  # uses that the entry it replaces leaves to its successor
 
 
 class Ledger:
@@ -129,7 +118,7 @@ class Ledger:
         """Note that victims were condemned for ``claim``, unless some were already."""
         if not claim.owed:
             self.claims.add(claim)
-            claim.owed = weight
+            claim.owed, claim.thread = weight, threading.get_ident()
             self.owed += weight
 
     def drop(self, claim: Claim) -> None:

@@ -52,7 +52,7 @@ def stats_of(store: Store) -> Stats:
     counts, ledger, alive = store.counts, store.ledger, list(store.alive())
     saved = sum(entry.hits * entry.provenance.seconds for entry in alive)
     return Stats(
-        hits=counts.past_hits + sum(entry.hits for entry in alive),
+        hits=counts.past_hits + int(sum(entry.hits for entry in alive)),
         misses=counts.misses,
         loads=counts.loads,
         load_seconds=counts.load_seconds,

@@ -21,7 +21,7 @@ from warmcache.errors import ClosedError
 
 from .counts import Counts
 from .deadlines import Deadlines
-from .entry import Entry, LeaseRecord, LoadLease, State, seconds_between
+from .entry import Entry, LeaseRecord, LoadLease, Provenance, State, seconds_between
 from .flights import Flight
 from .hot_paths import HotEntries, hot_paths_off
 from .ledger import Claim, Ledger
@@ -119,9 +119,9 @@ class Store:
             entry.hit()
             entry.used = tick()
         else:
-            entry.hits += 1
+            entry.hits += 1.0
             # tick(), without a call
-            USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1
+            USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1.0
         if self.observers:
             for observer in self.observers:
                 observer.used(key)
@@ -177,52 +177,76 @@ class Store:
         for observer in self.observers:
             observer.stored(entry)
 
+    def land(self, entry: Entry, flight: Flight, done: LeaseRecord | None = None) -> None:
+        """Make a loaded entry visible, leased to all who wait for it, and end its flight.
+
+        Who is ``done`` has the value already, and needs no lease.
+        """
+        joined = flight.joined
+        if done is None or len(joined) > 1:
+            entry.leases = tuple([record for record in joined if record is not done])
+            entry.base_uses = len(joined)
+        self.counts.loads += 1
+        self.counts.load_seconds += entry.provenance.seconds
+        self.publish(entry)
+        self.heat(entry)
+        flight.entry, flight.weight = entry, 0
+        del self.flights[entry.key]
+        flight.ended = True
+        if flight.done is not None:
+            flight.done.happen()
+
+    def end_flight(self, flight: Flight) -> None:
+        """Have a load be over, whatever became of it: give its room back, wake who waits for it."""
+        if flight.weight:
+            self.ledger.unreserve(flight.weight)
+            flight.weight = 0
+        if flight.done is not None:
+            flight.done.happen()
+        if self.flights.get(flight.key) is flight:
+            del self.flights[flight.key]
+        flight.ended = True
+
+    def room_at_once(self, weight: float, rank: Rank) -> list[Entry] | None:
+        """Have victims vanish until ``weight`` is free, where nothing has a teardown.
+
+        Returns them, to be emptied once the lock is released, for then a value may die; or None
+        when it takes a plan: idle entries cannot make the room.
+        """
+        chosen = self._chosen_at_once(weight, rank, None)
+        if chosen is None:
+            return None
+        victims, _ = chosen
+        freed = self._vanish(victims, None)
+        self.ledger.live -= freed
+        self.ledger.idle -= freed
+        self.ledger.committed -= freed
+        return victims
+
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
 
         That is: nothing has a teardown, nothing expires, and idle entries can make
-        the room. Returns what was removed, to be emptied once the lock is released, for
-        then a value may die; or None when it takes a plan.
+        the room. Returns what was removed, to be emptied once the lock is released; or None
+        when it takes a plan.
         """
         if self.tears_down or self.deadlines is not None or self.closed:
             return None
-        ledger, live, weight = self.ledger, self.live, entry.weight
+        live, ledger, weight = self.live, self.ledger, entry.weight
         old = live.get(entry.key)
-        gain: float = 0
-        if old is not None:
-            if old.leases or old.value is entry.value:
-                return None
-            gain = old.weight
-        short = ledger.committed + weight - gain - ledger.limit
-        removed: list[Entry] = []
-        passed = False
-        if short > ledger.slack:
-            if short > ledger.idle - gain or weight > ledger.limit:
-                return None
-            first = self.order.take(rank)  # most often it is enough
-            if first is not None and first is not old and first.weight >= short - ledger.slack:
-                removed = [first]
-            else:
-                removed, passed = self.victims(short, rank, old, first)
-            self.counts.removals[_SIZE] += len(removed)
+        if old is not None and (old.leases or old.value is entry.value):
+            return None
+        chosen = self._chosen_at_once(weight, rank, old)
+        if chosen is None:
+            return None
+        removed, passed = chosen
         if old is not None:
             if not passed:  # one that came up itself starts anew
                 entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
-            self.counts.removals[_REPLACED] += 1
             removed.append(old)
-        change = weight
-        for gone in removed:
-            change -= gone.weight
-            del live[gone.key]  # the successor of ``old`` comes last
-            gone.state = _GONE
-            if self.observers:
-                gone.cause = _REPLACED if gone is old else _SIZE
-            if gone.provenance.hot is not None:
-                self.cool(gone)
-            if gone.hits:
-                self.counts.left(gone)
-        live[entry.key] = entry
+        change = weight - self._vanish(removed, old)
+        live[entry.key] = entry  # the successor of ``old`` comes last
         self.order.add(entry)
         if change:
             ledger.live += change
@@ -234,6 +258,71 @@ class Store:
         if ledger.waiting:
             ledger.wake()
         return removed
+
+    def _chosen_at_once(
+        self, weight: float, rank: Rank, old: Entry | None
+    ) -> tuple[list[Entry], bool] | None:
+        """Return the victims that make room beside ``old``, and whether that came up itself."""
+        ledger = self.ledger
+        gain = 0 if old is None else old.weight
+        short = ledger.committed + weight - gain - ledger.limit
+        if short <= ledger.slack:
+            return [], False
+        if short > ledger.idle - gain or weight > ledger.limit:
+            return None
+        first = self.order.take(rank)  # most often it is enough
+        if first is not None and first is not old and first.weight >= short - ledger.slack:
+            return [first], False
+        return self.victims(short, rank, old, first)
+
+    def _vanish(self, removed: list[Entry], old: Entry | None) -> float:
+        """Have idle entries be gone that have no teardown; return what they weighed."""
+        removals = self.counts.removals
+        weight: float = 0
+        for gone in removed:
+            cause = _REPLACED if gone is old else _SIZE
+            gone.cause, gone.state = cause, _GONE
+            del self.live[gone.key]
+            if gone.provenance.hot is not None:
+                self.cool(gone)
+            if gone.hits:
+                self.counts.left(gone)
+            removals[cause] += 1
+            weight += gone.weight
+        return weight
+
+    def renew_at_once(
+        self, key: Hashable, value: Any, weight: float, handed_in: Provenance, now: Any
+    ) -> tuple[Any] | None:
+        """Give an idle entry another ``value`` in its place, as if that had an entry of its own.
+
+        Returns the old value, to be dropped once the lock is released; or None if that value takes
+        an entry. The rank must rise with that, or its place in the order would come too late.
+        """
+        entry = self.live.get(key)
+        if (
+            entry is None
+            or entry.leases
+            or entry.weight != weight
+            or entry.value is value
+            or entry.provenance is not handed_in
+            or not self.order.renews
+            or self.deadlines is not None
+            or self.observers
+            or self.tears_down
+            or self.closed
+        ):
+            return None
+        if entry.hits:
+            self.counts.left(entry)
+            entry.base_uses += int(entry.hits)
+            entry.hits = 0.0
+        entry.base_uses += 1
+        self.counts.removals[_REPLACED] += 1
+        entry.loaded = entry.used = entry.seen = tick()
+        entry.loaded_at = entry.seen_at = now
+        old, entry.value = entry.value, value
+        return (old,)
 
     def owner_of(self, key: Hashable, value: Any) -> Entry | None:
         """Return the entry of ``key``, live or retired, that has this very value."""

@@ -10,18 +10,30 @@ import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, TypeVar
 
 from .entry import Entry
 
 Rank = Callable[[Entry], Any]
+R = TypeVar("R", bound=Callable[..., Any])
 _SLACK = 64  # dead records a heap may carry before it is worth sweeping
 _EXACT = 2000  # entries up to which a scan looks at all of them,
 _SAMPLE = 64  # and how many it looks at above
 
 
+_rising: set[Callable[..., Any]] = set()
+
+
+def rises(rank: R) -> R:
+    """Decorate a policy's ``rank`` that is higher than before when an entry is stored anew."""
+    _rising.add(rank)
+    return rank
+
+
 class Order:
     """What all orders do alike."""
+
+    renews = False  # whether an idle entry may get a new value in its place
 
     def add(self, entry: Entry) -> None:
         """Have ``entry``, which is live and idle, be a victim in its turn."""
@@ -74,7 +86,8 @@ class RankOrder(Order):
     release, so pins at the head never hold up the rest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rank: Callable[..., Any] | None = None) -> None:
+        self.renews = rank in _rising
         self._unranked: deque[Entry] = deque()
         self._run: deque[Entry] = deque()
         self._heap: list[tuple[Any, Entry]] = []

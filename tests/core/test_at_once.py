@@ -1,0 +1,127 @@
+"""What waits for nobody is done at once: without a plan, and as right as by one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from gates import CAP, Gate, waiting
+
+import warmcache
+from warmcache import warm
+from warmcache._core.drivers import at_once
+from warmcache._loaders import calls
+from warmcache.caches import cache
+from warmcache.testing import assert_consistent
+
+Start = Callable[..., Future[Any]]
+
+
+@pytest.fixture
+def no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise AssertionError("this takes a plan")
+
+    for module in (calls, cache, at_once):
+        monkeypatch.setattr(module, "run", refuse)
+
+
+@pytest.mark.usefixtures("no_plan")
+@pytest.mark.parametrize("options", [{}, {"teardown": lambda value: None}])
+def test_what_waits_for_nobody_takes_no_plan(options: dict[str, Any]) -> None:
+    warm_cache: Any = warmcache.LRUCache(2, **options)
+
+    @warm(cache=warm_cache)
+    def load(name: str) -> str:
+        return inner(name) if len(name) < 2 else name
+
+    @warm(cache=warm_cache)
+    def inner(name: str) -> str:
+        return name * 2
+
+    assert ["aa", "bb", "aa"] == [load(name) for name in "aba"]
+    with load.lease("cc") as value:
+        assert "cc" == value
+    warm_cache["d"] = "handed in"
+    warm_cache["d"] = "over it"
+    warm_cache["e"] = "beside it"
+    assert ["d", "e"] == list(warm_cache)
+    assert_consistent(warm_cache)
+
+
+@pytest.mark.race
+def test_who_joins_a_load_that_takes_no_plan_holds_its_value(start: Start) -> None:
+    gate, torn_down = Gate(), []
+
+    @warm(policy="lru", maxsize=1, teardown=torn_down.append)
+    def load(name: str) -> str:
+        gate.wait()
+        return name
+
+    def hold(lease: Any, inside: Gate) -> None:
+        with lease as value:
+            inside.wait()
+            assert "a" == value and not torn_down
+
+    first, inside = start(load, "a"), Gate()
+    gate.until_reached()
+    second = start(hold, load.lease("a"), inside)
+    waiting(load.cache, 1)
+    gate.open()
+    inside.until_reached()
+    assert "a" == first.result(CAP)
+    assert load.evict("a") and not torn_down
+    inside.open()
+    second.result(CAP)
+    assert ["a"] == torn_down
+    assert_consistent(load.cache)
+
+
+class Newest(warmcache.Cache[Any, Any]):
+    """Gives up what was stored last: stored anew, its rank falls."""
+
+    def rank(self, entry: Any) -> int:
+        return -int(entry.loaded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone"),
+    [
+        (warmcache.LRUCache, "b"),
+        (warmcache.LFUCache, "b"),
+        (warmcache.FIFOCache, "b"),
+        (warmcache.Cache, "b"),
+        (Newest, "a"),
+    ],
+)
+def test_what_is_stored_anew_goes_when_a_new_entry_would(kind: type[Any], gone: str) -> None:
+    warm_cache = kind(2)
+    warm_cache["a"] = warm_cache["b"] = 1
+    victim, _ = warm_cache.popitem()  # so that ranks were recorded
+    warm_cache[victim] = 1
+    warm_cache["a"] = 2
+    assert {"a": 2, "b": 1} == dict(warm_cache)
+    assert gone == warm_cache.popitem()[0]
+    assert_consistent(warm_cache)
+
+
+def test_a_value_that_another_takes_the_place_of_is_dropped_counted_and_told_of_uses() -> None:
+    class Value:
+        pass
+
+    warm_cache: Any = warmcache.LRUCache(2)
+    values = [Value(), Value()]
+    dropped = [weakref.ref(value) for value in values]
+    warm_cache["a"] = values[0]
+    assert warm_cache["a"] is values[0]
+    warm_cache["a"] = values[1]
+    values.clear()
+    assert [True, False] == [ref() is None for ref in dropped]
+    [info] = warm_cache.entries()
+    stats = warm_cache.stats()
+    assert (3, 1, 1) == (info.uses, stats.hits, stats.removals[warmcache.RemovalCause.REPLACED])
+    del warm_cache["a"]
+    assert dropped[1]() is None

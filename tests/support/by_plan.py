@@ -1,0 +1,21 @@
+"""Has everything take its plan, also what would be done at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from warmcache._core.state.store import Store
+from warmcache._loaders import calls
+from warmcache.caches import cache
+
+
+@contextmanager
+def by_plan() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "load_at_once", lambda *args, **options: None)
+        patch.setattr(cache, "put_at_once", lambda *args: False)
+        patch.setattr(Store, "put_at_once", lambda *args: None)
+        yield
