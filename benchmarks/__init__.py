@@ -7,6 +7,7 @@ A map of the package:
 ``rows``        the groups of rows by name
 ``hits``        hit latency: sync, recorded, async, leases; and what a miss costs
 ``mappings``    the caches as mappings: get, set, insert with eviction, growth
+``weighing``    what the policies cost that weigh load seconds
 ``threads``     many threads: a warm key, a stampede, hits while a load runs
 ``imports``     import time, in fresh interpreters
 ``targets``     what is to be reached, judged from the figures

@@ -87,7 +87,7 @@ def insert(settings: Settings) -> list[Line]:
     measures: dict[tuple[str, int], Callable[[], float]] = {}
     for limit in settings.limits:
         for contender, names in _mappings(limit):
-            measures[contender.name, limit] = _inserting(contender, names, limit, settings)
+            measures[contender.name, limit] = inserting(contender, names, limit, settings)
     with frozen_collector():
         samples = interleave(measures, settings.mapping_rounds, tick=partial(settings.tick, title))
     by_limit = {
@@ -111,7 +111,7 @@ def insert(settings: Settings) -> list[Line]:
     ]
 
 
-def _inserting(
+def inserting(
     contender: Contender, names: dict[str, Any], limit: int, settings: Settings
 ) -> Callable[[], float]:
     """Fill a mapping; return a function that stores some more keys, all of them new."""
@@ -171,8 +171,8 @@ def insert_telling(settings: Settings) -> list[Line]:
     for contender in installed():
         names = contender.mapping_telling(limit, ignore)
         if names is not None:
-            measures[contender.name] = _inserting(contender, names, limit, settings)
-    listening = _inserting(
+            measures[contender.name] = inserting(contender, names, limit, settings)
+    listening = inserting(
         Warmcache(), Warmcache().mapping_listening(limit, ignore), limit, settings
     )
     lines = []
@@ -185,21 +185,4 @@ def insert_telling(settings: Settings) -> list[Line]:
             tick = partial(settings.tick, title)
             samples = interleave({**measures, OURS: ours}, settings.mapping_rounds, tick=tick)
         lines.append(Line.beside(f"insert-{id}-{limit}", title, Cachetools.name, samples))
-    return lines
-
-
-def insert_weighing(settings: Settings) -> list[Line]:
-    """Storing a new key in a full cache that weighs costs, beside the same under LRU."""
-    lines = []
-    for policy, limit in (("gdsf", 1_000), ("cost", 100), ("cost", 2_000), ("cost", 10_000)):
-        title = f"insert with eviction under {policy}, {limit:,} entries"
-        measures = {
-            name: _inserting(Warmcache(), Warmcache().mapping(limit, name), limit, settings)
-            for name in ("lru", policy)
-        }
-        with frozen_collector():
-            tick = partial(settings.tick, title)
-            samples = interleave(measures, settings.slow_rounds, tick=tick)
-        one, other = {OURS: samples[policy]}, {OURS: samples["lru"]}
-        lines.append(Line(f"insert-{policy}-{limit}", title, "its own under LRU", one, other))
     return lines

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .contenders import NAMES, OURS
-from .report import duration, significant
-from .timing import Line
+from .report import significant
+from .timing import Line, duration
 
 _SHOWN = (
     "hit-1",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warmcache._progress import track
+from warmcache._simulation.offline_bound import offline_bound
 from warmcache._simulation.replay import Outcome, replay
 from warmcache._simulation.trace_file import Trace, read_trace
 
@@ -22,6 +23,7 @@ NAMES = ("azfunc2019_100apps", "semi_azpop300", "synth_hub60")
 SHARES = (0.05, 0.1, 0.2, 0.4)
 POLICIES = ("lru", "fifo", "lfu", "gdsf", "cost")
 Results = dict[tuple[str, float, str], Outcome]
+Bounds = dict[tuple[str, float], float]
 
 _HEAD = """\
 # What policies pay
@@ -30,7 +32,9 @@ Load seconds relative to LRU with the same memory: a policy is judged by the sec
 take, not by how often it hits, since objects differ in size and in what they take to load. Budgets
 are shares of the sizes of all keys together. These are replays through the cache classes
 themselves, by `python -m benchmarks.policies`; what the traces are and whom to thank for them is in
-`tests/traces/README.md`.
+`tests/traces/README.md`. The last column is what no policy can go below, though it knew all that
+will be asked for: a [bound](howto/simulate.md#what-nobody-pays-less-than), which itself may be out
+of reach.
 
 """
 _TAIL = """
@@ -38,9 +42,10 @@ _TAIL = """
 
 LRU and FIFO miss exactly what [libcachesim](https://pypi.org/project/libcachesim/), an independent
 simulator, misses; the tests compare them. `"cost"` pays less than LRU on each of these, at each
-budget. It cannot do so on every trace there might be: where what was asked for last is all that
+budget. No policy can do so on every trace there might be: where what was asked for last is all that
 matters, as with bursts of calls for one thing that is then never asked for again, LRU pays less.
-[Replay your own](howto/simulate.md).
+There `"cost"` pays a percent or two more than LRU and no more, for it is on a
+[leash](design/order.md#a-policy-on-a-leash). [Replay your own](howto/simulate.md).
 """
 
 
@@ -56,16 +61,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (name, share, policy): replay(traces[name], policy, int(traces[name].footprint * share))
         for name, share, policy in track(jobs, "replaying")
     }
-    page = _HEAD + "\n".join(table(traces, results)) + "\n" + _TAIL
+    bounds = {
+        (name, share): offline_bound(trace, int(trace.footprint * share))
+        for name, trace in traces.items()
+        for share in SHARES
+    }
+    page = _HEAD + "\n".join(table(traces, results, bounds)) + "\n" + _TAIL
     (chosen.out / "policies.md").write_text(page, encoding="utf-8")
-    draw(traces, results, chosen.out / "policies.png")
+    draw(traces, results, bounds, chosen.out / "policies.png")
 
 
-def table(traces: dict[str, Trace], results: Results) -> list[str]:
+def table(traces: dict[str, Trace], results: Results, bounds: Bounds) -> list[str]:
     """Return the lines of a table: a row a trace and budget."""
     rows = [
-        "| trace | memory | LRU's load seconds | " + " | ".join(POLICIES[1:]) + " |",
-        "|---|---|---|" + "---|" * len(POLICIES[1:]),
+        "| trace | memory | LRU's load seconds | " + " | ".join(POLICIES[1:]) + " | at least |",
+        "|---|---|---|" + "---|" * len(POLICIES),
     ]
     for name in traces:
         for share in SHARES:
@@ -76,11 +86,12 @@ def table(traces: dict[str, Trace], results: Results) -> list[str]:
                 for ratio in ratios.values()
             ]
             first = [name, f"{share:.0%}", f"{seconds['lru']:,.0f}"]
-            rows.append("| " + " | ".join(first + cells) + " |")
+            least = f"{bounds[name, share] / seconds['lru']:.2f}"
+            rows.append("| " + " | ".join([*first, *cells, least]) + " |")
     return rows
 
 
-def draw(traces: dict[str, Trace], results: Results, path: Path) -> None:
+def draw(traces: dict[str, Trace], results: Results, bounds: Bounds, path: Path) -> None:
     """Draw the curves of load seconds over memory, a panel a trace."""
     figure_class: Any = importlib.import_module("matplotlib.figure").Figure
     figure = figure_class(figsize=(4.4 * len(traces), 3.8), dpi=110, layout="constrained")
@@ -90,6 +101,8 @@ def draw(traces: dict[str, Trace], results: Results, path: Path) -> None:
         for policy in POLICIES:
             line = [results[name, share, policy].load_seconds / most for share in SHARES]
             panel.plot([100 * share for share in SHARES], line, marker="o", label=policy)
+        least = [bounds[name, share] / most for share in SHARES]
+        panel.plot([100 * share for share in SHARES], least, "--", color="gray", label="at least")
         panel.set_title(name, loc="left", fontsize=10)
         panel.set_xlabel("memory, % of the bytes of all keys")
         panel.set_ylim(bottom=0)

@@ -9,7 +9,7 @@ from warmcache._tables import aligned
 
 from .contenders import NAMES
 from .targets import Verdict
-from .timing import Line
+from .timing import Line, duration
 
 BEGIN = "<!-- results: begin -->"
 END = "<!-- results: end -->"
@@ -53,14 +53,6 @@ def _ratio(line: Line, name: str) -> str:
 def significant(ratio: float) -> str:
     """Return a ratio with two decimals, or none where it has three digits before them."""
     return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time per operation in the unit that suits it."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds / 1e-9:.0f} ns"
 
 
 def as_text(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts) -> str:

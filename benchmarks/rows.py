@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import hits, imports, mappings, threads
+from . import hits, imports, mappings, threads, weighing
 from .timing import Line, Settings
 
 GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
@@ -20,6 +20,7 @@ GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
     "mapping": mappings.mapping,
     "insert": mappings.insert,
     "insert-telling": mappings.insert_telling,
-    "insert-weighing": mappings.insert_weighing,
+    "insert-weighing": weighing.insert_weighing,
+    "miss-weighing": weighing.miss_weighing,
     "import": imports.import_time,
 }

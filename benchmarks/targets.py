@@ -13,7 +13,7 @@ import warmcache
 from .contenders import MAXSIZE, OURS, THREAD_SAFE_PEERS
 from .hits import FORMS
 from .threads import WORKERS
-from .timing import Line
+from .timing import Line, duration
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,49 @@ def judge(lines: Mapping[str, Line]) -> list[Verdict]:
                 ("insert-alone", "the same alone, garbage collection included"),
             ]
         ),
+        *_weighing(lines),
     ]
+
+
+def _weighing(lines: Mapping[str, Line]) -> list[Verdict]:
+    """Return the verdicts on what a policy costs that weighs load seconds."""
+    return [
+        *(
+            _at_most(
+                lines,
+                f"insert-cost-{limit}",
+                15.0,
+                f"insert with eviction under cost at {limit:,}: at most 15 x its own under LRU",
+            )
+            for limit in (2_000, 10_000, 100_000)
+        ),
+        _at_most(
+            lines, "growth-cost-100000", 1.5, "growth of that from 2,000 to 100,000: at most 1.5"
+        ),
+        _within(lines, "miss-cost-2000", 80e-6, "miss under cost at 2,000: at most 80 µs"),
+        _within(lines, "miss-cost-100000", 100e-6, "miss under cost at 100,000: at most 100 µs"),
+        *(
+            _within(
+                lines,
+                f"pause-cost-{limit}",
+                0.01,
+                f"no miss under cost at {limit:,} above 10 ms, but for the collector",
+                worst=True,
+            )
+            for limit in (2_000, 100_000)
+        ),
+    ]
+
+
+def _within(
+    lines: Mapping[str, Line], id: str, limit: float, target: str, *, worst: bool = False
+) -> Verdict:
+    """Judge a time: the median of the rounds, or the ``worst`` of them."""
+    line = lines.get(id)
+    if line is None:
+        return Verdict(target, "", None)
+    found = max(line.samples[OURS]) if worst else line.seconds(OURS)
+    return Verdict(target, duration(found), found <= limit)
 
 
 def _at_most(lines: Mapping[str, Line], id: str, limit: float, target: str) -> Verdict:

@@ -35,12 +35,13 @@ class Settings:
     thread_seconds: float = 0.05
     sizes: tuple[int, ...] = (100, 10_000, 1_000_000)
     limits: tuple[int, int] = (1_000, 1_000_000)
+    weighed: tuple[int, ...] = (100, 2_000, 10_000, 100_000)
     tick: Callable[[str, float], None] = lambda title, done: None
 
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for a check that everything runs: the figures mean little."""
-        return cls(7, 5, 3, 0.0002, 0.0005, 0.005, (100, 1_000), (100, 2_000))
+        return cls(7, 5, 3, 2e-4, 5e-4, 5e-3, (100, 1_000), (100, 2_000), (50, 100, 500))
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,14 @@ class Line:
     def times_slower(self, name: str, than: str) -> float:
         """Return the median over the rounds of one contender's time to another's."""
         return statistics.median(_ratios(self.samples[name], self.samples[than]))
+
+
+def duration(seconds: float) -> str:
+    """Return a time per operation in the unit that suits it."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.0f} ns"
 
 
 def _ratios(samples: list[float], reference: list[float]) -> list[float]:

@@ -39,7 +39,8 @@ extra."""
 
 _SIMULATE = """\
 Replays a recorded trace through the cache classes themselves, under several policies and
-budgets, and prints what each would have paid in load seconds, and what to take. TRACE is
+budgets, and prints what each would have paid in load seconds, what no policy could pay less
+than (a bound, by a relaxation to a linear program), what LRU pays, and what to take. TRACE is
 CSV, or CSV in .gz, with t_s and key for each request, in columns of these names, and
 size_bytes and load_s, in the same file or by key in NAME_objects.csv beside it, as
 @warm(record=...) and cache.record(...) write it."""

@@ -58,6 +58,22 @@ def test_it_prints_a_row_for_each_budget_and_policy(small: Path, capsys: Any) ->
     assert ["60", "1.00", "100.0%", "100.0%"] == lru[4:8]
 
 
+def test_it_prints_a_bound_and_what_lru_pays_whatever_policies_were_asked_for(
+    small: Path, capsys: Any
+) -> None:
+    for policies in ("gdsf", "lru,gdsf"):
+        assert 0 == simulate(small, "--budget", "75%,20B", "--policy", policies)
+        blocks = capsys.readouterr().out.split("\n\n")
+        title, head, *rows = blocks[2].splitlines()
+        assert "no policy goes below" in title
+        assert ["budget", "at", "least", "/", "lru", "lru"] == head.split()
+        assert [["50.0%", "20", "B"], ["75.0%", "30", "B"]] == [row.split()[:3] for row in rows]
+        for row in rows:
+            least, ratio, lru = row.split()[3:]
+            assert 12 <= float(least) <= float(lru) == 60  # each key has to be loaded once
+            assert abs(float(least) / 60 - float(ratio)) < 0.02
+
+
 @pytest.mark.traces
 def test_figures_are_those_of_the_replay(capsys: Any) -> None:
     path = TRACES / "synth_hub60.csv.gz"
@@ -253,7 +269,7 @@ def test_budgets_are_shares_or_bytes() -> None:
 
 
 def test_the_budget_that_it_recommends_can_be_pasted(small: Path, capsys: Any) -> None:
-    assert 0 == simulate(small, "--budget", "30B", "--policy", "cost")
+    assert 0 == simulate(small, "--budget", "30B", "--policy", "gdsf")
     pasted = re.search(r'maxsize="([^"]+)"', capsys.readouterr().out)
     assert pasted is not None
     assert 30 == warmcache.LRUCache(pasted[1]).maxsize

@@ -26,3 +26,9 @@ def paid(name: str, policy: str, share: float) -> Outcome:
 def store(cache: Any, key: Any, weight: float = 1, seconds: float = 1) -> None:
     """Load ``key`` into ``cache`` as ``@warm`` would."""
     put_loaded(cache, key, weight, seconds, 0)
+
+
+def on_a_long_leash(cache: Any) -> Any:
+    """Have ``cache`` choose by rank alone, as if LRU had paid a lot by now; return it."""
+    cache._store.order.choice.leash.lru = 1e12
+    return cache

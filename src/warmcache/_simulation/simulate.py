@@ -10,6 +10,7 @@ from warmcache._sizes import format_size
 from warmcache._tables import aligned
 
 from .budget import Budget
+from .offline_bound import offline_bound
 from .picture import check_picture, draw
 from .recommend import recommend
 from .replay import Outcome, check_policy, replay
@@ -42,6 +43,8 @@ def simulate(
     outcomes = _replayed(trace, sizes, policies)
     print()
     print(table(outcomes))
+    print()
+    print(bounds(trace, outcomes))
     chosen = recommend(trace, outcomes)
     print()
     print("\n".join(chosen.why))
@@ -59,6 +62,22 @@ def _replayed(trace: Trace, budgets: Sequence[int], policies: Sequence[str]) -> 
             tell(description=f"{policy} with {format_size(budget)}")
             outcomes.append(replay(trace, policy, budget, lambda done: tell(advance=done)))
     return outcomes
+
+
+def bounds(trace: Trace, outcomes: Sequence[Outcome]) -> str:
+    """Return between what each budget can pay: what is least possible, and what LRU pays."""
+    rows = [["budget", "at least", "/ lru", "lru"]]
+    for budget in dict.fromkeys(outcome.budget for outcome in outcomes):
+        here = [outcome for outcome in outcomes if outcome.budget == budget]
+        lru = next((o for o in here if o.policy == "lru"), None) or replay(trace, "lru", budget)
+        least = offline_bound(trace, budget)
+        ratio = least / lru.load_seconds if lru.load_seconds else 1.0
+        name = f"{lru.share:.1%} {format_size(budget)}"
+        rows.append([name, f"{least:,.0f}", f"{ratio:.2f}", f"{lru.load_seconds:,.0f}"])
+    return (
+        "load seconds that no policy goes below, though it knew all requests; and those of LRU\n"
+        f"{aligned(rows, left=1)}"
+    )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

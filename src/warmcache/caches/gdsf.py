@@ -15,8 +15,8 @@ from warmcache._core.state.use_clock import last_tick, tick
 from warmcache._core.state.victim_order import Rank, RankOrder
 
 from .cache import Cache
+from .known_keys import GHOSTS
 from .options import CacheOptions
-from .use_history import GHOSTS
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

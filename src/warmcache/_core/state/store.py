@@ -64,6 +64,7 @@ class Store:
         self.lock = threading.RLock()
         self.ledger = Ledger(limit)
         self.order = order
+        order.limited(limit)
         self.timer = timer
         self.idle_ttl = idle_ttl
         self.reclaim = reclaim

@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from .entry import Entry
 
@@ -30,7 +30,7 @@ def rises(rank: R) -> R:
     return rank
 
 
-class _Order:
+class Order:
     """What all orders do alike."""
 
     renews = False  # whether an idle entry may get a new value in its place
@@ -39,10 +39,25 @@ class _Order:
         """Have ``entry``, which is live and idle, be a victim in its turn."""
         raise NotImplementedError
 
+    def discard(self, entry: Entry, replaced: bool = False) -> None:
+        """Note that ``entry`` has left by another door than :meth:`take`."""
+        raise NotImplementedError
+
+    def take(self, rank: Rank) -> Entry | None:
+        """Remove and return the idle entry that goes next; None when none is idle."""
+        raise NotImplementedError
+
+    def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
+        """Return ``entries`` in the order they would go, changing nothing."""
+        raise NotImplementedError
+
     def give_back(self, entries: Iterable[Entry]) -> None:
         """Return to the order what ``take`` took."""
         for entry in entries:
             self.add(entry)
+
+    def limited(self, limit: float) -> None:
+        """Note what entries may weigh together: here, it makes no difference."""
 
     def sweep(self) -> None:
         """Drop the records of what has left: here, there are none."""
@@ -55,7 +70,7 @@ class _Order:
         """Forget what is remembered of keys that have left: here, nothing is."""
 
 
-class RankOrder(_Order):
+class RankOrder(Order):
     """Idle entries by rank, lowest first, as a lazy queue.
 
     A rank only ever rises, and only when its entry is used. So a record may lag
@@ -161,7 +176,7 @@ class RankOrder(_Order):
         self._dead = 0
 
 
-class ScanOrder(_Order):
+class ScanOrder(Order):
     """Entries by a rank that drifts: it may fall, though nobody uses the entry.
 
     So nothing is recorded. Who needs a victim looks at all idle entries, or, where
@@ -251,7 +266,7 @@ class ScanOrder(_Order):
             self._places[last] = place
 
 
-class ChoiceOrder(_Order):
+class ChoiceOrder(Order):
     """Entries in the order that a ``choice`` function gives, as cachetools' RRCache.
 
     The keys are kept in the same sequence as cachetools 8 keeps them, so that the
@@ -316,6 +331,3 @@ class ChoiceOrder(_Order):
         while left:
             order.append(left.pop(self.choice(list(left))))
         return order
-
-
-Order: TypeAlias = RankOrder | ScanOrder | ChoiceOrder

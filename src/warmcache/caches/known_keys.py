@@ -1,0 +1,144 @@
+"""What is known of keys: of residents, and of some that have left."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+GHOSTS = 4  # remembered keys that have left, for each resident
+
+
+class Stamps(Protocol):
+    """What uses leave behind, and who holds on: an entry, as a policy of keys sees it."""
+
+    hits: float
+    base_uses: int
+    used: float
+    loaded: float
+    leases: tuple[Any, ...]
+
+
+class Record:
+    """What is known of one key, resident or ghost; never its value.
+
+    ``counts`` are its decayed uses, as of ``block``; ``folded`` of its resident's uses are in
+    them, those up to the tick ``since``. ``seconds`` is the mean of its ``loads``, 0 for unknown,
+    and ``expected`` what the next may take.
+    ``held`` says whether the shadow holds it, with ``held_size``; ``owed`` is what it adds to the
+    debt. ``place`` and ``turn`` are the serial numbers of its items in a ranking, where it was
+    ``filed``, and in the shadow's line; 0: it has none.
+    """
+
+    __slots__ = (
+        "block",
+        "counts",
+        "expected",
+        "filed",
+        "folded",
+        "held",
+        "held_size",
+        "in_turn",
+        "key",
+        "left",
+        "loads",
+        "owed",
+        "place",
+        "replaced",
+        "seconds",
+        "since",
+        "size",
+        "stamps",
+        "turn",
+    )
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.counts = [0.0, 0.0, 0.0, 0.0]
+        self.block = self.loads = 0
+        self.folded: float = 0
+        self.since: float = 0
+        self.place = self.turn = 0
+        self.seconds = self.expected = self.owed = self.filed = 0.0
+        self.size: float = 0
+        self.held_size: float = 0
+        self.held = self.replaced = self.in_turn = False
+        self.stamps: Any = None  # of the resident; None once it has left,
+        self.left: float = 0  # with this tick as its last use
+
+    @property
+    def last_used(self) -> float:
+        """The tick of its last use."""
+        stamps = self.stamps
+        return self.left if stamps is None else float(stamps.used)
+
+    @property
+    def unnoticed(self) -> float:
+        """How often it was used since its uses were last counted."""
+        stamps = self.stamps
+        return max(0.0, float(stamps.hits + stamps.base_uses - self.folded))
+
+
+class KnownKeys:
+    """The records of residents, and of at most four times as many keys that have left.
+
+    Ghosts are of two kinds: the shadow holds what is ``lacking``, and we do not; it does not hold
+    what is ``gone``. Of the latter the longest gone are forgotten. The former are what the debt is
+    of, so none of them may be forgotten, and :attr:`room_for_debt` says whether one more has room.
+    """
+
+    __slots__ = ("_most", "gone", "lacking", "residents")
+
+    def __init__(self) -> None:
+        self.residents: dict[Any, Record] = {}
+        self.lacking: dict[Hashable, Record] = {}
+        self.gone: OrderedDict[Hashable, Record] = OrderedDict()
+        self._most = 1  # residents there were at once
+
+    @property
+    def held(self) -> int:
+        """How many the shadow may hold, about."""
+        return len(self.residents) + len(self.lacking)
+
+    @property
+    def room_for_debt(self) -> bool:
+        """Whether one more of what the shadow holds may leave."""
+        return len(self.lacking) < GHOSTS * self._most
+
+    def arrive(self, key: Hashable, stamps: Any) -> Record:
+        """Return the record of what is resident from now on."""
+        record = self.lacking.pop(key, None) or self.gone.pop(key, None) or Record(key)
+        record.stamps = stamps
+        self.residents[stamps] = record
+        self._most = max(self._most, len(self.residents))
+        return record
+
+    def leave(self, record: Record) -> None:
+        """Remember what is a ghost from now on."""
+        stamps = record.stamps
+        record.left, record.stamps, record.place = stamps.used, None, 0
+        (self.lacking if record.held else self.gone)[record.key] = record
+        self.residents.pop(stamps, None)
+        self._trim()
+
+    def ghost(self, key: Hashable) -> Record | None:
+        """Return the record of a key that has left, if it is remembered."""
+        return self.lacking.get(key) or self.gone.get(key)
+
+    def drop(self, record: Record) -> None:
+        """Note that the shadow no longer holds a ghost."""
+        if self.lacking.get(record.key) is record:
+            self.gone[record.key] = record
+            del self.lacking[record.key]
+            self._trim()
+
+    def _trim(self) -> None:
+        most = GHOSTS * self._most - len(self.lacking)
+        while len(self.gone) > max(0, most):
+            self.gone.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forget the keys that have left."""
+        self.lacking.clear()
+        self.gone.clear()
+        self._most = max(1, len(self.residents))

@@ -1,0 +1,86 @@
+"""The shadow: what LRU would hold now, keys only."""
+
+from __future__ import annotations
+
+from .known_keys import Record
+from .lazy_heap import Item, LazyHeap
+
+_STALE = 16  # stamps put right for one drop, at most
+_SLACK = 1 + 1e-12  # what sums may be off by when weights are fractions
+
+
+class Shadow:
+    """The keys that LRU would hold in the same room, in the order in which it would drop them.
+
+    What somebody leases LRU could not drop either: it is passed over, and in line again when the
+    last lease ends. A use only stamps; a stamp is put right when it comes up. Where each use is
+    told at once there is none to put right, and this is LRU to the letter. Otherwise, once so many
+    have come up, the least recently used of those is dropped, so that no miss pays for all the
+    hits since the last.
+    """
+
+    __slots__ = ("_line", "_serial", "limit", "size")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.size: float = 0
+        self._line = LazyHeap(_in_line)
+        self._serial = 0
+
+    @property
+    def excess(self) -> bool:
+        """Whether LRU would have to drop something."""
+        return self.size > self.limit * _SLACK
+
+    def hold(self, record: Record, living: int) -> None:
+        """Have ``record``, as of its last use and with its size of now."""
+        if record.held:
+            self.size -= record.held_size
+        record.held, record.held_size = True, record.size
+        self.size += record.size
+        self._line_up(record, living)
+
+    def drop(self, record: Record) -> None:
+        """Have ``record`` no more."""
+        record.held, record.turn = False, 0
+        self.size -= record.held_size
+
+    def next(self, living: int) -> Record | None:
+        """Return what LRU would drop next, out of the line already; None: it can drop nothing."""
+        line = self._line
+        stale: list[Record] = []  # and the one that is not
+        while len(stale) < _STALE and (item := line.first()) is not None:
+            record: Record = item[2]
+            line.pop()
+            if item[1] != record.turn:
+                continue
+            if record.stamps is not None and record.stamps.leases:
+                record.turn = 0
+                continue
+            stale.append(record)
+            if record.last_used == item[0]:
+                break
+        if len(stale) < 2:
+            return stale[0] if stale else None
+        least = min(stale, key=_last_used)
+        for record in stale:
+            if record is not least:
+                self._line_up(record, living)
+        return least
+
+    def in_order(self) -> list[Record]:
+        """Return what is in line, what would be dropped first at the front."""
+        return sorted((item[2] for item in self._line if _in_line(item)), key=_last_used)
+
+    def _line_up(self, record: Record, living: int) -> None:
+        self._serial += 1
+        record.turn = self._serial
+        self._line.push((record.last_used, self._serial, record), living)
+
+
+def _last_used(record: Record) -> float:
+    return record.last_used
+
+
+def _in_line(item: Item) -> bool:
+    return bool(item[1] == item[2].turn)
