@@ -125,3 +125,13 @@ def test_a_value_that_another_takes_the_place_of_is_dropped_counted_and_told_of_
     assert (3, 1, 1) == (info.uses, stats.hits, stats.removals[warmcache.RemovalCause.REPLACED])
     del warm_cache["a"]
     assert dropped[1]() is None
+
+
+def test_what_is_leased_keeps_its_entry_though_another_value_is_stored() -> None:
+    warm_cache: Any = warmcache.LRUCache(2)
+    warm_cache["a"] = 1
+    with warm_cache.lease("a"):
+        warm_cache["a"] = 2
+        assert (1, 1) == (warm_cache.stats().retired, warm_cache.stats().live)
+    assert 0 == warm_cache.stats().retired
+    assert_consistent(warm_cache)
