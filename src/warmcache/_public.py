@@ -24,7 +24,8 @@ def found_here(namespace: dict[str, Any]) -> None:
             continue
         written = vars(sys.modules[thing.__module__])
         hints = vars(thing).get("__annotations__", {}) if isinstance(thing, type) else {}
-        for attribute, text in hints.items():
+        for attribute, hint in hints.items():
+            text = getattr(hint, "__forward_arg__", hint)  # as a named tuple has it
             if isinstance(text, str):
                 try:
                     hints[attribute] = eval(text, written)

@@ -1,12 +1,19 @@
-"""What a callable can be called with, whatever its parameters are annotated with."""
+"""What a callable can be called with, whatever its parameters are annotated with.
+
+Module ``inspect`` takes a sixth of our import, so it is imported where it is used: who has a cache
+alone waits for it with the first one, who decorates with the first loader.
+"""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import inspect
 
 
 def signature_of(target: Callable[..., Any]) -> inspect.Signature:
@@ -22,6 +29,8 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
         ValueError: nobody knows it, as of some built in.
         TypeError: ``target`` is not callable.
     """
+    import inspect
+
     if sys.version_info >= (3, 14):
         try:
             return inspect.signature(target)
@@ -34,6 +43,8 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
 
 def code_of(target: Callable[..., Any]) -> Any:
     """Return what tells the kind of ``target``: itself, or an object's ``__call__``."""
+    import inspect
+
     if inspect.isroutine(target) or isinstance(target, functools.partial):
         return target
     return type(target).__call__
@@ -49,6 +60,8 @@ def not_async(option: str, hook: Any, remedy: str = "have it do without await") 
     Raises:
         UnawaitedError: it is.
     """
+    import inspect
+
     while isinstance(hook, functools.partial):
         hook = hook.func
     codes = (hook, code_of(hook)) if callable(hook) else ()  # a mock says so itself
@@ -65,7 +78,14 @@ def not_coroutine(what: str, answer: Any) -> Any:
     Raises:
         UnawaitedError: it is one.
     """
-    if inspect.iscoroutine(answer):
+    if isinstance(answer, CoroutineType):
         answer.close()
         raise UnawaitedError(f"{what} returned a coroutine, which nobody awaits")
     return answer
+
+
+def isawaitable(answer: object) -> bool:
+    """Whether ``answer`` can be awaited, as :func:`inspect.isawaitable` has it."""
+    from inspect import isawaitable
+
+    return isawaitable(answer)

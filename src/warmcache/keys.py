@@ -9,16 +9,19 @@ besides, which their ``==`` ignores.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
+from types import CoroutineType
 from typing import Any
 
 from ._texts import text_of
 from .errors import KeyingError
 
 __all__ = ["CallKey", "drop_if_equal"]
+
+# The types of what is part of a key as it is: neither its value nor its hash ever changes.
+ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex})
 
 
 class _Dropped:
@@ -82,23 +85,18 @@ def drop_if_equal(default: Any) -> Callable[[Any], Any]:
     return part
 
 
-_hash_of = tuple.__hash__
-
-
 class CallKey(tuple[Any, ...]):
     """The key, in its cache, of one call of one loader; it prints as that call.
 
-    Its hash is taken once: an argument that changes its own afterwards must not
-    keep the cache from removing the entry. To another process, where it means
-    nothing, it travels as its text.
+    To another process, where it means nothing, it travels as its text.
     """
 
-    _hash: int
+    __slots__ = ()
 
     @classmethod
     def of(cls, parts: tuple[Any, ...]) -> CallKey:
-        """Return the key of a call with these parts."""
-        key = cls(parts)
+        """Return the key of a call with these parts, whatever their hashes come to."""
+        key = _HashedOnce(parts)
         key._hash = _hash_of(key)
         return key
 
@@ -107,14 +105,27 @@ class CallKey(tuple[Any, ...]):
         """What the entries of its loader share."""
         return self[0]
 
-    def __hash__(self) -> int:
-        return self._hash
-
     def __reduce__(self) -> tuple[object, ...]:
         return str, (repr(self),)
 
     def __repr__(self) -> str:
         return shown(self, text_of)
+
+
+_hash_of = tuple.__hash__
+
+
+class _HashedOnce(CallKey):
+    """One whose hash is taken once.
+
+    An argument that changes its own afterwards must not keep the cache from removing the entry.
+    That costs each look-up a call, which those of texts and numbers do without.
+    """
+
+    _hash: int
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 def shown(part: Any, text: Callable[[Any], str] = repr) -> str:
@@ -126,7 +137,7 @@ def shown(part: Any, text: Callable[[Any], str] = repr) -> str:
         return f"({', '.join(_all_shown(part, text))}{',' if len(part) == 1 else ''})"
     if type(part) is frozenset:
         return f"{{{', '.join(sorted(_all_shown(part, text)))}}}"
-    if type(part) is CallKey:
+    if isinstance(part, CallKey):
         return f"{part.source.name}({', '.join(_all_shown(part[1:], text))})"
     if type(part) is _Contents:
         return f"{part.kind.__name__}:{shown(part.contents, text)}"
@@ -177,11 +188,11 @@ def frozen(value: Any) -> Hashable:
 
 def _frozen(value: Any) -> Hashable:
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value  # type: ignore[no-any-return]
     if hasattr(kind, "__warm_key__") and not isinstance(value, type):
         return _Contents(kind, _frozen(value.__warm_key__()))
-    if inspect.iscoroutine(value):
+    if isinstance(value, CoroutineType):
         raise KeyingError("a coroutine cannot be part of a key: await it, and pass what it gives")
     if _is_array(value):
         raise KeyingError(
@@ -201,9 +212,6 @@ def _frozen(value: Any) -> Hashable:
     except TypeError:
         return _frozen_unhashable(value)
     return value  # type: ignore[no-any-return]
-
-
-_ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex})
 
 
 def _frozen_collection(value: Any) -> Hashable:

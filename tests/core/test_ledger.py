@@ -88,13 +88,12 @@ def test_what_is_owed_to_a_claim_is_owed_once() -> None:
         lambda ledger: ledger.drop(owed_by(ledger)),
         lambda ledger: ledger.unreserve(1),
         lambda ledger: ledger.recharge(flight(2), 1),
-        lambda ledger: ledger.arrive(1, leased=False),
         lambda ledger: ledger.free_dying(1),
         lambda ledger: ledger.detach(1, leased=False),
         lambda ledger: ledger.reweigh(-1, reserved=0, live=True),
         lambda ledger: ledger.charge_zombie(-1),
     ],
-    ids=["drop", "unreserve", "recharge", "arrive", "free", "detach", "reweigh", "zombie"],
+    ids=["drop", "unreserve", "recharge", "free", "detach", "reweigh", "zombie"],
 )
 def test_whatever_may_give_room_wakes_who_waits_for_it(change: Any) -> None:
     found = ledger(10, committed=8, live=4, idle=4, dying=2, zombies=2)

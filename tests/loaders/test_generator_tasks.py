@@ -16,7 +16,7 @@ from removals import REMOVALS, Remove, removed_early, until_removed
 
 import warmcache
 from warmcache import RemovalCause, warm
-from warmcache._core.state.hot_paths import hot_paths_off
+from warmcache._core.state.hot_paths import SCOPES
 from warmcache.testing import assert_consistent
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="nothing")
@@ -93,7 +93,7 @@ async def test_what_is_loaded_inside_of_disabled_keeps_no_hit_path_off() -> None
     with warmcache.disabled():
         value = await case.load("a")
     gc.collect()
-    assert value and not hot_paths_off()
+    assert value and not SCOPES
 
 
 async def test_the_load_sees_the_callers_context_and_the_caller_not_the_loads() -> None:

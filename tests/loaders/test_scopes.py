@@ -322,7 +322,7 @@ def test_scopes_leave_nothing_behind() -> None:
         with disabled(), no_load():
             pass
     gc.collect()
-    assert not warmcache._core.state.hot_paths.hot_paths_off()
+    assert not warmcache._core.state.hot_paths.SCOPES
 
 
 def test_a_scope_may_be_a_decorator() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from distributed import SchedulerPlugin  # pyright: ignore[reportMissingImports]
 from distributed.core import Status  # pyright: ignore[reportMissingImports]
 from tornado.ioloop import PeriodicCallback  # pyright: ignore[reportMissingImports]
 
+from warmcache._log import log
 from warmcache.routing.backlog import Backlog
 from warmcache.routing.fleet import Placement
 
@@ -24,8 +24,6 @@ MARK = "warm"  # the annotation: what the task wants, by name
 _HELD = frozenset({"warmcache://held-back"})  # where no worker is
 _LOOK = 1000  # milliseconds between looks at what nobody tells us
 _STIMULUS = "warmcache-route"
-
-log = logging.getLogger("warmcache")
 
 # What becomes of a marked task, by Dask's states:
 #
@@ -101,7 +99,7 @@ class WarmScheduler(SchedulerPlugin):
             try:
                 act(*args)
             except Exception:
-                log.exception("routing by what is warm has failed; Dask goes on without")
+                log().exception("routing by what is warm has failed; Dask goes on without")
                 asyncio.get_running_loop().call_soon(self._give_up)
 
     # -- workers -----------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -15,6 +14,7 @@ from typing import Any, TypeAlias
 from distributed import WorkerPlugin, get_worker  # pyright: ignore[reportMissingImports]
 from distributed.core import Status  # pyright: ignore[reportMissingImports]
 
+from warmcache._log import log
 from warmcache._process.at_exit import ExitJob, Overdue, closing
 from warmcache._texts import text_of
 from warmcache.caches.cache import Cache
@@ -28,7 +28,6 @@ NAME = "warmcache"  # of the plugins, the metric and the topic of the reports
 PATIENCE = 1.5  # that others wait for a teardown, and half as long for the next that is late
 LEAST = 0.1  # that they wait even then
 TOTAL = 3.0  # that the worker waits for what is late, from the first teardown on
-log = logging.getLogger("warmcache")
 
 
 def under_lease(
@@ -150,7 +149,7 @@ async def _in_turn(jobs: Iterable[Job]) -> None:
         running = asyncio.create_task(_do(job))
         done, _ = await asyncio.wait([running], timeout=patience)
         if not done or not running.result():
-            log.error(
+            log().error(
                 "not torn down in time, and left if the worker closes first: %s", text_of(key)
             )
             late.append(running)
@@ -185,5 +184,5 @@ async def _do(job: Callable[[], Any]) -> bool:
     except asyncio.CancelledError:
         raise
     except BaseException:  # a SystemExit, too, would end the loop
-        log.exception("closing failed")
+        log().exception("closing failed")
     return True

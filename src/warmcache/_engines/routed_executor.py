@@ -7,7 +7,6 @@ free while that is worth a load.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from warmcache import _checks as checks
+from warmcache._log import log
 from warmcache._texts import text_of
 from warmcache.routing.backlog import Backlog
 from warmcache.routing.fleet import Placement
@@ -24,8 +24,6 @@ from .wanted import Wanted, one_each
 from .worker_side import Report, hello, report_of, serve
 
 R = TypeVar("R")
-log = logging.getLogger("warmcache")
-
 # Who runs what, and under which lock.
 #
 # There is no thread that waits for work. What there is to do is done by whoever comes by: those
@@ -273,7 +271,7 @@ class RoutedExecutor(Executor):
             left = [] if self._hoped_for else [*self._calls]
             lost = [call for call in left if self._backlog.withdraw(call.key, call)]
         if not self._closed:
-            log.error("slot %d is left out: %s", slot, text_of(error))
+            log().error("slot %d is left out: %s", slot, text_of(error))
         for call in lost:
             if call.begins():
                 self._resolve(call, None, BrokenExecutor(f"no slot is left; the last: {error!r}"))
@@ -285,7 +283,7 @@ class RoutedExecutor(Executor):
         again: Placement[int, Any] | None = None,
     ) -> None:
         """Forget what ``slot`` had warm, for its worker has ended; have it join again."""
-        log.warning("the worker of slot %d has ended: %s", slot, text_of(error))
+        log().warning("the worker of slot %d has ended: %s", slot, text_of(error))
         with self._changed:
             self._backlog.remove(slot)
             if again is not None:

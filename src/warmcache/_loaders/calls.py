@@ -16,6 +16,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.hot_paths import SCOPES
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
 from warmcache._progress import track
 from warmcache.caches.cache import Cache
@@ -44,12 +45,13 @@ class Caller:
 
     def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Do what the hit path could not: load, join, wait, or find under a lock."""
-        if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
+        loader = self._loader
+        if loader.outdated and (successor := self.replaced_in_place()) is not None:
             return successor.slow_call(*successor._loader.bind(*args, **kwargs))
-        if scopes.disabled_here():
-            produced = self._loader.produce_unowned(self._complete(args), kwargs)
-            return disowned(self._loader, *produced)
-        view, record = self._loader.cache._view, LeaseRecord(time.monotonic())
+        if SCOPES and scopes.disabled_here():
+            produced = loader.produce_unowned(self._complete(args), kwargs)
+            return disowned(loader, *produced)
+        view, record = loader.cache._view, LeaseRecord(time.monotonic())
         try:
             return self._get(self._request(raw, args, kwargs), record, view, keep=False)[1]
         except BaseException as error:
@@ -110,7 +112,10 @@ class Caller:
         if self._may_be_method and args:
             self._may_be_method = False
             self._warn_of_method(args[0])
-        return self._loader.request(self._site, raw, self._complete(args), kwargs)
+        site = self._site
+        return self._loader.request(
+            site, raw, args if site.instance is None else (self._instance, *args), kwargs
+        )
 
     def _warn_of_method(self, instance: Any) -> None:
         """Say so if this is a method of ``instance``, which nobody could see at decoration."""

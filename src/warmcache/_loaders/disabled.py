@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from warmcache._core.drivers.let_go import defused, log, no_second_yield
+from warmcache._core.drivers.let_go import defused, no_second_yield
 from warmcache._core.state.use_clock import tick
+from warmcache._log import log
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache.caches.lease import EnteredOnce
@@ -135,4 +136,4 @@ class DisabledLease(EnteredOnce, Generic[V]):
             yield
         except Exception as error:
             text = defused(error)
-            log.error("teardown of what %s() gave failed:\n%s", self._loader.__qualname__, text)
+            log().error("teardown of what %s() gave failed:\n%s", self._loader.__qualname__, text)

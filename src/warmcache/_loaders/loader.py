@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from warmcache import _checks as checks
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
-from warmcache._core.state.hot_paths import HotEntries
+from warmcache._core.state.hot_paths import SCOPES, HotEntries
 from warmcache._core.state.records import RemovalCause
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.janitor import janitor
@@ -22,12 +22,14 @@ from warmcache._sizes import SizeHint, file_size, parse_size
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import Teardown, as_teardown
 from warmcache.errors import WarmMissError
-from warmcache.keys import CallKey, Defaults, checked_parts, frozen
+from warmcache.keys import ATOMS, CallKey, Defaults, checked_parts, frozen
 
 from . import scopes
 from .hit_path import Switch
 from .hit_path_text import Shape
 from .kinds import module_of, producer, qualname
+
+_request = tuple.__new__  # of a named tuple, without the call of its own, which takes as long again
 
 
 class LoaderOptions(NamedTuple):
@@ -198,10 +200,15 @@ class Loader:
         self._single = self.shape.single
         self._terms = self._asked_alike()
         self._defaults = Defaults(parameters.values())
+        # A value to validate must be held meanwhile: its hits take the slow path.
+        self._has_hits = options.validate is None
+        self._hints = options.size_hint is not None
+        # Whether a key is made of nothing but the loader and what it is called with.
+        self._only_arguments = options.version is None and not self._defaults
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
         # Nothing that outlives the loader may hold it: entries have their source.
-        weigh = None if options.size is None else functools.partial(_weight, options.size)
+        weigh = None if options.size is None else partial(_weight, options.size)
         self._source = Source(self.__name__, teardown, frozenset(options.tags), weigh)
         if teardown is not None or yields:
             self.cache._have_leftovers_torn_down()
@@ -261,19 +268,11 @@ class Loader:
         Raises KeyingError when an argument cannot be part of a key.
         """
         key, canonical = self.key(site, raw)
-        options = self.options
-        # A value to validate must be held meanwhile: its hits take the slow path.
-        is_hot = canonical is raw and options.validate is None and not self.outdated
-        return Request(
-            key,
-            self.source,
-            functools.partial(self._produce, *args, **kwargs),
-            site.hot if is_hot else None,
-            raw,
-            not scopes.loading_forbidden_here(),
-            self._hint(args, kwargs) if options.size_hint is not None else None,
-            *self._terms,
-        )
+        hot = site.hot if canonical is raw and self._has_hits and not self.outdated else None
+        may_load = not (SCOPES and scopes.loading_forbidden_here())
+        hint = self._hint(args, kwargs) if self._hints else None
+        load = partial(self._produce, *args, **kwargs)
+        return _request(Request, (key, key[0], load, hot, raw, may_load, hint, *self._terms))
 
     def _asked_alike(self) -> tuple[Any, ...]:
         """Return what all calls ask for alike: the last fields of a request, from ``weight`` on."""
@@ -298,11 +297,21 @@ class Loader:
 
     def key(self, site: CallSite, raw: Any) -> tuple[CallKey, Any]:
         """Return the cache's key for a raw one, and what stands in it for ``raw``."""
+        source = self.source if self.defined_anew else self._source
+        # Most often a key is of texts and numbers, and hashed without a call.
+        if self._only_arguments:
+            if self._single:
+                if raw.__class__ in ATOMS:
+                    instance = site.instance
+                    return CallKey((source, raw) if instance is None else (source, site, raw)), raw
+            elif ATOMS.issuperset(map(type, raw)):
+                instance = site.instance
+                return CallKey((source, *raw) if instance is None else (source, site, *raw)), raw
         canonical = frozen(self._defaults.stood_for(raw) if self._defaults else raw)
+        where = (source,) if site.instance is None else (source, site)
         parts: Any = (canonical,) if self._single else canonical
-        where = () if site.instance is None else (site,)
         version = () if self.options.version is None else (self.options.version,)
-        return CallKey.of((self.source, *where, *version, *parts)), canonical
+        return CallKey.of((*where, *version, *parts)), canonical
 
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load for a caller inside ``disabled()``; see ``disabled.py``."""

@@ -6,7 +6,6 @@ import csv
 import gzip
 import hashlib
 import io
-import logging
 import os
 import threading
 import time
@@ -21,14 +20,13 @@ from warmcache._core.state.flights import Flight
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import Removal
 from warmcache._core.state.store import Store
+from warmcache._log import log
 from warmcache._private_files import private
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache._process.janitor import janitor
 from warmcache.errors import CapacityError
 from warmcache.keys import shown
-
-log = logging.getLogger("warmcache")
 
 COLUMNS = ("t_s", "key", "size_bytes", "load_s")  # of the file
 BUFFER = 2**20  # requests that may wait to be written: 8 MB, for keys are shared
@@ -149,7 +147,7 @@ class Recording:
             missing = requests - self._counted - self.written - there - self.dropped
             if missing > 0:
                 self.dropped += missing
-                log.warning(
+                log().warning(
                     "the recording in %s fell behind: about %d requests are missing",
                     *(self.path, missing),
                 )
@@ -257,7 +255,7 @@ class Recording:
         try:
             self.flush()
         except OSError as error:
-            log.error("the recording in %s failed, and ends: %s", self.path, error)
+            log().error("the recording in %s failed, and ends: %s", self.path, error)
             self._stopped = True
             self._detach()
             return None

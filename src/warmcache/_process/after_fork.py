@@ -13,17 +13,16 @@ have locks that nobody can replace: the session of NVML and the end of the proce
 
 from __future__ import annotations
 
-import logging
 import os
 import weakref
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from warmcache._log import log
+
 from .gil import FREE_THREADED
 
 F = TypeVar("F", bound=Callable[[], object])
-
-log = logging.getLogger("warmcache")
 
 
 class BeginsAnew(Protocol):
@@ -84,7 +83,7 @@ def _begin_anew() -> None:
         try:
             begin()
         except Exception:
-            log.exception("%r did not begin anew in a forked child", begin)
+            log().exception("%r did not begin anew in a forked child", begin)
 
 
 if hasattr(os, "register_at_fork"):

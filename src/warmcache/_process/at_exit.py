@@ -15,7 +15,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
-import logging
 import os
 import signal
 import sys
@@ -26,13 +25,12 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, Protocol, Self
 
 from warmcache import _checks as checks
+from warmcache._log import log
 from warmcache._texts import text_of
 
 from .after_fork import in_child
 from .janitor import janitor
 from .own_threads import threads_of, waited_for
-
-log = logging.getLogger("warmcache")
 
 PATIENCE = 10.0  # seconds that a teardown may take, unless others have hung before
 _LEAST = 0.1  # seconds that it may take even then
@@ -282,7 +280,7 @@ class _Watch:
         """Say what was left; raise what interrupted it."""
         if self.left:
             names = ", ".join(text_of(key) for key in self.left)
-            log.error("not torn down in time, and left as the process closes: %s", names)
+            log().error("not torn down in time, and left as the process closes: %s", names)
         if self.interrupt is not None:
             raise self.interrupt
 
@@ -298,7 +296,7 @@ class _Watch:
             self.left.append(key)
             self.patience = max(self.patience / 2, _LEAST)
         except Exception:
-            log.exception("closing failed")
+            log().exception("closing failed")
         except BaseException as interrupt:
             self.interrupt = interrupt
 

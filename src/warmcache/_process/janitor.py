@@ -7,7 +7,6 @@ lock, so it only leaves a job here.
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import sys
@@ -17,9 +16,9 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from .after_fork import begins_anew_in_child
+from warmcache._log import log
 
-log = logging.getLogger("warmcache")
+from .after_fork import begins_anew_in_child
 
 
 class Expiring(Protocol):
@@ -72,7 +71,7 @@ class Janitor:
             done = threading.Event()
             self._jobs.put(done.set)
             if not done.wait(patience):
-                log.error("a teardown is still running after %g s; it is left", patience)
+                log().error("a teardown is still running after %g s; it is left", patience)
         jobs = []
         while True:
             try:
@@ -98,7 +97,7 @@ class Janitor:
                     self._thread = thread
             except RuntimeError as error:
                 if "shutdown" not in str(error):  # else what ends the process does the job
-                    log.error("the janitor cannot start: %s", error)
+                    log().error("the janitor cannot start: %s", error)
             finally:
                 self._starting.release()
 
@@ -136,7 +135,7 @@ def _expired(cache: Expiring) -> float | None:
     try:
         return cache.expire_now()
     except Exception:
-        log.exception("expiry failed; it is tried again in a minute")
+        log().exception("expiry failed; it is tried again in a minute")
         return 60.0
 
 
@@ -144,7 +143,7 @@ def _run(job: Callable[[], object]) -> None:
     try:
         job()
     except Exception:
-        log.exception("a deferred teardown failed")
+        log().exception("a deferred teardown failed")
 
 
 janitor = Janitor()

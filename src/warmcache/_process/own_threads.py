@@ -32,8 +32,15 @@ def waited_for() -> set[threading.Thread]:
 
 def note_threads(loaded: float) -> None:
     """Note which threads there are as something that was ``loaded`` at a tick becomes warm."""
+    # For each new entry, and so it must not take long: where the newest was seen, so were all.
+    try:
+        newest: Any = next(reversed(threading._active.values()))  # type: ignore[attr-defined]
+        if _SINCE in newest.__dict__:
+            return
+    except (AttributeError, RuntimeError, StopIteration):
+        pass  # Python no longer keeps them so, or one has just begun
     for thread in threading.enumerate():
-        vars(thread).setdefault(_SINCE, loaded)  # for each new entry, and so it must not take long
+        vars(thread).setdefault(_SINCE, loaded)
 
 
 def threads_of(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Unpack
 
 from warmcache import _checks as checks
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.victim_order import ChoiceOrder, rises
+from warmcache._core.state.victim_order import ChoiceOrder, rises, stamp
 
 from .cache import Cache
 from .options import CacheOptions
@@ -21,7 +21,7 @@ V = TypeVar("V")
 class LRUCache(Cache[K, V]):
     """Gives up the least recently used entry."""
 
-    @rises
+    @stamp("used")
     def rank(self, entry: Entry) -> float:
         return entry.used
 
@@ -37,7 +37,7 @@ class LFUCache(Cache[K, V]):
 class FIFOCache(Cache[K, V]):
     """Gives up the entry that was stored first."""
 
-    @rises
+    @stamp("loaded")
     def rank(self, entry: Entry) -> float:
         return entry.loaded
 

@@ -37,7 +37,7 @@ from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stat
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
-from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, rises
+from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, stamp
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
@@ -166,7 +166,7 @@ class Cache(cachetools.Cache[K, V]):
 
     # -- what a policy may say -----------------------------------------------------
 
-    @rises
+    @stamp("loaded")
     def rank(self, entry: Entry) -> Any:
         """Return the rank of ``entry``: of the idle entries, the lowest goes first.
 
@@ -231,7 +231,7 @@ class Cache(cachetools.Cache[K, V]):
             ClosedError: the cache is closed.
         """
         store = self._store
-        if type(key) is CallKey:
+        if isinstance(key, CallKey):
             self._put(self._new_entry(key, value))
             return
         weight = 1 if self._unit_weight else self._weigh(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from functools import partial
 from numbers import Integral
 from typing import Any
 
+from warmcache._log import log
 from warmcache._sizes import parse_size
 from warmcache.errors import ProbeUnavailable
 from warmcache.probes import cuda_numbering
@@ -20,8 +20,6 @@ from warmcache.probes.probe import Probe
 from warmcache.probes.torch_allocator import TorchProbe
 
 from .footprint import Footprint, footprint
-
-log = logging.getLogger("warmcache")
 
 
 def unseen(value: Any) -> None:
@@ -85,7 +83,7 @@ def gpu_or_host(device: int | str) -> Device:
     except ProbeUnavailable as error:
         if error.reason not in _told:
             _told.add(error.reason)
-            log.warning("no GPU (%s): policy 'auto' goes by the machine's memory", error.reason)
+            log().warning("no GPU (%s): policy 'auto' goes by the machine's memory", error.reason)
         return host(None)
 
 

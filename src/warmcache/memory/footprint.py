@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import logging
 import sys
 import types
 import weakref
@@ -20,9 +19,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from .address_ranges import BUFFERS, Range, Ref, address, clusters, extent
+from warmcache._log import log
 
-log = logging.getLogger("warmcache")
+from .address_ranges import BUFFERS, Range, Ref, address, clusters, extent
 
 _Handler = Callable[[Any], Iterable[object] | None]
 
@@ -126,7 +125,7 @@ class _Walk:
                     handler = self._handlers[kind] = self._handler(kind)
                 waiting.extend(handler(thing) or ())
             except Exception as error:  # an object of a strange make is nobody's failure
-                log.debug("a %s cannot be walked: %s", kind.__qualname__, error)
+                log().debug("a %s cannot be walked: %s", kind.__qualname__, error)
 
     # -- what is done with which type ----------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import os
 import uuid
@@ -13,6 +12,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from warmcache._log import log
 from warmcache._private_files import private
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.keys import shown
@@ -23,8 +23,6 @@ _LONG = 200  # characters of a key that are worth keeping as they are
 
 _Loads: TypeAlias = "dict[str, deque[tuple[float, float]]]"
 _MISREAD = (ValueError, TypeError, AttributeError, RecursionError)
-
-log = logging.getLogger("warmcache")
 
 
 class Learned:
@@ -112,7 +110,7 @@ class Learned:
 
     def _do_without(self, path: Path, done: str, error: OSError) -> None:
         if self._path is not None:
-            log.warning("%s cannot be %s (%s): sizes are not kept", path, done, error)
+            log().warning("%s cannot be %s (%s): sizes are not kept", path, done, error)
         self._path = None
 
 
@@ -121,12 +119,12 @@ _writing = ForkSafeLock()  # one cache of this process after the other
 
 def _set_aside(path: Path, error: Exception) -> None:
     aside = path.with_name(path.name + ".broken")
-    log.warning("%s means nothing (%s): it is set aside as %s", path, error, aside.name)
+    log().warning("%s means nothing (%s): it is set aside as %s", path, error, aside.name)
     try:
         path.chmod(0o600)
         path.replace(aside)
     except OSError as trouble:
-        log.warning("%s cannot be set aside: %s", path, trouble)
+        log().warning("%s cannot be set aside: %s", path, trouble)
 
 
 def _checked(loads: Any) -> deque[tuple[float, float]]:
@@ -141,6 +139,6 @@ def _text(key: Hashable) -> str | None:
     try:
         text = shown(key)
     except Exception as error:
-        log.debug("a key that has no text is not learned: %s", error)
+        log().debug("a key that has no text is not learned: %s", error)
         return None
     return text if len(text) <= _LONG else hashlib.sha256(text.encode()).hexdigest()

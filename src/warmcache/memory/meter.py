@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import math
 import sys
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains, weakly
 from warmcache._core.state.store import Store
+from warmcache._log import log
 from warmcache._sizes import format_weight, parse_size
 from warmcache._texts import text_of
 
@@ -29,8 +29,6 @@ _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
 _NOISE = 16 * 2**20  # bytes below which no two ways agree
 _IMPORT = 2**19  # bytes that a module takes at most, on average: torch has 0.2 MiB each
 _GROWN = ("allocator", "device")  # ways to weigh that see more than the value
-
-log = logging.getLogger("warmcache")
 
 
 class MemoryMeter:
@@ -219,7 +217,7 @@ class MemoryMeter:
             return
         if _beyond(max(weight, figure), min(weight, figure)):
             self._warned.add(request.source.name)
-            log.warning(
+            log().warning(
                 "%s weighs %s by its %s, which is used, but %s by its %s",
                 *(text_of(request.key), format_weight(weight), used, format_weight(figure), other),
             )
@@ -228,7 +226,7 @@ class MemoryMeter:
         """Warn, once a loader, that growth is not believed."""
         if request.source.name not in self._warned:
             self._warned.add(request.source.name)
-            log.warning(
+            log().warning(
                 "while %r was loaded this process grew by %s, more than the whole budget: that "
                 "is not counted. If it is the value's, say size= and raise the budget",
                 *(request.key, format_weight(grown)),
@@ -244,7 +242,7 @@ class MemoryMeter:
         try:
             footprint = self.footprint(entry.value)
         except Exception:
-            log.exception("what %s holds cannot be seen", text_of(entry.key))
+            log().exception("what %s holds cannot be seen", text_of(entry.key))
         return Remains(
             entry.key,
             entry.weight,

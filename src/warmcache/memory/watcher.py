@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
@@ -10,12 +9,11 @@ from warmcache._core.drivers.let_go import flush
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._log import log
 from warmcache.probes.probe import Probe
 
 from .setup import MemorySetup
 from .watermarks import Act, Watermarks
-
-log = logging.getLogger("warmcache")
 
 
 class Watcher:
@@ -56,7 +54,7 @@ class Watcher:
         now, used, known = time.monotonic(), sample.total - sample.free, self._watermarks.foreign
         act = self._watermarks.look(now, sample.total, used, sample.reserved)
         if self._watermarks.foreign and not known:
-            log.warning(
+            log().warning(
                 "%s is %.0f %% full, but not by what is cached here: evicting gave nothing back",
                 *(self._probe.name, 100 * used / sample.total),
             )

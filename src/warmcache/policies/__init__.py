@@ -8,7 +8,6 @@ Packages ship their own through the entry point group ``warmcache.policies``::
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from warmcache import caches
@@ -20,8 +19,8 @@ __all__ = ["create", "get", "names", "register", "registry", "unregister"]
 def _check(policy: Any) -> None:
     if not (isinstance(policy, type) and issubclass(policy, caches.Cache)):
         raise TypeError(f"a policy must be a subclass of warmcache.Cache, got {policy!r}")
-    if inspect.isabstract(policy):
-        missing = ", ".join(sorted(policy.__abstractmethods__))  # pyright: ignore[reportAttributeAccessIssue]
+    if abstract := getattr(policy, "__abstractmethods__", None):
+        missing = ", ".join(sorted(abstract))
         raise TypeError(f"policy {policy.__name__} is abstract: it lacks {missing}")
 
 

@@ -6,11 +6,12 @@ megabytes of it.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
 from typing import Any
+
+from warmcache._log import log
 
 from . import cuda_numbering
 from .cuda_numbering import Card
@@ -21,8 +22,6 @@ _UNINITIALIZED = 1
 _INVALID, _NOT_SUPPORTED, _NOT_FOUND, _NO_FUNCTION, _OTHER_VERSION = 2, 3, 6, 13, 25
 # What drivers say that know version 1 of the memory figures alone.
 _OLD = {_INVALID, _NOT_SUPPORTED, _NO_FUNCTION, _OTHER_VERSION}
-
-log = logging.getLogger("warmcache")
 
 
 class NvmlProbe:
@@ -80,7 +79,7 @@ class NvmlProbe:
             self._failed(error, generation)
             return Sample()
         if self._not_before is not None:
-            log.warning("%s can be read again", self.name)
+            log().warning("%s can be read again", self.name)
             self._not_before, self._pause = None, 0.0
         return sample
 
@@ -105,7 +104,7 @@ class NvmlProbe:
 
     def _failed(self, error: Exception, generation: int) -> None:
         if self._not_before is None:
-            log.warning("%s cannot be read, so its memory is unknown: %s", self.name, error)
+            log().warning("%s cannot be read, so its memory is unknown: %s", self.name, error)
         self._pause = min(max(2 * self._pause, 1.0), 60.0)
         self._not_before = self._timer() + self._pause
         if not isinstance(error, BusyError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -10,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from warmcache._log import log
 from warmcache.errors import ProbeUnavailable
-
-log = logging.getLogger("warmcache")
 
 _REBOOT = "reset the GPU (`nvidia-smi --gpu-reset`) or reboot"
 _REMEDIES = {
@@ -84,7 +82,7 @@ class Session:
                 self.generation += 1
                 _pynvml().nvmlShutdown()
         except Exception as error:
-            log.debug("NVML did not shut down: %s", error)
+            log().debug("NVML did not shut down: %s", error)
         finally:
             self._lock.release()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any
 
+from warmcache._log import log
 from warmcache.errors import ProbeUnavailable
 
 from . import cuda_numbering
@@ -14,7 +14,6 @@ from .nvml import NvmlProbe
 from .probe import Probe, Sample
 
 _ALLOCATED, _RESERVED = "allocated_bytes.all.current", "reserved_bytes.all.current"
-log = logging.getLogger("warmcache")
 
 
 class TorchProbe:
@@ -89,7 +88,7 @@ class TorchProbe:
         try:
             free, total = cuda.mem_get_info(index)
         except Exception as error:
-            log.debug("torch cannot tell the memory of %s: %s", self.name, error)
+            log().debug("torch cannot tell the memory of %s: %s", self.name, error)
             return Sample()
         return Sample(total=total, free=free, used=total - free)
 
@@ -99,7 +98,7 @@ class TorchProbe:
         try:
             return {} if found is None else dict(found[0].memory_stats(found[1]))
         except Exception as error:
-            log.debug("torch cannot tell what it holds of %s: %s", self.name, error)
+            log().debug("torch cannot tell what it holds of %s: %s", self.name, error)
             return {}
 
     def _torch(self) -> tuple[Any, int] | None:

@@ -2,10 +2,11 @@
 
 Most misses find nobody else there: there is room at once or idle victims make it, the loader runs,
 and what it gave is published. A plan, its driver and their generators would cost several times
-what there is to decide. So here is the same load in one piece. It decides nothing of its own: each
-decision is made by the function that the plan asks, in the same order, under the same lock
-(``room_at_once`` or :func:`decide`, ``lease_retired``, ``land``, :func:`give_up`). And as soon as
-one of them says that it is to wait, the plan goes on with the same flight from there.
+what there is to decide. So here is the same load in one piece. What becomes of entries it leaves
+to the functions that the plan asks, in the same order, under the same lock (the order's ``take``,
+``condemn``, ``lease_retired``, ``land``, :func:`give_up`). And as soon as there is more to decide
+than who goes, for others make room too, wait for some or have what is needed, the plan goes on
+with the same flight from there.
 
 The same goes for what is handed in through the mapping.
 
@@ -16,16 +17,16 @@ end by themselves, and where somebody loads this key already or tears it down.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable
 from typing import Any
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
 from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
-from warmcache._core.plans.make_room import Case, decide
 from warmcache._core.plans.put import arrive
 from warmcache._core.plans.steps import Disguised, Request
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.flights import CHAIN, Flight, go_inside
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.store import Store
 
@@ -42,27 +43,38 @@ def load_at_once(
 
     The entry is leased to ``record`` if that is to ``keep`` it.
     """
-    store = cache.store
+    store, weight = cache.store, request.weight
     if (
-        request.weight is None
+        weight is None
         or not request.may_load
         or cache.meter is not None
         or store.deadlines is not None
     ):
         return None
-    claim = Claim(request.key, request.weight)
     flight: Flight | None = None
+    claim: Claim | None = None
     kept = CHAIN.keep()
     try:
         with store.lock:
-            if _is_taken(store, claim):
+            if _is_taken(store, request.key, weight):
                 return None
-            flight = _begin(store, request, record)
-            flight.at_once = True
-            granted, gone = _step(cache, claim, flight)
-        if granted:
-            vanished(store, gone)
-        elif not _room(cache, claim, flight, gone):
+            flight = _begin(store, request, record, kept)
+            flight.at_once = True  # from here on this ends it, below
+            if store.tears_down:
+                claim = Claim(request.key, weight)
+                gone = store.condemn_at_once(claim, cache.rank)
+                granted = gone == [] and _granted(store, claim, flight)
+            else:
+                gone = store.vanish_at_once(weight, cache.rank)
+                granted = gone is not None and _reserved(store, weight, flight)
+        if claim is None:
+            if gone:
+                vanished(store, gone)
+        elif gone:
+            tear_down(cache, gone)
+            with store.lock:
+                granted = _granted(store, claim, flight)
+        if not granted:
             return _by_plan(cache, request, flight, claim, keep=keep)
         flight.box = defaultdict(request.load)
         began = store.timer()
@@ -87,7 +99,8 @@ def load_at_once(
             run(give_up(store, request, flight, error), cache)
             flight.error = Disguised.where_needed(error)  # for who has joined
             with store.lock:
-                store.ledger.drop(claim)
+                if claim is not None:
+                    store.ledger.drop(claim)
                 store.end_flight(flight)
         raise
     finally:  # who called this mends what was interrupted, if this is not under way any more
@@ -98,67 +111,50 @@ def load_at_once(
             leave(flight, record)
 
 
-def _is_taken(store: Store, claim: Claim) -> bool:
+def _is_taken(store: Store, key: Hashable, weight: float) -> bool:
     """Whether somebody is there already, or there is something to be refused."""
-    key = claim.key
     return (
         key in store.live
         or (bool(store.flights) and key in store.flights)
         or (bool(store.dying) and key in store.dying)
         or store.closed
-        or claim.weight > store.ledger.limit
+        or weight > store.ledger.limit
     )
 
 
-def _begin(store: Store, request: Request, record: LeaseRecord) -> Flight:
+def _begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
     """Count a miss and begin its flight, as the plan does; nobody can wait for it yet."""
-    flight = Flight(request.key, record, request.source, store.timer())
+    source = request.source
+    flight = Flight(request.key, record, source, store.timer())
     store.flights[request.key] = flight
     store.counts.misses += 1
-    request.source.misses += 1
-    if CHAIN.keep() is None:
-        CHAIN.restore(((flight,), record.thread))
-    else:
-        chain = CHAIN.get()
-        if chain:
-            chain[-1].blocked_on.append(flight)
-        CHAIN.set((*chain, flight))
+    source.misses += 1
+    outer = go_inside(flight, kept)
+    if outer:
+        outer[-1].blocked_on.append(flight)
     return flight
 
 
-def _step(cache: CacheView, claim: Claim, flight: Flight) -> tuple[bool, list[Entry]]:
-    """Take one step towards room; return whether it is there, and what is to go."""
-    store = cache.store
-    if store.tears_down:
-        step = decide(cache, claim, flight, replacing=False)
-        if isinstance(step, list):
-            return False, step
-        granted, gone = step is Case.GRANTED, []
-    else:
-        made = store.room_at_once(claim.weight, cache.rank)
-        if made is None:
-            return False, []
-        store.ledger.reserve(claim, flight)
-        granted, gone = True, made
-    if granted and store.leased:
+def _reserved(store: Store, weight: float, flight: Flight) -> bool:
+    """Reserve what has just been made free."""
+    store.ledger.committed += weight
+    flight.weight = weight
+    if store.leased:
         store.lease_retired(flight)
-    return granted, gone
+    return True
 
 
-def _room(cache: CacheView, claim: Claim, flight: Flight, gone: list[Entry]) -> bool:
-    """Tear down what has to go, step by step; whether there is room then, and no wait."""
-    store, granted = cache.store, False
-    while gone and not granted:
-        tear_down(cache, gone)
-        with store.lock:
-            if store.closed or claim.key in store.dying:
-                return False
-            granted, gone = _step(cache, claim, flight)
-    return granted
+def _granted(store: Store, claim: Claim, flight: Flight) -> bool:
+    """Reserve the room that was made, unless others have come between."""
+    if store.closed or claim.key in store.dying or not store.ledger.grant(claim, flight):
+        return False
+    if store.leased:
+        store.lease_retired(flight)
+    return True
 
 
 def _by_plan(
-    cache: CacheView, request: Request, flight: Flight, claim: Claim, *, keep: bool
+    cache: CacheView, request: Request, flight: Flight, claim: Claim | None, *, keep: bool
 ) -> tuple[Entry, Any]:
     """Go on by the plan, from where the flight is."""
     flight.plan = fly(cache, request, flight, claim)
@@ -179,20 +175,29 @@ def put_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
     if cache.meter is not None or store.deadlines is not None:
         return False
     try:
-        while True:
-            with store.lock:
-                old = store.live.get(new.key)
-                if store.closed or store.leased or (old is not None and old.value is new.value):
-                    return False
-                step = decide(cache, claim, None, replacing=True)
-                if step is Case.GRANTED:
-                    arrive(store, new, claim)
-                    return True
-            if not isinstance(step, list):
+        with store.lock:
+            old = store.live.get(new.key)
+            if store.closed or store.leased or (old is not None and old.value is new.value):
                 return False
-            tear_down(cache, step)
+            doomed = store.condemn_at_once(claim, cache.rank, old)
+            if not doomed:
+                return doomed is not None and _arrived(store, new, claim)
+        tear_down(cache, doomed)
+        with store.lock:
+            return _arrived(store, new, claim)
     except BaseException as error:
         with store.lock:
             store.ledger.drop(claim)
         mend_after(cache, error)
         raise
+
+
+def _arrived(store: Store, new: Entry, claim: Claim) -> bool:
+    """Make visible what was handed in, unless others have come between."""
+    if store.closed:  # and nobody is owed room any more
+        store.ledger.drop(claim)
+        return False
+    if store.leased or new.key in store.live or not store.ledger.grant(claim):
+        return False
+    arrive(store, new, claim)
+    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -24,6 +23,7 @@ from warmcache._core.plans.steps import (
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.one_shot import OneShot
+from warmcache._signatures import isawaitable
 
 from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
 from .let_go import flush, let_go
@@ -90,7 +90,7 @@ async def _perform(step: Step, cache: CacheView) -> Any:
         return await _load(step)
     if isinstance(step, Ask):
         answer = step.function()
-        return await answer if inspect.isawaitable(answer) else answer
+        return await answer if isawaitable(answer) else answer
     if isinstance(step, Launch):
         _launch(step.flight, cache)
         return None

@@ -9,10 +9,7 @@ around anything of the user's.
 from __future__ import annotations
 
 import gc
-import inspect
-import logging
-import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from warmcache._core.plans.cache_view import CacheView
@@ -20,11 +17,11 @@ from warmcache._core.state.entry import Entry, State
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
-from warmcache._signatures import not_coroutine
+from warmcache._log import log
+from warmcache._signatures import isawaitable, not_coroutine
 from warmcache._texts import text_of
 
-log = logging.getLogger("warmcache")
-
+_GONE = State.GONE
 FINISHED = object()  # what the rest of a generator loader gives when it has run
 
 
@@ -51,12 +48,12 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
         pending = teardown(entry.value)
     else:
         return None
-    return pending if pending is not None and inspect.isawaitable(pending) else None
+    return pending if pending is not None and isawaitable(pending) else None
 
 
 def no_second_yield(result: Any) -> Any:
     """Return what the rest of a loader gave: FINISHED, or something to be awaited."""
-    if result is not FINISHED and not inspect.isawaitable(result):
+    if result is not FINISHED and not isawaitable(result):
         raise RuntimeError("a generator loader yielded a second time in its teardown")
     return result
 
@@ -72,14 +69,14 @@ def let_go(
     store = cache.store
     if store.inherited:  # its teardown has forked: whatever follows is the parent's
         return None if isinstance(error, Exception) else error
-    if entry.state is State.GONE:  # who was interrupted inside of this has done it
+    if entry.state is _GONE:  # who was interrupted inside of this has done it
         return error
     raised = [] if error is None else [error]
     if error is not None:
         text = defused(error)
-        log.error("teardown of %s (%s) failed:\n%s", text_of(entry.key), entry.cause.value, text)
+        log().error("teardown of %s (%s) failed:\n%s", text_of(entry.key), entry.cause.value, text)
     watch = weakly(getattr(entry, "value", None)) if store.reclaim is not None else None
-    remains = getattr(entry, "remains", None)
+    remains = getattr(entry, "remains", None) if cache.meter is not None else None
     try:
         del entry.value
     except AttributeError:
@@ -96,18 +93,17 @@ def let_go(
         with store.lock:
             store.lingering[entry] = remains, bool(raised)
         cache.meter.linger(store)
-    for each in raised:
-        if not isinstance(each, Exception):
-            return each
+    if raised:
+        return next((each for each in raised if not isinstance(each, Exception)), None)
     return None
 
 
-def free_room(store: Store, entry: Entry, *, failed: bool) -> list[BaseException]:
+def free_room(store: Store, entry: Entry, *, failed: bool) -> Sequence[BaseException]:
     """Free the room of ``entry``, and tell who wants to know; return what that raised."""
     with store.lock:
         if not store.gone(entry, failed=failed):
-            return []
-    raised = tell(store, entry) if store.observers or store.listener is not None else []
+            return ()
+    raised = tell(store, entry) if store.listener is not None or store.observers else ()
     entry.empty()
     return raised
 
@@ -124,7 +120,7 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
             not_coroutine("on_removal", hear(removal))
         except BaseException as trouble:
             key, cause = text_of(entry.key), entry.cause.value
-            log.error("listener failed on %s (%s):\n%s", key, cause, defused(trouble))
+            log().error("listener failed on %s (%s):\n%s", key, cause, defused(trouble))
             raised.append(trouble)
     return raised
 
@@ -153,7 +149,7 @@ def _reclaim(
             gc.collect()
         not_coroutine("reclaim", reclaim())
     except BaseException as trouble:
-        log.error("reclaim failed:\n%s", defused(trouble))
+        log().error("reclaim failed:\n%s", defused(trouble))
         return [trouble]
     return []
 
@@ -163,6 +159,8 @@ def defused(error: BaseException) -> str:
 
     A traceback owns the frames it went through, and they own the value.
     """
+    import traceback  # which takes long, and is rarely wanted
+
     text = "".join(traceback.format_exception(error)).rstrip()
     link: BaseException | None = error
     seen: set[int] = set()

@@ -6,10 +6,11 @@ import gc
 
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
+from warmcache._log import log
 from warmcache._sizes import format_weight
 from warmcache._texts import text_of
 
-from .let_go import free_room, log
+from .let_go import free_room
 from .who_holds import referrers
 
 
@@ -66,10 +67,10 @@ def _look_at_zombies(store: Store) -> None:
 def _complain(remains: Remains, left: float) -> None:
     key, weight = text_of(remains.key), format_weight(remains.weight)
     if left:
-        log.warning(
+        log().warning(
             "%s was torn down, but %s of its %s are still held, by %s; they stay charged "
             "until that lets go",
             *(key, format_weight(left), weight, referrers(remains.held())),
         )
     else:
-        log.warning("%s was torn down, but the device does not show its %s back", key, weight)
+        log().warning("%s was torn down, but the device does not show its %s back", key, weight)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import CHAIN
+from warmcache._core.state.flights import CHAIN, go_inside
 
 from .let_go import destroy, let_go, needs_teardown
 
@@ -17,18 +17,18 @@ def begin(cache: CacheView, entry: Entry) -> tuple[Awaitable[object] | None, Bas
     What interrupts this before that has begun is raised: it is still to be done.
     """
     goes_on = entry.called  # who was interrupted had called it
-    if not goes_on and needs_teardown(cache, entry):
-        kept = CHAIN.keep()
-        try:
-            CHAIN.set((*CHAIN.get(), entry))
-            return destroy(cache, entry), None
-        except BaseException as error:
-            if not entry.called:
-                raise
-            return None, error
-        finally:
-            CHAIN.restore(kept)
-    return None, None
+    if goes_on or not needs_teardown(cache, entry):
+        return None, None
+    kept = CHAIN.keep()
+    try:
+        go_inside(entry, kept)
+        return destroy(cache, entry), None
+    except BaseException as error:
+        if not entry.called:
+            raise
+        return None, error
+    finally:
+        CHAIN.restore(kept)
 
 
 def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:

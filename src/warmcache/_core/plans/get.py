@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import traceback
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
@@ -14,6 +12,7 @@ from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
+from warmcache._log import log
 from warmcache._signatures import UnawaitedError
 from warmcache._texts import text_of
 from warmcache.errors import LoadCycleError, WarmMissError
@@ -23,8 +22,6 @@ from .load import fly
 from .refuse import in_vain, refusal
 from .remove import release
 from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
-
-log = logging.getLogger("warmcache")
 
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
@@ -173,8 +170,10 @@ def _still_valid(
         if not _means_invalid(error, request):
             yield from release(cache, entry, record)
             raise
-        text = "".join(traceback.format_exception_only(error)).strip()
-        log.warning("validate of %s raised %s: it is loaded again", text_of(entry.key), text)
+        from traceback import format_exception_only
+
+        text = "".join(format_exception_only(error)).strip()
+        log().warning("validate of %s raised %s: it is loaded again", text_of(entry.key), text)
     if not valid:
         with cache.store.lock:
             if entry.state is State.LIVE:

@@ -105,7 +105,8 @@ class Provenance:
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
         self.loop = loop  # where an asynchronous teardown has to run
-        self.found_by(hot, hot_key)
+        self.hot = None if hot is None else hot.ref  # found_by(), without a call
+        self.hot_key = hot_key
         self.weighed_by: str | None = None  # what a meter took the weight from
 
     def found_by(self, hot: HotEntries | None, hot_key: Any) -> None:
@@ -236,8 +237,10 @@ class Entry(_Hits):
 
     def empty(self) -> None:
         """Drop all that it refers to. Without the lock, for it may be the last reference."""
-        if hasattr(self, "value"):
+        try:
             del self.value
+        except AttributeError:
+            pass  # its teardown did
         self.key, self.provenance, self.remains = None, NOWHERE, None
 
     def __repr__(self) -> str:
@@ -250,4 +253,6 @@ NOWHERE = Provenance(Source("nowhere"))  # where an emptied entry is from
 def seconds_between(start: Any, end: Any) -> float:
     """Return ``end - start`` in seconds, for clocks that count floats or datetimes."""
     span = end - start
+    if span.__class__ is float:
+        return span
     return span.total_seconds() if hasattr(span, "total_seconds") else float(span)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import enum
-import threading
 from collections import defaultdict
 from collections.abc import Generator, Hashable
-from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
+from threading import get_ident
 from typing import Any
 
 from .by_call import ByCall
@@ -65,9 +64,10 @@ class Flight:
     @property
     def left_behind(self) -> bool:
         """Whether nobody ends it any more: its plan is over, or this thread never began it."""
-        state = GEN_CREATED if self.plan is None else getgeneratorstate(self.plan)
-        mine = self.record.thread == threading.get_ident() and not self.at_once
-        return state == GEN_CLOSED or (state == GEN_CREATED and mine)
+        plan: Any = self.plan
+        if plan is not None and (plan.gi_frame is None or plan.gi_running or plan.gi_suspended):
+            return plan.gi_frame is None
+        return self.record.thread == get_ident() and not self.at_once
 
     def wait(self) -> OneShot:
         """Return what happens when it ends, for a caller that waits for it."""
@@ -99,3 +99,13 @@ def leads_to(link: Flight | Entry, chain: tuple[Flight | Entry, ...]) -> bool:
 # The loads and teardowns that this thread or task is inside of, outermost first. The drivers set
 # it, and set it back in a ``finally``: what is left in here would be under way for ever.
 CHAIN: ByCall[tuple[Flight | Entry, ...]] = ByCall("warmcache_chain", ())
+
+
+def go_inside(link: Flight | Entry, kept: Any) -> tuple[Flight | Entry, ...]:
+    """Be inside of ``link``, until what CHAIN has ``kept`` is restored; return the links around."""
+    if kept is None:
+        CHAIN.restore(((link,), get_ident()))
+        return ()
+    outer = CHAIN.get()
+    CHAIN.set((*outer, link))
+    return outer

@@ -2,7 +2,7 @@
 
 A hit path asks nobody whether it may: that would cost every hit. So whatever has to be seen by
 every call (a scope such as ``disabled()``, a fork) empties the tables, and every call takes
-the slow path, which does ask. While a scope is alive, in whatever context, they stay empty.
+the slow path, which does ask. While any of ``SCOPES`` is alive they stay empty.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from warmcache._process.after_fork import in_child
 from warmcache._process.fork_safe_lock import ForkSafeLock
 
-_scopes: set[int] = set()  # that are alive, by number
+SCOPES: set[int] = set()  # that are alive, in whatever context, by number
 _tables: weakref.WeakSet[HotEntries] = weakref.WeakSet()
 _guard = ForkSafeLock()  # of _tables
 
@@ -38,15 +38,10 @@ class HotEntries(dict[Any, Any]):
         return HotEntries, ()
 
 
-def hot_paths_off() -> bool:
-    """Whether some scope is alive, so that nothing may be put on a hit path."""
-    return bool(_scopes)
-
-
 def switch_off_for(scope: object) -> None:
     """Have every call take the slow path for as long as ``scope`` lives."""
-    _scopes.add(id(scope))
-    weakref.finalize(scope, _scopes.discard, id(scope)).atexit = False
+    SCOPES.add(id(scope))
+    weakref.finalize(scope, SCOPES.discard, id(scope)).atexit = False
     with _guard.lock:
         tables = list(_tables)
     for table in tables:

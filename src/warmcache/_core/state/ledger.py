@@ -3,9 +3,9 @@
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
 entry goes through its life, and each move has a method here. (Three that every call or every
 insertion makes are spelt out in the store, for their cost: ``lease`` and ``end_lease`` of what
-stays live, and ``put_at_once``, which victims vanish for.) ::
+stays live, ``publish``, and what has victims vanish at once.) ::
 
-    reserve ──▶ (reserved) ── arrive ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
+    reserve ──▶ (reserved) ─ publish ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
                     │                    │  ▲              ▲   ▲
                     └───── turn_away ────┼──┼──────────────┘   │ last_lease_ended
                                          │  └── revive ──── retired
@@ -17,8 +17,8 @@ Whatever is in one of them is ``committed``, and stays so until its memory can b
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Hashable
+from threading import get_ident
 
 from warmcache._sizes import MIB, format_number, format_weight
 
@@ -114,11 +114,23 @@ class Ledger:
             flight.basis = claim.basis
         self.drop(claim)
 
+    def grant(self, claim: Claim, flight: Flight | None = None) -> bool:
+        """Grant ``claim`` if its room is there now, and no device is to be asked."""
+        weight = claim.weight
+        if weight > self.limit - self.committed + self.slack:
+            return False
+        self.committed += weight
+        if flight is not None:
+            flight.weight += weight
+        if claim.owed:
+            self.drop(claim)
+        return True
+
     def owe(self, claim: Claim, weight: float) -> None:
         """Note that victims were condemned for ``claim``, unless some were already."""
         if not claim.owed:
             self.claims.add(claim)
-            claim.owed, claim.thread = weight, threading.get_ident()
+            claim.owed, claim.thread = weight, get_ident()
             self.owed += weight
 
     def drop(self, claim: Claim) -> None:
@@ -127,7 +139,8 @@ class Ledger:
             self.owed -= claim.owed
             claim.owed = 0
             self.claims.discard(claim)
-            self.wake()
+            if self.waiting:
+                self.wake()
 
     def unreserve(self, weight: float) -> None:
         """Take back ``weight`` of what was granted."""
@@ -142,13 +155,6 @@ class Ledger:
         self.wake()
 
     # -- the life of an entry ------------------------------------------------------
-
-    def arrive(self, weight: float, *, leased: bool) -> None:
-        """Note that what was reserved is live."""
-        self.live += weight
-        if not leased:
-            self.idle += weight
-        self.wake()
 
     def leave(self, weight: float, *, leased: bool) -> None:
         """Note that a live entry is retired under its leases, or else begins to die."""
@@ -177,7 +183,8 @@ class Ledger:
         """Note that what was dying is gone."""
         self.dying -= weight
         self.committed -= weight
-        self.wake()
+        if self.waiting:
+            self.wake()
 
     def detach(self, weight: float, *, leased: bool) -> None:
         """Note that a live entry is somebody else's from now on."""
@@ -220,7 +227,7 @@ class Ledger:
         self.retired, self.dying, self.zombies = retired, dying, zombies
         self.committed = self.live + retired + dying + zombies + reserved
         for claim in list(self.claims):
-            if claim.thread == threading.get_ident():  # it wishes for nothing, or will say so again
+            if claim.thread == get_ident():  # it wishes for nothing, or will say so again
                 claim.owed = 0
                 self.claims.discard(claim)
         self.owed = sum(claim.owed for claim in self.claims)

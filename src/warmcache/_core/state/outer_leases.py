@@ -15,8 +15,6 @@ what refers to the lease (nobody sees what the frames of a running function refe
 from __future__ import annotations
 
 import contextlib
-import dis
-import inspect
 import sys
 from collections.abc import Hashable, Iterable
 from types import CodeType, FrameType
@@ -30,7 +28,9 @@ from .standstill import loop_here
 Place: TypeAlias = tuple[int, CodeType, int]  # a frame's id and code, and where in that it is
 
 
-_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+# As module inspect has them, which takes long to import.
+CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
+_GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
 _ENTERS = {
     contextlib._GeneratorContextManager.__enter__.__code__,
     contextlib._AsyncGeneratorContextManager.__aenter__.__code__,
@@ -66,7 +66,7 @@ class OuterLeases:
             # A synchronous caller blocks its whole thread, any task of it included.
             me.task is None
             and record.thread == me.thread
-            and place[1].co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR) != 0
+            and place[1].co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR) != 0
             and loop_here() is not None
         )
         return waits and _by_with_statement(place)
@@ -107,6 +107,8 @@ def _waiting() -> set[int]:
 
 
 def _by_with_statement(place: Place) -> bool:
+    import dis
+
     _, code, offset = place
     *before, here = [each for each in dis.get_instructions(code) if each.offset <= offset]
     if here.opname == "SEND":  # it awaits: that which an __aenter__ has returned, says the 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -30,8 +29,7 @@ class RemovalCause(enum.Enum):
 _EVICTIONS = {RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE}
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(NamedTuple):
     """What a listener is told once an entry is gone; it never holds the value.
 
     ``age`` is seconds since the load, ``load_seconds`` what that load took.
@@ -46,8 +44,7 @@ class Removal:
     tags: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class EntryInfo:
+class EntryInfo(NamedTuple):
     """A snapshot of one entry, as :meth:`Cache.entries` gives it.
 
     ``age``, ``idle`` and ``load_seconds`` are seconds. ``age`` counts from the end of the
@@ -72,8 +69,7 @@ class EntryInfo:
     weighed_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(NamedTuple):
     """Counts since the cache was made, and its ledger now.
 
     ``load_seconds`` is what loads have cost, ``saved_seconds`` what hits would have

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator
+from threading import get_ident
 from typing import Any
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
@@ -23,7 +24,7 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, LoadLease, Provenance, State, seconds_between
 from .flights import Flight
-from .hot_paths import HotEntries, hot_paths_off
+from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observer import Observer
 from .one_shot import OneShot
@@ -132,7 +133,7 @@ class Store:
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and entry.state is _LIVE and not self.inherited:
             hot[provenance.hot_key] = entry
-            if hot_paths_off():  # a scope began just now, and may have emptied it before
+            if SCOPES:  # one of them began just now, and may have emptied it before
                 hot.pop(provenance.hot_key, None)
 
     def heat_for(self, entry: Entry, hot: HotEntries, hot_key: Any) -> None:
@@ -161,21 +162,26 @@ class Store:
     def publish(self, entry: Entry) -> None:
         """Make ``entry`` visible; the room for it must have been reserved."""
         self.live[entry.key] = entry
-        provenance = entry.provenance
+        provenance, ledger, weight = entry.provenance, self.ledger, entry.weight
         if provenance.source.teardown is not None or provenance.finish is not None:
             self.tears_down = True
         if self.tears_down:
             register_exit()
             note_threads(entry.loaded)
+        ledger.live += weight
         if entry.leases:
             self.leased.add(entry)
         else:
+            ledger.idle += weight
             self.order.add(entry)
         if self.deadlines is not None:
             self.deadlines.add(entry)
-        self.ledger.arrive(entry.weight, leased=bool(entry.leases))
+        if ledger.waiting:
+            ledger.wake()
         for observer in self.observers:
             observer.stored(entry)
+        if provenance.hot is not None:
+            self.heat(entry)
 
     def land(self, entry: Entry, flight: Flight, done: LeaseRecord | None = None) -> None:
         """Make a loaded entry visible, leased to all who wait for it, and end its flight.
@@ -189,7 +195,6 @@ class Store:
         self.counts.loads += 1
         self.counts.load_seconds += entry.provenance.seconds
         self.publish(entry)
-        self.heat(entry)
         flight.entry, flight.weight = entry, 0
         del self.flights[entry.key]
         flight.ended = True
@@ -207,7 +212,7 @@ class Store:
             del self.flights[flight.key]
         flight.ended = True
 
-    def room_at_once(self, weight: float, rank: Rank) -> list[Entry] | None:
+    def vanish_at_once(self, weight: float, rank: Rank) -> list[Entry] | None:
         """Have victims vanish until ``weight`` is free, where nothing has a teardown.
 
         Returns them, to be emptied once the lock is released, for then a value may die; or None
@@ -217,11 +222,38 @@ class Store:
         if chosen is None:
             return None
         victims, _ = chosen
-        freed = self._vanish(victims, None)
-        self.ledger.live -= freed
-        self.ledger.idle -= freed
-        self.ledger.committed -= freed
+        if victims:
+            freed, ledger = self._vanish(victims, None), self.ledger
+            ledger.live -= freed
+            ledger.idle -= freed
+            ledger.committed -= freed
         return victims
+
+    def condemn_at_once(
+        self, claim: Claim, rank: Rank, old: Entry | None = None
+    ) -> list[Entry] | None:
+        """Condemn the victims that make room for ``claim``, and ``old``, which is to be replaced.
+
+        Returns what is to be torn down; or None when it takes a plan: idle entries cannot make
+        the room, or others make some, which is to be reckoned with.
+        """
+        if self.dying or self.ledger.claims:
+            return None
+        chosen = self._chosen_at_once(claim.weight, rank, old)
+        if chosen is None:
+            return None
+        doomed, passed = chosen
+        if old is not None:
+            claim.carried = 0 if passed else old.uses
+            self.condemn(old, _REPLACED)
+        for victim in doomed:
+            self.condemn(victim, _SIZE)
+            claim.evicted += victim.weight
+        if old is not None:
+            doomed.insert(0, old)
+        if doomed:
+            self.ledger.owe(claim, claim.weight)
+        return doomed
 
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
@@ -232,8 +264,8 @@ class Store:
         """
         if self.tears_down or self.deadlines is not None or self.closed:
             return None
-        live, ledger, weight = self.live, self.ledger, entry.weight
-        old = live.get(entry.key)
+        ledger, weight = self.ledger, entry.weight
+        old = self.live.get(entry.key)
         if old is not None and (old.leases or old.value is entry.value):
             return None
         chosen = self._chosen_at_once(weight, rank, old)
@@ -245,8 +277,8 @@ class Store:
                 entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
             removed.append(old)
-        change = weight - self._vanish(removed, old)
-        live[entry.key] = entry  # the successor of ``old`` comes last
+        change = weight - self._vanish(removed, old) if removed else weight
+        self.live[entry.key] = entry  # the successor of ``old`` comes last
         self.order.add(entry)
         if change:
             ledger.live += change
@@ -280,8 +312,8 @@ class Store:
         removals = self.counts.removals
         weight: float = 0
         for gone in removed:
-            cause = _REPLACED if gone is old else _SIZE
-            gone.cause, gone.state = cause, _GONE
+            gone.cause = cause = _REPLACED if gone is old else _SIZE
+            gone.state = _GONE
             del self.live[gone.key]
             if gone.provenance.hot is not None:
                 self.cool(gone)
@@ -435,9 +467,10 @@ class Store:
 
     def begin_to_die(self, entry: Entry) -> None:
         """Have ``entry`` found among the dying; what it leaves, it leaves after this."""
-        entry.doomed_by = threading.get_ident()
+        entry.doomed_by = get_ident()
         entry.state, entry.called, entry.blocked_on, entry.loop = _DYING, False, [], None
-        self.dying[entry.key] = (*self.dying.get(entry.key, ()), entry)
+        dying, key = self.dying, entry.key
+        dying[key] = (*dying[key], entry) if key in dying else (entry,)
 
     def awaited_on(self, entry: Entry, loop: Any) -> None:
         """Note where the teardown of ``entry`` is awaited: who blocks that loop must not wait."""
@@ -458,7 +491,8 @@ class Store:
         if entry.hits:
             self.counts.left(entry)
         self.counts.removals[entry.cause] += 1
-        self.counts.teardown_failures += failed
+        if failed:
+            self.counts.teardown_failures += 1
         self.ledger.free_dying(entry.weight)
         return True
 
@@ -477,14 +511,15 @@ class Store:
 
     def removal(self, entry: Entry) -> Removal:
         """Return what is told of ``entry``."""
+        provenance = entry.provenance
         return Removal(
-            key=entry.key,
-            cause=entry.cause,
-            weight=entry.weight,
-            age=seconds_between(entry.loaded_at, self.timer()),
-            uses=entry.uses,
-            load_seconds=entry.provenance.seconds,
-            tags=entry.tags,
+            entry.key,
+            entry.cause,
+            entry.weight,
+            seconds_between(entry.loaded_at, self.timer()),
+            entry.uses,
+            provenance.seconds,
+            provenance.source.tags,
         )
 
     def alive(self) -> Iterator[Entry]:

@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from .entry import Entry
@@ -21,13 +22,23 @@ _EXACT = 2000  # entries up to which a scan looks at all of them,
 _SAMPLE = 64  # and how many it looks at above
 
 
-_rising: set[Callable[..., Any]] = set()
+_rising: dict[Callable[..., Any], Rank | None] = {}
 
 
 def rises(rank: R) -> R:
     """Decorate a policy's ``rank`` that is higher than before when an entry is stored anew."""
-    _rising.add(rank)
+    _rising[rank] = None
     return rank
+
+
+def stamp(name: str) -> Callable[[R], R]:
+    """Decorate a ``rank`` that is an entry's stamp of this ``name``: it rises, and is soon read."""
+
+    def decorate(rank: R) -> R:
+        _rising[rank] = attrgetter(name)  # no Python code
+        return rank
+
+    return decorate
 
 
 class Order:
@@ -88,6 +99,7 @@ class RankOrder(Order):
 
     def __init__(self, rank: Callable[..., Any] | None = None) -> None:
         self.renews = rank in _rising
+        self._stamp = _rising.get(rank) if rank is not None else None
         self._unranked: deque[Entry] = deque()
         self._run: deque[Entry] = deque()
         self._heap: list[tuple[Any, Entry]] = []
@@ -113,6 +125,7 @@ class RankOrder(Order):
         When ``rank`` raises, the order is unchanged.
         """
         unranked, run, heap = self._unranked, self._run, self._heap
+        rank = self._stamp or rank
         while unranked:
             entry = unranked[0]
             if not entry.queued:
