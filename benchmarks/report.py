@@ -9,7 +9,7 @@ from warmcache._tables import aligned
 
 from .contenders import NAMES
 from .targets import Verdict
-from .timing import Line, duration
+from .timing import Line
 
 BEGIN = "<!-- results: begin -->"
 END = "<!-- results: end -->"
@@ -24,7 +24,7 @@ def ratios(lines: Sequence[Line]) -> Table:
 
 def times(lines: Sequence[Line]) -> Table:
     """Return the table of median times per operation, its head first."""
-    return _table(lines, lambda line, name: duration(line.seconds(name)))
+    return _table(lines, lambda line, name: line.amount(line.seconds(name)))
 
 
 def _table(

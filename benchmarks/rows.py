@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import hits, imports, mappings, threads, weighing
+from . import hits, imports, mappings, sizes, threads, weighing
 from .timing import Line, Settings
 
 GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
@@ -15,6 +15,7 @@ GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
     "lease": hits.lease,
     "miss": hits.miss,
     "threads": threads.warm_key,
+    "threads-own": threads.own_keys,
     "stampede": threads.stampede,
     "loading": threads.loading,
     "mapping": mappings.mapping,
@@ -22,5 +23,7 @@ GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
     "insert-telling": mappings.insert_telling,
     "insert-weighing": weighing.insert_weighing,
     "miss-weighing": weighing.miss_weighing,
+    "memory": sizes.memory,
+    "footprint": sizes.footprint,
     "import": imports.import_time,
 }

@@ -79,6 +79,10 @@ def judge(lines: Mapping[str, Line]) -> list[Verdict]:
                 ("insert-alone", "the same alone, garbage collection included"),
             ]
         ),
+        _within(lines, "lease", 2.3e-6, "lease, entered and left: at most 2.3 µs"),
+        _within(lines, "lease-async", 3.2e-6, "async lease, entered and left: at most 3.2 µs"),
+        _at_most(lines, "memory", 3.0, "memory an entry: at most 3 x cachetools' LRU"),
+        _within(lines, "footprint", 0.06, "footprint of 10,000 parameters: at most 60 ms"),
         *_weighing(lines),
     ]
 

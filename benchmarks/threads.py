@@ -36,6 +36,34 @@ def warm_key(settings: Settings) -> list[Line]:
     return [Line.beside("threads", title, Functools.name, samples)]
 
 
+def own_keys(settings: Settings) -> list[Line]:
+    """Two threads, each on a warm key of its own, to one alone: 0.5 is twice the throughput."""
+    title = "2 threads, a warm key each"
+    measures: dict[tuple[str, str], Callable[[], float]] = {}
+    for contender in installed():
+        f = contender.cached(lambda name: object()) if contender.thread_safe else None
+        if f is not None:
+            timed = [looped(f"f({key!r})", {"f": f}) for key in ("bge", "e5")]
+            n = enough(timed[0], settings.thread_seconds / 2)
+            timed[1](1)
+            measures[contender.name, "alone"] = partial(timed[0], n)
+            measures[contender.name, "both"] = partial(_both, timed, n)
+    samples = interleave(measures, settings.slow_rounds, tick=partial(settings.tick, title))
+    return [
+        Line(
+            "threads-own",
+            title,
+            "its own in one thread",
+            {name: samples[name, which] for name, which in samples if which == "both"},
+            {name: samples[name, which] for name, which in samples if which == "alone"},
+        )
+    ]
+
+
+def _both(timed: list[Callable[[int], float]], n: int) -> float:
+    return _crowd([partial(each, n) for each in timed]) / (len(timed) * n)
+
+
 def _together(timed: Callable[[int], float], n: int) -> float:
     return _crowd([partial(timed, n)] * WORKERS) / (WORKERS * n)
 

@@ -50,6 +50,7 @@ class Line:
 
     ``reference`` holds what each contender's samples are divided by: those of one
     contender for all of them, or each one's own. ``details`` is told beside the ratio.
+    ``amount`` says a sample in words, of rows that are not of time.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Line:
     samples: Mapping[str, list[float]]
     reference: Mapping[str, list[float]]
     details: Mapping[str, str] = field(default_factory=dict)
+    amount: Callable[[float], str] = lambda seconds: duration(seconds)
 
     @classmethod
     def beside(

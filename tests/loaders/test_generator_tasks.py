@@ -205,7 +205,7 @@ async def test_a_load_that_is_cancelled_ends_the_task_with_it() -> None:
 
     asked = asyncio.create_task(load())
     await entered.wait()
-    flight = next(each for each in asyncio.all_tasks() if "rest" in repr(each.get_coro()))
+    flight = next(each for each in asyncio.all_tasks() if "_fly" in repr(each.get_coro()))
     flight.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked

@@ -79,7 +79,7 @@ class Caller:
             share_closure(function, other, but=Slow)
         return successor
 
-    def _acquire(self, request: Request, record: LeaseRecord) -> Leased:
+    def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
         view = self._loader.cache._view  # once: a fork changes it
         try:
             return self._get(request, record, view, keep=True)[0], view
@@ -134,23 +134,23 @@ class Caller:
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if scopes.disabled_here():
+        if SCOPES and scopes.disabled_here():
             return self._lease_unowned(args, kwargs)
         if self._is_hot(raw):
-            return Lease(
-                lambda record: (
-                    self._lease_warm(raw, record)
-                    or self._acquire(self._request(raw, args, kwargs), record)
-                )
-            )
-        request = self._request(raw, args, kwargs)
-        return Lease(lambda record: self._acquire(request, record))
+            return Lease(self._acquire_hot, raw, args, kwargs)
+        return Lease(self._acquire, self._request(raw, args, kwargs))
 
     def _is_hot(self, raw: Any) -> bool:
         try:
             return raw in self._site.hot and self._loader.cache._store.deadlines is None
         except TypeError:  # not hashable as it is
             return False
+
+    def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Leased:
+        """Lease what a hit would find; when that has left, load it."""
+        return self._lease_warm(raw, record) or self._acquire(
+            record, self._request(raw, args, kwargs)
+        )
 
     def _lease_warm(self, raw: Any, record: LeaseRecord) -> Leased | None:
         """Lease what a hit would find, the short way; None when it has left."""
@@ -298,14 +298,14 @@ class AsyncCaller(Caller):
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
             return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
-        if scopes.disabled_here():
+        if SCOPES and scopes.disabled_here():
             produced = await self._loader.produce_unowned(self._complete(args), kwargs)
             return disowned(self._loader, *produced)
         from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
 
         view, record = self._loader.cache._view, lease_record_of_this_task()
         try:
-            entry, view = await self._acquire_async(self._request(raw, args, kwargs), record)
+            entry, view = await self._acquire_async(record, self._request(raw, args, kwargs))
             value = entry.value
             await release_async(view, entry, record)
         except BaseException as error:
@@ -314,17 +314,24 @@ class AsyncCaller(Caller):
             raise
         return value
 
-    async def _acquire_async(self, request: Request, record: LeaseRecord) -> Leased:
+    async def _acquire_async(self, record: LeaseRecord, request: Request) -> Leased:
+        from warmcache._core.drivers.at_once_async import load_at_once_async
         from warmcache._core.drivers.event_loop import run_async
 
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
-            if request.may_load and (replaced := loader.take_over_name()):
+            if (
+                loader.name_holder is not None
+                and request.may_load
+                and (replaced := loader.take_over_name())
+            ):
                 await _clear_replaced_async(replaced)
                 loader.torn_down(replaced)
-            entry = await run_async(get(view, request, record), view)
-            cache._watch()
+            entry = await load_at_once_async(view, request, record)
+            if entry is None:
+                entry = await run_async(get(view, request, record), view)
+                cache._watch()
             if loader.lost_its_name:  # while it loaded
                 await _clear_replaced_async((loader,))
         except BaseException as error:
@@ -336,18 +343,17 @@ class AsyncCaller(Caller):
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if scopes.disabled_here():
+        if SCOPES and scopes.disabled_here():
             return self._lease_unowned(args, kwargs)
-        request = None if self._is_hot(raw) else self._request(raw, args, kwargs)
+        if self._is_hot(raw):
+            return AsyncLease(self._acquire_hot_async, raw, args, kwargs)
+        return AsyncLease(self._acquire_async, self._request(raw, args, kwargs))
 
-        async def acquire(record: LeaseRecord) -> Leased:
-            if request is not None:
-                return await self._acquire_async(request, record)
-            return self._lease_warm(raw, record) or await self._acquire_async(
-                self._request(raw, args, kwargs), record
-            )
-
-        return AsyncLease(acquire)
+    def _acquire_hot_async(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
+        """Lease what a hit would find; when that has left, return what loads it."""
+        return self._lease_warm(raw, record) or self._acquire_async(
+            record, self._request(raw, args, kwargs)
+        )
 
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""

@@ -6,26 +6,28 @@ is collected, though it was not ended, and says so.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Callable, Coroutine
-from functools import partial
+from functools import cache, partial
 from threading import get_ident
 from time import monotonic
+from types import FrameType, ModuleType
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import release
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.outer_leases import Place, place_of
+from warmcache._core.state.outer_leases import GENERATOR, Place, place_of
 from warmcache._process.janitor import janitor
 from warmcache._texts import text_of
 
 V = TypeVar("V")
 Leased: TypeAlias = tuple[Entry, CacheView]
 
-_new = object.__new__
+_getframe = sys._getframe
 _TWICE = "a lease is entered once; take another one"
 
 
@@ -36,19 +38,15 @@ class _Entered(LeaseRecord):
 
     place: Place
 
-    @classmethod
-    def here(cls) -> _Entered:
-        """Return one for whoever calls the method that calls this."""
-        record = _new(cls)  # as its __init__ has it, which takes as long again
-        record.since, record.task, record.thread, record.over = (
-            monotonic(),
-            None,
-            get_ident(),
-            False,
-        )
-        enter = sys._getframe(1)
-        record.place = place_of(enter.f_back or enter)  # nothing but C code may call it
-        return record
+    def __init__(self, enter: FrameType) -> None:
+        self.since = monotonic()  # as its base has it, which takes a call
+        self.task = None
+        self.thread = get_ident()
+        self.over = False
+        frame = enter.f_back or enter  # nothing but C code may call it
+        code = frame.f_code
+        plain = not code.co_flags & GENERATOR
+        self.place = (id(frame), code, frame.f_lasti) if plain else place_of(frame)
 
 
 class EnteredOnce:
@@ -90,19 +88,25 @@ class EnteredOnce:
 class _EntryLease(EnteredOnce):
     """A lease of an entry in a cache."""
 
-    __slots__ = ("_cache", "_entry", "_record")
+    __slots__ = ("_cache", "_call", "_entry", "_record")
 
+    _call: tuple[Any, ...]  # until it is entered: it may own what is not to be kept
     _cache: CacheView  # not to be asked for again: a fork changes it
     _entry: Entry
     _record: LeaseRecord | None  # while it lasts
 
-    def __init__(self, acquire: Callable[..., Any]) -> None:
-        self._acquire = acquire
+    def __init__(self, acquire: Callable[..., Any], *call: Any) -> None:
         self._record = None
+        self._acquire, self._call = acquire, call
 
     def __del__(self) -> None:
         record = getattr(self, "_record", None)
-        if record is not None and record in self._entry.leases and not self._cache.store.inherited:
+        if (
+            record is not None
+            and (leases := self._entry.leases)
+            and record in leases
+            and not self._cache.store.inherited
+        ):
             end = partial(release, self._cache, self._entry, record)
             self._was_lost(text_of(self._entry.key), end)
 
@@ -110,8 +114,9 @@ class _EntryLease(EnteredOnce):
 class Lease(_EntryLease, Generic[V]):
     """``with load.lease(...) as value``: gets the entry, loaded if need be, and holds it.
 
-    ``acquire`` is given a record of the lease, and returns the entry that it holds from then on.
-    It is a Python function, for as a call of C code returns it may be interrupted.
+    ``acquire`` is given a record of the lease, and the ``call`` it is for, and returns the entry
+    that it holds from then on. It is a Python function, for as a call of C code returns it may be
+    interrupted.
     """
 
     __slots__ = ()
@@ -120,8 +125,8 @@ class Lease(_EntryLease, Generic[V]):
         acquire, self._acquire = self._acquire, None  # _begin(), without a call
         if acquire is None:
             raise RuntimeError(_TWICE)
-        record = _Entered.here()
-        (self._entry, self._cache), self._record = acquire(record), record
+        record, call, self._call = _Entered(_getframe()), self._call, ()
+        (self._entry, self._cache), self._record = acquire(record, *call), record
         return self._entry.value  # type: ignore[no-any-return]
 
     def __exit__(self, *exc: object) -> None:
@@ -135,25 +140,29 @@ class Lease(_EntryLease, Generic[V]):
             raise
 
 
+@cache
+def _event_loop() -> ModuleType:
+    """Return what carries out what is async; it takes asyncio along, which few need."""
+    return importlib.import_module("warmcache._core.drivers.event_loop")
+
+
 class AsyncLease(_EntryLease, Generic[V]):
     """``async with load.lease(...) as value``: the same, for an ``acquire`` to be awaited."""
 
     __slots__ = ()
 
     def __aenter__(self) -> Coroutine[Any, Any, V]:
-        return self._enter(self._begin(), _Entered.here())
+        return self._enter(self._begin(), _Entered(_getframe()))
 
     async def _enter(self, acquire: Callable[..., Any], record: LeaseRecord) -> V:
-        import asyncio
-
-        from warmcache._core.drivers.event_loop import running_loop
-
-        record.task = asyncio.current_task(running_loop())
-        (self._entry, self._cache), self._record = await acquire(record), record
+        record.task = _event_loop().running_task()
+        call, self._call = self._call, ()
+        leased = acquire(record, *call)
+        if leased.__class__ is not tuple:  # what is warm is leased at once
+            leased = await leased
+        (self._entry, self._cache), self._record = leased, record
         return self._entry.value  # type: ignore[no-any-return]
 
     async def __aexit__(self, *exc: object) -> None:
-        from warmcache._core.drivers.event_loop import release_async
-
         assert self._record is not None, "it was not entered"
-        await release_async(self._cache, self._entry, self._record)
+        await _event_loop().release_async(self._cache, self._entry, self._record)

@@ -56,9 +56,9 @@ def load_at_once(
     kept = CHAIN.keep()
     try:
         with store.lock:
-            if _is_taken(store, request.key, weight):
+            if is_taken(store, request.key, weight):
                 return None
-            flight = _begin(store, request, record, kept)
+            flight = begin(store, request, record, kept)
             flight.at_once = True  # from here on this ends it, below
             if store.tears_down:
                 claim = Claim(request.key, weight)
@@ -66,7 +66,8 @@ def load_at_once(
                 granted = gone == [] and _granted(store, claim, flight)
             else:
                 gone = store.vanish_at_once(weight, cache.rank)
-                granted = gone is not None and _reserved(store, weight, flight)
+                if granted := gone is not None:
+                    reserve(store, weight, flight)
         if claim is None:
             if gone:
                 vanished(store, gone)
@@ -111,7 +112,7 @@ def load_at_once(
             leave(flight, record)
 
 
-def _is_taken(store: Store, key: Hashable, weight: float) -> bool:
+def is_taken(store: Store, key: Hashable, weight: float) -> bool:
     """Whether somebody is there already, or there is something to be refused."""
     return (
         key in store.live
@@ -122,7 +123,7 @@ def _is_taken(store: Store, key: Hashable, weight: float) -> bool:
     )
 
 
-def _begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
+def begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
     """Count a miss and begin its flight, as the plan does; nobody can wait for it yet."""
     source = request.source
     flight = Flight(request.key, record, source, store.timer())
@@ -135,13 +136,12 @@ def _begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Fl
     return flight
 
 
-def _reserved(store: Store, weight: float, flight: Flight) -> bool:
+def reserve(store: Store, weight: float, flight: Flight) -> None:
     """Reserve what has just been made free."""
     store.ledger.committed += weight
     flight.weight = weight
     if store.leased:
         store.lease_retired(flight)
-    return True
 
 
 def _granted(store: Store, claim: Claim, flight: Flight) -> bool:

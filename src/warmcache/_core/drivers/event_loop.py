@@ -44,9 +44,14 @@ def running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the running task; None in a callback of the loop."""
+    return asyncio.current_task(running_loop())
+
+
 def lease_record_of_this_task() -> LeaseRecord:
     """Return a lease's record for the running task."""
-    return LeaseRecord(time.monotonic(), asyncio.current_task(running_loop()))
+    return LeaseRecord(time.monotonic(), running_task())
 
 
 async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -> T:
@@ -87,7 +92,7 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return await tear_down_async(cache, step.entries)
     if isinstance(step, Load):
-        return await _load(step)
+        return await load(step)
     if isinstance(step, Ask):
         answer = step.function()
         return await answer if isawaitable(answer) else answer
@@ -97,10 +102,11 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, Flush):
         return flush(cache)
     cache.store.check_anybody_there(step.signal)
-    return await _wait(step.signal, step.timeout)
+    return await wait(step.signal, step.timeout)
 
 
-async def _load(step: Load) -> None:
+async def load(step: Load) -> None:
+    """Run an async loader in this task."""
     try:
         step.box[0] = await step.request.load()
     except asyncio.CancelledError as error:
@@ -143,7 +149,8 @@ def _launch(flight: Flight, cache: CacheView) -> None:
         raise
 
 
-async def _wait(signal: OneShot, seconds: float | None) -> bool:
+async def wait(signal: OneShot, seconds: float | None) -> bool:
+    """Wait for ``signal`` without blocking the loop; return whether it happened."""
     if not signal.happened:
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
@@ -205,7 +212,7 @@ async def _moved(loop: asyncio.AbstractEventLoop | None, rest: Rest) -> BaseExce
 
     move(loop, rest, then)
     try:
-        await _wait(over, None)
+        await wait(over, None)
     except BaseException as interrupt:
         return interrupt
     return outcome[0]

@@ -30,7 +30,7 @@ Place: TypeAlias = tuple[int, CodeType, int]  # a frame's id and code, and where
 
 # As module inspect has them, which takes long to import.
 CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
-_GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
+GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
 _ENTERS = {
     contextlib._GeneratorContextManager.__enter__.__code__,
     contextlib._AsyncGeneratorContextManager.__aenter__.__code__,
@@ -39,7 +39,7 @@ _ENTERS = {
 
 def place_of(frame: FrameType) -> Place:
     """Return where ``frame`` enters a lease, or the context manager that it is the generator of."""
-    while frame.f_code.co_flags & _GENERATOR:
+    while frame.f_code.co_flags & GENERATOR:
         enter = frame.f_back
         if enter is None or enter.f_code not in _ENTERS or enter.f_back is None:
             break

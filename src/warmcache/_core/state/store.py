@@ -533,24 +533,24 @@ class Store:
 
     def lease(self, entry: Entry, record: LeaseRecord) -> None:
         """Have ``record`` hold ``entry``."""
-        if not entry.leases:
+        if entry.leases:
+            entry.leases += (record,)
+        else:
             self.ledger.idle -= entry.weight
             self.leased.add(entry)
-        entry.leases += (record,)
+            entry.leases = (record,)
 
     def end_lease(self, entry: Entry, record: LeaseRecord) -> bool:
         """End one lease, which was a use until now; whether the entry must be torn down."""
         leases = entry.leases
         if record not in leases:
             return False  # detached meanwhile
-        if len(leases) > 1:
-            entry.leases = tuple([each for each in leases if each is not record])
-        else:
-            entry.leases = ()
         entry.used = entry.seen = tick()
         entry.seen_at = self.timer()
-        if entry.leases:
+        if len(leases) > 1:
+            entry.leases = tuple([each for each in leases if each is not record])
             return False
+        entry.leases = ()
         if entry.state is _RETIRED:
             self.begin_to_die(entry)
             self.leased.discard(entry)
