@@ -112,7 +112,7 @@ def put_loaded(cache: Cache[Any, Any], key: str, size: float, seconds: float, no
     entry = Entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store
     with store.lock:
-        evicted = store.put_at_once(entry, cache.rank)
+        evicted = store.put_at_once(entry, cache._view.rank)
     if evicted is None:
         try:
             cache._put(entry)

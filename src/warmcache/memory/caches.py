@@ -8,9 +8,10 @@ import weakref
 from collections.abc import Callable, Hashable
 from functools import partial
 from os import PathLike
-from typing import Any, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from warmcache import _checks as checks
+from warmcache import policies
 from warmcache._core.drivers.let_go import flush
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
@@ -18,8 +19,10 @@ from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
+from warmcache._registry import nearest, options_of
+from warmcache._signatures import signature_of
 from warmcache._sizes import parse_size
-from warmcache.caches.by_cost import CostCache
+from warmcache.caches.cache import Cache
 from warmcache.caches.options import CacheOptions, Setup
 from warmcache.probes import cuda_numbering
 from warmcache.probes.probe import Probe
@@ -29,6 +32,7 @@ from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, shar
 from .footprint import Footprint
 from .learned_sizes import Learned
 from .meter import MemoryMeter
+from .ordered import order_of, ordered
 from .out_of_memory import lacked
 from .report import DeviceReport
 from .setup import MemorySetup
@@ -43,6 +47,7 @@ _LINGER = 0.02  # seconds between looks at what has not come back
 class MemoryOptions(CacheOptions, total=False):
     """The options that every memory cache takes; see :class:`MemoryCache`."""
 
+    order: type[Cache[Any, Any]] | str
     headroom: float | str | None
     high: float
     low: float
@@ -53,8 +58,12 @@ class MemoryOptions(CacheOptions, total=False):
     timer: Callable[[], Any]
 
 
-class MemoryCache(CostCache[K, V]):
+class MemoryCache(Cache[K, V]):
     """A cache of values that share one device's memory; the base of the three below.
+
+    What goes when there is need of room is decided in the ``order`` of another policy, a name or
+    a cache class: by default :class:`CostCache`, what saves the fewest load seconds a byte. The
+    cache is one of that class, too: it has its methods and takes its options, but for ``maxsize``.
 
     Nothing starts to load before there is room for it: by the ledger of what this cache
     has committed, which may not exceed ``budget``, and by what the device has available
@@ -88,13 +97,21 @@ class MemoryCache(CostCache[K, V]):
         footprint: returns what a value holds there, see :class:`Footprint`, or None
             where that cannot be seen.
         give_back: has free memory go back to the device, after each teardown.
+        order: the policy that says who goes first.
         timer: the clock of ages and times to live.
-        options: those of every :class:`Cache`.
+        options: those of every :class:`Cache`, and those of the ``order``.
 
     Raises:
         ProbeUnavailable: the device cannot be read.
+        TypeError: an argument is of the wrong kind, or an option is unknown.
         ValueError: an argument is out of its range.
     """
+
+    _of_memory = True
+
+    def __new__(cls, *args: Any, order: Any = None, **options: Any) -> Self:
+        made: Self = super().__new__(ordered(cls, order))
+        return made
 
     def __init__(
         self,
@@ -124,20 +141,62 @@ class MemoryCache(CostCache[K, V]):
         learn = checks.optional(checks.path, "learn", options.pop("learn", None))
         checks.optional(checks.share, "budget", budget)
         checks.optional(checks.function, "getsizeof", getsizeof)
-        Setup.of(**{"timer": time.monotonic, **options})
+        shared = {name: options[name] for name in CacheOptions.__optional_keys__ & {*options}}
+        Setup.of(options.get("timer", time.monotonic), **shared)
+        if getsizeof is not None:
+            options["getsizeof"] = getsizeof
+        self._check_order(options)
         device = find_device()
         total = device.probe.sample().total
         self._memory = setup = setup.on(total)
         self._device, self._watcher = device, Watcher(device.probe, setup)
-        budget = share("budget", setup.high if budget is None else budget, total)
+        self._budget = share("budget", setup.high if budget is None else budget, total)
         self._learned = Learned(learn, circumstances(device.probe))
-        options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
-        super().__init__(budget, getsizeof, **options)
+        if "maxsize" in options:
+            options["maxsize"] = self._budget
+        super().__init__(**options)
         self._meter.look(self._store)
         _caches[id(self)] = self
         self._watch()
 
-    __warm_options__ = (*MemoryOptions.__annotations__, *CacheOptions.__annotations__)
+    __warm_options__ = tuple(MemoryOptions.__optional_keys__)
+
+    def _check_order(self, options: dict[str, Any]) -> None:
+        """Refuse what the policy does not take; leave in ``options`` what is the policy's.
+
+        ``maxsize`` is in them if the policy has such an option: what that is, the device tells.
+        """
+        name, kind, policy = type(self).__name__, type(self), self.policy
+        order = options.pop("order", None)
+        if order is not None and not issubclass(kind, policies.registry.order(order)):
+            raise TypeError(
+                f"order= goes to {name} as it is made: a class of one's own that has an order "
+                f"inherits from it, as in class {name}(HostMemoryCache, LRUCache)"
+            )
+        known = options_of(policy)
+        for option in options:
+            if known is not None and option not in known:
+                every = (known - {"maxsize"}).union(options_of(kind) or ())
+                raise TypeError(f"{name} has no option {option!r}" + nearest(option, every))
+        if known is None or "maxsize" in known:
+            options["maxsize"] = 0
+        try:
+            signature_of(policy).bind(**options)
+        except TypeError as error:
+            raise TypeError(f"{name} in the order of {policy.__name__}: {error}") from None
+
+    @property
+    def policy(self) -> type[Cache[Any, Any]]:
+        """The class in whose order entries go."""
+        return order_of(type(self)) or type(self)
+
+    @property
+    def maxsize(self) -> float:
+        """The most bytes to hold, whatever the policy says."""
+        return self._budget
+
+    def _new_reclaim(self) -> Callable[[], object]:
+        return partial(_reclaim, self._setup.reclaim, self._device.give_back)
 
     def begin_anew(self) -> None:
         super().begin_anew()
@@ -170,7 +229,7 @@ class MemoryCache(CostCache[K, V]):
     @property
     def budget(self) -> float:
         """The most bytes to hold; the same as ``maxsize``."""
-        return self.maxsize
+        return self._budget
 
     @property
     def headroom(self) -> float:
