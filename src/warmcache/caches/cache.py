@@ -333,7 +333,12 @@ class Cache(cachetools.Cache[K, V]):
     @property
     def policy(self) -> type[Cache[Any, Any]]:
         """The class that says who goes first: its own, but for caches of memory."""
-        return type(self)
+        return self._policy_class()
+
+    @classmethod
+    def _policy_class(cls) -> type[Cache[Any, Any]]:
+        """Return the class that says who goes first in caches of this class."""
+        return cls
 
     @property
     def ttl(self) -> Any:

@@ -110,7 +110,7 @@ def as_span(ttl: Any, timer: Callable[[], Any]) -> Any:
 
 
 def sooner(one: Any, other: Any) -> Any:
-    """Return the earlier of two times; None is never."""
+    """Return the earlier of two times, or the shorter of two spans; None is never."""
     if one is None or other is None:
         return other if one is None else one
     return other if other < one else one

@@ -11,7 +11,6 @@ from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
 
 from warmcache import _checks as checks
-from warmcache import policies
 from warmcache._core.drivers.let_go import flush
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
@@ -19,8 +18,6 @@ from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
-from warmcache._registry import nearest, options_of
-from warmcache._signatures import signature_of
 from warmcache._sizes import parse_size
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import CacheOptions, Setup
@@ -32,7 +29,7 @@ from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, shar
 from .footprint import Footprint
 from .learned_sizes import Learned
 from .meter import MemoryMeter
-from .ordered import order_of, ordered
+from .ordered import of_the_policy, ordered, policy_of
 from .out_of_memory import lacked
 from .report import DeviceReport
 from .setup import MemorySetup
@@ -145,7 +142,7 @@ class MemoryCache(Cache[K, V]):
         Setup.of(options.get("timer", time.monotonic), **shared)
         if getsizeof is not None:
             options["getsizeof"] = getsizeof
-        self._check_order(options)
+        options = of_the_policy(type(self), options)
         device = find_device()
         total = device.probe.sample().total
         self._memory = setup = setup.on(total)
@@ -161,34 +158,9 @@ class MemoryCache(Cache[K, V]):
 
     __warm_options__ = tuple(MemoryOptions.__optional_keys__)
 
-    def _check_order(self, options: dict[str, Any]) -> None:
-        """Refuse what the policy does not take; leave in ``options`` what is the policy's.
-
-        ``maxsize`` is in them if the policy has such an option: what that is, the device tells.
-        """
-        name, kind, policy = type(self).__name__, type(self), self.policy
-        order = options.pop("order", None)
-        if order is not None and not issubclass(kind, policies.registry.order(order)):
-            raise TypeError(
-                f"order= goes to {name} as it is made: a class of one's own that has an order "
-                f"inherits from it, as in class {name}(HostMemoryCache, LRUCache)"
-            )
-        known = options_of(policy)
-        for option in options:
-            if known is not None and option not in known:
-                every = (known - {"maxsize"}).union(options_of(kind) or ())
-                raise TypeError(f"{name} has no option {option!r}" + nearest(option, every))
-        if known is None or "maxsize" in known:
-            options["maxsize"] = 0
-        try:
-            signature_of(policy).bind(**options)
-        except TypeError as error:
-            raise TypeError(f"{name} in the order of {policy.__name__}: {error}") from None
-
-    @property
-    def policy(self) -> type[Cache[Any, Any]]:
-        """The class in whose order entries go."""
-        return order_of(type(self)) or type(self)
+    @classmethod
+    def _policy_class(cls) -> type[Cache[Any, Any]]:
+        return policy_of(cls)
 
     @property
     def maxsize(self) -> float:

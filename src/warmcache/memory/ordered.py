@@ -17,6 +17,8 @@ import types
 from typing import Any
 
 from warmcache import policies
+from warmcache._registry import nearest, options_of
+from warmcache._signatures import signature_of
 from warmcache.caches.by_cost import CostCache
 from warmcache.caches.cache import Cache
 
@@ -54,12 +56,48 @@ def order_of(kind: type[Any]) -> type[Any] | None:
     return None
 
 
+def policy_of(kind: type[Any]) -> type[Any]:
+    """Return the class that says who goes first in memory caches of ``kind``."""
+    return _says_itself(kind) or order_of(kind) or CostCache
+
+
 def _says_itself(kind: type[Any]) -> type[Any] | None:
     """Return which class of memory caches says who goes first, by a method of its own."""
     for each in kind.__mro__:
-        if issubclass(each, Cache) and each is not Cache and {*vars(each)} & {*_SAYS_WHO_GOES}:
+        if getattr(each, "_of_memory", False) and {*vars(each)} & {*_SAYS_WHO_GOES}:
             return each
     return None
+
+
+def of_the_policy(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the policy of a memory cache of ``kind`` is to be told of ``options``.
+
+    If the policy has a ``maxsize``, that is in it: how much it is, only the device tells.
+
+    Raises:
+        TypeError: the policy has no such option, or lacks one.
+    """
+    name, policy, rest = kind.__name__, order_of(kind) or Cache, {**options}
+    order = rest.pop("order", None)
+    if order is not None and not issubclass(kind, policies.registry.order(order)):
+        raise TypeError(
+            f"order= goes to {name} as it is made: a class of one's own that has an order "
+            f"inherits from it, as in class {name}(HostMemoryCache, LRUCache)"
+        )
+    known = options_of(policy)
+    if "maxsize" in rest:
+        raise TypeError(f"{name} has no option 'maxsize': its limit is budget=, in bytes")
+    for option in rest:
+        if known is not None and option not in known:
+            every = known.union(options_of(kind) or ()) - {"maxsize"}
+            raise TypeError(f"{name} has no option {option!r}" + nearest(option, every))
+    if known is None or "maxsize" in known:
+        rest["maxsize"] = 0
+    try:
+        signature_of(policy).bind(**rest)
+    except TypeError as error:
+        raise TypeError(f"{name} in the order of {policy.__name__}: {error}") from None
+    return rest
 
 
 def _made_of(kind: type[Any], policy: type[Any]) -> type[Any]:
