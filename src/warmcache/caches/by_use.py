@@ -20,7 +20,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class LRUCache(Cache[K, V], cachetools.LRUCache[K, V]):
+class LRUCache(Cache[K, V], cachetools.LRUCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up the least recently used entry."""
 
     @rises
@@ -28,7 +28,7 @@ class LRUCache(Cache[K, V], cachetools.LRUCache[K, V]):
         return entry.used
 
 
-class LFUCache(Cache[K, V], cachetools.LFUCache[K, V]):
+class LFUCache(Cache[K, V], cachetools.LFUCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up the least frequently used entry, the least recent of equals."""
 
     @rises
@@ -36,7 +36,7 @@ class LFUCache(Cache[K, V], cachetools.LFUCache[K, V]):
         return entry.uses, entry.used
 
 
-class FIFOCache(Cache[K, V], cachetools.FIFOCache[K, V]):
+class FIFOCache(Cache[K, V], cachetools.FIFOCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up the entry that was stored first."""
 
     @rises
@@ -44,7 +44,7 @@ class FIFOCache(Cache[K, V], cachetools.FIFOCache[K, V]):
         return entry.loaded
 
 
-class RRCache(Cache[K, V], cachetools.RRCache[K, V]):
+class RRCache(Cache[K, V], cachetools.RRCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up an entry of ``choice``'s choosing: at random by default."""
 
     def __init__(

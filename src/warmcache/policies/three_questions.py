@@ -64,12 +64,12 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             raise checks.value_error("order", "a policy without a memory of its own", order, remedy)
         return kind
 
-    def options(self, policy: Any) -> set[str] | None:
-        """Return the names of the options of a cache of ``policy``; None when it takes any.
+    def options(self, name: Any) -> set[str] | None:
+        """Return the names of the options of a cache of policy ``name``; None when it takes any.
 
         Those that go with a budget of memory, instead of ``maxsize``, are among them.
         """
-        kind = self.find(policy)
+        kind = self.find(name)
         own = options_of(kind)
         if own is None or kind._of_memory:
             return own
