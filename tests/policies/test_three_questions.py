@@ -150,6 +150,22 @@ def test_a_class_that_was_a_policy_under_a_budget_is_not_kept_by_that() -> None:
     assert before > len(LRUCache.__subclasses__())
 
 
+class Secretive(LRUCache[Any, Any]):
+    """Has attributes whose names a memory cache might like, too."""
+
+    def __init__(self, maxsize: Any, **options: Any) -> None:
+        super().__init__(maxsize, **options)
+        for name in ("budget", "device", "memory", "meter", "watcher", "learned"):
+            setattr(self, f"_{name}", name)
+
+
+def test_a_policys_own_attributes_are_in_nobodys_way() -> None:
+    cache = cache_of(policy=Secretive, device="cpu", budget=GiB, poll=0)
+    cache["a"] = [1]
+    cache.relieve(1)
+    assert (GiB, "cpu", "budget") == (cache.budget, cache.device, cache._budget)
+
+
 # -- a class of memory caches that says itself who goes first ----------------------------------
 
 

@@ -106,6 +106,8 @@ class MemoryCache(Cache[K, V]):
 
     _of_memory = True
 
+    # What is its own is hidden from policies, whose classes have attributes of their own.
+
     def __new__(cls, *args: Any, order: Any = None, **options: Any) -> Self:
         made: Self = super().__new__(ordered(cls, order))
         return made
@@ -145,14 +147,14 @@ class MemoryCache(Cache[K, V]):
         options = of_the_policy(type(self), options)
         device = find_device()
         total = device.probe.sample().total
-        self._memory = setup = setup.on(total)
-        self._device, self._watcher = device, Watcher(device.probe, setup)
-        self._budget = share("budget", setup.high if budget is None else budget, total)
-        self._learned = Learned(learn, circumstances(device.probe))
+        self.__memory = setup = setup.on(total)
+        self.__device, self.__watcher = device, Watcher(device.probe, setup)
+        self.__budget = share("budget", setup.high if budget is None else budget, total)
+        self.__learned = Learned(learn, circumstances(device.probe))
         if "maxsize" in options:
-            options["maxsize"] = self._budget
+            options["maxsize"] = self.__budget
         super().__init__(**options)
-        self._meter.look(self._store)
+        self.__meter.look(self._store)
         _caches[id(self)] = self
         self._watch()
 
@@ -165,23 +167,23 @@ class MemoryCache(Cache[K, V]):
     @property
     def maxsize(self) -> float:
         """The most bytes to hold, whatever the policy says."""
-        return self._budget
+        return self.__budget
 
     def _new_reclaim(self) -> Callable[[], object]:
-        return partial(_reclaim, self._setup.reclaim, self._device.give_back)
+        return partial(_reclaim, self._setup.reclaim, self.__device.give_back)
 
     def begin_anew(self) -> None:
         super().begin_anew()
-        self._watcher.begin_anew()
+        self.__watcher.begin_anew()
 
     def _new_meter(self) -> MemoryMeter:
         # Nothing that outlives the cache may hold it, or its end would go unnoticed.
         linger = partial(_look_soon, weakref.ref(self))
-        beside = partial(_stores_on, self._device.probe)
-        return MemoryMeter(self._device, self._memory, self._learned, linger, beside)
+        beside = partial(_stores_on, self.__device.probe)
+        return MemoryMeter(self.__device, self.__memory, self.__learned, linger, beside)
 
     @property
-    def _meter(self) -> MemoryMeter:
+    def __meter(self) -> MemoryMeter:
         return self._view.meter  # type: ignore[return-value]
 
     @property
@@ -191,27 +193,27 @@ class MemoryCache(Cache[K, V]):
         None where that is not known: of another probe's device, and of a GPU that was
         given by its UUID until torch has initialised CUDA.
         """
-        return self._device.name()
+        return self.__device.name()
 
     @property
     def probe(self) -> Probe:
         """What reads the device."""
-        return self._device.probe
+        return self.__device.probe
 
     @property
     def budget(self) -> float:
         """The most bytes to hold; the same as ``maxsize``."""
-        return self._budget
+        return self.__budget
 
     @property
     def headroom(self) -> float:
         """The bytes of the device that loads leave free."""
-        return self._memory.headroom  # type: ignore[no-any-return]
+        return self.__memory.headroom  # type: ignore[no-any-return]
 
     def _weigh(self, value: V) -> float:
         if self._sized:
             return super()._weigh(value)
-        seen = self._device.footprint(value)
+        seen = self.__device.footprint(value)
         return seen.nbytes if seen is not None else 0
 
     def device_report(self) -> DeviceReport:
@@ -247,20 +249,20 @@ class MemoryCache(Cache[K, V]):
         self._expire()
         store = self._store
         if store.lingering or store.zombies:
-            self._meter.look(store)
-        watching = self._watcher.poll and not store.closed
+            self.__meter.look(store)
+        watching = self.__watcher.poll and not store.closed
         if watching:
-            self._watcher.look(self._view)
+            self.__watcher.look(self._view)
         waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
         if watching:
-            waits.append(self._watcher.next_look())
+            waits.append(self.__watcher.next_look())
         if store.lingering:
             waits.append(_LINGER)
         return min(waits, default=None)
 
     def _watch(self) -> None:
-        if self._watcher.poll and not self._store.closed:
-            janitor.watch(self, self._watcher.next_look())
+        if self.__watcher.poll and not self._store.closed:
+            janitor.watch(self, self.__watcher.next_look())
         super()._watch()
 
 

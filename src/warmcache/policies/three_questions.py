@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import cachetools
 
@@ -26,12 +26,20 @@ _MUST_BE = "the name of a policy, or a cache class"
 _FIND_NAMES = "warmcache.policies.names() has the names"
 
 
-class Making(NamedTuple):
+class Making:
     """Which class makes a cache, and of which options; ``known`` are all it takes, None: any."""
 
-    kind: type[caches.Cache[Any, Any]]
-    options: dict[str, Any]
-    known: Collection[str] | None
+    __slots__ = ("kind", "known", "options")
+
+    def __init__(
+        self,
+        kind: type[caches.Cache[Any, Any]],
+        options: dict[str, Any],
+        known: Collection[str] | None,
+    ) -> None:
+        self.kind = kind
+        self.options = options
+        self.known = known
 
 
 class Policies(Registry[type[caches.Cache[Any, Any]]]):

@@ -66,4 +66,4 @@ for _ in range(2):
         check=True,
     )
     (said,) = ran.stderr.splitlines()
-    assert re.fullmatch(r"no GPU \(.+\): policy .auto. goes by the machine.s memory", said)
+    assert re.fullmatch(r"no GPU \(.+\): budgets are of the machine.s memory", said)
