@@ -170,8 +170,9 @@ def test_what_never_ends_is_idle_since_its_last_hit_beside_what_ends() -> None:
     mortal("a"), immortal("a")
     clock.now = 20
     mortal("a"), immortal("a")
-    assert [0, 0] == [entry.idle for entry in cache.entries()]
-    assert [40, None] == [entry.ends_in for entry in cache.entries()]
+    clock.now = 25
+    assert [5, 0] == [entry.idle for entry in cache.entries()], "exact where each hit is dated"
+    assert [35, None] == [entry.ends_in for entry in cache.entries()]
 
 
 def test_a_copy_of_the_cache_ends_it_too() -> None:

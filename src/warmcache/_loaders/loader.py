@@ -225,7 +225,7 @@ class Loader:
     def go_on_with(self, source: Source) -> None:
         """Have the entries of ``source``, a predecessor's, which are torn down as this says."""
         own, self._source = self._source, source
-        source.teardown, source.tags, source.ttl = own.teardown, own.tags, own.ttl
+        source.teardown, source.tags = own.teardown, own.tags
 
     @property
     def outdated(self) -> bool:

@@ -46,7 +46,7 @@ def named(
             f"There are: {', '.join(sorted(_caches)) or 'none'}"
         )
     cache, known = found
-    if defines and _meant(definition) != _meant(known):
+    if defines and definition != known and _meant(definition) != _meant(known):
         raise ValueError(
             f"cache {name!r} is defined already, as {_shown(known)}; "
             f"it cannot be {_shown(definition)} too"
@@ -71,9 +71,15 @@ def definition_of(cache: Cache[Any, Any]) -> tuple[str, dict[str, Any]] | None:
 
 def _meant(definition: dict[str, Any]) -> dict[str, Any]:
     """Return a definition with classes instead of the names of policies."""
-    find = policies.registry.find
     named = [name for name in ("policy", "order") if name in definition]
-    return {**definition, **{name: find(definition[name], name) for name in named}}
+    return {**definition, **{name: _class_of(definition[name], name) for name in named}}
+
+
+def _class_of(policy: Any, option: str) -> Any:
+    try:
+        return policies.registry.find(policy, option)
+    except ValueError:  # it has been unregistered since
+        return policy
 
 
 def _shown(definition: dict[str, Any]) -> str:

@@ -91,6 +91,11 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             TypeError: an option is unknown, or missing, or does not go with another.
         """
         making = self.making(policy, options)
+        if not making.kind._of_memory:  # one of memory looks for itself whether any is missing
+            try:
+                signature_of(making.kind).bind(**options)
+            except TypeError as error:
+                raise TypeError(f"policy {shown(policy)}: {error}") from None
         return making.kind(**making.options)
 
     def making(self, policy: Any, options: dict[str, Any], also: Iterable[str] = ()) -> Making:
@@ -100,24 +105,23 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
 
         Raises:
             ValueError: there is no such name.
-            TypeError: an option is unknown, or missing, or does not go with another.
+            TypeError: an option is unknown, or does not go with another.
         """
         kind = self.find(policy)
         making = self._limited(shown(policy), kind, options)
         if making.known is not None:
             self._check_names(policy, making, options, also)
-        if not making.kind._of_memory:  # one of memory looks at its options itself
-            try:
-                signature_of(making.kind).bind(**options)
-            except TypeError as error:
-                raise TypeError(f"policy {shown(policy)}: {error}") from None
         return making
 
     def _limited(
         self, policy: str, kind: type[caches.Cache[Any, Any]], options: dict[str, Any]
     ) -> Making:
-        """Return how it is made, by what limits it."""
-        by_memory = [name for name in OF_MEMORY if name in options]
+        """Return how it is made, by what limits it.
+
+        What a policy calls ``device`` itself is its own business.
+        """
+        own = options_of(kind)
+        by_memory = [name for name in OF_MEMORY if name in options and name not in (own or ())]
         if "maxsize" in options and (by_memory or kind._of_memory):
             with_it = f"{by_memory[0]}=" if by_memory else f"policy {policy}"
             raise TypeError(
@@ -125,35 +129,35 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
                 f"entries or weights, and budget= is bytes of a device, as in budget='20GiB'"
             )
         if kind._of_memory:
-            known = options_of(kind)
             order = options.get("order")
-            if known is not None and order is not None:
-                known = _united(known, options_of(self.order(order)))
-            return Making(kind, options, known)
+            if own is not None and order is not None:
+                own = _united(own, options_of(self.order(order)))
+            return Making(kind, options, own)
         if "order" in options:
             raise TypeError(
                 f"order= does not go with policy {policy}, which says who goes first itself; "
                 f"it is the order of a memory cache, as in policy='gpu', order='lru'"
             )
         if not by_memory:
-            return Making(kind, options, options_of(kind))
+            return Making(kind, options, own)
         memory, rest = _memory_for(options)
-        known = _united(_memory_options(memory), options_of(kind))
+        known = _united(_memory_options(memory), own)
         return Making(memory, {**rest, "order": kind}, known and {*known, *by_memory})
 
     def _check_names(
         self, policy: Any, making: Making, options: dict[str, Any], also: Iterable[str]
     ) -> None:
         """Raise TypeError about the first option that nobody knows."""
-        known = making.known or ()
+        known = {*(making.known or ())}
         for option in options:
             if option in known:
                 continue
             problem = f"policy {shown(policy)} has no option {option!r}"
-            every = self.options(policy) or {*known}
-            if option in every and option not in known:
+            if not making.kind._of_memory:
+                known |= self.options(policy) or known
+            if option in known:
                 raise TypeError(f"{problem} without a budget= or a device= of memory")
-            raise TypeError(problem + nearest(option, {*every, *known, *also}))
+            raise TypeError(problem + nearest(option, {*known, *also}))
 
 
 def check_class(policy: Any) -> None:

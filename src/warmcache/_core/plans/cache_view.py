@@ -52,7 +52,7 @@ class _Last:
         return False
 
     def __gt__(self, other: object) -> bool:
-        return other is not self
+        return True
 
 
 _LAST = _Last()

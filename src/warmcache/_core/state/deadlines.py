@@ -58,9 +58,7 @@ class Deadlines:
                 heappop(heap)
                 continue
             today = self._deadline(entry)
-            if today is None:  # it was stored anew, and ends no more
-                heappop(heap)
-            elif recorded < today:
+            if recorded < today:
                 heapreplace(heap, (today, entry))
             else:
                 heappop(heap)
