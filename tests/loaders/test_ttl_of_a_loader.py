@@ -157,6 +157,9 @@ def test_hits_of_another_loader_in_that_cache_do_not_look_at_the_time() -> None:
     before = clock.looks
     immortal("a")
     assert before == clock.looks
+    with immortal.lease("a"):
+        assert before == clock.looks
+    before = clock.looks
     mortal("a")
     assert before < clock.looks
     plain = [step.opname for step in dis.get_instructions(loader(cache_of(clock)))]

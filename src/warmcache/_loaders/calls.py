@@ -144,7 +144,7 @@ class Caller:
 
     def _is_hot(self, raw: Any) -> bool:
         try:
-            return raw in self._site.hot and self._loader.cache._store.deadlines is None
+            return raw in self._site.hot and not self._loader.ends
         except TypeError:  # not hashable as it is
             return False
 

@@ -198,6 +198,8 @@ class Loader:
         )
         ttl = options.ttl
         self._ttl = None if ttl is None else as_span(ttl, cache._setup.timer)
+        may_be_idle = cache._setup.idle_ttl is not None
+        self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
         self._single = self.shape.single
         self._terms = self._asked_alike()
         self._defaults = Defaults(parameters.values())
@@ -248,9 +250,7 @@ class Loader:
     @property
     def fresh(self) -> Callable[[Entry], bool] | None:
         """What a hit has to ask first, of a loader whose entries end; else None."""
-        cache = self.cache
-        ends = cache._timed or cache._setup.idle_ttl is not None or self._ttl is not None
-        return cache._freshness.check if ends else None
+        return self.cache._freshness.check if self.ends else None
 
     def record_by(self, switch: Switch) -> None:
         """Have hits recorded whenever the cache is."""
