@@ -92,7 +92,7 @@ class Cache(cachetools.Cache[K, V]):
     _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
 
     __warm_options__ = tuple(CacheOptions.__optional_keys__)  # what **options stands for
-    _timed = False  # whether its entries end, by themselves or by the class
+    _timed = False  # whether its entries have times to live
 
     _of_memory: ClassVar[bool] = False  # whether a device's memory limits it
     drifts: ClassVar[bool] = False  # whether a rank may change though its entry is not used
