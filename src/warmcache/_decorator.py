@@ -26,10 +26,10 @@ from ._sizes import SizeHint
 from ._warm_types import AsyncWarm, C, Decorator, F, P, R, Warm
 from .caches.cache import Cache
 from .policies.shared_caches import named
+from .policies.three_questions import OF_MEMORY
 
 _LOADER_OPTIONS = LoaderOptions._fields
 _DEFAULT_POLICY = "lru"
-_NAMES = "warmcache.policies.names() has them; a cache of your own goes into cache="
 _DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 
 _Key = Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None]
@@ -51,7 +51,7 @@ def warm(target: Callable[P, R], /) -> Warm[P, R]: ...
 @overload
 def warm(
     *,
-    policy: str | None = None,
+    policy: str | type[Cache[Any, Any]] | None = None,
     cache: Cache[Any, Any] | str | None = None,
     teardown: Callable[[Any], object] | str | None = None,
     key: _Key | None = None,
@@ -65,7 +65,12 @@ def warm(
     **options: Any,
 ) -> Decorator: ...
 def warm(
-    target: Any = None, /, *, policy: str | None = None, cache: Any = None, **options: Any
+    target: Any = None,
+    /,
+    *,
+    policy: str | type[Cache[Any, Any]] | None = None,
+    cache: Any = None,
+    **options: Any,
 ) -> Any:
     """Keep what a loader returns warm, and let it go properly.
 
@@ -74,11 +79,15 @@ def warm(
     on top of other decorators. Bare, it means ``policy="lru", maxsize=128``.
 
     Args:
-        policy: the policy's name, see :mod:`warmcache.policies`; its options follow:
-            ``maxsize``, ``ttl``, ``idle_ttl``, ``on_removal``, ``reclaim``, ``wait``
-            (how many seconds a load waits for room that leases hold: 60), ...
+        policy: who goes first: a name, see :mod:`warmcache.policies`, or a cache class; the
+            options of the cache follow. How much it holds: ``maxsize``, or ``budget``, bytes
+            of the memory of a ``device`` (``0``, ``"cuda:1"``, a UUID, ``"cpu"``; by default a
+            GPU if there is one). How long: ``ttl``, ``idle_ttl``. And ``on_removal``,
+            ``reclaim``, ``wait`` (how many seconds a load waits for room that leases hold:
+            60), ...
         cache: instead of a policy, a cache to share, or the name of one that
-            :func:`warmcache.cache` defined.
+            :func:`warmcache.cache` defined. Beside it, ``ttl`` is the loader's own: what it
+            loads ends after that, or by the cache's, whichever is sooner.
         teardown: destroys a value: a callable taking it, or its method's name. The
             cache's own teardown is used when the loader has none.
         key: what makes the key instead of all arguments: a callable taking the
@@ -115,9 +124,11 @@ def warm(
     return _decorated(target, None, None, {})
 
 
-def _decorated(target: Any, policy: str | None, cache: Any, options: dict[str, Any]) -> Any:
+def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) -> Any:
     """Return the warm counterpart of ``target``."""
     own = {name: options.pop(name) for name in _LOADER_OPTIONS if name in options}
+    if cache is None and "ttl" in own:  # the cache is the loader's own
+        options["ttl"] = own.pop("ttl")
     checked = LoaderOptions.of(**own)  # before there is a cache that watches or records
     make = partial(define, options=checked, cache=_cache(policy, cache, options))
     if isinstance(target, staticmethod):
@@ -131,19 +142,15 @@ def _decorated(target: Any, policy: str | None, cache: Any, options: dict[str, A
     return make(local_method if _defined_in_class(target) else local_function, target)
 
 
-def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCache:
+def _cache(policy: Any, cache: Any, options: dict[str, Any]) -> LoaderCache:
     """Return the cache that the options of ``@warm`` mean, and how to come by it elsewhere."""
     if policy is not None:
-        checks.text("policy", policy, "the name of a policy", _NAMES)
+        policies.registry.find(policy)
     if cache is None:
-        if policy is None and "maxsize" not in options:
+        if policy is None and not options.keys() & {"maxsize", *OF_MEMORY}:
             options["maxsize"] = _DEFAULT_MAXSIZE
         policy = policy or _DEFAULT_POLICY
-        known = policies.registry.options(policy)
-        for option in options:
-            if known is not None and option not in known:
-                hint = nearest(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
-                raise TypeError(f"@warm with policy {policy!r} has no option {option!r}{hint}")
+        policies.registry.making(policy, options, also={*_LOADER_OPTIONS, "policy", "cache"})
         return LoaderCache(None, Recipe("policy", policy, options))
     if policy is not None or options:
         extra = ", ".join([*(["policy"] if policy is not None else []), *options])

@@ -113,7 +113,7 @@ class Registry(Generic[F]):
 
     def options(self, name: str) -> set[str] | None:
         """Return the names of the options of ``name``; None when it takes any."""
-        return _options(self.get(name))
+        return options_of(self.get(name))
 
     def create(self, name: str, /, **options: Any) -> Any:
         """Call the factory called ``name`` with ``options``.
@@ -123,7 +123,7 @@ class Registry(Generic[F]):
             TypeError: an option is unknown, or missing; nothing was called.
         """
         factory = self.get(name)
-        known = _options(factory)
+        known = options_of(factory)
         if known is not None:
             for option in options:
                 if option not in known:
@@ -161,8 +161,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"{text} There are: {', '.join(known) or 'none'}"
 
 
-def _options(factory: Callable[..., Any]) -> set[str] | None:
-    """Return the options that ``factory`` takes; None when it takes any."""
+def options_of(factory: Callable[..., Any]) -> set[str] | None:
+    """Return the names of the options that ``factory`` takes; None when it takes any."""
     known: set[str] = set()
     initializers = (
         [vars(base)["__init__"] for base in factory.__mro__ if "__init__" in vars(base)]

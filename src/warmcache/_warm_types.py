@@ -55,7 +55,7 @@ class _Common(Protocol[P, R_co]):
         ...
 
     def cache_parameters(self) -> dict[str, Any]:
-        """Return how it caches: maxsize, typed, cache, size, tags and version."""
+        """Return how it caches: maxsize, policy, ttl, idle_ttl, typed, cache, size, ..."""
         ...
 
 

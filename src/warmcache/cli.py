@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -152,12 +153,15 @@ def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="registered policies that need no more than a maxsize (%(default)s)",
     )
     simulate.add_argument(
+        "--ttl", type=_seconds, metavar="SECONDS", help="how long a value lives (for ever)"
+    )
+    simulate.add_argument(
         "--plot", type=Path, metavar="FILE", help="where a picture of the curves goes (.png, .svg)"
     )
 
 
 def _simulate(chosen: argparse.Namespace) -> int:
-    return simulate(chosen.trace, chosen.budget, chosen.policy, chosen.plot)
+    return simulate(chosen.trace, chosen.budget, chosen.policy, chosen.plot, chosen.ttl)
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -246,6 +250,16 @@ def _positive(text: str) -> int:
         number = 0
     if not 1 <= number <= _MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST:,}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return number
 
 

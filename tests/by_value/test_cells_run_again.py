@@ -47,6 +47,7 @@ EDITS = {
     "class": ("    def close", "    extra = 1\n\n    def close"),
     "limit": ("maxsize=1", "maxsize=2"),
     "policy": ("maxsize=1", 'policy="fifo", maxsize=1'),
+    "time to live": ("maxsize=1", "maxsize=1, ttl=60"),
     "teardown": ('teardown="close"', "teardown=lambda model: model.close()"),
     "version": ("maxsize=1", "maxsize=1, version=1"),
 }
@@ -60,6 +61,29 @@ def test_what_is_warm_stays_when_nothing_is_edited() -> None:
         assert load.contains("a") and load.peek("a") is model
         assert load("a") is model
     assert [("load", "a")] == journal
+
+
+RANKED = CELL.replace("maxsize=1", "policy=Heaviest, maxsize=1").replace(
+    "@warm",
+    """
+import warmcache
+
+class Heaviest(warmcache.Cache):
+    def rank(self, entry):
+        return -entry.weight
+
+@warm""",
+)
+
+
+def test_a_policy_that_is_a_class_of_the_cell_is_the_same_while_it_is_not_edited() -> None:
+    notebook = Notebook()
+    model = notebook.run(RANKED)("a")
+    load = notebook.run("# moved\n\n" + RANKED)
+    assert load("a") is model
+    edited = notebook.run(RANKED.replace("-entry.weight", "entry.used"))
+    assert edited("a") is not model
+    assert [("load", "a"), ("close", "a"), ("load", "a")] == journal
 
 
 def leased(load: Any) -> Any:

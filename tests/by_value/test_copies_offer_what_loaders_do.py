@@ -119,6 +119,33 @@ def test_a_memory_cache_is_shared_by_policy_or_by_name() -> None:
         sent(source, "by_object")
 
 
+def test_who_goes_first_how_much_and_how_long_travel_in_whatever_way_they_are_said() -> None:
+    source = """
+    import warmcache
+    from warmcache import warm
+    class Heaviest(warmcache.Cache):
+        def rank(self, entry): return -entry.weight
+    memory = dict(device="cpu", budget="64MiB", poll=0)
+    @warm(policy=Heaviest, maxsize=8, ttl=60)
+    def by_class(n): return [n]
+    @warm(policy=Heaviest, ttl=60, **memory)
+    def in_a_budget(n): return [n]
+    @warm(policy="ram", order=Heaviest, budget="64MiB", poll=0, ttl=60)
+    def in_its_order(n): return [n]
+    @warm(cache=warmcache.cache("orders by value", policy=Heaviest, **memory), ttl=60)
+    def by_name(n): return [n]
+    @warm(cache=warmcache.LRUCache(8), ttl=60)
+    def in_a_shared_one(n): return [n]
+    """
+    names = ["by_class", "in_a_budget", "in_its_order", "by_name", "in_a_shared_one"]
+    loaders = cloudpickle.loads(sent(source, ", ".join(names)))
+    for load in loaders:
+        assert load("a") is load("a") and 60 == load.cache_parameters()["ttl"]
+        assert [60] == [round(entry.ends_in) for entry in load.cache.entries()]
+    assert ["Heaviest"] * 4 == [load.cache.policy.__name__ for load in loaders[:4]]
+    assert [8, 2**26, 2**26, 2**26, 8] == [load.cache.maxsize for load in loaders]
+
+
 def test_an_outer_wrapper_keeps_to_the_loader() -> None:
     source = """
     import functools

@@ -237,6 +237,29 @@ class Expiry(Scenario):
         self.cache["c"] = self.new()
 
 
+class LoadsThatEnd(Loads):
+    """The first that ends makes its cache look at the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache, ttl=10)(lambda name: self.load(name))
+
+    def new_cache(self, **options: Any) -> Any:
+        self.clock = ManualClock()
+        return LRUCache(2, timer=self.clock, teardown="close", wait=0.05)
+
+    def act(self) -> None:
+        self.cache["mapped"] = self.new()
+        self.warm("a")
+        self.warm("b")
+
+    def goes_on(self) -> None:
+        self.clock.advance(10)
+        self.cache.expire()
+        assert not self.warm.contains("a") and not self.cache.stats().dying
+        super().goes_on()
+
+
 class Memory(Loads):
     def new_cache(self, **options: Any) -> Any:
         probe = FakeProbe(total=2**30)
@@ -289,7 +312,18 @@ class AsyncLoads(Loads):
 SCENARIOS = [
     *(Loads, LoadsThatSayTheirSize, LoadsThatFail, Leases, LoadsThatLoad, LoadsOfWhatIsRetired),
     *(Generators, Validated),
-    *(Mapping, PlainMapping, Choices, Costs, Aging, Expiry, Memory, Closing, AsyncLoads),
+    *(
+        Mapping,
+        PlainMapping,
+        Choices,
+        Costs,
+        Aging,
+        Expiry,
+        LoadsThatEnd,
+        Memory,
+        Closing,
+        AsyncLoads,
+    ),
 ]
 
 

@@ -14,12 +14,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
+import cachetools
 import pytest
 
 import warmcache
 from warmcache import caches, executors, memory, policies, routing
 from warmcache._loaders.loader import LoaderOptions
-from warmcache._registry import _options as options_of
+from warmcache._registry import options_of
 from warmcache.testing import FakeProbe
 
 
@@ -67,7 +68,8 @@ WRONG: dict[str, list[Any]] = {
     "name": [*NO_TEXT, None],
     "on_removal": NO_FUNCTION,
     "patience": [*SECONDS, 0],
-    "policy": [*NO_TEXT, caches.LRUCache],
+    "order": [*NO_TEXT, dict, caches.LRUCache(1), "gpu", memory.HostMemoryCache],
+    "policy": [*NO_TEXT, dict, caches.LRUCache(1), cachetools.LRUCache],
     "poll": SECONDS,
     "probe": [*NOTHING, 5, "x", FakeProbe, object()],
     "reclaim": NO_FUNCTION,
@@ -79,7 +81,7 @@ WRONG: dict[str, list[Any]] = {
     "tags": [*NOTHING[1:], 5, True, None, "text", b"text", [1], [[]]],
     "teardown": [*NOTHING, 5, True, "", "not a name", "close()"],
     "timer": [*NO_FUNCTION, None],
-    "ttl": [*SECONDS, timedelta(1)],
+    "ttl": [*NO_NUMBER, timedelta(1)],
     "ttu": [*NO_FUNCTION, None],
     "typed": [*NOTHING, 1, None, "yes"],
     "validate": NO_FUNCTION,
@@ -174,6 +176,8 @@ CLASSES = {
 }
 EXECUTORS = {cls.__name__: cls for cls in _classes(executors, Executor)}
 
+WITHIN_A_BUDGET = {"budget", "probe", *memory.MemoryOptions.__optional_keys__} - {"order"}
+
 MAKERS: dict[str, Maker] = {
     "warm": Maker(_warm, {*LoaderOptions._fields, "policy", "cache"}),
     "cache": Maker(
@@ -184,6 +188,11 @@ MAKERS: dict[str, Maker] = {
     "close_on_sigterm": Maker(warmcache.close_on_sigterm, {"patience"}),
     **{name: _cache_class(cls) for name, cls in CLASSES.items()},
     **{f"policy {name}": _policy(name) for name in policies.names()},
+    "lru within a budget": Maker(
+        lambda **options: _warm(policy="lru", **{"probe": NEEDED["probe"], **options}),
+        WITHIN_A_BUDGET,
+    ),
+    "ttl of a loader": Maker(lambda ttl: _warm(cache=caches.LRUCache(1), ttl=ttl), {"ttl"}),
     **{name: Maker(cls, set(inspect.signature(cls).parameters)) for name, cls in EXECUTORS.items()},
     **_router(routing.Router),
     **_router(routing.Backlog),
@@ -209,7 +218,26 @@ def test_what_an_option_must_not_be_is_refused_by_name(name: str, option: str) -
         assert "got" in message or option == "key"
 
 
+@pytest.mark.parametrize("policy", ["gpu", "auto"])
+def test_a_gpu_is_not_the_machine(policy: str) -> None:
+    with pytest.raises(ValueError, match="^device must be a GPU.*; policy='ram' is the machine's"):
+        _warm(policy=policy, device="cpu")
+
+
+@pytest.mark.parametrize("policy", ["lru", "cost", caches.FIFOCache])
+def test_a_device_is_a_gpu_or_the_machine(policy: Any) -> None:
+    for device in [each for each in WRONG["device"] if each != "cpu"]:
+        with pytest.raises((TypeError, ValueError), match="^device must be a GPU"):
+            _warm(policy=policy, device=device)
+
+
+def test_a_ttl_is_not_left_out_where_the_class_is_one_of_time() -> None:
+    with pytest.raises(TypeError, match="^ttl must be seconds"):
+        caches.TTLCache(1, None)
+
+
 def test_what_is_right_at_the_edge_is_taken() -> None:
+    _warm(maxsize=1, ttl=None), _warm(maxsize=1, ttl=0), _warm(maxsize=1, ttl=math.inf)
     _warm(policy="ttl", maxsize=0, ttl=0, idle_ttl=math.inf, wait=math.inf, tags=iter("ab"))
     _warm(maxsize=math.inf, size=0, size_hint="0.5GiB", version=math.nan, key={"name": None})
     memory.MemoryCache(1, probe=FakeProbe(10), headroom=0, high=1, low=1, poll=math.inf)

@@ -35,7 +35,11 @@ def make(name: Any, dtype: str = "fp16") -> Model:
             r"no option 'maxsze'; did you mean 'maxsize'\? There are:.*key",
         ),
         ({"validat": 3}, TypeError, r"no option 'validat'; did you mean 'validate'\?"),
-        ({"policy": "lru", "maxsize": 1, "ttl": 3}, TypeError, "policy 'lru' has no option 'ttl'"),
+        (
+            {"policy": "lru", "maxsize": 1, "ttu": min},
+            TypeError,
+            "policy 'lru' has no option 'ttu'",
+        ),
         ({"policy": "lur", "maxsize": 1}, ValueError, r"no policy 'lur'; did you mean 'lru'.*fifo"),
         ({"policy": "ttl", "maxsize": 1}, TypeError, "policy 'ttl': missing .*'ttl'"),
         ({"policy": "lru"}, TypeError, "policy 'lru': missing .*'maxsize'"),

@@ -25,6 +25,7 @@ from warmcache import (
     policies,
     warm,
 )
+from warmcache._registry import options_of
 
 CAP = 5.0
 
@@ -223,10 +224,14 @@ def test_options_of_ones_own_are_known_beside_the_inherited_ones() -> None:
 
     policies.register("open")(Open)
     policies.register("typed")(Typed)
-    shared = {"maxsize", "shelf", *CacheOptions.__annotations__}
+    shared = {"maxsize", "shelf", *CacheOptions.__optional_keys__}
 
-    assert {"ttl", "timer", "getsizeof", *shared} == policies.registry.options("open")
-    assert shared == policies.registry.options("typed")
+    assert {"ttl", "timer", "getsizeof", *shared} == options_of(Open)
+    assert shared == options_of(Typed)
+    for name in ("open", "typed"):
+        known = policies.registry.options(name)
+        assert known is not None and {"ttl", "budget", "device", *shared} <= known
+        assert "order" not in known, "the policy is the order"
     assert 7 == policies.create("open", maxsize=1, timer=lambda: 0).ttl
     with pytest.raises(TypeError, match="no option 'timer'"):
         policies.create("typed", maxsize=1, timer=lambda: 0)

@@ -94,6 +94,18 @@ KINDS = {
         def get(name):
             return Value(name)
     """,
+    "memory cache in another order": """
+        from warmcache.testing import FakeProbe
+        cache = warmcache.MemoryCache("1GiB", probe=FakeProbe(2**30), order="gdsf", ttl=100)
+        @warm(cache=cache, size="1MiB", teardown="close")
+        def get(name):
+            return Value(name)
+    """,
+    "time of its own": """
+        @warm(cache=warmcache.LRUCache(8), ttl=100, teardown="close")
+        def get(name):
+            return Value(name)
+    """,
     "random order": """
         @warm(policy="rr", maxsize=8, teardown="close")
         def get(name):

@@ -117,6 +117,9 @@ def test_a_number_too_large_to_add_up_is_one_line(
         "simulate {trace} --budget 1e308%",
         "simulate {trace} --budget inf%",
         "simulate {trace} --budget nan%",
+        "simulate {trace} --ttl nan",
+        "simulate {trace} --ttl 0",
+        "simulate {trace} --ttl never",
         "simulate {trace} --budget " + "9" * 400,
         "simulate {trace} --budget " + "9" * 300,
         "demo --budget " + "9" * 300,
@@ -130,6 +133,15 @@ def test_a_number_that_makes_no_sense_is_one_line(words: str, trace: Path, capsy
         main(words.format(trace=trace).split())
     assert 2 == ended.value.code
     assert 1 == len(capsys.readouterr().err.splitlines())
+
+
+def test_a_time_to_live_makes_loads_of_what_was_warm(trace: Path, capsys: Any) -> None:
+    paid = []
+    for words in ("", " --ttl 0.001"):
+        assert 0 == main(f"simulate {trace} --budget 100% --policy lru,ram{words}".split())
+        table = capsys.readouterr().out.splitlines()
+        paid += [[line.split()[-2:] for line in table if " lru " in line or " ram " in line]]
+    assert paid[0] != paid[1]
 
 
 def test_a_size_of_all_there_could_be_is_simulated(trace: Path, capsys: Any) -> None:

@@ -82,6 +82,19 @@ def test_the_clock_is_that_of_the_trace() -> None:
     assert (2, 1) == (outcome.misses, outcome.evictions)
 
 
+def test_a_time_to_live_goes_with_every_policy() -> None:
+    late = Trace("late", [0, 59, 61, 62], ["a"] * 4, {"a": 1}, {"a": 1})
+    for policy in ("lru", "cost", "gdsf", "ttl"):
+        assert [4, 2] == [replay(late, policy, 4, ttl=ttl).misses for ttl in (1, 60)]
+    assert 1 == replay(late, "lru", 4).misses
+
+
+@pytest.mark.parametrize("policy", ["ram", "gpu", "auto"])
+def test_the_policy_of_a_memory_cache_is_that_by_which_its_entries_go(policy: str) -> None:
+    asked_for = small(*"abacbcaabbc", sizes={"a": 1, "b": 2, "c": 3})
+    assert replay(asked_for, "cost", 3).misses == replay(asked_for, policy, 3).misses
+
+
 def test_a_policy_of_ones_own_ranks_by_the_size_and_load_seconds_of_the_trace() -> None:
     class Dearest(warmcache.Cache[Any, Any]):
         def rank(self, entry: warmcache.Entry) -> float:

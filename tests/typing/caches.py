@@ -46,6 +46,7 @@ def on_removal(removal: Removal) -> None:
 cache: LRUCache[str, Model] = LRUCache("3GiB", teardown="close", on_removal=on_removal, wait=5)
 as_mapping: Mapping[str, Model] = cache
 as_cachetools: cachetools.Cache[str, Model] = cache
+as_the_class_of_that_name: cachetools.LRUCache[str, Model] = cache
 
 cache["a"] = Model()
 assert_type(cache["a"], Model)
@@ -72,7 +73,7 @@ LRUCache[str, Model](1, teardwon="close")  # type: ignore[call-arg]
 LRUCache[str, Model](1, teardown=1)  # type: ignore[arg-type]
 
 LFUCache[str, Model](2)
-FIFOCache[str, Model](2, idle_ttl=60.0)
+FIFOCache[str, Model](2, idle_ttl=60.0, ttl=3600)
 RRCache[str, Model](2, choice=lambda keys: keys[0])
 TTLCache[str, Model](2, 60, timer=lambda: 0.0)
 TLRUCache[str, Model](2, lambda key, value, now: now + 60)

@@ -72,7 +72,9 @@ bare.evict(1)  # type: ignore[arg-type]
 bare.cache_key(1)  # type: ignore[arg-type]
 with_options("a", 2)  # type: ignore[call-arg]
 warm(maxsize=1, validate=3)(Model)  # type: ignore[call-overload]
-warm(policy=LRUCache)(Model)  # type: ignore[call-overload]
+warm(policy=LRUCache, maxsize=1)(Model)
+warm(policy=dict)(Model)  # type: ignore[arg-type]
+warm(policy=LRUCache(1))(Model)  # type: ignore[call-overload]
 
 
 # A file is an iterator too, but it is what a loader loads, not what it yields.

@@ -21,13 +21,13 @@ class Recipe(NamedTuple):
 
     Attributes:
         kind: ``"policy"``, ``"named"``, ``"like"`` or ``"only here"``.
-        which: the policy, the cache's name, or a name that stands for the other cache
-            wherever it is met.
+        which: the policy, a name or a class; the cache's name; or a name that stands for the
+            other cache wherever it is met.
         options: those of the policy, or what the other cache is set up with.
     """
 
     kind: str
-    which: str
+    which: Any
     options: Any
 
     def cache(self) -> Cache[Any, Any]:

@@ -21,6 +21,7 @@ from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
 from warmcache._progress import track
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
+from warmcache.caches.options import sooner
 from warmcache.keys import CallKey
 
 from . import scopes
@@ -142,7 +143,7 @@ class Caller:
 
     def _is_hot(self, raw: Any) -> bool:
         try:
-            return raw in self._site.hot and self._loader.cache._store.deadlines is None
+            return raw in self._site.hot and not self._loader.ends
         except TypeError:  # not hashable as it is
             return False
 
@@ -240,6 +241,9 @@ class Caller:
             "maxsize": None if cache.maxsize == float("inf") else cache.maxsize,
             "typed": options.typed,
             "cache": type(cache).__name__,
+            "policy": cache.policy.__name__,
+            "ttl": sooner(cache.ttl, options.ttl),
+            "idle_ttl": cache._setup.idle_ttl,
             "size": options.size,
             "tags": sorted(self._loader.source.tags),
             "version": options.version,

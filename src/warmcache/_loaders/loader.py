@@ -20,7 +20,7 @@ from warmcache._process.janitor import janitor
 from warmcache._signatures import code_of, not_async
 from warmcache._sizes import SizeHint, file_size, parse_size
 from warmcache.caches.cache import Cache
-from warmcache.caches.options import Teardown, as_teardown
+from warmcache.caches.options import Teardown, as_span, as_teardown
 from warmcache.errors import WarmMissError
 from warmcache.keys import ATOMS, CallKey, Defaults, checked_parts, frozen
 
@@ -44,6 +44,7 @@ class LoaderOptions(NamedTuple):
     validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception
     tags: Iterable[str] = ()
     version: Hashable = None
+    ttl: Any = None
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -197,6 +198,10 @@ class Loader:
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
+        ttl = options.ttl
+        self._ttl = None if ttl is None else as_span(ttl, cache._setup.timer)
+        may_be_idle = cache._setup.idle_ttl is not None
+        self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
         self._single = self.shape.single
         self._terms = self._asked_alike()
         self._defaults = Defaults(parameters.values())
@@ -209,7 +214,8 @@ class Loader:
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
         # Nothing that outlives the loader may hold it: entries have their source.
         weigh = None if options.size is None else partial(_weight, options.size)
-        self._source = Source(self.__name__, teardown, frozenset(options.tags), weigh)
+        tags = frozenset(options.tags)
+        self._source = Source(self.__name__, teardown, tags, weigh, self._ttl)
         if teardown is not None or yields:
             self.cache._have_leftovers_torn_down()
         begins_anew_in_child(self)
@@ -250,9 +256,8 @@ class Loader:
 
     @property
     def fresh(self) -> Callable[[Entry], bool] | None:
-        """What a hit has to ask first, of a cache whose entries end; else None."""
-        cache = self.cache
-        return cache._freshness.check if cache._store.deadlines is not None else None
+        """What a hit has to ask first, of a loader whose entries end; else None."""
+        return self.cache._freshness.check if self.ends else None
 
     def record_by(self, switch: Switch) -> None:
         """Have hits recorded whenever the cache is."""
@@ -278,13 +283,14 @@ class Loader:
         """Return what all calls ask for alike: the last fields of a request, from ``weight`` on."""
         cache, options = self.cache, self.options
         size, weight = options.size, self.weight
+        ends = cache._timed or self._ttl is not None
         if weight is None and size is None and cache._unit_weight:
             weight = 1
         return (
             weight,
             size if callable(size) else cache._weigh,
             callable(size) or cache._sized,
-            cache._expires if cache._timed else None,
+            functools.partial(cache._ends_at, self._ttl) if ends else None,
             options.validate,
             options.validate_errors,
         )

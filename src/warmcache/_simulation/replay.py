@@ -8,6 +8,7 @@ from typing import Any
 
 from warmcache import policies
 from warmcache._core.state.entry import Entry, Provenance
+from warmcache._registry import options_of
 from warmcache.caches.cache import Cache
 from warmcache.errors import CapacityError, WarmcacheError
 from warmcache.testing import ManualClock
@@ -48,18 +49,20 @@ def replay(
     policy: str,
     budget: float,
     tell: Callable[[int], object] = lambda done: None,
+    ttl: float | None = None,
 ) -> Outcome:
-    """Have ``policy`` serve ``trace`` with ``budget`` bytes.
+    """Have ``policy`` serve ``trace`` with ``budget`` bytes, each value for ``ttl`` seconds.
 
     What is missed is loaded, which takes the seconds that the trace says, and stored.
     What is larger than the budget is loaded each time. ``tell`` is called now and then
-    with the number of requests served since.
+    with the number of requests served since. The policy of a memory cache is that by which
+    its entries go, for the trace says what they weigh.
 
     Raises:
         ReplayError: there is no such policy, or it needs more than a ``maxsize``.
     """
     clock = _TraceClock()
-    cache = _made(policy, budget, clock)
+    cache = _made(policy, budget, clock, ttl)
     misses, load_seconds, missed_bytes = 0, 0.0, 0.0
     sizes, seconds = trace.sizes, trace.seconds
     for start in range(0, len(trace), _CHUNK):
@@ -88,18 +91,22 @@ def replay(
     )
 
 
-def check_policy(policy: str) -> None:
+def check_policy(policy: str, ttl: float | None = None) -> None:
     """Raise ReplayError if ``policy`` cannot be replayed."""
-    _made(policy, 1, ManualClock()).close()
+    _made(policy, 1, ManualClock(), ttl).close()
 
 
-def _made(policy: str, budget: float, clock: ManualClock) -> Cache[Any, Any]:
+def _made(policy: str, budget: float, clock: ManualClock, ttl: float | None) -> Cache[Any, Any]:
     options: dict[str, Any] = {"maxsize": budget}
+    if ttl is not None:
+        options["ttl"] = ttl
     try:
-        known = policies.registry.options(policy)
+        kind = policies.registry.find(policy)
+        kind = kind._policy_class()
+        known = options_of(kind)
         if known is None or "timer" in known:
             options["timer"] = clock
-        cache: Cache[Any, Any] = policies.create(policy, **options)
+        cache: Cache[Any, Any] = policies.create(kind, **options)
     except ValueError as error:
         raise ReplayError(str(error)) from None
     except TypeError as error:
@@ -112,7 +119,7 @@ def put_loaded(cache: Cache[Any, Any], key: str, size: float, seconds: float, no
     entry = Entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store
     with store.lock:
-        evicted = store.put_at_once(entry, cache.rank)
+        evicted = store.put_at_once(entry, cache._view.rank)
     if evicted is None:
         try:
             cache._put(entry)

@@ -18,9 +18,15 @@ from .trace_file import Trace, TraceError, read_trace
 
 
 def simulate(
-    path: Path, budgets: Sequence[Budget], policies: Sequence[str], plot: Path | None
+    path: Path,
+    budgets: Sequence[Budget],
+    policies: Sequence[str],
+    plot: Path | None,
+    ttl: float | None = None,
 ) -> int:
     """Replay the trace in ``path``, print what each policy pays, and what to take.
+
+    Values live for ``ttl`` seconds.
 
     Raises:
         TraceError: there is no trace.
@@ -28,7 +34,7 @@ def simulate(
         PictureError: the plot cannot be drawn.
     """
     for policy in policies:
-        check_policy(policy)
+        check_policy(policy, ttl)
     if plot is not None:
         check_picture(plot)
     trace = read_trace(path)
@@ -40,11 +46,11 @@ def simulate(
         f"{format_size(trace.footprint)} in all, which take "
         f"{sum(map(trace.seconds.__getitem__, trace.keys)):,.0f} s to load if nothing is kept"
     )
-    outcomes = _replayed(trace, sizes, policies)
+    outcomes = _replayed(trace, sizes, policies, ttl)
     print()
     print(table(outcomes))
     print()
-    print(bounds(trace, outcomes))
+    print(bounds(trace, outcomes, ttl))
     chosen = recommend(trace, outcomes)
     print()
     print("\n".join(chosen.why))
@@ -54,22 +60,25 @@ def simulate(
     return 0
 
 
-def _replayed(trace: Trace, budgets: Sequence[int], policies: Sequence[str]) -> list[Outcome]:
+def _replayed(
+    trace: Trace, budgets: Sequence[int], policies: Sequence[str], ttl: float | None
+) -> list[Outcome]:
     jobs = [(policy, budget) for budget in budgets for policy in policies]
     with progress_bar(len(jobs) * len(trace)) as tell:
         outcomes = []
         for policy, budget in jobs:
             tell(description=f"{policy} with {format_size(budget)}")
-            outcomes.append(replay(trace, policy, budget, lambda done: tell(advance=done)))
+            outcomes.append(replay(trace, policy, budget, lambda done: tell(advance=done), ttl))
     return outcomes
 
 
-def bounds(trace: Trace, outcomes: Sequence[Outcome]) -> str:
+def bounds(trace: Trace, outcomes: Sequence[Outcome], ttl: float | None = None) -> str:
     """Return between what each budget can pay: what is least possible, and what LRU pays."""
     rows = [["budget", "at least", "/ lru", "lru"]]
     for budget in dict.fromkeys(outcome.budget for outcome in outcomes):
         here = [outcome for outcome in outcomes if outcome.budget == budget]
-        lru = next((o for o in here if o.policy == "lru"), None) or replay(trace, "lru", budget)
+        lru = next((o for o in here if o.policy == "lru"), None)
+        lru = lru or replay(trace, "lru", budget, ttl=ttl)
         least = offline_bound(trace, budget)
         ratio = least / lru.load_seconds if lru.load_seconds else 1.0
         name = f"{lru.share:.1%} {format_size(budget)}"

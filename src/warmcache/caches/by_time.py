@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, Unpack
 
+import cachetools
+
 from warmcache import _checks as checks
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans.put import put_ended
@@ -15,16 +17,14 @@ from warmcache._signatures import not_coroutine
 
 from .cache import Cache
 from .frozen_clock import Timer
-from .options import CacheOptions
+from .options import CacheOptions, CommonOptions, as_span, sooner
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class _TimedCache(Cache[K, V]):
-    """LRU with times to live; one operation sees one time."""
-
-    _timed = True
+    """LRU in which one operation sees one time, as with cachetools' classes."""
 
     def _new_timer(self) -> Timer:
         return Timer(self._setup.timer)
@@ -54,7 +54,7 @@ for _name in (
     setattr(_TimedCache, _name, _at_one_time(getattr(Cache, _name)))
 
 
-class TTLCache(_TimedCache[K, V]):
+class TTLCache(_TimedCache[K, V], cachetools.TTLCache[K, V]):  # type: ignore[misc]  # two clocks, ours goes
     """LRU whose entries end ``ttl`` after they were stored, touched or not.
 
     ``ttl`` is in the units of ``timer``: seconds, unless you bring your own clock.
@@ -66,25 +66,20 @@ class TTLCache(_TimedCache[K, V]):
         ttl: Any,
         timer: Callable[[], Any] = time.monotonic,
         getsizeof: Callable[[V], float] | None = None,
-        **options: Unpack[CacheOptions],
+        **options: Unpack[CommonOptions],
     ) -> None:
-        self._ttl = _as_span(ttl, checks.hook("timer", timer))
-        super().__init__(maxsize, getsizeof, timer=timer, **options)
-
-    @property
-    def ttl(self) -> Any:
-        """How long entries live."""
-        return self._ttl
-
-    def _expires(self, key: K, value: V, now: Any) -> Any:
-        return now + self._ttl
+        ttl = as_span(ttl, checks.hook("timer", timer))
+        super().__init__(maxsize, getsizeof, timer=timer, ttl=ttl, **options)
 
 
-class TLRUCache(_TimedCache[K, V]):
+class TLRUCache(_TimedCache[K, V], cachetools.TLRUCache[K, V]):  # type: ignore[misc]  # two clocks, ours goes
     """LRU whose entries end at ``ttu(key, value, now)``, each at its own time.
 
     Storing a value that has ended already removes what was there, and tears the value down.
+    With a ``ttl`` besides, an entry ends at the earlier of the two.
     """
+
+    _timed = True
 
     def __init__(
         self,
@@ -105,29 +100,10 @@ class TLRUCache(_TimedCache[K, V]):
     def _expires(self, key: K, value: V, now: Any) -> Any:
         expires = not_coroutine("ttu", self._ttu(key, value, now))
         now < expires  # noqa: B015  # what is no time is refused before anything is stored
-        return expires
+        return sooner(super()._expires(key, value, now), expires)
 
     def _stillborn(self, entry: Entry, now: Any) -> bool:
         if now < entry.expires:
             return False
         run(put_ended(self._view, entry), self._view)
         return True
-
-
-def _as_span(ttl: Any, timer: Callable[[], Any]) -> Any:
-    """Return ``ttl``, which is seconds, or whatever else can be added to a time of ``timer``."""
-    if checks.is_number(ttl):
-        checks.seconds("ttl", ttl)
-    if timer is time.monotonic and checks.is_number(ttl):
-        return ttl
-    must_be = "seconds, or what the timer= of the cache counts in"
-    now = timer()
-    try:
-        fits = not isinstance(ttl, bool) and bool(now <= now + ttl)
-    except OverflowError:  # it is longer than such a clock goes
-        return ttl
-    except TypeError:
-        raise checks.type_error("ttl", must_be, ttl, "with the usual one, write ttl=60") from None
-    if not fits:
-        raise checks.value_error("ttl", f"{must_be}, 0 or more", ttl)
-    return ttl

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar, Unpack
 
+import cachetools
+
 from warmcache import _checks as checks
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.victim_order import ChoiceOrder, rises, stamp
@@ -18,7 +20,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class LRUCache(Cache[K, V]):
+class LRUCache(Cache[K, V], cachetools.LRUCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up the least recently used entry."""
 
     @stamp("used")
@@ -26,7 +28,7 @@ class LRUCache(Cache[K, V]):
         return entry.used
 
 
-class LFUCache(Cache[K, V]):
+class LFUCache(Cache[K, V], cachetools.LFUCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up the least frequently used entry, the least recent of equals."""
 
     @rises
@@ -34,7 +36,7 @@ class LFUCache(Cache[K, V]):
         return entry.uses, entry.used
 
 
-class FIFOCache(Cache[K, V]):
+class FIFOCache(Cache[K, V], cachetools.FIFOCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up the entry that was stored first."""
 
     @stamp("loaded")
@@ -42,7 +44,7 @@ class FIFOCache(Cache[K, V]):
         return entry.loaded
 
 
-class RRCache(Cache[K, V]):
+class RRCache(Cache[K, V], cachetools.RRCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up an entry of ``choice``'s choosing: at random by default."""
 
     def __init__(

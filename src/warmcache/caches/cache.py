@@ -48,7 +48,7 @@ from warmcache.keys import CallKey
 from .freshness import Freshness
 from .lease import Lease, Leased
 from .leftovers import all_of, tear_down_leftovers_of, unless_leased
-from .options import CacheOptions, Setup
+from .options import CacheOptions, Setup, sooner
 
 if TYPE_CHECKING:
     from warmcache._observe.recording import Recording
@@ -76,6 +76,8 @@ class Cache(cachetools.Cache[K, V]):
             dropped; if the value is still alive then, the garbage collector runs
             first. It gives memory back, as ``torch.cuda.empty_cache`` does.
         on_removal: called with a :class:`Removal` once an entry is gone.
+        ttl: how long after it was stored an entry is torn down, used or not: seconds, or
+            whatever ``timer`` counts in.
         idle_ttl: seconds after which an unused, unleased entry is torn down.
         wait: seconds (60) to wait for a lease to end where only that can give room.
         record: a file that everything asked for is written to, see :meth:`record`;
@@ -89,10 +91,23 @@ class Cache(cachetools.Cache[K, V]):
 
     _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
 
-    __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
-    _timed = False  # whether entries have times to live
+    __warm_options__ = tuple(CacheOptions.__optional_keys__)  # what **options stands for
+    _timed = False  # whether its entries have times to live
 
+    _of_memory: ClassVar[bool] = False  # whether a device's memory limits it
     drifts: ClassVar[bool] = False  # whether a rank may change though its entry is not used
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a subclass that wants to be told of evictions where nobody tells it."""
+        super().__init_subclass__(**options)
+        for name in ("popitem", "__delitem__"):
+            method = getattr(cls, name)
+            if getattr(method, "__wrapped__", method) is not getattr(Cache, name):
+                raise TypeError(
+                    f"{cls.__qualname__} overrides {name}(), which no eviction calls: rank() says "
+                    f"who goes first, teardown= destroys what leaves, by whatever door, and "
+                    f"on_removal= is told of it"
+                )
 
     def __init__(
         self,
@@ -104,7 +119,7 @@ class Cache(cachetools.Cache[K, V]):
     ) -> None:
         setup = Setup.of(timer, **options)
         checks.optional(checks.function, "getsizeof", getsizeof)
-        super().__init__(checks.limit("maxsize", maxsize), getsizeof)
+        cachetools.Cache.__init__(self, checks.limit("maxsize", maxsize), getsizeof)
         self._open(setup)
         record = options.get("record")
         if record is not None:
@@ -123,13 +138,14 @@ class Cache(cachetools.Cache[K, V]):
         self._timer = self._new_timer()
         self._sized = self.getsizeof is not cachetools.Cache.getsizeof
         self._unit_weight = not self._sized and meter is None
+        self._timed = type(self)._timed or setup.ttl is not None
         self._store = store = Store(
             limit=self.maxsize,
             order=self._new_order(),
             timer=self._timer,
             idle_ttl=setup.idle_ttl,
             timed=self._timed,
-            reclaim=setup.reclaim,
+            reclaim=self._new_reclaim(),
             listener=setup.on_removal,
             tears_down=setup.teardown is not None or meter is not None,
         )
@@ -183,13 +199,21 @@ class Cache(cachetools.Cache[K, V]):
     def _new_timer(self) -> Callable[[], Any]:
         return self._setup.timer
 
+    def _new_reclaim(self) -> Callable[[], object] | None:
+        return self._setup.reclaim
+
     def _new_meter(self) -> Meter | None:
         """Return what measures the memory behind the weights; None: they are just numbers."""
         return None
 
     def _expires(self, key: K, value: V, now: Any) -> Any:
-        """Return when a value stored now ends; None for never."""
-        return None
+        """Return when a value stored now ends by what the cache was told; None for never."""
+        return None if self._setup.ttl is None else now + self._setup.ttl
+
+    def _ends_at(self, ttl: Any, key: K, value: V, now: Any) -> Any:
+        """Return when a value stored now ends, of a loader with a ``ttl`` of its own, or None."""
+        ends = self._expires(key, value, now)
+        return ends if ttl is None else sooner(ends, now + ttl)
 
     def _stillborn(self, entry: Entry, now: Any) -> bool:
         """Whether ``entry`` had ended before it was stored."""
@@ -246,8 +270,9 @@ class Cache(cachetools.Cache[K, V]):
                 if old is not None:
                     return
             entry = Entry(key, value, weight, handed_in, now)
+            rank = self.rank if store.order.renews else self._view.rank
             with store.lock:
-                evicted = store.put_at_once(entry, self.rank)
+                evicted = store.put_at_once(entry, rank)
         except BaseException as error:
             mend_after(self._view, error)
             raise
@@ -264,12 +289,14 @@ class Cache(cachetools.Cache[K, V]):
 
     def _put(self, entry: Entry, *, replace: bool = True) -> Any:
         """Store ``entry`` with all that it takes; return the value that is stored."""
-        now, value = entry.loaded_at, entry.value
-        entry.expires = self._expires(entry.key, value, now)  # type: ignore[arg-type]
-        if self._stillborn(entry, now):
-            return value
+        value, ttl = entry.value, entry.provenance.source.ttl
+        if self._timed or ttl is not None:
+            now = entry.loaded_at
+            entry.expires = self._ends_at(ttl, entry.key, value, now)  # type: ignore[arg-type]
+            if self._stillborn(entry, now):
+                return value
         view, claim = self._view, Claim(entry.key, entry.weight, present=True)
-        if replace and put_at_once(view, entry, claim):
+        if replace and entry.expires is None and put_at_once(view, entry, claim):
             return value
         stored = run(put(view, entry, claim, replace=replace), view)
         self._watch()
@@ -302,6 +329,21 @@ class Cache(cachetools.Cache[K, V]):
             f"{type(self).__name__}({items!r}, maxsize={self.maxsize!r}, "
             f"currsize={self.currsize!r})"
         )
+
+    @property
+    def policy(self) -> type[Cache[Any, Any]]:
+        """The class that says who goes first: its own, but for caches of memory."""
+        return self._policy_class()
+
+    @classmethod
+    def _policy_class(cls) -> type[Cache[Any, Any]]:
+        """Return the class that says who goes first in caches of this class."""
+        return cls
+
+    @property
+    def ttl(self) -> Any:
+        """How long entries live, in what ``timer`` counts in; None: nothing ends them by itself."""
+        return self._setup.ttl
 
     @property
     def currsize(self) -> float:
@@ -496,7 +538,7 @@ class Cache(cachetools.Cache[K, V]):
             now = self._timer()
             ended = [entry for entry in self._live.values() if store.ended(entry, now)]
             rest = [entry for entry in self._live.values() if not store.ended(entry, now)]
-            order = ended + store.order.listing(rest, self.rank)
+            order = ended + store.order.listing(rest, self._view.rank)
             return [entry.key for entry in order]  # type: ignore[misc]
 
     def entries(self) -> list[EntryInfo]:

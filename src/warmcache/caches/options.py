@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from operator import methodcaller
 from typing import Any, NamedTuple, TypeAlias, TypedDict
@@ -13,8 +14,8 @@ from warmcache._core.state.records import Removal
 Teardown: TypeAlias = Callable[[Any], object] | str
 
 
-class CacheOptions(TypedDict, total=False):
-    """The options that every cache takes besides its policy's own."""
+class CommonOptions(TypedDict, total=False):
+    """The options of every cache that no class has a parameter of its own for."""
 
     teardown: Teardown | None
     reclaim: Callable[[], object] | None
@@ -24,16 +25,23 @@ class CacheOptions(TypedDict, total=False):
     record: str | os.PathLike[str] | None
 
 
+class CacheOptions(CommonOptions, total=False):
+    """The options that every cache takes besides its policy's own."""
+
+    ttl: Any
+
+
 class Setup(NamedTuple):
     """What a cache was told, checked: all that a copy of it needs besides the entries.
 
-    What a policy is told besides, ``ttl`` or ``choice``, is the attributes of its caches.
+    What a policy is told besides, ``ttu`` or ``choice``, is the attributes of its caches.
     """
 
     timer: Callable[[], Any]
     teardown: Callable[[Any], object] | None
     reclaim: Callable[[], object] | None
     on_removal: Callable[[Removal], object] | None
+    ttl: Any
     idle_ttl: float | None
     wait: float
 
@@ -45,6 +53,7 @@ class Setup(NamedTuple):
         teardown: Teardown | None = None,
         reclaim: Callable[[], object] | None = None,
         on_removal: Callable[[Removal], object] | None = None,
+        ttl: Any = None,
         idle_ttl: float | None = None,
         wait: float = 60.0,
         record: object = None,
@@ -63,6 +72,7 @@ class Setup(NamedTuple):
             teardown=as_teardown(teardown),
             reclaim=checks.optional(checks.hook, "reclaim", reclaim),
             on_removal=checks.optional(checks.hook, "on_removal", on_removal),
+            ttl=None if ttl is None else as_span(ttl, timer),
             idle_ttl=checks.optional(checks.some_seconds, "idle_ttl", idle_ttl),
             wait=checks.seconds("wait", wait),
         )
@@ -78,3 +88,29 @@ def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:
     if not teardown.isidentifier():
         raise checks.value_error("teardown", must_be, teardown, "write teardown='close'")
     return methodcaller(teardown)
+
+
+def as_span(ttl: Any, timer: Callable[[], Any]) -> Any:
+    """Return ``ttl``, which is seconds, or whatever else can be added to a time of ``timer``."""
+    if checks.is_number(ttl):
+        checks.seconds("ttl", ttl)
+    if timer is time.monotonic and checks.is_number(ttl):
+        return ttl
+    must_be = "seconds, or what the timer= of the cache counts in"
+    now = timer()
+    try:
+        fits = not isinstance(ttl, bool) and bool(now <= now + ttl)
+    except OverflowError:  # it is longer than such a clock goes
+        return ttl
+    except TypeError:
+        raise checks.type_error("ttl", must_be, ttl, "with the usual one, write ttl=60") from None
+    if not fits:
+        raise checks.value_error("ttl", f"{must_be}, 0 or more", ttl)
+    return ttl
+
+
+def sooner(one: Any, other: Any) -> Any:
+    """Return the earlier of two times, or the shorter of two spans; None is never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return other if other < one else one

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Hashable
 from functools import partial
 from os import PathLike
-from typing import Any, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from warmcache import _checks as checks
 from warmcache._core.drivers.let_go import flush
@@ -19,7 +19,7 @@ from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
 from warmcache._sizes import parse_size
-from warmcache.caches.by_cost import CostCache
+from warmcache.caches.cache import Cache
 from warmcache.caches.options import CacheOptions, Setup
 from warmcache.probes import cuda_numbering
 from warmcache.probes.probe import Probe
@@ -29,6 +29,7 @@ from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, shar
 from .footprint import Footprint
 from .learned_sizes import Learned
 from .meter import MemoryMeter
+from .ordered import of_the_policy, ordered, policy_of
 from .out_of_memory import lacked
 from .report import DeviceReport
 from .setup import MemorySetup
@@ -43,6 +44,7 @@ _LINGER = 0.02  # seconds between looks at what has not come back
 class MemoryOptions(CacheOptions, total=False):
     """The options that every memory cache takes; see :class:`MemoryCache`."""
 
+    order: type[Cache[Any, Any]] | str
     headroom: float | str | None
     high: float
     low: float
@@ -53,8 +55,12 @@ class MemoryOptions(CacheOptions, total=False):
     timer: Callable[[], Any]
 
 
-class MemoryCache(CostCache[K, V]):
+class MemoryCache(Cache[K, V]):
     """A cache of values that share one device's memory; the base of the three below.
+
+    What goes when there is need of room is decided in the ``order`` of another policy, a name or
+    a cache class: by default :class:`CostCache`, what saves the fewest load seconds a byte. The
+    cache is one of that class, too: it has its methods and takes its options, but for ``maxsize``.
 
     Nothing starts to load before there is room for it: by the ledger of what this cache
     has committed, which may not exceed ``budget``, and by what the device has available
@@ -88,13 +94,23 @@ class MemoryCache(CostCache[K, V]):
         footprint: returns what a value holds there, see :class:`Footprint`, or None
             where that cannot be seen.
         give_back: has free memory go back to the device, after each teardown.
+        order: the policy that says who goes first.
         timer: the clock of ages and times to live.
-        options: those of every :class:`Cache`.
+        options: those of every :class:`Cache`, and those of the ``order``.
 
     Raises:
         ProbeUnavailable: the device cannot be read.
+        TypeError: an argument is of the wrong kind, or an option is unknown.
         ValueError: an argument is out of its range.
     """
+
+    _of_memory = True
+
+    # What is its own is hidden from policies, whose classes have attributes of their own.
+
+    def __new__(cls, *args: Any, order: Any = None, **options: Any) -> Self:
+        made: Self = super().__new__(ordered(cls, order))
+        return made
 
     def __init__(
         self,
@@ -124,33 +140,50 @@ class MemoryCache(CostCache[K, V]):
         learn = checks.optional(checks.path, "learn", options.pop("learn", None))
         checks.optional(checks.share, "budget", budget)
         checks.optional(checks.function, "getsizeof", getsizeof)
-        Setup.of(**{"timer": time.monotonic, **options})
+        shared = {name: options[name] for name in CacheOptions.__optional_keys__ & {*options}}
+        Setup.of(options.get("timer", time.monotonic), **shared)
+        if getsizeof is not None:
+            options["getsizeof"] = getsizeof
+        options = of_the_policy(type(self), options)
         device = find_device()
         total = device.probe.sample().total
-        self._memory = setup = setup.on(total)
-        self._device, self._watcher = device, Watcher(device.probe, setup)
-        budget = share("budget", setup.high if budget is None else budget, total)
-        self._learned = Learned(learn, circumstances(device.probe))
-        options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
-        super().__init__(budget, getsizeof, **options)
-        self._meter.look(self._store)
+        self.__memory = setup = setup.on(total)
+        self.__device, self.__watcher = device, Watcher(device.probe, setup)
+        self.__budget = share("budget", setup.high if budget is None else budget, total)
+        self.__learned = Learned(learn, circumstances(device.probe))
+        if "maxsize" in options:
+            options["maxsize"] = self.__budget
+        super().__init__(**options)
+        self.__meter.look(self._store)
         _caches[id(self)] = self
         self._watch()
 
-    __warm_options__ = (*MemoryOptions.__annotations__, *CacheOptions.__annotations__)
+    __warm_options__ = tuple(MemoryOptions.__optional_keys__)
+
+    @classmethod
+    def _policy_class(cls) -> type[Cache[Any, Any]]:
+        return policy_of(cls)
+
+    @property
+    def maxsize(self) -> float:
+        """The most bytes to hold, whatever the policy says."""
+        return self.__budget
+
+    def _new_reclaim(self) -> Callable[[], object]:
+        return partial(_reclaim, self._setup.reclaim, self.__device.give_back)
 
     def begin_anew(self) -> None:
         super().begin_anew()
-        self._watcher.begin_anew()
+        self.__watcher.begin_anew()
 
     def _new_meter(self) -> MemoryMeter:
         # Nothing that outlives the cache may hold it, or its end would go unnoticed.
         linger = partial(_look_soon, weakref.ref(self))
-        beside = partial(_stores_on, self._device.probe)
-        return MemoryMeter(self._device, self._memory, self._learned, linger, beside)
+        beside = partial(_stores_on, self.__device.probe)
+        return MemoryMeter(self.__device, self.__memory, self.__learned, linger, beside)
 
     @property
-    def _meter(self) -> MemoryMeter:
+    def __meter(self) -> MemoryMeter:
         return self._view.meter  # type: ignore[return-value]
 
     @property
@@ -160,27 +193,27 @@ class MemoryCache(CostCache[K, V]):
         None where that is not known: of another probe's device, and of a GPU that was
         given by its UUID until torch has initialised CUDA.
         """
-        return self._device.name()
+        return self.__device.name()
 
     @property
     def probe(self) -> Probe:
         """What reads the device."""
-        return self._device.probe
+        return self.__device.probe
 
     @property
     def budget(self) -> float:
         """The most bytes to hold; the same as ``maxsize``."""
-        return self.maxsize
+        return self.__budget
 
     @property
     def headroom(self) -> float:
         """The bytes of the device that loads leave free."""
-        return self._memory.headroom  # type: ignore[no-any-return]
+        return self.__memory.headroom  # type: ignore[no-any-return]
 
     def _weigh(self, value: V) -> float:
         if self._sized:
             return super()._weigh(value)
-        seen = self._device.footprint(value)
+        seen = self.__device.footprint(value)
         return seen.nbytes if seen is not None else 0
 
     def device_report(self) -> DeviceReport:
@@ -216,20 +249,20 @@ class MemoryCache(CostCache[K, V]):
         self._expire()
         store = self._store
         if store.lingering or store.zombies:
-            self._meter.look(store)
-        watching = self._watcher.poll and not store.closed
+            self.__meter.look(store)
+        watching = self.__watcher.poll and not store.closed
         if watching:
-            self._watcher.look(self._view)
+            self.__watcher.look(self._view)
         waits = [seconds for seconds in (self._seconds_left(),) if seconds is not None]
         if watching:
-            waits.append(self._watcher.next_look())
+            waits.append(self.__watcher.next_look())
         if store.lingering:
             waits.append(_LINGER)
         return min(waits, default=None)
 
     def _watch(self) -> None:
-        if self._watcher.poll and not self._store.closed:
-            janitor.watch(self, self._watcher.next_look())
+        if self.__watcher.poll and not self._store.closed:
+            janitor.watch(self, self.__watcher.next_look())
         super()._watch()
 
 

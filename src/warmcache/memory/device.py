@@ -83,7 +83,7 @@ def gpu_or_host(device: int | str) -> Device:
     except ProbeUnavailable as error:
         if error.reason not in _told:
             _told.add(error.reason)
-            log().warning("no GPU (%s): policy 'auto' goes by the machine's memory", error.reason)
+            log().warning("no GPU (%s): budgets are of the machine's memory", error.reason)
         return host(None)
 
 

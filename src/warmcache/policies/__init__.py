@@ -1,5 +1,8 @@
 """Policies by name: which cache class ``policy="lru"`` means.
 
+``create(policy, **options)`` makes a cache as the options of ``@warm`` do: of a name or a class,
+with a ``maxsize=``, or with a ``budget=`` of the memory of a ``device=``.
+
 Packages ship their own through the entry point group ``warmcache.policies``::
 
     [project.entry-points."warmcache.policies"]
@@ -8,25 +11,15 @@ Packages ship their own through the entry point group ``warmcache.policies``::
 
 from __future__ import annotations
 
-from typing import Any
-
 from warmcache import caches
-from warmcache._registry import Registry
+
+from .three_questions import Policies, check_class
 
 __all__ = ["create", "get", "names", "register", "registry", "unregister"]
 
-
-def _check(policy: Any) -> None:
-    if not (isinstance(policy, type) and issubclass(policy, caches.Cache)):
-        raise TypeError(f"a policy must be a subclass of warmcache.Cache, got {policy!r}")
-    if abstract := getattr(policy, "__abstractmethods__", None):
-        missing = ", ".join(sorted(abstract))
-        raise TypeError(f"policy {policy.__name__} is abstract: it lacks {missing}")
-
-
-registry: Registry[type[caches.Cache[Any, Any]]] = Registry(
+registry = Policies(
     "policy",
-    check=_check,
+    check=check_class,
     group="warmcache.policies",
     lazy={  # few need them, and they take a while to import
         "auto": "warmcache.memory:AutoMemoryCache",

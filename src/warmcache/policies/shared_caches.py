@@ -13,12 +13,15 @@ _guard = ForkSafeLock()
 _caches: dict[str, tuple[Cache[Any, Any], dict[str, Any]]] = {}
 
 
-def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, Any]:
+def named(
+    name: str, policy: str | type[Cache[Any, Any]] | None = None, **options: Any
+) -> Cache[Any, Any]:
     """Create or return the cache called ``name``.
 
     Modules that know nothing of each other share it: each may define it, with the
     same policy and options, or one defines it and the others name it. A cache that
-    was closed may be defined anew.
+    was closed may be defined anew. A policy is a name or a cache class, and a name is the
+    same as the class that it means.
 
     Raises:
         ValueError: the name is defined otherwise already, or, when only a name was
@@ -27,7 +30,7 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
     """
     checks.text("name", name, "the name of the cache")
     if policy is not None:
-        checks.text("policy", policy, "the name of a policy", "warmcache.policies.names() has them")
+        policies.registry.find(policy)
     definition = {"policy": policy or "lru", **options}
     defines = policy is not None or bool(options)
     found = _open(name)
@@ -43,7 +46,7 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
             f"There are: {', '.join(sorted(_caches)) or 'none'}"
         )
     cache, known = found
-    if defines and definition != known:
+    if defines and definition != known and _meant(definition) != _meant(known):
         raise ValueError(
             f"cache {name!r} is defined already, as {_shown(known)}; "
             f"it cannot be {_shown(definition)} too"
@@ -66,5 +69,22 @@ def definition_of(cache: Cache[Any, Any]) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+def _meant(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition with classes instead of the names of policies."""
+    named = [name for name in ("policy", "order") if name in definition]
+    return {**definition, **{name: _class_of(definition[name], name) for name in named}}
+
+
+def _class_of(policy: Any, option: str) -> Any:
+    try:
+        return policies.registry.find(policy, option)
+    except ValueError:  # it has been unregistered since
+        return policy
+
+
 def _shown(definition: dict[str, Any]) -> str:
-    return "(" + ", ".join(f"{key}={value!r}" for key, value in definition.items()) + ")"
+    parts = [
+        f"{key}={value.__qualname__ if isinstance(value, type) else repr(value)}"
+        for key, value in definition.items()
+    ]
+    return f"({', '.join(parts)})"

@@ -17,6 +17,7 @@ from typing import Any
 from warmcache import _checks as checks
 from warmcache.errors import ProbeUnavailable
 
+_THE_MACHINE = "policy='ram' is the machine's memory, and beside other policies device='cpu'"
 _LIST = "`nvidia-smi -L` lists the UUIDs of all"
 
 
@@ -57,7 +58,7 @@ def parse(device: Any) -> int | str:
     number = re.fullmatch(r"(?:cuda:?)?(\d{0,9})", text)
     if number and text:
         return int(number[1] or 0)
-    raise checks.value_error("device", must_be, device)
+    raise checks.value_error("device", must_be, device, _THE_MACHINE)
 
 
 def cuda() -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fakenvml import GIB, FakeNvml
 
-from warmcache import ProbeUnavailable, warm
+from warmcache import LRUCache, ProbeUnavailable, warm
 from warmcache.memory import AutoMemoryCache, GPUMemoryCache
 from warmcache.probes import HostProbe, TorchProbe
 
@@ -36,6 +36,25 @@ def test_auto_takes_the_card_that_was_named(fake: FakeNvml) -> None:
     for device in (1, OTHER):
         cache: AutoMemoryCache[str, object] = AutoMemoryCache(0.5, device=device, poll=0)
         assert 20 * GIB == cache.budget
+
+
+def test_a_budget_of_a_card_goes_with_any_policy(fake: FakeNvml) -> None:
+    fake.add(total=80 * GIB)
+    fake.add(OTHER, total=40 * GIB, bus=1)
+    options = {"policy": "lru", "budget": "20GiB", "ttl": 60, "poll": 0}
+    for device, name in ((0, "cuda:0"), ("cuda:1", "cuda:1"), (OTHER, None)):
+        cache = warm(device=device, **options)(lambda name: object()).cache
+        assert isinstance(cache, GPUMemoryCache) and isinstance(cache, LRUCache)
+        assert (name, 20 * GIB, 60) == (cache.device, cache.budget, cache.ttl)
+    assert "cuda:0" == warm(**options)(lambda name: object()).cache.device, "the first, if any"
+    assert 36 * GIB == warm(policy="lru", device=1, poll=0)(lambda name: object()).cache.budget
+
+
+def test_without_a_gpu_a_budget_is_of_the_machine_unless_a_card_is_named(fake: FakeNvml) -> None:
+    cache = warm(policy="lru", budget=GIB, poll=0)(lambda name: object()).cache
+    assert isinstance(cache.probe, HostProbe)
+    with pytest.raises(ProbeUnavailable, match="the driver shows no GPU"):
+        warm(policy="lru", budget=GIB, device=0)(lambda name: object())
 
 
 def test_without_a_gpu_auto_takes_the_machine_and_who_asked_for_a_gpu_is_told(
@@ -66,4 +85,4 @@ for _ in range(2):
         check=True,
     )
     (said,) = ran.stderr.splitlines()
-    assert re.fullmatch(r"no GPU \(.+\): policy .auto. goes by the machine.s memory", said)
+    assert re.fullmatch(r"no GPU \(.+\): budgets are of the machine.s memory", said)

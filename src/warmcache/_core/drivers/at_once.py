@@ -49,6 +49,7 @@ def load_at_once(
         or not request.may_load
         or cache.meter is not None
         or store.deadlines is not None
+        or request.expires is not None
     ):
         return None
     flight: Flight | None = None

@@ -37,6 +37,7 @@ async def load_at_once_async(
         or store.tears_down
         or cache.meter is not None
         or store.deadlines is not None
+        or request.expires is not None
     ):
         return None
     context, kept = contextvars.copy_context(), CHAIN.keep()

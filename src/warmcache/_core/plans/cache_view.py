@@ -42,4 +42,35 @@ class CacheView:
         cache = self._cache()
         if cache is None:
             raise ClosedError("the cache was garbage-collected")
-        return cache.rank
+        return cache.rank if self.store.order.renews else weightless_last(cache.rank)
+
+
+class _Last:
+    """The rank of what goes after everything else, whatever ranks are made of."""
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+
+_LAST = _Last()
+
+
+def weightless_last(rank: Rank) -> Rank:
+    """Return a ``rank`` that may divide by weight: what weighs nothing goes last.
+
+    Who writes a policy need not know that a value of which nothing is seen on a device weighs 0.
+    The ranks of our own that rise by themselves do not divide, and need no such call around them.
+    """
+
+    def ranked(entry: Entry) -> Any:
+        try:
+            return rank(entry)
+        except ZeroDivisionError:
+            if entry.weight:
+                raise
+            return _LAST
+
+    return ranked

@@ -35,6 +35,8 @@ def make_consistent(store: Store, outer: Container[object]) -> list[Entry]:
     store.order.mend(store.live.values())
     if store.deadlines is not None:
         store.deadlines.mend(store.live.values())
+    elif any(entry.expires is not None for entry in store.live.values()):
+        store.keep_deadlines()
     _recount(store)
     me = threading.get_ident()
     return [

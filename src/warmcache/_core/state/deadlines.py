@@ -12,7 +12,10 @@ _SLACK = 64  # dead records beyond which it is worth sweeping
 
 
 class Deadlines:
-    """Entries by the time they end, as a lazy heap: a use may only push it back."""
+    """Entries by the time they end, as a lazy heap: a use may only push it back.
+
+    Those that never end have no record, and are counted all the same.
+    """
 
     def __init__(self, deadline: Callable[[Entry], Any]) -> None:
         self._deadline = deadline
@@ -20,8 +23,8 @@ class Deadlines:
         self._live = 0
 
     def add(self, entry: Entry) -> None:
-        heappush(self._heap, (self._deadline(entry), entry))
         self._live += 1
+        self.renew(entry)
         if len(self._heap) > _SLACK + 2 * self._live:
             self.sweep()
 
@@ -32,7 +35,9 @@ class Deadlines:
 
     def renew(self, entry: Entry) -> None:
         """Note that the deadline of a known entry may have come forward."""
-        heappush(self._heap, (self._deadline(entry), entry))
+        ends = self._deadline(entry)
+        if ends is not None:
+            heappush(self._heap, (ends, entry))
 
     def mend(self, live: Iterable[Entry]) -> None:
         """Begin anew with what is ``live``, for some change was interrupted."""

@@ -66,11 +66,12 @@ class LoadLease(LeaseRecord):
 class Source:
     """What the entries from one source share: a loader, or the cache's own mapping.
 
-    ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not.
+    ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not,
+    and ``ttl`` how long what is of a loader lives, in whatever cache.
     ``past_hits`` counts the hits of entries that have left.
     """
 
-    __slots__ = ("__weakref__", "misses", "name", "past_hits", "tags", "teardown", "weigh")
+    __slots__ = ("__weakref__", "misses", "name", "past_hits", "tags", "teardown", "ttl", "weigh")
 
     def __init__(
         self,
@@ -78,11 +79,13 @@ class Source:
         teardown: Callable[[Any], object] | None = None,
         tags: frozenset[str] = frozenset(),
         weigh: Callable[[Any], float] | None = None,
+        ttl: Any = None,
     ) -> None:
         self.name = name
         self.teardown = teardown
         self.tags = tags
         self.weigh = weigh
+        self.ttl = ttl
         self.past_hits = 0
         self.misses = 0
 

@@ -54,7 +54,8 @@ class EntryInfo(NamedTuple):
     looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
     ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
     ``"footprint"``, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were
-    unknown, as while other loads ran. None: nothing was seen to grow.
+    unknown, as while other loads ran. None: nothing was seen to grow. ``ends_in`` is how many
+    seconds it has left if nobody uses it, by ``ttl`` and ``idle_ttl``; None: it does not end.
     """
 
     key: Hashable
@@ -67,6 +68,7 @@ class EntryInfo(NamedTuple):
     state: str
     tags: frozenset[str] = frozenset()
     weighed_by: str | None = None
+    ends_in: float | None = None
 
 
 class Stats(NamedTuple):

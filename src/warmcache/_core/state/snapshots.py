@@ -31,7 +31,7 @@ def _info_of_load(store: Store, flight: Flight) -> EntryInfo:
 def info_of(store: Store, entry: Entry) -> EntryInfo:
     """Return what there is of one entry; a use that left only a stamp is dated now."""
     now = store.timer()
-    if entry.used != entry.seen and store.deadlines is None:
+    if entry.used != entry.seen and not store.dates_hits_of(entry):
         entry.seen, entry.seen_at = entry.used, now
     return EntryInfo(
         key=entry.key,
@@ -44,6 +44,7 @@ def info_of(store: Store, entry: Entry) -> EntryInfo:
         state=entry.state.value,
         tags=entry.tags,
         weighed_by=entry.provenance.weighed_by,
+        ends_in=store.ends_in(entry, now),
     )
 
 

@@ -176,6 +176,8 @@ class Store:
             self.order.add(entry)
         if self.deadlines is not None:
             self.deadlines.add(entry)
+        elif entry.expires is not None:
+            self.keep_deadlines()
         if ledger.waiting:
             ledger.wake()
         for observer in self.observers:
@@ -603,6 +605,20 @@ class Store:
             idle_ends = idle_since + self.idle_ttl
             ends = idle_ends if ends is None or idle_ends < ends else ends
         return ends
+
+    def keep_deadlines(self) -> None:
+        """Look at the time from now on: of what is live, something ends by a loader's ``ttl``."""
+        self.deadlines = Deadlines(self._deadline)
+        self.deadlines.mend(self.live.values())
+
+    def dates_hits_of(self, entry: Entry) -> bool:
+        """Whether each hit of ``entry`` looks at the time, for it may have ended."""
+        return self.idle_ttl is not None or entry.expires is not None
+
+    def ends_in(self, entry: Entry, now: Any) -> float | None:
+        """Return the seconds until ``entry`` ends, if nobody uses it; None for never."""
+        ends = self._deadline(entry)
+        return None if ends is None else max(0.0, seconds_between(now, ends))
 
     def ended(self, entry: Entry, now: Any) -> bool:
         """Whether ``entry`` has outlived its time."""
