@@ -6,6 +6,7 @@ import functools
 import inspect
 from typing import Any
 
+from warmcache._tracebacks import drop_frames
 from warmcache.caches.cache import Cache
 
 from .calls import API, AsyncCaller, Caller
@@ -63,7 +64,7 @@ class WarmMethod:
             self._loader.shape,
             first=first.name,
             is_async=self._loader.is_async,
-            free=dict(sites=self._hot_by_id, id=id, slow=self._slow_call, fresh=self._loader.fresh),
+            free=dict(sites=self._hot_by_id, id=id, slow=self.bound_to, fresh=self._loader.fresh),
         )
         self._loader.record_by(switch)
         self._bound: Any = AsyncBound if self._loader.is_async else Bound
@@ -81,9 +82,13 @@ class WarmMethod:
         return self._bound(self, instance)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if self._owner is None and not (args and self._is_method_of(args[0])):
-            return self._plain()(*args, **kwargs)
-        return self._hit(*args, **kwargs)
+        try:
+            if self._owner is None and not (args and self._is_method_of(args[0])):
+                return self._plain()(*args, **kwargs)
+            return self._hit(*args, **kwargs)
+        except BaseException as error:
+            drop_frames(error)  # the hit path's is the one that is seen
+            raise
 
     def _is_method_of(self, instance: Any) -> bool:
         """Learn from ``instance``, if it is of the class this was defined in, its class."""
@@ -119,8 +124,9 @@ class WarmMethod:
         """Make the function that it is under ``@staticmethod``."""
         return warm_function(self.__wrapped__, self._options, self._cache)
 
-    def _slow_call(self, instance: Any, raw: Any, args: Any, kwargs: Any, /) -> Any:
-        return self.__get__(instance, instance).slow_call(raw, args, kwargs)
+    def bound_to(self, instance: Any, /) -> Any:
+        """Return the caller that has the slow path for ``instance``."""
+        return self.__get__(instance, instance)
 
     def site(self, instance: Any) -> CallSite:
         """Return the site of ``instance``."""
@@ -220,7 +226,11 @@ class _BoundMixin:
         return self._method.site(self._instance)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._method._hit(self._instance, *args, **kwargs)
+        try:
+            return self._method._hit(self._instance, *args, **kwargs)
+        except BaseException as error:
+            drop_frames(error)
+            raise
 
     @property
     def __self__(self) -> Any:

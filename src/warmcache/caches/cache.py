@@ -43,6 +43,7 @@ from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
 from warmcache._signatures import not_async
 from warmcache._texts import text_of
+from warmcache._tracebacks import drop_inner_frames, one_frame
 from warmcache.keys import CallKey
 
 from .freshness import Freshness
@@ -199,7 +200,13 @@ class Cache(cachetools.Cache[K, V]):
 
     def __getitem__(self, key: K) -> V:
         value = self._use(key)
-        return self.__missing__(key) if value is MISSING else value
+        if value is not MISSING:
+            return value
+        try:
+            return self.__missing__(key)
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
 
     def _use(self, key: K) -> V:
         """Return the warm value and count a hit, or MISSING and count a miss."""
@@ -231,15 +238,15 @@ class Cache(cachetools.Cache[K, V]):
             ClosedError: the cache is closed.
         """
         store = self._store
-        if type(key) is CallKey:
-            self._put(self._new_entry(key, value))
-            return
-        weight = 1 if self._unit_weight else self._weigh(value)
-        handed_in, now = self._handed_in, self._timer()
-        if store.tears_down:
-            self._put(Entry(key, value, weight, handed_in, now))
-            return
         try:
+            if type(key) is CallKey:
+                self._put(self._new_entry(key, value))
+                return
+            weight = 1 if self._unit_weight else self._weigh(value)
+            handed_in, now = self._handed_in, self._timer()
+            if store.tears_down:
+                self._put(Entry(key, value, weight, handed_in, now))
+                return
             if key in store.live:
                 with store.lock:
                     old = store.renew_at_once(key, value, weight, handed_in, now)
@@ -248,13 +255,14 @@ class Cache(cachetools.Cache[K, V]):
             entry = Entry(key, value, weight, handed_in, now)
             with store.lock:
                 evicted = store.put_at_once(entry, self.rank)
+            if evicted is None:
+                self._put(entry)
+            else:
+                vanished(store, evicted)
         except BaseException as error:
             mend_after(self._view, error)
+            drop_inner_frames(error)
             raise
-        if evicted is None:
-            self._put(entry)
-        else:
-            vanished(store, evicted)
 
     def _new_entry(self, key: K, value: V) -> Entry:
         source = key.source if isinstance(key, CallKey) else self._source
@@ -275,6 +283,7 @@ class Cache(cachetools.Cache[K, V]):
         self._watch()
         return stored
 
+    @one_frame
     def __delitem__(self, key: K) -> None:
         self._expire()
         plan = remove.by_key(self._view, key, RemovalCause.EXPLICIT, remove.its_key)
@@ -321,6 +330,7 @@ class Cache(cachetools.Cache[K, V]):
     def pop(self, key: K) -> V: ...
     @overload
     def pop(self, key: K, default: V | T) -> V | T: ...
+    @one_frame
     def pop(self, key: K, default: Any = MISSING) -> Any:
         """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
         self._expire()
@@ -331,6 +341,7 @@ class Cache(cachetools.Cache[K, V]):
             raise KeyError(key)
         return default
 
+    @one_frame
     def popitem(self) -> tuple[K, V]:
         """Remove the next victim, tear it down, and return its key and value.
 
@@ -342,18 +353,21 @@ class Cache(cachetools.Cache[K, V]):
             return pair
         raise KeyError(f"{type(self).__name__} has no idle entry") from None
 
+    @one_frame
     def setdefault(self, key: K, default: V | None = None) -> Any:
         value = self._use(key)
         if value is not MISSING:
             return value
         return self._put(self._new_entry(key, default), replace=False)  # type: ignore[arg-type]
 
+    @one_frame
     def clear(self) -> None:
         """Remove and tear down everything; a load under way arrives afterwards."""
         run(remove.everything(self._view), self._view)
         with self._store.lock:
             self._store.order.forget()
 
+    @one_frame
     def expire(self, time: Any = None) -> list[tuple[K, V]]:
         """Tear down what has ended by ``time`` (now), and return the pairs removed."""
         now = self._timer() if time is None else time
@@ -385,6 +399,7 @@ class Cache(cachetools.Cache[K, V]):
 
         return Lease(acquire)
 
+    @one_frame
     def detach(self, key: K) -> V:
         """Take a value out alive: it is not torn down and the caller owns it.
 
@@ -404,6 +419,7 @@ class Cache(cachetools.Cache[K, V]):
             entry.empty()
         return value
 
+    @one_frame
     def evict(
         self,
         count: int | None = None,
@@ -441,6 +457,7 @@ class Cache(cachetools.Cache[K, V]):
         view = self._view
         return run(remove.chosen(view, lambda _: entries, cause, view.store.removal), view)
 
+    @one_frame
     def close(self) -> None:
         """Tear everything down, last loaded first, and refuse whatever comes after.
 
@@ -468,6 +485,7 @@ class Cache(cachetools.Cache[K, V]):
 
     # -- looking -------------------------------------------------------------------
 
+    @one_frame
     def record(self, path: str | os.PathLike[str]) -> Recording:
         """Begin to write what is asked for to ``path``, for ``warmcache simulate``.
 

@@ -21,6 +21,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.outer_leases import Place, place_of
 from warmcache._process.janitor import janitor
 from warmcache._texts import text_of
+from warmcache._tracebacks import drop_inner_frames
 
 V = TypeVar("V")
 Leased: TypeAlias = tuple[Entry, CacheView]
@@ -121,7 +122,11 @@ class Lease(_EntryLease, Generic[V]):
         if acquire is None:
             raise RuntimeError(_TWICE)
         record = _Entered.here()
-        (self._entry, self._cache), self._record = acquire(record), record
+        try:
+            (self._entry, self._cache), self._record = acquire(record), record
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
         return self._entry.value  # type: ignore[no-any-return]
 
     def __exit__(self, *exc: object) -> None:
@@ -132,6 +137,7 @@ class Lease(_EntryLease, Generic[V]):
         except BaseException as error:
             record.over = True
             mend_after(self._cache, error)
+            drop_inner_frames(error)
             raise
 
 
@@ -148,12 +154,20 @@ class AsyncLease(_EntryLease, Generic[V]):
 
         from warmcache._core.drivers.event_loop import running_loop
 
-        record.task = asyncio.current_task(running_loop())
-        (self._entry, self._cache), self._record = await acquire(record), record
+        try:
+            record.task = asyncio.current_task(running_loop())
+            (self._entry, self._cache), self._record = await acquire(record), record
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
         return self._entry.value  # type: ignore[no-any-return]
 
     async def __aexit__(self, *exc: object) -> None:
         from warmcache._core.drivers.event_loop import release_async
 
         assert self._record is not None, "it was not entered"
-        await release_async(self._cache, self._entry, self._record)
+        try:
+            await release_async(self._cache, self._entry, self._record)
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise

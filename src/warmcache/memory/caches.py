@@ -19,6 +19,7 @@ from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
 from warmcache._sizes import parse_size
+from warmcache._tracebacks import one_frame
 from warmcache.caches.by_cost import CostCache
 from warmcache.caches.options import CacheOptions, Setup
 from warmcache.probes import cuda_numbering
@@ -191,6 +192,7 @@ class MemoryCache(CostCache[K, V]):
 
     # -- making room ---------------------------------------------------------------
 
+    @one_frame
     def relieve(self, nbytes: float | str) -> float:
         """Tear down idle entries until they make up ``nbytes``; return what they weighed.
 

@@ -7,12 +7,14 @@ from typing import Any
 from warmcache import _checks as checks
 from warmcache import policies
 from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache._tracebacks import one_frame
 from warmcache.caches.cache import Cache
 
 _guard = ForkSafeLock()
 _caches: dict[str, tuple[Cache[Any, Any], dict[str, Any]]] = {}
 
 
+@one_frame
 def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, Any]:
     """Create or return the cache called ``name``.
 
