@@ -24,7 +24,7 @@ for cell in json.load(sys.stdin):
     with redirect_stdout(text), redirect_stderr(text):
         shell.run_cell(cell, store_history=True)  # what makes it a prompt, with an Out
     shown.append(text.getvalue())
-sys.__stdout__.write("\\0" + json.dumps(shown))
+sys.__stdout__.write("\\0" + json.dumps(shown) + "\\0")
 sys.__stdout__.flush()
 """
 
@@ -45,6 +45,6 @@ def shown_by_ipython(home: Path, *cells: str, **environment: str) -> list[str]:
         timeout=50,
         check=False,
     )
-    _, marked, shown = done.stdout.rpartition("\0")
-    assert marked, done.stdout[-2000:] + done.stderr[-2000:]
-    return list(json.loads(shown))
+    parts = done.stdout.split("\0")  # the last is what teardowns print as the process ends
+    assert 3 == len(parts), done.stdout[-2000:] + done.stderr[-2000:]
+    return list(json.loads(parts[1]))
