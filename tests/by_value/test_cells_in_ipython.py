@@ -1,4 +1,4 @@
-"""Cells that are run again in a real IPython shell: unchanged, edited, and with what was displayed."""
+"""Cells run again in a real IPython shell: unchanged, edited, and with what was displayed."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ from os import PathLike
 from typing import Any, TypeVar, Unpack
 
 from warmcache import _checks as checks
-from warmcache._core.drivers.let_go import flush
-from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache._core.drivers.lingering import flush, free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause

@@ -137,13 +137,6 @@ def vanished(store: Store, entries: list[Entry]) -> None:
         entry.empty()
 
 
-def flush(cache: CacheView) -> None:
-    """Collect garbage, and have what nobody holds given back to the device."""
-    gc.collect()
-    if cache.store.reclaim is not None:
-        cache.store.reclaim()
-
-
 def _reclaim(
     reclaim: Callable[[], object], alive: Callable[[], object] | None
 ) -> list[BaseException]:
