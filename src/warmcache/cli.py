@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 from . import __version__
 from ._interrupts import INTERRUPTED, be_interruptible
 from ._simulation.budget import Budget
-from ._simulation.simulate import simulate
+from ._simulation.picture import check_picture
+from ._simulation.simulation import BUDGETS, POLICIES, simulate
 from ._sizes import format_size, parse_size
 from .demo._options import DemoError, Options
 from .demo._run import run
@@ -140,14 +141,14 @@ def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
     simulate.add_argument(
         "--budget",
         type=_budgets,
-        default="5%,10%,20%,40%",
+        default=",".join(BUDGETS),
         metavar="LIST",
-        help="bytes, such as 8GiB, or shares of all that is asked for (%(default)s)",
+        help="bytes, such as 8GiB, or entries, or shares of all that is asked for (%(default)s)",
     )
     simulate.add_argument(
         "--policy",
         type=_names,
-        default="lru,gdsf,cost",
+        default=",".join(POLICIES),
         metavar="LIST",
         help="registered policies that need no more than a maxsize (%(default)s)",
     )
@@ -157,7 +158,14 @@ def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _simulate(chosen: argparse.Namespace) -> int:
-    return simulate(chosen.trace, chosen.budget, chosen.policy, chosen.plot)
+    if chosen.plot is not None:
+        check_picture(chosen.plot)  # before the work is done
+    found = simulate(chosen.trace, chosen.policy, chosen.budget)
+    print(found)
+    if chosen.plot is not None:
+        found.plot(chosen.plot)
+        print(f"the curve is in {chosen.plot}")
+    return 0
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -225,11 +233,13 @@ def _ask_torch() -> str | None:
     return None
 
 
-def _budgets(text: str) -> list[Budget]:
+def _budgets(text: str) -> list[str]:
     try:
-        return [Budget.parse(part) for part in text.split(",")]
+        for part in text.split(","):
+            Budget.parse(part)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return text.split(",")
 
 
 def _names(text: str) -> list[str]:
