@@ -8,6 +8,7 @@ import platform
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from ._process.gil import FREE_THREADED
 from ._tables import aligned
@@ -30,9 +31,9 @@ def info(version: str) -> str:
         *sorted(_extras().items()),
         *((f"${name}", value) for name, value in sorted(_environment().items())),
     ]
-    found = survey()
-    problem = [] if found.problem is None else [str(found.problem)]
-    return "\n\n".join([aligned(rows), "\n".join([found.text, *problem])])
+    devices = survey()
+    problem = [] if devices.problem is None else [str(devices.problem)]
+    return "\n\n".join([aligned(rows), "\n".join([devices.text, *problem])])
 
 
 _MISSING = "not installed"
@@ -65,4 +66,5 @@ def _environment() -> dict[str, str]:
 def _gil() -> str:
     if not FREE_THREADED:
         return "with the GIL"
-    return "built without the GIL" + (", which is on" if sys._is_gil_enabled() else "")
+    is_on: Any = getattr(sys, "_is_gil_enabled", bool)  # since 3.13
+    return "built without the GIL" + (", which is on" if is_on() else "")

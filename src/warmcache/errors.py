@@ -19,6 +19,7 @@ import copyreg
 import math
 from collections.abc import Hashable, Sequence
 
+from ._public import list_public
 from ._sizes import MIB, format_number, format_weight
 from ._texts import text_of
 
@@ -31,6 +32,8 @@ __all__ = [
     "WarmMissError",
     "WarmcacheError",
 ]
+
+list_public(globals())
 
 
 class WarmcacheError(Exception):

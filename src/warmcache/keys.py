@@ -15,10 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
+from ._public import list_public
 from ._texts import text_of
 from .errors import KeyingError
 
 __all__ = ["CallKey", "drop_if_equal"]
+
+list_public(globals())
 
 
 class _Dropped:

@@ -6,6 +6,7 @@ import functools
 import inspect
 from typing import Any
 
+from warmcache import _public
 from warmcache._tracebacks import drop_frames
 from warmcache.caches.cache import Cache
 
@@ -13,6 +14,9 @@ from .calls import API, AsyncCaller, Caller
 from .functions import signature_of_loader, warm_function
 from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions
+
+# What others of this package call, and nobody else.
+_INTERNAL = {"bound_to", "function", "replaced_in_place", "site", "slow_call", "take_over_sites"}
 
 
 def _nobody() -> None:
@@ -188,6 +192,9 @@ class WarmMethod:
         self._sites.pop(number, None)
         self._loader.instance_died(site)
 
+    def __dir__(self) -> list[str]:
+        return _public.without_internals(super().__dir__(), _INTERNAL)
+
     def __copy__(self) -> WarmMethod:
         return self
 
@@ -225,6 +232,10 @@ class _BoundMixin:
     def _site(self) -> CallSite:
         return self._method.site(self._instance)
 
+    def _where(self) -> CallSite:
+        # One that is not there yet is not made to be shown.
+        return self._method._sites.get(id(self._instance)) or CallSite()
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
             return self._method._hit(self._instance, *args, **kwargs)
@@ -259,8 +270,8 @@ class _BoundMixin:
     def __reduce__(self) -> Any:
         return getattr, (self._instance, self._method._name)
 
-    def __repr__(self) -> str:
-        return f"<warm bound {self.__wrapped__!r}>"
+    def __dir__(self) -> list[str]:
+        return _public.without_internals(object.__dir__(self), _INTERNAL)
 
 
 # Set in the bodies: what is set on a class later, its instances may not see (3.14).

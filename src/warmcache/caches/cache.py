@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 import cachetools
 
 from warmcache import _checks as checks
+from warmcache import _public
 from warmcache._core.drivers.at_once import put_at_once
 from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
@@ -46,6 +47,7 @@ from warmcache._texts import text_of
 from warmcache._tracebacks import drop_inner_frames, one_frame
 from warmcache.keys import CallKey
 
+from . import shown
 from .freshness import Freshness
 from .lease import Lease, Leased
 from .leftovers import all_of, tear_down_leftovers_of, unless_leased
@@ -58,6 +60,8 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 T = TypeVar("T")
 MISSING: Any = object()
+# What others of this package call, and nobody else.
+_INTERNAL = {"begin_anew", "close_at_exit", "expire_now", "finish_at_exit", "warm_at_exit"}
 
 
 class Cache(cachetools.Cache[K, V]):
@@ -89,6 +93,7 @@ class Cache(cachetools.Cache[K, V]):
     """
 
     _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
+    _name: str | None  # by which modules share it
 
     __warm_options__ = tuple(CacheOptions.__annotations__)  # what **options stands for
     _timed = False  # whether entries have times to live
@@ -120,7 +125,7 @@ class Cache(cachetools.Cache[K, V]):
         own = vars(self).keys() - getattr(self, "_running", ())
         self._setup = setup
         meter = self._new_meter()
-        self._shown_by = None
+        self._shown_by = self._name = None
         self._timer = self._new_timer()
         self._sized = self.getsizeof is not cachetools.Cache.getsizeof
         self._unit_weight = not self._sized and meter is None
@@ -148,9 +153,10 @@ class Cache(cachetools.Cache[K, V]):
     def begin_anew(self) -> None:
         """Forget, in a forked child, what is the parent's."""
         old, had, shown_by = self._store, self._has_leftovers_torn_down, self._shown_by
+        name = self._name
         old.begin_anew()
         self._open(self._setup)
-        self._shown_by = shown_by
+        self._shown_by, self._name = shown_by, name
         self._store.take_over_hit_paths(old)
         self._store.closed = old.closed
         if had:
@@ -305,12 +311,15 @@ class Cache(cachetools.Cache[K, V]):
 
     def __repr__(self) -> str:
         self._expire()
-        with self._store.lock:
-            items = {key: entry.value for key, entry in self._live.items()}
-        return (
-            f"{type(self).__name__}({items!r}, maxsize={self.maxsize!r}, "
-            f"currsize={self.currsize!r})"
-        )
+        return shown.as_text(self)
+
+    def _repr_html_(self) -> str:
+        self._expire()
+        return shown.as_table(self)
+
+    def __dir__(self) -> list[str]:
+        """Return what is public, and what Python itself calls."""
+        return _public.without_internals(super().__dir__(), _INTERNAL)
 
     @property
     def currsize(self) -> float:

@@ -183,7 +183,7 @@ class MemoryCache(CostCache[K, V]):
         seen = self._device.footprint(value)
         return seen.nbytes if seen is not None else 0
 
-    def device_report(self) -> DeviceReport:
+    def _device_report(self) -> DeviceReport:
         """Return what is warm here, for :func:`devices_table`."""
         with self._store.lock:
             entries, held = len(self._live), self._store.ledger.live
@@ -323,7 +323,7 @@ def devices_table() -> str:
 
     It has, too, what each memory cache of this process holds.
     """
-    return report.devices_table([cache.device_report() for cache in list(_caches.values())])
+    return report.devices_table([cache._device_report() for cache in list(_caches.values())])
 
 
 def _as_probe(option: str, probe: Any) -> Probe:

@@ -12,9 +12,12 @@ import inspect
 from typing import Any
 
 from warmcache import caches
+from warmcache._public import list_public
 from warmcache._registry import Registry
 
 __all__ = ["create", "get", "names", "register", "registry", "unregister"]
+
+list_public(globals())
 
 
 def _check(policy: Any) -> None:

@@ -38,6 +38,7 @@ def named(name: str, policy: str | None = None, **options: Any) -> Cache[Any, An
         created: Cache[Any, Any] = policies.create(definition["policy"], **options)
         with _guard.lock:
             found = _caches[name] = _open(name) or (created, definition)
+            found[0]._name = name
     if found is None:
         raise ValueError(
             f"there is no cache {name!r} yet: define it with "
