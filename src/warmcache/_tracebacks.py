@@ -37,6 +37,13 @@ def drop_frames(error: BaseException) -> None:
 
     For what is called by a frame of ours that is to be seen, such as that of a hit path.
     """
+    trace = error.__traceback__
+    if trace is not None and not _all_wanted():
+        error.__traceback__ = _after_ours(trace.tb_next)
+
+
+def drop_leading_frames(error: BaseException) -> None:
+    """Drop the frames of ours that ``error`` begins with, for who only writes it down."""
     if not _all_wanted():
         error.__traceback__ = _after_ours(error.__traceback__)
 
@@ -50,26 +57,25 @@ def drop_inner_frames(error: BaseException) -> None:
 
 def one_frame(function: F) -> F:
     """Have ``function`` be the one frame of ours in the traceback of what it raises."""
-    if inspect.iscoroutinefunction(function):
 
-        @wraps(function)
-        async def entered(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await function(*args, **kwargs)
-            except BaseException as error:
-                _leave_one(error)
-                raise
-    else:
+    @wraps(function)
+    def entered(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            _leave_one(error)
+            raise
 
-        @wraps(function)
-        def entered(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return function(*args, **kwargs)
-            except BaseException as error:
-                _leave_one(error)
-                raise
+    @wraps(function)
+    async def entered_async(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await function(*args, **kwargs)
+        except BaseException as error:
+            _leave_one(error)
+            raise
 
-    return entered  # type: ignore[return-value]
+    is_async = inspect.iscoroutinefunction(function)
+    return entered_async if is_async else entered  # type: ignore[return-value]
 
 
 def _leave_one(error: BaseException) -> None:

@@ -222,9 +222,9 @@ def test_what_nobody_can_see_is_said_to_be_held_by_a_function_or_a_library() -> 
 
 
 def test_one_remedy_is_one_holder_though_it_has_several_names(app: Any) -> None:
-    from warmcache._core.drivers.who_holds import Holder
+    from warmcache._core.drivers.who_holds import HeldBy
 
-    found = [Holder("_", "{}", "forget"), Holder("Out[1]", "{}", "forget"), Holder("", "a list")]
+    found = [HeldBy("_", "{}", "forget"), HeldBy("Out[1]", "{}", "forget"), HeldBy("", "a list")]
     assert ("Out[1] and _, a list", ("forget",)) == in_words(found)
 
 

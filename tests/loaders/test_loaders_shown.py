@@ -61,7 +61,7 @@ def test_what_a_loader_has_in_a_shared_cache_is_its_share() -> None:
 
 def test_completion_offers_the_same_for_a_function_and_a_method() -> None:
     load = warm(lambda name: name)
-    assert {*API, "_ipython_display_", "_repr_html_"} == public(load)
+    assert {*API, "_ipython_display_"} == public(load)
     assert public(Models().method) == public(Models.of_class) == API
     assert set() == public(Models.method)
 

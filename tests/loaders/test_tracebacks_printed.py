@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+from frames import frames_of
 from real_shell import shown_by_ipython
 
 import warmcache
 from warmcache import warm
 
+SOURCES = Path(warmcache.__file__).parents[1]
+SUPPORT = Path(__file__).parents[1] / "support"
 PROGRAM = """
 from warmcache import warm
 
@@ -33,7 +38,7 @@ def _printed(tmp_path: Path, **environment: str) -> list[str]:
     program.write_text(PROGRAM)
     done = subprocess.run(
         [sys.executable, program],
-        env={"PYTHONPATH": str(Path(warmcache.__file__).parents[1]), **environment},
+        env={"PYTHONPATH": str(SOURCES), **environment},
         capture_output=True,
         text=True,
         timeout=50,
@@ -87,3 +92,62 @@ def test_ipython_shows_one_frame_of_ours_of_a_wrong_option(tmp_path: Path) -> No
     ]
     heads = [line for line in failed.splitlines() if line.startswith(("File ", "Cell "))]
     assert 2 == len(heads), failed
+
+
+COPIES = """
+import pickle, sys
+from frames import frames_of
+
+def fails(call):
+    try:
+        call()
+    except OSError as error:
+        print(frames_of(error)[1:])
+
+load = pickle.loads(bytes.fromhex(sys.argv[1]))
+def lease():
+    with load.lease("a"):
+        pass
+for _ in range(2):
+    fails(lambda: load("a"))
+fails(lease)
+"""
+
+
+def test_a_copy_shows_no_more_frames_in_another_process() -> None:
+    import cloudpickle
+
+    @warm
+    def load(name: str) -> Any:
+        raise OSError(name)
+
+    printed = subprocess.check_output(
+        [sys.executable, "-c", COPIES, cloudpickle.dumps(load).hex()],
+        env={"PYTHONPATH": os.pathsep.join(map(str, (SOURCES, SUPPORT)))},
+        text=True,
+        timeout=50,
+    )
+    hits = "['<lambda>', '[load]', 'load']\n"
+    assert hits * 2 + "['lease', '[__enter__]', 'load']\n" == printed
+
+
+def test_a_task_shows_none_of_its_own() -> None:
+    def fail() -> None:
+        raise OSError
+
+    with pytest.raises(OSError) as caught:
+        warmcache.task(fail)()
+    assert ["test_a_task_shows_none_of_its_own", "fail"] == frames_of(caught.value)
+
+
+def test_a_failing_teardown_is_logged_with_the_users_frames(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def close(value: str) -> None:
+        raise OSError(value)
+
+    load = warm(maxsize=1, teardown=close)(lambda name: name)
+    load("ada")
+    load.evict("ada")
+    printed = [line for line in caplog.text.splitlines() if line.startswith("  File ")]
+    assert ["close"] == [line.rpartition(" ")[2] for line in printed]

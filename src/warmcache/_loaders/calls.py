@@ -17,10 +17,8 @@ from warmcache._core.plans.get import get
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
-from warmcache._progress import display, track
-from warmcache._tables import as_html
+from warmcache._progress import track
 from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
-from warmcache.caches import shown
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
 from warmcache.keys import CallKey
@@ -271,30 +269,19 @@ class Caller:
     # -- shown to people -----------------------------------------------------------
 
     def __repr__(self) -> str:
-        cache, own = self._loader.cache, self._own_entries()
-        weight = sum(entry.weight for entry in own)
-        name = self._loader.__qualname__.rpartition("<locals>.")[2]
-        return f"<warm {name}: {shown.filled(cache, len(own), weight)}>"
+        from . import shown  # which only who looks waits for
 
-    def _own_entries(self) -> list[Entry]:
-        """Return what is warm of this site, without a lock: it may be shown anywhere."""
-        source, where = self._loader.source, self._where()
-        return [
-            entry
-            for entry in self._loader.cache._live.copy().values()
-            if entry.provenance.source is source and (where is None or entry.key[1] is where)  # type: ignore[index]
-        ]
+        return shown.as_text(self._loader, self._where())
 
     def _where(self) -> CallSite | None:
         """Return the site that is a part of its keys, if one is."""
         return None
 
-    def _repr_html_(self) -> str:
-        return as_html(repr(self))
-
     def _ipython_display_(self) -> None:
         """Show what is warm, for IPython: of a function, its ``repr`` says nothing of that."""
-        display({"text/plain": repr(self), "text/html": self._repr_html_()})
+        from . import shown
+
+        shown.in_ipython(repr(self))
 
     def __reduce__(self) -> Any:
         function = self.function() if self.function is not None else None

@@ -47,7 +47,6 @@ from warmcache._texts import text_of
 from warmcache._tracebacks import drop_inner_frames, one_frame
 from warmcache.keys import CallKey
 
-from . import shown
 from .freshness import Freshness
 from .lease import Lease, Leased
 from .leftovers import all_of, tear_down_leftovers_of, unless_leased
@@ -310,10 +309,14 @@ class Cache(cachetools.Cache[K, V]):
                 yield key  # type: ignore[misc]
 
     def __repr__(self) -> str:
+        from . import shown  # which only who looks waits for
+
         self._expire()
         return shown.as_text(self)
 
     def _repr_html_(self) -> str:
+        from . import shown
+
         self._expire()
         return shown.as_table(self)
 

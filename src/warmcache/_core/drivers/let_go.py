@@ -22,6 +22,7 @@ from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
 from warmcache._signatures import not_coroutine
 from warmcache._texts import text_of
+from warmcache._tracebacks import drop_leading_frames
 
 log = logging.getLogger("warmcache")
 
@@ -156,6 +157,7 @@ def defused(error: BaseException) -> str:
 
     A traceback owns the frames it went through, and they own the value.
     """
+    drop_leading_frames(error)
     text = "".join(traceback.format_exception(error)).rstrip()
     link: BaseException | None = error
     seen: set[int] = set()

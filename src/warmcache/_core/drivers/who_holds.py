@@ -35,7 +35,7 @@ _ERRORS = ("last_exc", "last_value", "last_traceback")
 _UNSEEN = "a variable of a function that is running, or by a C library"
 
 
-class Holder(NamedTuple):
+class HeldBy(NamedTuple):
     """What holds something: a path that leads to it, what it is called, what makes it let go.
 
     ``{}`` stands for the path. Where there is none, nothing leads further from there.
@@ -53,12 +53,12 @@ class Holder(NamedTuple):
     def remedy(self) -> str:
         return self.remedies.replace("{}", self.path)
 
-    def part(self, step: str) -> Holder:
+    def part(self, step: str) -> HeldBy:
         """Return what lies in there."""
         return self._replace(path=self.path + step) if self.path else self
 
 
-def holders_of(objects: Sequence[Any]) -> list[Holder]:
+def holders_of(objects: Sequence[Any]) -> list[HeldBy]:
     """Return who refers to ``objects``, the first few; those first that can be helped.
 
     Frames of this package and ``objects`` themselves are no answer.
@@ -67,10 +67,10 @@ def holders_of(objects: Sequence[Any]) -> list[Holder]:
     found = _Search(objects, few).found(few, _DEEP)
     few.clear()
     found.sort(key=lambda holder: not holder.remedy)
-    return found[:_FEW] or [Holder("", _UNSEEN)]
+    return found[:_FEW] or [HeldBy("", _UNSEEN)]
 
 
-def in_words(holders: Iterable[Holder]) -> tuple[str, tuple[str, ...]]:
+def in_words(holders: Iterable[HeldBy]) -> tuple[str, tuple[str, ...]]:
     """Return who holds something, as a part of a sentence, and what to do about it."""
     texts: dict[str, list[str]] = {}
     for holder in holders:
@@ -90,7 +90,7 @@ class _Search:
         self._passed_over = {id(each) for each in ours}
         self._left = _WALKS
 
-    def found(self, objects: list[Any], deep: int) -> list[Holder]:
+    def found(self, objects: list[Any], deep: int) -> list[HeldBy]:
         self._left -= 1
         found = _running(objects)
         referrers = gc.get_referrers(*objects)
@@ -102,14 +102,14 @@ class _Search:
         holder = None  # it may be a frame, which must not refer to itself
         return list(dict.fromkeys(found))
 
-    def _named(self, holder: Any, objects: list[Any], deep: int) -> list[Holder]:
+    def _named(self, holder: Any, objects: list[Any], deep: int) -> list[HeldBy]:
         """Return what ``holder``, which refers to ``objects``, is to its user."""
         if isinstance(holder, types.FrameType):
             return _of_frame(holder, objects)
         if isinstance(holder, threading.Thread):
             return [_of_thread(holder)]
         if isinstance(holder, types.FunctionType):
-            return [Holder("", f"function {holder.__qualname__}()", "drop that function")]
+            return [HeldBy("", f"function {holder.__qualname__}()", "drop that function")]
         frame = _frame_of_suspended(holder)
         if frame is not None:
             return _by_variable(frame, objects, ", which is suspended", "have that end")
@@ -119,14 +119,14 @@ class _Search:
             return []  # its own, which keeps what has a name here besides
         return self._inside(holder, _steps(holder, objects), _called(holder), deep)
 
-    def _of_dict(self, holder: dict[Any, Any], objects: list[Any], deep: int) -> list[Holder]:
+    def _of_dict(self, holder: dict[Any, Any], objects: list[Any], deep: int) -> list[HeldBy]:
         keys = _keys(holder, objects)
         module = _module_of(holder)
         if module is not None:
             return _of_module(module, keys, objects)
         shell = _shell()
         if shell is not None and holder is shell.user_ns.get("_oh"):
-            return [Holder(f"Out[{key}]", "{}", _forget_result(shell, objects)) for key in keys]
+            return [HeldBy(f"Out[{key}]", "{}", _forget_result(shell, objects)) for key in keys]
         if shell is not None and holder is shell.user_ns_hidden:
             return _of_hidden(shell, keys, objects)
         owner = _owner(holder)
@@ -138,7 +138,7 @@ class _Search:
             return []  # the frame itself is found, too
         return self._inside(owner, [f".{key}" for key in keys], _called(owner), deep)
 
-    def _inside(self, whole: Any, steps: list[str], name: str, deep: int) -> list[Holder]:
+    def _inside(self, whole: Any, steps: list[str], name: str, deep: int) -> list[HeldBy]:
         """Return what ``whole`` is part of, with the ``steps`` from there; else by its ``name``."""
         if isinstance(whole, type):
             return _of_class(whole, steps)
@@ -148,7 +148,7 @@ class _Search:
                 outer = min(known, key=lambda each: each.path.startswith("_"))
                 return [outer.part(step) for step in steps]
         attribute = steps[0][1:] if steps and steps[0].startswith(".") else ""
-        return [Holder("", f"attribute {attribute!r} of {name}" if attribute else name)]
+        return [HeldBy("", f"attribute {attribute!r} of {name}" if attribute else name)]
 
 
 def _steps(holder: Any, objects: list[Any]) -> list[str]:
@@ -169,53 +169,53 @@ def _steps(holder: Any, objects: list[Any]) -> list[str]:
     return found
 
 
-def _of_module(module: str, names: list[Any], objects: list[Any]) -> list[Holder]:
+def _of_module(module: str, names: list[Any], objects: list[Any]) -> list[HeldBy]:
     shell = _shell()
     found = []
     for name in names:
         if shell is not None and module == "__main__" and _is_result(name):
             if name in _LAST_RESULTS:  # the others are Out's
-                found.append(Holder(name, "{}", _forget_result(shell, objects)))
+                found.append(HeldBy(name, "{}", _forget_result(shell, objects)))
         elif module == "builtins" and name == "_":
-            found.append(Holder(name, "{}, the last result", "evaluate something else, as `0`"))
+            found.append(HeldBy(name, "{}, the last result", "evaluate something else, as `0`"))
         elif module == "__main__":
-            found.append(Holder(name, "__main__.{}", "`del {}`"))
+            found.append(HeldBy(name, "__main__.{}", "`del {}`"))
         else:
-            found.append(Holder(f"{module}.{name}", "{}", "`del {}`"))
+            found.append(HeldBy(f"{module}.{name}", "{}", "`del {}`"))
     return found
 
 
-def _of_class(cls: type, attributes: list[str]) -> list[Holder]:
+def _of_class(cls: type, attributes: list[str]) -> list[HeldBy]:
     module = "" if cls.__module__ == "__main__" else f"{cls.__module__}."
-    return [Holder(f"{module}{cls.__qualname__}{each}", "{}", "`del {}`") for each in attributes]
+    return [HeldBy(f"{module}{cls.__qualname__}{each}", "{}", "`del {}`") for each in attributes]
 
 
-def _of_thread(thread: threading.Thread) -> Holder:
-    return Holder("", f"thread {thread.name!r}", "wait for that thread to end")
+def _of_thread(thread: threading.Thread) -> HeldBy:
+    return HeldBy("", f"thread {thread.name!r}", "wait for that thread to end")
 
 
 # -- functions -------------------------------------------------------------------------
 
 
-def _of_frame(frame: types.FrameType, objects: list[Any]) -> list[Holder]:
+def _of_frame(frame: types.FrameType, objects: list[Any]) -> list[HeldBy]:
     """Return what a frame is that does not run: a traceback has it."""
     if _is_ours(frame):
         return []
     last = _last_errors()
     if any(frame is failed for failed in _frames_of(last.values())):
         forget = " = ".join([*last, "None"])
-        return [Holder("", f"the last error, {next(iter(last))}", f"`{forget}`")]
+        return [HeldBy("", f"the last error, {next(iter(last))}", f"`{forget}`")]
     return _by_variable(frame, objects, ", which a traceback keeps", "drop that error")
 
 
 def _by_variable(
     frame: types.FrameType, objects: list[Any], state: str, remedy: str
-) -> list[Holder]:
+) -> list[HeldBy]:
     called = f"{{}} in {frame.f_code.co_qualname}(){state}"
-    return [Holder(name, called, remedy) for name in _keys(dict(_variables(frame)), objects)]
+    return [HeldBy(name, called, remedy) for name in _keys(dict(_variables(frame)), objects)]
 
 
-def _running(objects: list[Any]) -> list[Holder]:
+def _running(objects: list[Any]) -> list[HeldBy]:
     """Return which running functions have a variable that is one of ``objects``."""
     threads = {thread.ident: thread.name for thread in threading.enumerate()}
     here, found = threading.get_ident(), []
@@ -368,9 +368,9 @@ def _forget_result(shell: Any, objects: list[Any]) -> str:
     return f"{forget} or `%reset -f out`"
 
 
-def _of_hidden(shell: Any, names: list[str], objects: list[Any]) -> list[Holder]:
+def _of_hidden(shell: Any, names: list[str], objects: list[Any]) -> list[HeldBy]:
     """Return what only the shell's second dictionary has, as after ``%reset -f out``."""
     if _keys(shell.user_ns, objects):
         return []
     remedy = "`del get_ipython().user_ns_hidden['{}']`"
-    return [Holder(name, "{}, a result that IPython has hidden", remedy) for name in names]
+    return [HeldBy(name, "{}, a result that IPython has hidden", remedy) for name in names]
