@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from ._by_value.task import task
     from ._decorator import warm
     from ._observe.recording import Recording
+    from ._simulation.replay import Outcome
+    from ._simulation.simulation import Simulation, simulate
     from ._warm_types import AsyncWarm, Warm
     from .memory.caches import (
         AutoMemoryCache,
@@ -74,12 +76,14 @@ __all__ = [
     "LoadCycleError",
     "MemoryCache",
     "MemoryOptions",
+    "Outcome",
     "ProbeUnavailable",
     "RRCache",
     "Recording",
     "Registry",
     "Removal",
     "RemovalCause",
+    "Simulation",
     "Stats",
     "TLRUCache",
     "TTLCache",
@@ -96,6 +100,7 @@ __all__ = [
     "no_load",
     "policies",
     "retry_on_oom",
+    "simulate",
     "task",
     "warm",
 ]
@@ -111,6 +116,7 @@ _LAZY = {
         ],
         ".memory",
     ),
+    **dict.fromkeys(["Outcome", "Simulation", "simulate"], "._simulation.simulation"),
     "Recording": "._observe.recording",
     "task": "._by_value.task",
     "warm": "._decorator",

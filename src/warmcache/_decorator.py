@@ -23,6 +23,7 @@ from ._loaders.classes import warm_class
 from ._loaders.loader import LoaderOptions
 from ._registry import nearest
 from ._sizes import SizeHint
+from ._tracebacks import one_frame
 from ._warm_types import AsyncWarm, C, Decorator, F, P, R, Warm
 from .caches.cache import Cache
 from .policies.shared_caches import named
@@ -64,6 +65,7 @@ def warm(
     version: Hashable = None,
     **options: Any,
 ) -> Decorator: ...
+@one_frame
 def warm(
     target: Any = None,
     /,
@@ -118,7 +120,12 @@ def warm(
         ValueError: an unknown policy or cache, or a bad value.
     """
     if target is None:
-        return lambda target: _decorated(target, policy, cache, dict(options))
+
+        @one_frame
+        def decorate(target: Any) -> Any:
+            return _decorated(target, policy, cache, dict(options))
+
+        return decorate
     if policy is not None or cache is not None or options:
         raise TypeError("warm() takes options by name, and then the loader: @warm(policy=...)")
     return _decorated(target, None, None, {})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from types import FunctionType
+from collections.abc import Collection, Iterable
+from types import FunctionType, ModuleType
 from typing import Any
 
 
@@ -18,6 +19,7 @@ def found_here(namespace: dict[str, Any]) -> None:
     Args:
         namespace: the ``globals()`` of the module.
     """
+    list_public(namespace)
     for name in namespace["__all__"]:
         thing = namespace.get(name)
         if not isinstance(thing, type | FunctionType) or _is_public(thing.__module__):
@@ -36,3 +38,30 @@ def found_here(namespace: dict[str, Any]) -> None:
 
 def _is_public(module: str) -> bool:
     return "._" not in module and module.count(".") <= 1
+
+
+def list_public(namespace: dict[str, Any]) -> None:
+    """Have ``dir()`` of a module give what is public there, and not what it imports."""
+    namespace["__dir__"] = lambda: _listed(namespace)
+
+
+def _listed(namespace: dict[str, Any]) -> list[str]:
+    """Return what is public in a module: modules in it that are imported by now, too."""
+    modules = {
+        name
+        for name, thing in namespace.copy().items()
+        if isinstance(thing, ModuleType)
+        and thing.__name__ == f"{namespace['__name__']}.{name}"
+        and _is_public(thing.__name__)
+    }
+    dunders = {name for name in namespace if name[:2] == name[-2:] == "__"}
+    return sorted({*namespace["__all__"], *modules, *dunders})
+
+
+def without_internals(names: Iterable[str], internal: Collection[str] = ()) -> list[str]:
+    """Return, for ``dir()``, the names that are public, and those that Python gives a meaning."""
+    return [
+        name
+        for name in names
+        if name not in internal and (name[:1] != "_" or name[:2] == name[-2:] == "__")
+    ]

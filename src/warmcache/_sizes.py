@@ -76,6 +76,13 @@ def format_weight(weight: float) -> str:
     return format_size(weight) if MIB <= weight < math.inf else format_number(weight)
 
 
+def two_digits(number: float) -> str:
+    """Return what is not negative for people: whole from 10 on, else to two significant digits."""
+    if number >= 9.95 or not number:
+        return f"{number:,.0f}"
+    return f"{number:.{max(0, 1 - math.floor(math.log10(number)))}f}"
+
+
 def format_number(weight: float) -> str:
     """Return a weight that is no number of bytes."""
     return f"{weight:,.12g}"

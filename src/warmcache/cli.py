@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
+from ._info import info
 from ._interrupts import INTERRUPTED, be_interruptible
 from ._simulation.budget import Budget
-from ._simulation.simulate import simulate
+from ._simulation.picture import check_picture
+from ._simulation.simulation import BUDGETS, POLICIES, simulate
 from ._sizes import format_size, parse_size
 from .demo._options import DemoError, Options
 from .demo._run import run
@@ -53,8 +55,46 @@ their memory; then the memory of this machine, or what its container may use of 
 The exit code is 1 if there is no GPU."""
 
 
+_INFO = """\
+Prints what a report of a problem needs: the versions of this package and of what it works with,
+what is installed of each extra, the environment's WARMCACHE* and CUDA_*, and the devices."""
+
+_EXAMPLES = """\
+examples:
+  warmcache devices                         what is free on which GPU
+  warmcache simulate requests.csv           which policy, and how much memory
+  warmcache info                            what a report of a problem needs
+  warmcache COMMAND --help                  more of each"""
+
+_DEMO_EXAMPLES = """\
+examples:
+  warmcache demo
+  warmcache demo --budget 200MiB --policy lru --requests 500
+  warmcache demo --policy auto --out pictures"""
+
+_SIMULATE_EXAMPLES = """\
+examples:
+  warmcache simulate requests.csv
+  warmcache simulate requests.csv.gz --budget 10%,8GiB --policy lru,cost
+  warmcache simulate requests.csv --budget 2,4,8          of a cache that counts entries
+  warmcache simulate requests.csv --plot curve.png"""
+
+_DEVICES_EXAMPLES = """\
+examples:
+  warmcache devices
+  CUDA_VISIBLE_DEVICES=1,0 warmcache devices --torch"""
+
+_INFO_EXAMPLES = """\
+example:
+  warmcache info > report.txt"""
+
+
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose complaint is one line, and whose help ends in examples."""
+
+    def __init__(self, *, examples: str = "", **options: Any) -> None:
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(epilog=examples or None, formatter_class=layout, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -123,32 +163,38 @@ def _write_no_more(stream: Any) -> None:
 
 
 def _parser() -> _Parser:
-    parser = _Parser(prog="warmcache", description="Keeps expensive objects warm.")
+    parser = _Parser(
+        prog="warmcache", description="Keeps expensive objects warm.", examples=_EXAMPLES
+    )
     parser.add_argument("--version", action="version", version=f"warmcache {__version__}")
     commands = parser.add_subparsers(metavar="command", dest="command", required=True)
     _add_simulate(commands)
     _add_demo(commands)
     _add_devices(commands)
+    _add_info(commands)
     return parser
 
 
 def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
     simulate = commands.add_parser(
-        "simulate", help="replay a trace under several policies", description=_SIMULATE
+        "simulate",
+        help="replay a trace under several policies",
+        description=_SIMULATE,
+        examples=_SIMULATE_EXAMPLES,
     )
     simulate.set_defaults(run=_simulate)
     simulate.add_argument("trace", type=Path, metavar="TRACE", help="a recorded trace")
     simulate.add_argument(
         "--budget",
         type=_budgets,
-        default="5%,10%,20%,40%",
+        default=",".join(BUDGETS),
         metavar="LIST",
-        help="bytes, such as 8GiB, or shares of all that is asked for (%(default)s)",
+        help="bytes, such as 8GiB, or entries, or shares of all that is asked for (%(default)s)",
     )
     simulate.add_argument(
         "--policy",
         type=_names,
-        default="lru,gdsf,cost",
+        default=",".join(POLICIES),
         metavar="LIST",
         help="registered policies that need no more than a maxsize (%(default)s)",
     )
@@ -161,12 +207,22 @@ def _add_simulate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _simulate(chosen: argparse.Namespace) -> int:
-    return simulate(chosen.trace, chosen.budget, chosen.policy, chosen.plot, chosen.ttl)
+    if chosen.plot is not None:
+        check_picture(chosen.plot)  # before the work is done
+    found = simulate(chosen.trace, chosen.policy, chosen.budget, chosen.ttl)
+    print(found)
+    if chosen.plot is not None:
+        found.plot(chosen.plot)
+        print(f"the curve is in {chosen.plot}")
+    return 0
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo = commands.add_parser(
-        "demo", help="serve real models under a memory budget", description=_DEMO
+        "demo",
+        help="serve real models under a memory budget",
+        description=_DEMO,
+        examples=_DEMO_EXAMPLES,
     )
     demo.set_defaults(run=_demo)
     default = Options()
@@ -198,7 +254,10 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 def _add_devices(commands: argparse._SubParsersAction[_Parser]) -> None:
     devices = commands.add_parser(
-        "devices", help="list GPUs and what is free on them", description=_DEVICES
+        "devices",
+        help="list GPUs and what is free on them",
+        description=_DEVICES,
+        examples=_DEVICES_EXAMPLES,
     )
     devices.set_defaults(run=_devices)
     devices.add_argument(
@@ -218,6 +277,21 @@ def _devices(chosen: argparse.Namespace) -> int:
     return 0 if found.problem is None and unasked is None else 1
 
 
+def _add_info(commands: argparse._SubParsersAction[_Parser]) -> None:
+    about = commands.add_parser(
+        "info",
+        help="print what a report of a problem needs",
+        description=_INFO,
+        examples=_INFO_EXAMPLES,
+    )
+    about.set_defaults(run=_info)
+
+
+def _info(chosen: argparse.Namespace) -> int:
+    sys.stdout.write(f"{info(__version__)}\n")
+    return 0
+
+
 def _ask_torch() -> str | None:
     """Have torch initialise CUDA; return why it cannot."""
     try:
@@ -229,11 +303,13 @@ def _ask_torch() -> str | None:
     return None
 
 
-def _budgets(text: str) -> list[Budget]:
+def _budgets(text: str) -> list[str]:
     try:
-        return [Budget.parse(part) for part in text.split(",")]
+        for part in text.split(","):
+            Budget.parse(part)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return text.split(",")
 
 
 def _names(text: str) -> list[str]:

@@ -28,8 +28,11 @@ from distributed import Client, Future  # pyright: ignore[reportMissingImports]
 from ._engines.dask_scheduler import MARK, WarmScheduler
 from ._engines.dask_worker import WarmWorker, under_lease, under_lease_async
 from ._engines.wanted import Wanted, one_each
+from ._public import list_public
 
 __all__ = ["install", "map", "submit"]
+
+list_public(globals())
 
 
 def install(client: Client) -> Any:

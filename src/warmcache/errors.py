@@ -19,6 +19,7 @@ import copyreg
 import math
 from collections.abc import Hashable, Sequence
 
+from ._public import list_public
 from ._sizes import MIB, format_number, format_weight
 from ._texts import text_of
 
@@ -31,6 +32,8 @@ __all__ = [
     "WarmMissError",
     "WarmcacheError",
 ]
+
+list_public(globals())
 
 
 class WarmcacheError(Exception):
@@ -53,6 +56,7 @@ class CapacityError(WarmcacheError, ValueError):
             cache does not look.
         attainable: what the device has at all beside the headroom; infinity likewise.
         holders: who holds what, one text each.
+        remedies: what would make some of them let go, one text each.
         own: whether only the asking thread or task could have given the room.
         option: what the limit is called where the cache is made.
     """
@@ -68,6 +72,7 @@ class CapacityError(WarmcacheError, ValueError):
         available: float = math.inf,
         attainable: float = math.inf,
         holders: Sequence[str] = (),
+        remedies: Sequence[str] = ("release a lease",),
         own: bool = False,
         option: str = "maxsize",
     ) -> None:
@@ -79,6 +84,7 @@ class CapacityError(WarmcacheError, ValueError):
         self.available = available
         self.attainable = attainable
         self.holders = tuple(holders)
+        self.remedies = tuple(remedies)
         self.own = own
         self.option = option
         super().__init__(key)
@@ -99,7 +105,8 @@ class CapacityError(WarmcacheError, ValueError):
             text += ": " + ", ".join(self.holders)
         if self.own:
             return f"{text}; only the caller itself could release it, so waiting is pointless"
-        return f"{text}; release a lease, raise {self.option}, or pass a longer wait="
+        remedies = "".join(f"{remedy}, " for remedy in self.remedies)
+        return f"{text}; {remedies}raise {self.option}, or pass a longer wait="
 
     def __reduce__(self) -> tuple[object, ...]:
         return copyreg.__newobj__, (type(self), self.key), vars(self)  # type: ignore[attr-defined]

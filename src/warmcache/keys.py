@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from types import CoroutineType
 from typing import Any
 
+from ._public import list_public
 from ._texts import text_of
 from .errors import KeyingError
 
@@ -22,6 +23,8 @@ __all__ = ["CallKey", "drop_if_equal"]
 
 # The types of what is part of a key as it is: neither its value nor its hash ever changes.
 ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex})
+
+list_public(globals())
 
 
 class _Dropped:

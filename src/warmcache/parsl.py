@@ -34,8 +34,11 @@ from ._engines.shipping import by_value, shipped
 from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import hello, leased, serve
+from ._public import list_public
 
 __all__ = ["WarmExecutor", "warm_app"]
+
+list_public(globals())
 
 
 def warm_app(warm: Callable[..., Any], /, *, executors: Any = ("warm",), **options: Any) -> Any:

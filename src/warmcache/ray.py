@@ -26,9 +26,12 @@ from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import Answer, Report, serve, warm_here
 from ._process.at_exit import close_all
+from ._public import list_public
 
 ray: Any = _ray  # for checkers that take it for this module
 __all__ = ["WarmActor", "WarmActorPool"]
+
+list_public(globals())
 
 
 class WarmActor:

@@ -9,10 +9,13 @@ from typing import Any
 from ._core.state.entry import State
 from ._process.fork_safe_lock import ForkSafeLock
 from ._process.janitor import janitor
+from ._public import list_public
 from .caches.cache import Cache
 from .probes.probe import Sample
 
 __all__ = ["FakeBlock", "FakeProbe", "ManualClock", "assert_consistent"]
+
+list_public(globals())
 
 
 class ManualClock:

@@ -166,7 +166,7 @@ def test_a_bound_method_is_equal_to_itself_and_calls_its_original_unwarmed() -> 
     assert a.load == a.load and a.load != b.load and 1 == len({a.load, a.load})
     assert a.load.__self__ is a and a.load.__func__ is Zoo.load
     assert a.load.__wrapped__("m") is not a.load.__wrapped__("m")
-    assert "bound" in repr(a.load) and "Zoo.load" in repr(Zoo.load)
+    assert "<warm Zoo.load: " in repr(a.load) and "Zoo.load" in repr(Zoo.load)
 
 
 def test_methods_pickle_by_name() -> None:

@@ -245,7 +245,7 @@ async def test_an_awaited_value_that_somebody_holds_is_a_zombie_until_it_dies(
     with pytest.raises(CapacityError, match=r"load\('a', 5\) torn down, but still held outside"):
         await within_cap(load("b", 5))
     assert (5, 0) == (rig.gib("zombies"), rig.gib("dying"))
-    assert "5.0 GiB of its 5.0 GiB are still held, by a list" in caplog.text
+    assert "5.0 GiB of its 5.0 GiB are still held, by kept[0] in" in caplog.text
     assert_consistent(rig.cache)
     kept.clear()
     await within_cap(load("b", 5))

@@ -255,7 +255,7 @@ def test_a_zombie_that_a_running_function_holds_is_said_to_be_held_by_one(
     load.evict()
     cache.expire_now()
     assert GiB == cache.stats().zombies
-    assert "a variable of a function that is running" in caplog.text
+    assert "by model in test_a_zombie_that_a_running_function_holds" in caplog.text
     del model
 
 

@@ -17,8 +17,9 @@ from warmcache import cli
 from warmcache._simulation.budget import Budget
 from warmcache._simulation.recommend import recommend
 from warmcache._simulation.replay import Outcome
-from warmcache._simulation.simulate import table
+from warmcache._simulation.simulation import table
 from warmcache._simulation.trace_file import Trace
+from warmcache._tables import aligned
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "simulate.md"
 SMALL = "t_s,key,size_bytes,load_s\n" + "".join(
@@ -251,7 +252,7 @@ def test_who_reads_only_the_beginning_sees_no_traceback(small: Path) -> None:
 
 
 def _table(paid: dict[tuple[str, int], float]) -> list[str]:
-    return table(outcomes(hundred(), paid)).splitlines()
+    return aligned(table(hundred(), outcomes(hundred(), paid))).splitlines()
 
 
 def test_the_table_is_relative_to_lru_or_to_the_first_policy() -> None:

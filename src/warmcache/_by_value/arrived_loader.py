@@ -41,6 +41,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from warmcache._tracebacks import drop_frames
+
 from .loader_names import loader_name
 from .local_loader import LocalLoader, this_process
 from .packing import packed
@@ -98,6 +100,13 @@ class ArrivedLoader:
                     # The lease knows it, also of a method that is static.
                     function.__dict__.update(thing.lease.__self__.function().__dict__)
         return thing
+
+    def shorten(self, error: BaseException) -> None:
+        """Drop the frame of a copy, if that of the counterpart is there to be seen."""
+        trace = error.__traceback__
+        drop_frames(error)
+        if error.__traceback__ is None:
+            error.__traceback__ = trace
 
     def _first_call(self, /, *args: Any, **kwargs: Any) -> Any:
         return self.counterpart()(*args, **kwargs)

@@ -23,7 +23,8 @@ from .arrived_loader import ArrivedLoader, as_arrived
 from .local_loader import LocalLoader
 from .stand_ins import COROUTINE, LaterAsyncCaller, LaterCache, LaterCaller, calling
 
-_OURS = {*API, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
+_SHOWN = "_ipython_display_"  # by notebooks
+_OURS = {*API, _SHOWN, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}
 
 
 class PickledAttributes(dict[str, Any]):
@@ -39,7 +40,7 @@ class PickledAttributes(dict[str, Any]):
 
     def show(self, caller: Caller, cache: Any) -> None:
         """Have all that a loader can do as attributes."""
-        self.update((name, getattr(caller, name)) for name in API)
+        self.update((name, getattr(caller, name)) for name in (*API, _SHOWN))
         self["cache"] = cache
         self["__warm_digest__"] = self["__dask_tokenize__"] = self._loader.token
 

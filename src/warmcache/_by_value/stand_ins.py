@@ -21,7 +21,11 @@ def outer():
 
     {define} hit(*args, **kwargs):
         if 0: {names}  # as many free variables as the code has that it replaces
-        return {wait}_warm_loader.hit(*args, **kwargs)
+        try:
+            return {wait}_warm_loader.hit(*args, **kwargs)
+        except BaseException as error:
+            _warm_loader.shorten(error)
+            raise
 """
 
 

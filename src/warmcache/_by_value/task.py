@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from warmcache._tracebacks import drop_frames
+
 from .packing import packed
 
 P = ParamSpec("P")
@@ -23,7 +25,11 @@ class Task(Generic[P, R]):
             inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = self.__wrapped__(*args, **kwargs)
+        try:
+            result: R = self.__wrapped__(*args, **kwargs)
+        except BaseException as error:
+            drop_frames(error)
+            raise
         return result
 
     def __getattr__(self, name: str) -> Any:

@@ -19,6 +19,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
 from warmcache._progress import track
+from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
 from warmcache.caches.options import sooner
@@ -47,17 +48,18 @@ class Caller:
     def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Do what the hit path could not: load, join, wait, or find under a lock."""
         loader = self._loader
-        if loader.outdated and (successor := self.replaced_in_place()) is not None:
-            return successor.slow_call(*successor._loader.bind(*args, **kwargs))
-        if SCOPES and scopes.disabled_here():
-            produced = loader.produce_unowned(self._complete(args), kwargs)
-            return disowned(loader, *produced)
         view, record = loader.cache._view, LeaseRecord(time.monotonic())
         try:
+            if loader.outdated and (successor := self.replaced_in_place()) is not None:
+                return successor.slow_call(*successor._loader.bind(*args, **kwargs))
+            if SCOPES and scopes.disabled_here():
+                produced = loader.produce_unowned(self._complete(args), kwargs)
+                return disowned(loader, *produced)
             return self._get(self._request(raw, args, kwargs), record, view, keep=False)[1]
         except BaseException as error:
             record.over = True
             mend_after(view, error)
+            drop_frames(error)  # the hit path's is the one that is seen
             raise
 
     def replaced_in_place(self) -> Caller | None:
@@ -134,12 +136,16 @@ class Caller:
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be."""
-        raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if SCOPES and scopes.disabled_here():
-            return self._lease_unowned(args, kwargs)
-        if self._is_hot(raw):
-            return Lease(self._acquire_hot, raw, args, kwargs)
-        return Lease(self._acquire, self._request(raw, args, kwargs))
+        try:
+            raw, args, kwargs = self._loader.bind(*args, **kwargs)
+            if SCOPES and scopes.disabled_here():
+                return self._lease_unowned(args, kwargs)
+            if self._is_hot(raw):
+                return Lease(self._acquire_hot, raw, args, kwargs)
+            return Lease(self._acquire, self._request(raw, args, kwargs))
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
 
     def _is_hot(self, raw: Any) -> bool:
         try:
@@ -176,6 +182,7 @@ class Caller:
 
     # -- letting go ----------------------------------------------------------------
 
+    @one_frame
     def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:
         """Tear down the value of this call, if it is warm; return what was removed.
 
@@ -183,6 +190,7 @@ class Caller:
         """
         return self._loader.cache._evict(self._found(args, kwargs))
 
+    @one_frame
     def cache_clear(self) -> None:
         """Tear down everything this loader has warm, and start its counts anew."""
         self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
@@ -198,23 +206,29 @@ class Caller:
     # -- looking -------------------------------------------------------------------
 
     def _found(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Entry]:
-        cache, key = self._loader.cache, self.cache_key(*args, **kwargs)
+        cache, key = self._loader.cache, self._key(args, kwargs)
         with cache._store.lock:
             entry = cache._live.get(key)
             return [] if entry is None or cache._ended(entry) else [entry]
 
+    @one_frame
     def peek(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the warm value of this call, or None; loads nothing, counts nothing."""
         for entry in self._found(args, kwargs):
             return getattr(entry, "value", None)
         return None
 
+    @one_frame
     def contains(self, /, *args: Any, **kwargs: Any) -> bool:
         """Whether the value of this call is warm; loads nothing, counts nothing."""
         return bool(self._found(args, kwargs))
 
+    @one_frame
     def cache_key(self, /, *args: Any, **kwargs: Any) -> CallKey:
         """Return the key of this call in :attr:`cache`."""
+        return self._key(args, kwargs)
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallKey:
         raw, _, _ = self._loader.bind(*args, **kwargs)
         return self._loader.key(self._site, raw)[0]
 
@@ -251,6 +265,7 @@ class Caller:
 
     # -- warming up ----------------------------------------------------------------
 
+    @one_frame
     def warm_up(self, calls: Iterable[Any]) -> None:
         """Load several values, each once, in order, with a progress bar in a terminal.
 
@@ -259,6 +274,23 @@ class Caller:
         for args, kwargs in _progress(calls, self._loader.__name__):
             with self.lease(*args, **kwargs):
                 pass
+
+    # -- shown to people -----------------------------------------------------------
+
+    def __repr__(self) -> str:
+        from . import shown  # which only who looks waits for
+
+        return shown.as_text(self._loader, self._where())
+
+    def _where(self) -> CallSite | None:
+        """Return the site that is a part of its keys, if one is."""
+        return None
+
+    def _ipython_display_(self) -> None:
+        """Show what is warm, for IPython: of a function, its ``repr`` says nothing of that."""
+        from . import shown
+
+        shown.in_ipython(repr(self))
 
     def __reduce__(self) -> Any:
         function = self.function() if self.function is not None else None
@@ -300,21 +332,24 @@ class AsyncCaller(Caller):
     """
 
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
-            return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
-        if SCOPES and scopes.disabled_here():
-            produced = await self._loader.produce_unowned(self._complete(args), kwargs)
-            return disowned(self._loader, *produced)
-        from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
-
-        view, record = self._loader.cache._view, lease_record_of_this_task()
+        view, record = self._loader.cache._view, None
         try:
+            if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
+                return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
+            if SCOPES and scopes.disabled_here():
+                produced = await self._loader.produce_unowned(self._complete(args), kwargs)
+                return disowned(self._loader, *produced)
+            from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
+
+            record = lease_record_of_this_task()
             entry, view = await self._acquire_async(record, self._request(raw, args, kwargs))
             value = entry.value
             await release_async(view, entry, record)
         except BaseException as error:
-            record.over = True
+            if record is not None:
+                record.over = True
             mend_after(view, error)
+            drop_frames(error)
             raise
         return value
 
@@ -346,12 +381,16 @@ class AsyncCaller(Caller):
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be."""
-        raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if SCOPES and scopes.disabled_here():
-            return self._lease_unowned(args, kwargs)
-        if self._is_hot(raw):
-            return AsyncLease(self._acquire_hot_async, raw, args, kwargs)
-        return AsyncLease(self._acquire_async, self._request(raw, args, kwargs))
+        try:
+            raw, args, kwargs = self._loader.bind(*args, **kwargs)
+            if SCOPES and scopes.disabled_here():
+                return self._lease_unowned(args, kwargs)
+            if self._is_hot(raw):
+                return AsyncLease(self._acquire_hot_async, raw, args, kwargs)
+            return AsyncLease(self._acquire_async, self._request(raw, args, kwargs))
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
 
     def _acquire_hot_async(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
         """Lease what a hit would find; when that has left, return what loads it."""
@@ -359,6 +398,7 @@ class AsyncCaller(Caller):
             record, self._request(raw, args, kwargs)
         )
 
+    @one_frame
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""
         return await self._evict_async(self._found(args, kwargs))
@@ -372,11 +412,13 @@ class AsyncCaller(Caller):
             remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note), view
         )
 
+    @one_frame
     async def cache_clear(self) -> None:  # type: ignore[override]
         """Tear down everything this loader has warm, and start its counts anew."""
         await self._evict_async(reversed(self._loader.own_entries(self._site)))
         self._forget_counts()
 
+    @one_frame
     async def warm_up(self, calls: Iterable[Any]) -> None:  # type: ignore[override]
         """Load several values, each once, in order, with a progress bar in a terminal."""
         for args, kwargs in _progress(calls, self._loader.__name__):

@@ -14,6 +14,7 @@ from warmcache._core.state.use_clock import tick
 from warmcache._log import log
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
+from warmcache._tracebacks import one_frame
 from warmcache.caches.lease import EnteredOnce
 
 from .loader import Loader
@@ -83,6 +84,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
         self._loader = loader
         self._process = os.getpid()
 
+    @one_frame
     def __enter__(self) -> V:
         self._value, self._finish, _ = self._begin()()
         return self._value  # type: ignore[no-any-return]
@@ -90,6 +92,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
     def __exit__(self, *exc: object) -> None:
         self._end()
 
+    @one_frame
     async def __aenter__(self) -> V:
         self._value, self._finish, _ = await self._begin()()
         return self._value  # type: ignore[no-any-return]

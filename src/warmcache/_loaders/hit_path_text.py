@@ -100,8 +100,8 @@ def source_of(
     if fresh:
         stamp = _FRESH.format_map(words) + _indented(stamp, 4)
     of = f"sites[{prefix}id({first})]." if first else ""
-    slow = f"{first}, " if first else ""
-    slow += f"{words['key']}, {words['args']}, {words['kwargs']}"
+    slow = f"{prefix}slow({first}).slow_call" if first else f"{prefix}slow"
+    slow += f"({words['key']}, {words['args']}, {words['kwargs']})"
     return _SOURCE.format(
         _=prefix,
         free=" = ".join(prefix + name for name in names),
@@ -111,7 +111,7 @@ def source_of(
         preamble=preamble,
         look_up=f"{prefix}{of}get({words['key']})",
         entry_key=words["entry_key"],
-        otherwise=f"{'await ' if is_async else ''}{prefix}slow({slow})",
+        otherwise=f"{'await ' if is_async else ''}{slow}",
         stamp=_indented(stamp, 12).rstrip(),
         key=key,
         args=words["args"],

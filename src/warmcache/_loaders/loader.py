@@ -290,7 +290,7 @@ class Loader:
             weight,
             size if callable(size) else cache._weigh,
             callable(size) or cache._sized,
-            functools.partial(cache._ends_at, self._ttl) if ends else None,
+            partial(cache._ends_at, self._ttl) if ends else None,
             options.validate,
             options.validate_errors,
         )

@@ -6,12 +6,17 @@ import functools
 import inspect
 from typing import Any
 
+from warmcache import _public
+from warmcache._tracebacks import drop_frames
 from warmcache.caches.cache import Cache
 
 from .calls import API, AsyncCaller, Caller
 from .functions import signature_of_loader, warm_function
 from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions
+
+# What others of this package call, and nobody else.
+_INTERNAL = {"bound_to", "function", "replaced_in_place", "site", "slow_call", "take_over_sites"}
 
 
 def _nobody() -> None:
@@ -63,7 +68,7 @@ class WarmMethod:
             self._loader.shape,
             first=first.name,
             is_async=self._loader.is_async,
-            free=dict(sites=self._hot_by_id, id=id, slow=self._slow_call, fresh=self._loader.fresh),
+            free=dict(sites=self._hot_by_id, id=id, slow=self.bound_to, fresh=self._loader.fresh),
         )
         self._loader.record_by(switch)
         self._bound: Any = AsyncBound if self._loader.is_async else Bound
@@ -81,9 +86,13 @@ class WarmMethod:
         return self._bound(self, instance)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if self._owner is None and not (args and self._is_method_of(args[0])):
-            return self._plain()(*args, **kwargs)
-        return self._hit(*args, **kwargs)
+        try:
+            if self._owner is None and not (args and self._is_method_of(args[0])):
+                return self._plain()(*args, **kwargs)
+            return self._hit(*args, **kwargs)
+        except BaseException as error:
+            drop_frames(error)  # the hit path's is the one that is seen
+            raise
 
     def _is_method_of(self, instance: Any) -> bool:
         """Learn from ``instance``, if it is of the class this was defined in, its class."""
@@ -119,8 +128,9 @@ class WarmMethod:
         """Make the function that it is under ``@staticmethod``."""
         return warm_function(self.__wrapped__, self._options, self._cache)
 
-    def _slow_call(self, instance: Any, raw: Any, args: Any, kwargs: Any, /) -> Any:
-        return self.__get__(instance, instance).slow_call(raw, args, kwargs)
+    def bound_to(self, instance: Any, /) -> Any:
+        """Return the caller that has the slow path for ``instance``."""
+        return self.__get__(instance, instance)
 
     def site(self, instance: Any) -> CallSite:
         """Return the site of ``instance``."""
@@ -182,6 +192,9 @@ class WarmMethod:
         self._sites.pop(number, None)
         self._loader.instance_died(site)
 
+    def __dir__(self) -> list[str]:
+        return _public.without_internals(super().__dir__(), _INTERNAL)
+
     def __copy__(self) -> WarmMethod:
         return self
 
@@ -219,8 +232,16 @@ class _BoundMixin:
     def _site(self) -> CallSite:
         return self._method.site(self._instance)
 
+    def _where(self) -> CallSite:
+        # One that is not there yet is not made to be shown.
+        return self._method._sites.get(id(self._instance)) or CallSite()
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._method._hit(self._instance, *args, **kwargs)
+        try:
+            return self._method._hit(self._instance, *args, **kwargs)
+        except BaseException as error:
+            drop_frames(error)
+            raise
 
     @property
     def __self__(self) -> Any:
@@ -249,8 +270,8 @@ class _BoundMixin:
     def __reduce__(self) -> Any:
         return getattr, (self._instance, self._method._name)
 
-    def __repr__(self) -> str:
-        return f"<warm bound {self.__wrapped__!r}>"
+    def __dir__(self) -> list[str]:
+        return _public.without_internals(object.__dir__(self), _INTERNAL)
 
 
 # Set in the bodies: what is set on a class later, its instances may not see (3.14).

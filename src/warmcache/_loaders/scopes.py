@@ -4,15 +4,20 @@ A scope is seen through a context variable: what is called from inside is inside
 ``asyncio.to_thread`` as well, and a thread that is begun there is not. The generated hit paths do
 not look at it (that would cost every hit): while any scope object is alive, in whatever context,
 all hit paths are emptied and kept empty, and every call takes the slow path, which does look.
+
+``disabled(everywhere=True)`` is seen by all threads instead; ``WARMCACHE=off`` is one without end.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from threading import get_ident
 
 from warmcache._core.state.by_call import ByCall
 from warmcache._core.state.hot_paths import switch_off_for
+from warmcache._process.after_fork import in_child
 
 
 class _Scope:
@@ -26,12 +31,15 @@ class _Scope:
 
 
 _current: ByCall[_Scope | None] = ByCall("warmcache_scope", None)
+_everywhere: list[
+    tuple[_Scope, int | None]
+] = []  # that all are inside of, and whose thread ends it
 
 
 def disabled_here() -> bool:
     """Whether the caller is inside :func:`disabled`."""
     scope = _current.get()
-    return scope is not None and scope.disabled
+    return bool(_everywhere) or (scope is not None and scope.disabled)
 
 
 def loading_forbidden_here() -> bool:
@@ -61,19 +69,63 @@ def _entered(*, disabled: bool = False, no_load: bool = False) -> Iterator[None]
         _current.reset(token)
 
 
-def disabled() -> AbstractContextManager[None]:
+@contextmanager
+def _entered_everywhere() -> Iterator[None]:
+    entered = _Scope(disabled=True, no_load=False), get_ident()
+    switch_off_for(entered[0])
+    try:
+        _everywhere.append(entered)
+        yield
+    finally:
+        if entered in _everywhere:  # or it was interrupted before
+            _everywhere.remove(entered)
+
+
+@in_child
+def _leave_those_of_other_threads() -> None:
+    """Leave what nobody would end, for its thread is the parent's."""
+    _everywhere[:] = [each for each in _everywhere if each[1] in (None, get_ident())]
+
+
+def disabled(*, everywhere: bool = False) -> AbstractContextManager[None]:
     """Switch caching off for what is called from here: every call loads afresh.
 
-    That goes for tasks and ``asyncio.to_thread`` too, but not for threads that begin in here.
+    That goes for tasks and ``asyncio.to_thread`` too, but not for threads that begin in here;
+    with ``everywhere``, for all threads of the process, those that run already included, until the
+    block ends. To set ``WARMCACHE=off`` in the environment does the same for good.
 
     Nothing is looked up and nothing is stored; the caller owns the value, and no
     teardown runs for it. A lease taken in here tears its value down when it ends; what
     fails then is logged, as it is everywhere.
     What a generator loader yields is torn down when the process ends.
     """
-    return _entered(disabled=True)
+    return _entered_everywhere() if everywhere else _entered(disabled=True)
 
 
 def no_load() -> AbstractContextManager[None]:
     """Forbid loading to what is called from here: a miss raises :class:`WarmMissError`."""
     return _entered(no_load=True)
+
+
+_OFF, _ON = ("off", "0", "false", "no"), ("on", "1", "true", "yes", "")
+
+
+def _obey_environment() -> None:
+    """Be disabled everywhere, for good, if ``WARMCACHE`` says so.
+
+    Raises:
+        ValueError: it says something that is neither on nor off.
+    """
+    said = os.environ.get("WARMCACHE", "")
+    if said.strip().lower() in _OFF:
+        scope = _Scope(disabled=True, no_load=False)
+        switch_off_for(scope)
+        _everywhere.append((scope, None))
+    elif said.strip().lower() not in _ON:
+        raise ValueError(
+            f"the environment says WARMCACHE={said!r}, which is neither on nor off: set it to "
+            f"{', '.join(_OFF)}, and nothing is kept warm; to on, 1, true, yes, or leave it out"
+        )
+
+
+_obey_environment()

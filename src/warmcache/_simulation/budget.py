@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warmcache import _checks as checks
 from warmcache._sizes import parse_size
 
 from .trace_file import Trace
@@ -13,7 +14,7 @@ _MOST = 1000  # times all that a trace asks for
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Bytes, or a share of all that a trace asks for."""
+    """Bytes, or entries of a trace that counts them; or a share of all that a trace asks for."""
 
     bytes: float | None = None
     share: float | None = None
@@ -35,7 +36,18 @@ class Budget:
             raise ValueError(f"a budget must be a share, or a few times all there is, got {text!r}")
         return budget
 
+    @classmethod
+    def of_any(cls, budget: float | str) -> Budget:
+        """Return the same for a number, too; a float up to 1.0 is a share. Raises ValueError."""
+        if isinstance(budget, str):
+            return cls.parse(budget)
+        if isinstance(budget, float) and 0 < budget <= 1:
+            return cls(share=budget)
+        if not checks.size("budgets", budget) > 0:
+            raise ValueError(f"a budget must be more than nothing, got {budget!r}")
+        return cls(bytes=budget)
+
     def of(self, trace: Trace) -> int:
-        """Return its whole bytes."""
+        """Return its whole bytes, or entries: of those one at least."""
         amount = self.bytes if self.bytes is not None else trace.footprint * (self.share or 0)
-        return int(amount)
+        return max(1, round(amount)) if trace.counts else int(amount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from warmcache._sizes import format_size
+from warmcache._sizes import two_digits
 
 from .replay import Outcome
 from .trace_file import Trace
@@ -41,7 +41,7 @@ def recommend(trace: Trace, outcomes: Sequence[Outcome]) -> Recommendation:
 
     knee = max(best, key=gain)
     if any(outcome.load_seconds < worst for outcome in best):
-        why = _reasons(knee, best, outcomes, worst)
+        why = _reasons(trace, knee, best, outcomes, worst)
     else:
         reason = "try larger ones" if worst > least else "nothing is asked for twice"
         why = [f"no policy and no budget of these saves anything: {reason}"]
@@ -58,31 +58,36 @@ def _best_at_each_budget(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _reasons(
-    knee: Outcome, best: Sequence[Outcome], outcomes: Sequence[Outcome], worst: float
+    trace: Trace,
+    knee: Outcome,
+    best: Sequence[Outcome],
+    outcomes: Sequence[Outcome],
+    worst: float,
 ) -> list[str]:
+    maxsize = int(knee.budget) if trace.counts else f'"{trace.in_words(knee.budget)}"'
     why = [
-        f'take policy="{knee.policy}", maxsize="{format_size(knee.budget)}" '
-        f"({knee.share:.1%} of all): {knee.load_seconds:,.0f} s of loads, "
+        f'take policy="{knee.policy}", maxsize={maxsize} '
+        f"({knee.share:.1%} of all): {two_digits(knee.load_seconds)} s of loads, "
         f"{knee.load_seconds / worst:.0%} of what keeping nothing costs"
     ]
     rivals = [o for o in outcomes if o.budget == knee.budget and o is not knee]
     if rivals:
-        said = ", ".join(f"{o.policy} {o.load_seconds:,.0f} s" for o in rivals)
+        said = ", ".join(f"{o.policy} {two_digits(o.load_seconds)} s" for o in rivals)
         why.append(f"  the policy: it pays least there, or 1 % more at most ({said})")
     if len(best) > 1:
-        why.append("  the budget: the knee of the curve" + _beside(best, best.index(knee)))
+        why.append("  the budget: the knee of the curve" + _beside(trace, best, best.index(knee)))
     return why
 
 
-def _beside(best: Sequence[Outcome], at: int) -> str:
+def _beside(trace: Trace, best: Sequence[Outcome], at: int) -> str:
     """Return what the next smaller and larger budget would change."""
     parts = []
     if at > 0:
         less = best[at - 1]
         more = less.load_seconds - best[at].load_seconds
-        parts.append(f"{format_size(less.budget)} would cost {more:,.0f} s more")
+        parts.append(f"{trace.in_words(less.budget)} would cost {two_digits(more)} s more")
     if at + 1 < len(best):
         next_one = best[at + 1]
-        saved = best[at].load_seconds - next_one.load_seconds
-        parts.append(f"{format_size(next_one.budget)} would save {max(0.0, saved):,.0f} s more")
+        saved = two_digits(max(0.0, best[at].load_seconds - next_one.load_seconds))
+        parts.append(f"{trace.in_words(next_one.budget)} would save {saved} s more")
     return "".join(f"; {part}" for part in parts)

@@ -24,11 +24,14 @@ class ReplayError(WarmcacheError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one policy made of a trace under one budget (bytes)."""
+    """What one policy made of a trace with one budget: bytes, or a number of entries.
+
+    ``share`` is the budget's of the sizes of all keys, ``load_seconds`` what its misses took.
+    """
 
     policy: str
     budget: float
-    share: float  # of the footprint of the trace
+    share: float
     requests: int
     misses: int
     evictions: int

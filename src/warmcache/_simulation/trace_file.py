@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from warmcache._observe.recording import COLUMNS
+from warmcache._sizes import format_size
 from warmcache.errors import WarmcacheError
 
 _MOST = 2**80  # bytes or seconds
@@ -30,7 +31,10 @@ class TraceError(WarmcacheError, ValueError):
 
 @dataclass(frozen=True)
 class Trace:
-    """Requests in time order, and per key its size in bytes and its load in seconds."""
+    """Requests in time order, and per key its size and its load in seconds.
+
+    Sizes are bytes, or each is 1: see ``counts``.
+    """
 
     name: str
     times: list[float]
@@ -40,8 +44,17 @@ class Trace:
 
     @cached_property
     def footprint(self) -> float:
-        """Bytes of all keys together."""
+        """The sizes of all keys together."""
         return sum(self.sizes.values())
+
+    @cached_property
+    def counts(self) -> bool:
+        """Whether it is of a cache that counts entries: each weighs one."""
+        return all(size == 1 for size in self.sizes.values())
+
+    def in_words(self, weight: float) -> str:
+        """Return a weight for people, so that it may be typed, too."""
+        return f"{weight:,.0f}" if self.counts else format_size(weight)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 import cachetools
 
 from warmcache import _checks as checks
+from warmcache import _public
 from warmcache._core.drivers.at_once import put_at_once
 from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
@@ -43,6 +44,7 @@ from warmcache._process.at_exit import ExitJob
 from warmcache._process.janitor import janitor
 from warmcache._signatures import not_async
 from warmcache._texts import text_of
+from warmcache._tracebacks import drop_inner_frames, one_frame
 from warmcache.keys import CallKey
 
 from .freshness import Freshness
@@ -57,6 +59,15 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 T = TypeVar("T")
 MISSING: Any = object()
+# What others of this package call, and nobody else.
+_INTERNAL = {"begin_anew", "close_at_exit", "expire_now", "finish_at_exit", "warm_at_exit"}
+
+
+def _unwrapped(method: Any) -> Any:
+    """Return what decorators of ours, or of a subclass of ours, were put around."""
+    while hasattr(method, "__wrapped__"):
+        method = method.__wrapped__
+    return method
 
 
 class Cache(cachetools.Cache[K, V]):
@@ -90,6 +101,7 @@ class Cache(cachetools.Cache[K, V]):
     """
 
     _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
+    _name: str | None  # by which modules share it
 
     __warm_options__ = tuple(CacheOptions.__optional_keys__)  # what **options stands for
     _timed = False  # whether its entries have times to live
@@ -101,8 +113,7 @@ class Cache(cachetools.Cache[K, V]):
         """Refuse a subclass that wants to be told of evictions where nobody tells it."""
         super().__init_subclass__(**options)
         for name in ("popitem", "__delitem__"):
-            method = getattr(cls, name)
-            if getattr(method, "__wrapped__", method) is not getattr(Cache, name):
+            if _unwrapped(getattr(cls, name)) is not _unwrapped(getattr(Cache, name)):
                 raise TypeError(
                     f"{cls.__qualname__} overrides {name}(), which no eviction calls: rank() says "
                     f"who goes first, teardown= destroys what leaves, by whatever door, and "
@@ -134,7 +145,7 @@ class Cache(cachetools.Cache[K, V]):
         own = vars(self).keys() - getattr(self, "_running", ())
         self._setup = setup
         meter = self._new_meter()
-        self._shown_by = None
+        self._shown_by = self._name = None
         self._timer = self._new_timer()
         self._sized = self.getsizeof is not cachetools.Cache.getsizeof
         self._unit_weight = not self._sized and meter is None
@@ -163,9 +174,10 @@ class Cache(cachetools.Cache[K, V]):
     def begin_anew(self) -> None:
         """Forget, in a forked child, what is the parent's."""
         old, had, shown_by = self._store, self._has_leftovers_torn_down, self._shown_by
+        name = self._name
         old.begin_anew()
         self._open(self._setup)
-        self._shown_by = shown_by
+        self._shown_by, self._name = shown_by, name
         self._store.take_over_hit_paths(old)
         self._store.closed = old.closed
         if had:
@@ -223,7 +235,13 @@ class Cache(cachetools.Cache[K, V]):
 
     def __getitem__(self, key: K) -> V:
         value = self._use(key)
-        return self.__missing__(key) if value is MISSING else value
+        if value is not MISSING:
+            return value
+        try:
+            return self.__missing__(key)
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
 
     def _use(self, key: K) -> V:
         """Return the warm value and count a hit, or MISSING and count a miss."""
@@ -255,15 +273,15 @@ class Cache(cachetools.Cache[K, V]):
             ClosedError: the cache is closed.
         """
         store = self._store
-        if isinstance(key, CallKey):
-            self._put(self._new_entry(key, value))
-            return
-        weight = 1 if self._unit_weight else self._weigh(value)
-        handed_in, now = self._handed_in, self._timer()
-        if store.tears_down:
-            self._put(Entry(key, value, weight, handed_in, now))
-            return
         try:
+            if isinstance(key, CallKey):
+                self._put(self._new_entry(key, value))
+                return
+            weight = 1 if self._unit_weight else self._weigh(value)
+            handed_in, now = self._handed_in, self._timer()
+            if store.tears_down:
+                self._put(Entry(key, value, weight, handed_in, now))
+                return
             if key in store.live:
                 with store.lock:
                     old = store.renew_at_once(key, value, weight, handed_in, now)
@@ -273,13 +291,14 @@ class Cache(cachetools.Cache[K, V]):
             rank = self.rank if store.order.renews else self._view.rank
             with store.lock:
                 evicted = store.put_at_once(entry, rank)
+            if evicted is None:
+                self._put(entry)
+            else:
+                vanished(store, evicted)
         except BaseException as error:
             mend_after(self._view, error)
+            drop_inner_frames(error)
             raise
-        if evicted is None:
-            self._put(entry)
-        else:
-            vanished(store, evicted)
 
     def _new_entry(self, key: K, value: V) -> Entry:
         source = key.source if isinstance(key, CallKey) else self._source
@@ -302,6 +321,7 @@ class Cache(cachetools.Cache[K, V]):
         self._watch()
         return stored
 
+    @one_frame
     def __delitem__(self, key: K) -> None:
         self._expire()
         plan = remove.by_key(self._view, key, RemovalCause.EXPLICIT, remove.its_key)
@@ -322,13 +342,20 @@ class Cache(cachetools.Cache[K, V]):
                 yield key  # type: ignore[misc]
 
     def __repr__(self) -> str:
+        from . import shown  # which only who looks waits for
+
         self._expire()
-        with self._store.lock:
-            items = {key: entry.value for key, entry in self._live.items()}
-        return (
-            f"{type(self).__name__}({items!r}, maxsize={self.maxsize!r}, "
-            f"currsize={self.currsize!r})"
-        )
+        return shown.as_text(self)
+
+    def _repr_html_(self) -> str:
+        from . import shown
+
+        self._expire()
+        return shown.as_table(self)
+
+    def __dir__(self) -> list[str]:
+        """Return what is public, and what Python itself calls."""
+        return _public.without_internals(super().__dir__(), _INTERNAL)
 
     @property
     def policy(self) -> type[Cache[Any, Any]]:
@@ -363,6 +390,7 @@ class Cache(cachetools.Cache[K, V]):
     def pop(self, key: K) -> V: ...
     @overload
     def pop(self, key: K, default: V | T) -> V | T: ...
+    @one_frame
     def pop(self, key: K, default: Any = MISSING) -> Any:
         """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
         self._expire()
@@ -373,6 +401,7 @@ class Cache(cachetools.Cache[K, V]):
             raise KeyError(key)
         return default
 
+    @one_frame
     def popitem(self) -> tuple[K, V]:
         """Remove the next victim, tear it down, and return its key and value.
 
@@ -384,18 +413,21 @@ class Cache(cachetools.Cache[K, V]):
             return pair
         raise KeyError(f"{type(self).__name__} has no idle entry") from None
 
+    @one_frame
     def setdefault(self, key: K, default: V | None = None) -> Any:
         value = self._use(key)
         if value is not MISSING:
             return value
         return self._put(self._new_entry(key, default), replace=False)  # type: ignore[arg-type]
 
+    @one_frame
     def clear(self) -> None:
         """Remove and tear down everything; a load under way arrives afterwards."""
         run(remove.everything(self._view), self._view)
         with self._store.lock:
             self._store.order.forget()
 
+    @one_frame
     def expire(self, time: Any = None) -> list[tuple[K, V]]:
         """Tear down what has ended by ``time`` (now), and return the pairs removed."""
         now = self._timer() if time is None else time
@@ -427,6 +459,7 @@ class Cache(cachetools.Cache[K, V]):
 
         return Lease(acquire)
 
+    @one_frame
     def detach(self, key: K) -> V:
         """Take a value out alive: it is not torn down and the caller owns it.
 
@@ -446,6 +479,7 @@ class Cache(cachetools.Cache[K, V]):
             entry.empty()
         return value
 
+    @one_frame
     def evict(
         self,
         count: int | None = None,
@@ -483,6 +517,7 @@ class Cache(cachetools.Cache[K, V]):
         view = self._view
         return run(remove.chosen(view, lambda _: entries, cause, view.store.removal), view)
 
+    @one_frame
     def close(self) -> None:
         """Tear everything down, last loaded first, and refuse whatever comes after.
 
@@ -510,6 +545,7 @@ class Cache(cachetools.Cache[K, V]):
 
     # -- looking -------------------------------------------------------------------
 
+    @one_frame
     def record(self, path: str | os.PathLike[str]) -> Recording:
         """Begin to write what is asked for to ``path``, for ``warmcache simulate``.
 

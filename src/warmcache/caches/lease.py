@@ -23,6 +23,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.outer_leases import GENERATOR, Place, place_of
 from warmcache._process.janitor import janitor
 from warmcache._texts import text_of
+from warmcache._tracebacks import drop_inner_frames
 
 V = TypeVar("V")
 Leased: TypeAlias = tuple[Entry, CacheView]
@@ -126,7 +127,11 @@ class Lease(_EntryLease, Generic[V]):
         if acquire is None:
             raise RuntimeError(_TWICE)
         record, call, self._call = _Entered(_getframe()), self._call, ()
-        (self._entry, self._cache), self._record = acquire(record, *call), record
+        try:
+            (self._entry, self._cache), self._record = acquire(record, *call), record
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
         return self._entry.value  # type: ignore[no-any-return]
 
     def __exit__(self, *exc: object) -> None:
@@ -137,6 +142,7 @@ class Lease(_EntryLease, Generic[V]):
         except BaseException as error:
             record.over = True
             mend_after(self._cache, error)
+            drop_inner_frames(error)
             raise
 
 
@@ -155,14 +161,22 @@ class AsyncLease(_EntryLease, Generic[V]):
         return self._enter(self._begin(), _Entered(_getframe()))
 
     async def _enter(self, acquire: Callable[..., Any], record: LeaseRecord) -> V:
-        record.task = _event_loop().running_task()
         call, self._call = self._call, ()
-        leased = acquire(record, *call)
-        if leased.__class__ is not tuple:  # what is warm is leased at once
-            leased = await leased
-        (self._entry, self._cache), self._record = leased, record
+        try:
+            record.task = _event_loop().running_task()
+            leased = acquire(record, *call)
+            if leased.__class__ is not tuple:  # what is warm is leased at once
+                leased = await leased
+            (self._entry, self._cache), self._record = leased, record
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
         return self._entry.value  # type: ignore[no-any-return]
 
     async def __aexit__(self, *exc: object) -> None:
         assert self._record is not None, "it was not entered"
-        await _event_loop().release_async(self._cache, self._entry, self._record)
+        try:
+            await _event_loop().release_async(self._cache, self._entry, self._record)
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise

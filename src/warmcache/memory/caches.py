@@ -11,14 +11,14 @@ from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
 
 from warmcache import _checks as checks
-from warmcache._core.drivers.let_go import flush
-from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache._core.drivers.lingering import flush, free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
 from warmcache._sizes import parse_size
+from warmcache._tracebacks import one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import CacheOptions, Setup
 from warmcache.probes import cuda_numbering
@@ -216,7 +216,7 @@ class MemoryCache(Cache[K, V]):
         seen = self.__device.footprint(value)
         return seen.nbytes if seen is not None else 0
 
-    def device_report(self) -> DeviceReport:
+    def _device_report(self) -> DeviceReport:
         """Return what is warm here, for :func:`devices_table`."""
         with self._store.lock:
             entries, held = len(self._live), self._store.ledger.live
@@ -224,6 +224,7 @@ class MemoryCache(Cache[K, V]):
 
     # -- making room ---------------------------------------------------------------
 
+    @one_frame
     def relieve(self, nbytes: float | str) -> float:
         """Tear down idle entries until they make up ``nbytes``; return what they weighed.
 
@@ -355,7 +356,7 @@ def devices_table() -> str:
 
     It has, too, what each memory cache of this process holds.
     """
-    return report.devices_table([cache.device_report() for cache in list(_caches.values())])
+    return report.devices_table([cache._device_report() for cache in list(_caches.values())])
 
 
 def _as_probe(option: str, probe: Any) -> Probe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from warmcache._core.drivers.let_go import flush
+from warmcache._core.drivers.lingering import flush
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView

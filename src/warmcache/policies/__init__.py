@@ -12,10 +12,13 @@ Packages ship their own through the entry point group ``warmcache.policies``::
 from __future__ import annotations
 
 from warmcache import caches
+from warmcache._public import list_public
 
 from .three_questions import Policies, check_class
 
 __all__ = ["create", "get", "names", "register", "registry", "unregister"]
+
+list_public(globals())
 
 registry = Policies(
     "policy",

@@ -7,12 +7,14 @@ from typing import Any
 from warmcache import _checks as checks
 from warmcache import policies
 from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache._tracebacks import one_frame
 from warmcache.caches.cache import Cache
 
 _guard = ForkSafeLock()
 _caches: dict[str, tuple[Cache[Any, Any], dict[str, Any]]] = {}
 
 
+@one_frame
 def named(
     name: str, policy: str | type[Cache[Any, Any]] | None = None, **options: Any
 ) -> Cache[Any, Any]:
@@ -39,6 +41,7 @@ def named(
         created: Cache[Any, Any] = policies.create(definition["policy"], **options)
         with _guard.lock:
             found = _caches[name] = _open(name) or (created, definition)
+            found[0]._name = name
     if found is None:
         raise ValueError(
             f"there is no cache {name!r} yet: define it with "

@@ -99,7 +99,8 @@ def load_at_once(
     except Exception as error:
         if flight is not None and not flight.ended:
             run(give_up(store, request, flight, error), cache)
-            flight.error = Disguised.where_needed(error)  # for who has joined
+            # For who has joined.
+            flight.error, flight.trace = Disguised.where_needed(error), error.__traceback__
             with store.lock:
                 if claim is not None:
                     store.ledger.drop(claim)

@@ -98,7 +98,7 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
             await run_async(flight.plan, cache)
     except Exception as error:
         await run_async(give_up(store, request, flight, error), cache)
-        flight.error = Disguised.where_needed(error)
+        flight.error, flight.trace = Disguised.where_needed(error), Disguised.trace_of(error)
         with store.lock:
             store.end_flight(flight)
     except BaseException as error:

@@ -26,7 +26,8 @@ from warmcache._core.state.one_shot import OneShot
 from warmcache._signatures import isawaitable
 
 from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
-from .let_go import flush, let_go
+from .let_go import let_go
+from .lingering import flush
 from .mending import mend, mend_after
 from .teardown import begin, tear_down
 

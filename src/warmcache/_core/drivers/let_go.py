@@ -20,6 +20,7 @@ from warmcache._core.state.store import Store
 from warmcache._log import log
 from warmcache._signatures import isawaitable, not_coroutine
 from warmcache._texts import text_of
+from warmcache._tracebacks import drop_leading_frames
 
 _GONE = State.GONE
 FINISHED = object()  # what the rest of a generator loader gives when it has run
@@ -133,13 +134,6 @@ def vanished(store: Store, entries: list[Entry]) -> None:
         entry.empty()
 
 
-def flush(cache: CacheView) -> None:
-    """Collect garbage, and have what nobody holds given back to the device."""
-    gc.collect()
-    if cache.store.reclaim is not None:
-        cache.store.reclaim()
-
-
 def _reclaim(
     reclaim: Callable[[], object], alive: Callable[[], object] | None
 ) -> list[BaseException]:
@@ -161,6 +155,7 @@ def defused(error: BaseException) -> str:
     """
     import traceback  # which takes long, and is rarely wanted
 
+    drop_leading_frames(error)
     text = "".join(traceback.format_exception(error)).rstrip()
     link: BaseException | None = error
     seen: set[int] = set()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 
+from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._log import log
+from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._sizes import format_weight
 from warmcache._texts import text_of
 
 from .let_go import free_room
-from .who_holds import referrers
+
+_search = ForkSafeLock()  # of who holds what; nothing of the user's runs under it
 
 
 def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
@@ -34,6 +37,8 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
             gc.collect()  # in a cycle that was let go, it is held by nobody
             collected, confirmed = True, remains.confirmed()
         left = 0 if confirmed else remains.left()
+        if left:
+            _find_holders(remains)  # before anybody is refused for it, and says by whom it is held
         with store.lock:
             if store.lingering.pop(entry, None) is None:
                 continue  # another thread was faster
@@ -44,6 +49,21 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         if not confirmed:
             _complain(remains, left)
         free_room(store, entry, failed=failed)
+
+
+def flush(cache: CacheView) -> None:
+    """Collect garbage, and have what nobody holds given back to the device.
+
+    Who holds what is a zombie still, is looked up anew: somebody may be refused for it.
+    """
+    gc.collect()
+    if cache.store.reclaim is not None:
+        cache.store.reclaim()
+    with cache.store.lock:
+        zombies = list(cache.store.zombies)
+    for remains in zombies:
+        if remains.left():
+            _find_holders(remains)
 
 
 def write_off_the_dead(store: Store) -> None:
@@ -58,10 +78,21 @@ def _look_at_zombies(store: Store) -> None:
     with store.lock:
         zombies = list(store.zombies)
     for remains in zombies:
-        left = remains.left()
+        with _search.lock:  # who looks for its holders holds it, too
+            left = remains.left()
         with store.lock:
             if remains in store.zombies:
                 store.charge_zombie(remains, left)
+
+
+def _find_holders(remains: Remains) -> None:
+    from .who_holds import holders_of, in_words
+
+    held: list[object] = []
+    with _search.lock:
+        held += remains.held()
+        remains.holders, remains.remedies = in_words(holders_of(held))
+    held.clear()  # out here, for its user may have let go meanwhile
 
 
 def _complain(remains: Remains, left: float) -> None:
@@ -69,8 +100,9 @@ def _complain(remains: Remains, left: float) -> None:
     if left:
         log().warning(
             "%s was torn down, but %s of its %s are still held, by %s; they stay charged "
-            "until that lets go",
-            *(key, format_weight(left), weight, referrers(remains.held())),
+            "until that lets go%s",
+            *(key, format_weight(left), weight, remains.holders),
+            "".join(f": {remedy}" for remedy in remains.remedies[:1]),
         )
     else:
         log().warning("%s was torn down, but the device does not show its %s back", key, weight)

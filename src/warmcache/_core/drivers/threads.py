@@ -23,7 +23,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN
 from warmcache._signatures import not_coroutine
 
-from .let_go import flush
+from .lingering import flush
 from .mending import mend, mend_after
 from .teardown import tear_down
 

@@ -1,49 +1,376 @@
-"""Who holds an object, in words for a log line."""
+"""Who holds what was torn down, in words, and what makes it let go.
+
+The garbage collector says which objects refer to a value. Here they are named as what they are to
+their user: a displayed result, the last error, ``server.model``, ``models[0]`` in a function that
+runs. What is only part of something else is named by what has that in turn, a few deep at most.
+
+Invariants: nothing of the user's runs, and nothing is kept, no frame and no snapshot of a
+function's variables. Each step takes a walk over all objects, so it is done once for a value, where
+that is given up, and never under a lock.
+"""
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
+import threading
 import types
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 _FEW = 4
+_DEEP = 5
+_WALKS = 12  # over all objects, at most
 _OURS = f"{__name__.partition('.')[0]}."
-# Of frames that are running the garbage collector sees nothing.
+_INDEXED = (list, tuple, deque)
+_PARTS = (*_INDEXED, set, frozenset, functools.partial, types.MethodType, types.CellType)
+_SUSPENDED = {
+    types.GeneratorType: "gi_frame",
+    types.CoroutineType: "cr_frame",
+    types.AsyncGeneratorType: "ag_frame",
+}
+_ERRORS = ("last_exc", "last_value", "last_traceback")
 _UNSEEN = "a variable of a function that is running, or by a C library"
 
 
-def referrers(objects: Sequence[Any]) -> str:
-    """Return the types of what refers to ``objects``, a module's variables by name.
+class HeldBy(NamedTuple):
+    """What holds something: a path that leads to it, what it is called, what makes it let go.
+
+    ``{}`` stands for the path. Where there is none, nothing leads further from there.
+    """
+
+    path: str
+    called: str = "{}"
+    remedies: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.called.replace("{}", self.path)
+
+    @property
+    def remedy(self) -> str:
+        return self.remedies.replace("{}", self.path)
+
+    def part(self, step: str) -> HeldBy:
+        """Return what lies in there."""
+        return self._replace(path=self.path + step) if self.path else self
+
+
+def holders_of(objects: Sequence[Any]) -> list[HeldBy]:
+    """Return who refers to ``objects``, the first few; those first that can be helped.
 
     Frames of this package and ``objects`` themselves are no answer.
     """
-    few = objects[:_FEW]
-    ours = {id(objects), id(few), *map(id, objects)}
-    names: Counter[str] = Counter()
-    for one in few:
-        for holder in gc.get_referrers(one):
-            if id(holder) not in ours and not _of_this_package(holder):
-                names[_named(holder, one)] += 1
-    found = [name for name, _ in names.most_common(_FEW)]
-    return ", ".join(found) or _UNSEEN
+    few = list(objects[:_FEW])
+    found = _Search(objects, few).found(few, _DEEP)
+    few.clear()
+    found.sort(key=lambda holder: not holder.remedy)
+    return found[:_FEW] or [HeldBy("", _UNSEEN)]
 
 
-def _of_this_package(holder: Any) -> bool:
-    return isinstance(holder, types.FrameType) and holder.f_globals.get("__name__", "").startswith(
-        _OURS
-    )
+def in_words(holders: Iterable[HeldBy]) -> tuple[str, tuple[str, ...]]:
+    """Return who holds something, as a part of a sentence, and what to do about it."""
+    texts: dict[str, list[str]] = {}
+    for holder in holders:
+        texts.setdefault(holder.remedy, []).append(holder.text)
+    # What one remedy is for, is one: a result has several names.
+    named = [" and ".join(sorted(each)) for remedy, each in texts.items() if remedy]
+    return ", ".join([*named, *texts.get("", ())]), tuple(filter(None, texts))
 
 
-def _named(holder: Any, held: Any) -> str:
-    if isinstance(holder, types.FrameType):
-        return f"a frame of {holder.f_code.co_qualname}()"
-    if isinstance(holder, dict):
-        for module in list(sys.modules.values()):
-            variables: dict[str, Any] = getattr(module, "__dict__", {})
-            if variables is holder:
-                names = [name for name, value in list(variables.items()) if value is held]
-                return f"{module.__name__}.{names[0] if names else '?'}"
-    return f"a {type(holder).__qualname__}"
+class _Search:
+    """One search for who refers to something. It must not find what it refers to itself.
+
+    So no function in here may close over what it is looking at.
+    """
+
+    def __init__(self, *ours: Any) -> None:
+        self._passed_over = {id(each) for each in ours}
+        self._left = _WALKS
+
+    def found(self, objects: list[Any], deep: int) -> list[HeldBy]:
+        self._left -= 1
+        found = _running(objects)
+        referrers = gc.get_referrers(*objects)
+        self._passed_over |= {id(objects), id(referrers)}
+        for holder in referrers:
+            if id(holder) not in self._passed_over and not _is_of_the_call(holder):
+                found += self._named(holder, objects, deep)
+        referrers.clear()
+        holder = None  # it may be a frame, which must not refer to itself
+        return list(dict.fromkeys(found))
+
+    def _named(self, holder: Any, objects: list[Any], deep: int) -> list[HeldBy]:
+        """Return what ``holder``, which refers to ``objects``, is to its user."""
+        if isinstance(holder, types.FrameType):
+            return _of_frame(holder, objects)
+        if isinstance(holder, threading.Thread):
+            return [_of_thread(holder)]
+        if isinstance(holder, types.FunctionType):
+            return [HeldBy("", f"function {holder.__qualname__}()", "drop that function")]
+        frame = _frame_of_suspended(holder)
+        if frame is not None:
+            return _by_variable(frame, objects, ", which is suspended", "have that end")
+        if type(holder) is dict:
+            return self._of_dict(holder, objects, deep)
+        if _is_ipythons(holder):
+            return []  # its own, which keeps what has a name here besides
+        return self._inside(holder, _steps(holder, objects), _called(holder), deep)
+
+    def _of_dict(self, holder: dict[Any, Any], objects: list[Any], deep: int) -> list[HeldBy]:
+        keys = _keys(holder, objects)
+        module = _module_of(holder)
+        if module is not None:
+            return _of_module(module, keys, objects)
+        shell = _shell()
+        if shell is not None and holder is shell.user_ns.get("_oh"):
+            return [HeldBy(f"Out[{key}]", "{}", _forget_result(shell, objects)) for key in keys]
+        if shell is not None and holder is shell.user_ns_hidden:
+            return _of_hidden(shell, keys, objects)
+        owner = _owner(holder)
+        if owner is None:
+            return self._inside(holder, [f"[{_short(key)}]" for key in keys], "a dict", deep)
+        if isinstance(owner, threading.Thread):
+            return [_of_thread(owner)]
+        if _is_ipythons(owner) or isinstance(owner, types.FrameType):
+            return []  # the frame itself is found, too
+        return self._inside(owner, [f".{key}" for key in keys], _called(owner), deep)
+
+    def _inside(self, whole: Any, steps: list[str], name: str, deep: int) -> list[HeldBy]:
+        """Return what ``whole`` is part of, with the ``steps`` from there; else by its ``name``."""
+        if isinstance(whole, type):
+            return _of_class(whole, steps)
+        if deep and steps and self._left > 0:
+            known = [each for each in self.found([whole], deep - 1) if each.remedy]
+            if known:  # of Out[3] and _, the name that stays
+                outer = min(known, key=lambda each: each.path.startswith("_"))
+                return [outer.part(step) for step in steps]
+        attribute = steps[0][1:] if steps and steps[0].startswith(".") else ""
+        return [HeldBy("", f"attribute {attribute!r} of {name}" if attribute else name)]
+
+
+def _steps(holder: Any, objects: list[Any]) -> list[str]:
+    """Return what leads from ``holder`` to ``objects``."""
+    if isinstance(holder, _INDEXED):
+        return [f"[{at}]" for at, each in enumerate(holder) if _is_one_of(each, objects)]
+    if isinstance(holder, _PARTS):
+        return [""]
+    found = [f".{name}" for name in _keys(vars_of(holder) or {}, objects)]
+    for kind in type(holder).__mro__:
+        for name, slot in list(vars(kind).items()):
+            if isinstance(slot, types.MemberDescriptorType):
+                try:
+                    held = slot.__get__(holder)
+                except (AttributeError, TypeError):
+                    continue
+                found += [f".{name}"] if _is_one_of(held, objects) else []
+    return found
+
+
+def _of_module(module: str, names: list[Any], objects: list[Any]) -> list[HeldBy]:
+    shell = _shell()
+    found = []
+    for name in names:
+        if shell is not None and module == "__main__" and _is_result(name):
+            if name in _LAST_RESULTS:  # the others are Out's
+                found.append(HeldBy(name, "{}", _forget_result(shell, objects)))
+        elif module == "builtins" and name == "_":
+            found.append(HeldBy(name, "{}, the last result", "evaluate something else, as `0`"))
+        elif module == "__main__":
+            found.append(HeldBy(name, "__main__.{}", "`del {}`"))
+        else:
+            found.append(HeldBy(f"{module}.{name}", "{}", "`del {}`"))
+    return found
+
+
+def _of_class(cls: type, attributes: list[str]) -> list[HeldBy]:
+    module = "" if cls.__module__ == "__main__" else f"{cls.__module__}."
+    return [HeldBy(f"{module}{cls.__qualname__}{each}", "{}", "`del {}`") for each in attributes]
+
+
+def _of_thread(thread: threading.Thread) -> HeldBy:
+    return HeldBy("", f"thread {thread.name!r}", "wait for that thread to end")
+
+
+# -- functions -------------------------------------------------------------------------
+
+
+def _of_frame(frame: types.FrameType, objects: list[Any]) -> list[HeldBy]:
+    """Return what a frame is that does not run: a traceback has it."""
+    if _is_ours(frame):
+        return []
+    last = _last_errors()
+    if any(frame is failed for failed in _frames_of(last.values())):
+        forget = " = ".join([*last, "None"])
+        return [HeldBy("", f"the last error, {next(iter(last))}", f"`{forget}`")]
+    return _by_variable(frame, objects, ", which a traceback keeps", "drop that error")
+
+
+def _by_variable(
+    frame: types.FrameType, objects: list[Any], state: str, remedy: str
+) -> list[HeldBy]:
+    called = f"{{}} in {frame.f_code.co_qualname}(){state}"
+    return [HeldBy(name, called, remedy) for name in _keys(dict(_variables(frame)), objects)]
+
+
+def _running(objects: list[Any]) -> list[HeldBy]:
+    """Return which running functions have a variable that is one of ``objects``."""
+    threads = {thread.ident: thread.name for thread in threading.enumerate()}
+    here, found = threading.get_ident(), []
+    frame: types.FrameType | None
+    for number, frame in sys._current_frames().items():
+        thread = "" if number == here else f" (thread {threads.get(number, number)!r})"
+        while frame is not None:
+            is_function = frame.f_code.co_flags & 1  # what has a dictionary, that is found by
+            if is_function and not _is_ours(frame):
+                found += _by_variable(frame, objects, thread, "`del {}` there")
+            frame = frame.f_back  # at last None: a frame must not refer to itself
+    return found
+
+
+def _variables(frame: types.FrameType) -> list[tuple[str, Any]]:
+    """Return the variables of ``frame``, and leave no snapshot of them in it.
+
+    Before 3.13 it keeps what it is asked for. It is emptied, unless somebody else has it, as what
+    ``locals()`` gave; and not asked for where there may be a debugger, which writes it back.
+    """
+    if sys.version_info >= (3, 13):
+        return list(frame.f_locals.items())
+    if sys.gettrace() is not None or threading.gettrace() is not None or frame.f_trace is not None:
+        return []
+    snapshot = frame.f_locals
+    found = list(snapshot.items())
+    if frame.f_code.co_flags & 1 and sys.getrefcount(snapshot) <= _ALONE:
+        snapshot.clear()
+    return found
+
+
+_ALONE = 3  # references to a snapshot: the frame's, ours, and that of who counts them
+
+
+def _last_errors() -> dict[str, Any]:
+    """Return by what names the last error, or its traceback, is kept for debuggers."""
+    names = {f"sys.{name}": getattr(sys, name, None) for name in _ERRORS}
+    shell = _shell()
+    if shell is not None:
+        names["get_ipython().InteractiveTB.tb"] = getattr(shell.InteractiveTB, "tb", None)
+    return {name: error for name, error in names.items() if error is not None}
+
+
+def _frames_of(errors: Iterable[Any]) -> Iterator[types.FrameType]:
+    pending: list[Any] = list(errors)
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, BaseException):
+            pending += [each.__traceback__, each.__cause__, each.__context__]
+            pending += getattr(each, "exceptions", ())
+        elif isinstance(each, types.TracebackType):
+            yield each.tb_frame
+            pending.append(each.tb_next)
+
+
+# -- what things are -------------------------------------------------------------------
+
+
+def vars_of(thing: Any) -> Any:
+    """Return the dictionary of ``thing``, if it has one, whatever its class makes of that."""
+    try:
+        return object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return None
+
+
+def _keys(variables: dict[Any, Any], objects: list[Any]) -> list[Any]:
+    return [key for key, held in variables.copy().items() if _is_one_of(held, objects)]
+
+
+def _module_of(variables: dict[str, Any]) -> str | None:
+    for module in list(sys.modules.values()):
+        if vars_of(module) is variables:
+            return str(module.__name__)
+    return None
+
+
+def _owner(variables: dict[str, Any]) -> Any:
+    """Return the object or the class that has these ``variables``, if one has."""
+    for owner in gc.get_referrers(variables):
+        if vars_of(owner) is variables or isinstance(owner, types.FrameType):
+            return owner
+        if isinstance(owner, type) and variables.keys() == vars(owner).keys():
+            return owner
+    return None
+
+
+def _frame_of_suspended(holder: Any) -> types.FrameType | None:
+    kind = type(holder)
+    for each, attribute in _SUSPENDED.items():
+        if kind is each:
+            return getattr(holder, attribute)  # type: ignore[no-any-return]
+    return None
+
+
+def _is_of_the_call(holder: Any) -> bool:
+    """Whether it is the tuple that the collector was asked with, which nobody else has."""
+    return type(holder) is tuple and sys.getrefcount(holder) <= _ALONE + 1
+
+
+def _is_one_of(thing: Any, objects: list[Any]) -> bool:
+    return any(thing is each for each in objects)
+
+
+def _called(thing: Any) -> str:
+    return f"a {type(thing).__qualname__}"
+
+
+def _short(key: Any) -> str:
+    return repr(key) if isinstance(key, str | int) else "..."
+
+
+def _is_ours(frame: types.FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(_OURS)
+
+
+def _is_ipythons(thing: Any) -> bool:
+    return str(type(thing).__module__).startswith("IPython.")
+
+
+# -- IPython, which keeps what it has shown --------------------------------------------
+
+_LAST_RESULTS = ("_", "__", "___")
+
+
+def _shell() -> Any:
+    """Return the shell of IPython, if this process runs one."""
+    known: Callable[[], Any] | None = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return known() if known is not None else None
+
+
+def _is_result(name: Any) -> bool:
+    return name in _LAST_RESULTS or (name[:1] == "_" and name[1:].isdigit())
+
+
+def _forget_result(shell: Any, objects: list[Any]) -> str:
+    """Return what makes the shell forget a result that it has shown.
+
+    To flush its cache leaves what is one of the last three: it has those in a second dictionary.
+    """
+    numbers = _keys(shell.user_ns.get("_oh", {}), objects)
+    named = [name for name in _keys(shell.user_ns, objects) if name in _LAST_RESULTS]
+    forget = f"run `%xdel {f'_{numbers[0]}' if numbers else named[0]}`" if numbers or named else ""
+    if any(name in _LAST_RESULTS for name in _keys(shell.user_ns_hidden, objects)):
+        return f"{forget} (`%reset -f out` leaves what is in _, __ and ___)"
+    return f"{forget} or `%reset -f out`"
+
+
+def _of_hidden(shell: Any, names: list[str], objects: list[Any]) -> list[HeldBy]:
+    """Return what only the shell's second dictionary has, as after ``%reset -f out``."""
+    if _keys(shell.user_ns, objects):
+        return []
+    remedy = "`del get_ipython().user_ns_hidden['{}']`"
+    return [HeldBy(name, "{}, a result that IPython has hidden", remedy) for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import MemberDescriptorType, TracebackType
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
@@ -98,7 +99,7 @@ def leave(flight: Flight, record: LeaseRecord) -> None:
     if chain and flight in chain[-1].blocked_on:
         chain[-1].blocked_on.remove(flight)
     if not flight.joined:
-        flight.error = None  # it owns frames, and they own us
+        flight.error = flight.trace = None  # they own frames, and those own us
 
 
 def _arrival(
@@ -121,7 +122,7 @@ def _arrival(
         if mine and flight.error is not None:
             raise flight.error
         if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
-            raise _own_copy(flight.error)
+            raise _own_copy(flight.error, flight.trace)
     except BaseException as error:
         go_on()
         with store.lock:
@@ -135,19 +136,41 @@ def _arrival(
     return flight.entry
 
 
-def _own_copy(error: BaseException) -> BaseException:
-    """Return an exception for one waiter, so that no waiter holds another's frames."""
+def _own_copy(error: BaseException, trace: TracebackType | None) -> BaseException:
+    """Return an exception for one waiter, so that no waiter holds another's frames.
+
+    Its ``trace`` is of the load alone.
+    """
     if isinstance(error, Disguised):
-        return Disguised(_own_copy(error.error))
-    try:
-        twin = copy.copy(error)
-    except Exception:
-        return error
-    if type(twin) is not type(error) or twin.args != error.args:
-        return error
+        return Disguised(_own_copy(error.error, trace))
+    twin = _like(error)
+    if twin is None:
+        return error.with_traceback(trace)
     twin.__cause__, twin.__context__ = error.__cause__, error.__context__
     twin.__suppress_context__ = error.__suppress_context__
-    return twin.with_traceback(error.__traceback__)
+    if hasattr(twin, "__notes__"):
+        twin.__notes__ = [*twin.__notes__]  # who adds one, adds it to his own
+    return twin.with_traceback(trace)
+
+
+def _like(error: BaseException) -> BaseException | None:
+    """Return an exception that is equal to ``error``; None where none can be made."""
+    try:
+        twin = copy.copy(error)
+        if type(twin) is type(error) and twin.args == error.args:
+            return twin
+    except Exception:
+        pass
+    kind = type(error)
+    try:  # many have an __init__ that does not take what it makes of it, args
+        twin = kind.__new__(kind, *error.args)
+        vars(twin).update(vars(error))
+        for name, slot in [each for base in kind.__mro__ for each in vars(base).items()]:
+            if isinstance(slot, MemberDescriptorType) and hasattr(error, name):
+                setattr(twin, name, getattr(error, name))
+        return twin if twin.args == error.args and str(twin) == str(error) else None
+    except Exception:
+        return None
 
 
 def _means_invalid(error: BaseException, request: Request) -> bool:

@@ -47,7 +47,7 @@ from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
-from .steps import Ask, Flush, Load, Plan, Request, TearDown, Wait
+from .steps import Ask, Disguised, Flush, Load, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
@@ -69,7 +69,7 @@ def fly(
             yield from room(cache, claim or _claim(cache, request), flight=flight)
         yield from _load(cache, request, flight)
     except Exception as error:
-        flight.error = error
+        flight.error, flight.trace = error, Disguised.trace_of(error)
     except BaseException as error:
         if flight.joined and not isinstance(error, GeneratorExit):
             flight.error = error  # for who began it; who joined takes over

@@ -86,9 +86,12 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
         for flight in store.flights.values()
         if flight.weight
     ]
-    holders += [
-        f"{text_of(zombie.key)} torn down, but still held outside" for zombie in store.zombies
-    ]
+    remedies = ["release a lease"] if any(entry.leases for entry in store.leased) else []
+    for zombie in store.zombies:
+        holders.append(
+            f"{text_of(zombie.key)} torn down, but still held outside, by {zombie.holders}"
+        )
+        remedies += zombie.remedies
     error = CapacityError(
         claim.key,
         needed=claim.weight,
@@ -98,6 +101,7 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
         available=ledger.available,
         attainable=math.inf if claim.present else ledger.attainable,
         holders=holders,
+        remedies=tuple(dict.fromkeys(remedies)),
         own=own,
         option="maxsize" if cache.meter is None else "budget",
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable
+from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from warmcache._core.state.entry import Entry, Source
@@ -111,6 +112,11 @@ class Disguised(Exception):  # noqa: N818 - it is none of its own
     def where_needed(cls, error: BaseException) -> BaseException:
         """Return what a plan may be told of ``error``."""
         return cls(error) if isinstance(error, StopIteration) else error
+
+    @classmethod
+    def trace_of(cls, error: BaseException) -> TracebackType | None:
+        """Return the traceback of ``error``, or of the error that it disguises."""
+        return (error.error if isinstance(error, cls) else error).__traceback__
 
 
 Step: TypeAlias = Ask | Load | Launch | TearDown | Flush | Wait

@@ -6,6 +6,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Generator, Hashable
 from threading import get_ident
+from types import TracebackType
 from typing import Any
 
 from .by_call import ByCall
@@ -52,6 +53,7 @@ class Flight:
     loaded: Entry | None = None  # then as an entry,
     entry: Entry | None = None  # and once that was published
     error: BaseException | None = None
+    trace: TracebackType | None = None  # of the error, before anybody who waits had raised it
 
     def __init__(self, key: Hashable, record: LeaseRecord, source: Source, now: Any) -> None:
         self.key = key

@@ -28,6 +28,9 @@ class Remains:
         ask: whether the device has to show the memory, too, when its owners have died.
     """
 
+    holders = ""  # who holds it still, in words, once it was given up,
+    remedies: tuple[str, ...] = ()  # and what makes them let go
+
     def __init__(
         self,
         key: Hashable,

@@ -1,0 +1,276 @@
+"""Who holds a value is named as what it is, with what makes it let go; and nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import sys
+import threading
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from warmcache._core.drivers.who_holds import holders_of, in_words
+
+CAP = 5.0
+
+
+class Value:
+    """Something that is warm."""
+
+
+class Server:
+    kept: Any
+
+    def method(self) -> None: ...
+
+
+class Slotted:
+    __slots__ = ("__weakref__", "kept")
+    kept: Any
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of the user's."""
+    module: Any = types.ModuleType("app")
+    monkeypatch.setitem(sys.modules, "app", module)
+    return module
+
+
+def closing_over(value: Any) -> Callable[[], Any]:
+    def closure() -> Any:
+        return value
+
+    return closure
+
+
+def suspended(value: Any) -> Any:
+    def generator() -> Iterator[None]:
+        kept = value
+        yield kept
+
+    running = generator()
+    next(running)
+    return running
+
+
+def failed(value: Any) -> BaseException:
+    def fails(kept: Any) -> None:
+        raise ValueError
+
+    try:
+        fails(value)
+    except ValueError as error:
+        error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
+        return error
+    raise AssertionError
+
+
+def of(instance: Any, value: Any) -> Any:
+    instance.kept = value
+    return instance
+
+
+def future_of(value: Any) -> Any:
+    future = asyncio.Future(loop=asyncio.new_event_loop())
+    future.get_loop().close()
+    future.set_result(value)
+    return future
+
+
+# What a module keeps, and who is said to hold the value in there, with the remedy.
+KEPT: dict[str, tuple[Callable[[Any], Any], str, str]] = {
+    "itself": (lambda value: value, "app.it", "`del app.it`"),
+    "a list": (lambda value: [0, value], "app.it[1]", "`del app.it[1]`"),
+    "a deque": (lambda value: deque([value]), "app.it[0]", "`del app.it[0]`"),
+    "a dict": (lambda value: {"a": value}, "app.it['a']", "`del app.it['a']`"),
+    "a set": (lambda value: {value}, "app.it", "`del app.it`"),
+    "a nest": (lambda value: {"a": [(value,)]}, "app.it['a'][0][0]", "`del app.it['a'][0][0]`"),
+    "an attribute": (lambda value: of(Server(), value), "app.it.kept", "`del app.it.kept`"),
+    "a slot": (lambda value: of(Slotted(), value), "app.it.kept", "`del app.it.kept`"),
+    "a partial": (lambda value: functools.partial(print, value), "app.it[0]", "`del app.it[0]`"),
+    "a closure": (closing_over, "function closing_over.<locals>.closure()", "drop that function"),
+    "a generator": (
+        suspended,
+        "kept in suspended.<locals>.generator(), which is suspended",
+        "have that end",
+    ),
+    "an error": (
+        failed,
+        "kept in failed.<locals>.fails(), which a traceback keeps",
+        "drop that error",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_what_a_module_keeps_is_named(what: str, app: Any) -> None:
+    make, text, remedy = KEPT[what]
+
+    def put() -> weakref.ref[Value]:
+        value = Value()
+        app.it = make(value)
+        return weakref.ref(value)
+
+    named, remedies = in_words(_holders(put()))
+    assert text in named
+    assert remedy in remedies
+
+
+def _holders(reference: weakref.ref[Any]) -> Any:
+    found: list[Any] = [reference()]
+    gc.collect()  # or what tells of the frames that have ended would be found, too
+    return holders_of(found)
+
+
+def test_a_class_that_keeps_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "kept", Value(), raising=False)
+    named, remedies = in_words(holders_of([Server.kept]))
+    assert f"{__name__}.Server.kept" in named
+    assert f"`del {__name__}.Server.kept`" in remedies
+
+
+def test_a_bound_method_is_no_end_of_the_way(app: Any) -> None:
+    app.on_request = Server().method
+    named, _ = in_words(_holders(weakref.ref(app.on_request.__self__)))
+    assert "app.on_request" in named
+
+
+def test_a_function_that_runs_is_named_with_the_variable() -> None:
+    model = [Value()]
+    named, remedies = in_words(holders_of(model[:1]))
+    assert "model[0] in test_a_function_that_runs_is_named_with_the_variable()" == named
+    assert ("`del model[0]` there",) == remedies
+
+
+def test_a_function_that_runs_in_another_thread_is_named_with_the_thread() -> None:
+    begun, go = threading.Event(), threading.Event()
+    found: list[weakref.ref[Value]] = []
+
+    def serve() -> None:
+        model = Value()
+        found.append(weakref.ref(model))
+        begun.set()
+        assert go.wait(CAP)
+
+    thread = threading.Thread(target=serve, name="w-3")
+    thread.start()
+    assert begun.wait(CAP)
+    try:
+        named, _ = in_words(_holders(found[0]))
+    finally:
+        go.set()
+        thread.join(CAP)
+    assert named.endswith("serve() (thread 'w-3')") and named.startswith("model in ")
+
+
+def test_a_thread_that_was_given_it_is_named() -> None:
+    def given() -> tuple[threading.Thread, weakref.ref[Value]]:
+        value = Value()
+        return threading.Thread(target=print, args=(value,), name="w-4"), weakref.ref(value)
+
+    thread, reference = given()
+    named, _ = in_words(_holders(reference))
+    assert "thread._args[0] in test_a_thread_that_was_given_it_is_named()" in named or (
+        "thread 'w-4'" in named
+    )
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("name", ["last_value", "last_traceback", "last_exc"])
+def test_the_last_error_is_named_as_that(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("last_value", "last_traceback", "last_exc"):
+        monkeypatch.delattr(sys, each, raising=False)
+
+    def fail() -> weakref.ref[Value]:
+        value = Value()
+        error = failed(value)
+        last = error.__traceback__ if name == "last_traceback" else error
+        monkeypatch.setattr(sys, name, last, raising=False)
+        return weakref.ref(value)
+
+    reference = fail()
+    named, remedies = in_words(_holders(reference))
+    assert f"the last error, sys.{name}" in named
+    assert f"`sys.{name} = None`" in remedies
+    setattr(sys, name, None)
+    gc.collect()
+    assert reference() is None
+
+
+def test_the_result_of_a_future_is_named() -> None:
+    def keep() -> tuple[Any, weakref.ref[Value]]:
+        value = Value()
+        return future_of(value), weakref.ref(value)
+
+    kept, reference = keep()
+    named, _ = in_words(_holders(reference))
+    assert "Future" in named or "kept" in named
+    del kept
+
+
+def test_what_nobody_can_see_is_said_to_be_held_by_a_function_or_a_library() -> None:
+    (only,) = holders_of([object()])
+    assert "a variable of a function that is running, or by a C library" == only.text
+    assert "" == only.remedy
+
+
+def test_one_remedy_is_one_holder_though_it_has_several_names(app: Any) -> None:
+    from warmcache._core.drivers.who_holds import HeldBy
+
+    found = [HeldBy("_", "{}", "forget"), HeldBy("Out[1]", "{}", "forget"), HeldBy("", "a list")]
+    assert ("Out[1] and _, a list", ("forget",)) == in_words(found)
+
+
+# -- nothing is kept, and nothing of the user's is touched -----------------------------
+
+
+def test_to_look_keeps_nothing_alive() -> None:
+    model: Any = Value()
+    reference = weakref.ref(model)
+    holders_of([model])
+    del model
+    assert reference() is None
+
+
+def test_what_locals_gave_stays_as_it_is() -> None:
+    model = Value()
+    known = locals()
+    holders_of([model])
+    assert known["model"] is model
+
+
+def test_to_look_changes_no_variable_of_a_generator() -> None:
+    running = suspended(Value())
+    holders_of([running.gi_frame.f_locals["kept"]])
+    assert isinstance(running.gi_frame.f_locals["kept"], Value)
+
+
+def test_the_walks_over_all_objects_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[None] = []
+    walk = gc.get_referrers
+
+    def counted(*objects: Any) -> Any:
+        walks.append(None)
+        return walk(*objects)
+
+    monkeypatch.setattr(gc, "get_referrers", counted)
+    value = Value()
+    kept: list[Any] = [[[[value]]] for _ in range(50)]
+    holders_of([value])
+    assert 50 == len(kept) and len(walks) <= 3 * 12
+
+
+def test_a_debugger_is_not_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Value()
+    monkeypatch.setattr(sys, "gettrace", lambda: print)
+    named, _ = in_words(holders_of([model]))
+    if sys.version_info < (3, 13):
+        assert "a variable of a function that is running" in named
+    assert isinstance(model, Value)
