@@ -19,10 +19,14 @@ import warmcache
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-ENGINES = {  # whose examples take more than the tests do
-    f"docs/howto/{name}.md" for name in ("dask", "executors", "globus-compute", "parsl", "ray")
+MARKS = {  # of pages whose examples take more than the tests do
+    **{
+        f"docs/howto/{name}.md": pytest.mark.engines
+        for name in ("dask", "executors", "globus-compute", "parsl", "ray")
+    },
+    "docs/howto/web-server.md": pytest.mark.servers,
 }
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted({*(ROOT / "examples").glob("*.py")} - {ROOT / "examples/server.py"})
 WRITTEN = {"warmcache-demo/"}  # by what the page is about
 # Where the files lie that pages name; without a folder, it is any.
 TREES = [ROOT, *(ROOT / each for each in ("src/warmcache", "tests", "benchmarks", "examples"))]
@@ -56,7 +60,7 @@ def _close_caches(namespace: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(p, marks=[pytest.mark.engines] * (_name(p) in ENGINES)) for p in PAGES],
+    [pytest.param(p, marks=MARKS.get(_name(p), ())) for p in PAGES],
     ids=_name,
 )
 def test_the_examples_on_the_page_do_what_it_says(
