@@ -92,3 +92,18 @@ def test_a_simulation_is_displayed_and_goes_into_pandas(
     _, found, printed = displayed(tmp_path, monkeypatch, *cells)
     assert "<table>" in found[-1].data["text/html"]
     assert "6 3.0" == printed[0].text.strip()
+
+
+def test_a_kernel_that_is_shut_down_tears_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    loader = f"""
+from pathlib import Path
+
+@warm(teardown=lambda name: Path({str(gone)!r}).write_text(name))
+def load_to_the_end(name):
+    return name
+"""
+    displayed(tmp_path, monkeypatch, SETUP, loader, "load_to_the_end('ada')")
+    assert "ada" == gone.read_text()
