@@ -19,7 +19,7 @@ import pytest
 import warmcache
 from warmcache import caches, executors, memory, policies, routing
 from warmcache._loaders.loader import LoaderOptions
-from warmcache._registry import _options as options_of
+from warmcache._registry import options_of
 from warmcache.testing import FakeProbe
 
 

@@ -91,7 +91,9 @@ assert_type(CheapestFirst(maxsize=2)["a"], Model)
 assert_type(warmcache.policies.names(), list[str])
 
 loaders: Registry[type[Model]] = Registry("loader")
-assert_type(loaders.get("a"), type[Model])
+assert_type(loaders["a"], type[Model])
+assert_type(loaders.get("a"), type[Model] | None)
+assert_type(loaders.get("a", Model), type[Model])
 
 
 @loaders.register("plain", override=True)

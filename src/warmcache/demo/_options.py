@@ -46,7 +46,7 @@ def check_policy(name: str) -> None:
 
 def _missing(name: str) -> list[str]:
     """Return the options that the policy requires besides its maxsize."""
-    parameters = inspect.signature(policies.get(name)).parameters.values()
+    parameters = inspect.signature(policies.registry[name]).parameters.values()
     return [
         parameter.name
         for parameter in parameters
