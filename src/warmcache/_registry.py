@@ -117,7 +117,9 @@ class Registry(Mapping[str, F]):
     def get(self, name: str, default: F | D, /) -> F | D: ...
     def get(self, name: str, default: Any = None, /) -> Any:
         """Return the factory called ``name``, or ``default`` when there is none."""
-        return self[name] if name in self else default
+        if name not in self:
+            return default
+        return self[name]  # where a KeyError of what is imported is none of ours
 
     def options(self, name: str) -> set[str] | None:
         """Return the names of the options of ``name``; None when it takes any.
