@@ -38,8 +38,15 @@ class _Common(Protocol[P, R_co]):
         """The cache that holds what it loads."""
         ...
 
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
-        """Return the value of this call if it is warm, else None; no use, no load."""
+    @overload
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None: ...
+    @overload
+    def peek(self, *args: Any, default: S, **kwargs: Any) -> R_co | S: ...
+    def peek(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the value of this call if it is warm, else ``default``; no use, no load.
+
+        ``default=`` is an argument of the loader's where that takes one of this name.
+        """
         ...
 
     def contains(self, *args: P.args, **kwargs: P.kwargs) -> bool:

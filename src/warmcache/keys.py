@@ -203,7 +203,7 @@ def _frozen(value: Any) -> Hashable:
         hash(value)
     except TypeError:
         return _frozen_unhashable(value)
-    if kind.__eq__ is object.__eq__ and (setter := _setter_of_state(kind)):
+    if setter := _setter_of_state(kind):
         raise KeyingError(
             f"a {_name(value)} cannot be part of a key: it is compared by identity, and would be "
             f"the same key after {setter}() and the like have changed it. Pass what it was made "
@@ -226,8 +226,10 @@ _STATES = (
 )
 
 
-def _setter_of_state(kind: type) -> str | None:
-    """Return what changes the state of instances of ``kind``, if it is one that has such."""
+def _setter_of_state(kind: Any) -> str | None:
+    """Return what changes the state of instances of ``kind``, if only identity tells them apart."""
+    if kind.__eq__ is not object.__eq__:
+        return None
     return next((put for get, put in _STATES if hasattr(kind, get) and hasattr(kind, put)), None)
 
 

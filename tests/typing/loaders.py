@@ -46,6 +46,7 @@ assert_type(bare("a"), Model)
 assert_type(bare(name="a", dtype="fp32"), Model)
 assert_type(bare.lease("a"), AbstractContextManager[Model])
 assert_type(bare.peek("a"), Model | None)
+assert_type(bare.peek("a", default=3), Model | int)
 assert_type(bare.contains("a"), bool)
 assert_type(bare.evict("a"), list[Removal])
 assert_type(bare.cache_info(), CacheInfo)
@@ -66,7 +67,7 @@ bare()  # type: ignore[call-arg]
 bare("a", device=0)  # type: ignore[call-arg]
 bare.lease(1)  # type: ignore[arg-type]
 bare.lease("a", device=0)  # type: ignore[call-arg]
-bare.peek(1)  # type: ignore[arg-type]
+bare.peek(1)  # type: ignore[call-overload]
 bare.contains(1)  # type: ignore[arg-type]
 bare.evict(1)  # type: ignore[arg-type]
 bare.cache_key(1)  # type: ignore[arg-type]

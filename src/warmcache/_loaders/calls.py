@@ -198,10 +198,14 @@ class Caller:
             return [] if entry is None or cache._ended(entry) else [entry]
 
     def peek(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return the warm value of this call, or None; loads nothing, counts nothing."""
+        """Return the warm value of this call, or ``default`` (None); loads and counts nothing.
+
+        ``default=`` is an argument of the loader's where that takes one of this name.
+        """
+        default = None if self._loader.takes("default") else kwargs.pop("default", None)
         for entry in self._found(args, kwargs):
-            return getattr(entry, "value", None)
-        return None
+            return getattr(entry, "value", default)  # torn down this very moment
+        return default
 
     def contains(self, /, *args: Any, **kwargs: Any) -> bool:
         """Whether the value of this call is warm; loads nothing, counts nothing."""

@@ -304,6 +304,14 @@ class Loader:
         version = () if self.options.version is None else (self.options.version,)
         return CallKey.of((self.source, *where, *version, *parts)), canonical
 
+    def takes(self, name: str) -> bool:
+        """Whether a call may have ``name=`` as an argument of the loader's own."""
+        return any(
+            each.kind is each.VAR_KEYWORD
+            or (each.name == name and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY))
+            for each in self.signature.parameters.values()
+        )
+
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load for a caller inside ``disabled()``; see ``disabled.py``."""
         if scopes.loading_forbidden_here():

@@ -468,6 +468,17 @@ class Cache(cachetools.Cache[K, V]):
 
     # -- looking -------------------------------------------------------------------
 
+    @overload
+    def peek(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def peek(self, key: K, default: V | T) -> V | T: ...
+    def peek(self, key: K, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` where there is none; that is no use."""
+        entry = self._live.get(key)
+        if entry is None or self._ended(entry):
+            return default
+        return getattr(entry, "value", default)  # torn down this very moment
+
     def record(self, path: str | os.PathLike[str]) -> Recording:
         """Begin to write what is asked for to ``path``, for ``warmcache simulate``.
 
