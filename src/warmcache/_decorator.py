@@ -21,8 +21,9 @@ from ._by_value.makers import define, local_class_method, local_function, local_
 from ._by_value.recipe import LoaderCache, Recipe, recipe_of
 from ._loaders.classes import warm_class
 from ._loaders.loader import LoaderOptions
-from ._registry import nearest
 from ._sizes import SizeHint
+from ._suggestions import nearest_option
+from ._texts import text_of
 from ._warm_types import AsyncWarm, C, Decorator, F, P, R, Warm
 from .caches.cache import Cache
 from .policies.shared_caches import named
@@ -127,7 +128,10 @@ def _decorated(target: Any, policy: str | None, cache: Any, options: dict[str, A
     if isinstance(target, type):
         return warm_class(target, partial(make, local_function, statement_of=target))
     if not callable(target):
-        raise TypeError(f"@warm goes over a function, method or class, not {target!r}")
+        raise TypeError(
+            f"@warm goes over a function, method or class, not {text_of(target)}; options are "
+            f"given by name: @warm({_option_for(target)})"
+        )
     return make(local_method if _defined_in_class(target) else local_function, target)
 
 
@@ -142,12 +146,12 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCac
         known = policies.registry.options(policy)
         for option in options:
             if known is not None and option not in known:
-                hint = nearest(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
+                hint = nearest_option(option, {*known, *_LOADER_OPTIONS, "policy", "cache"})
                 raise TypeError(f"@warm with policy {policy!r} has no option {option!r}{hint}")
         return LoaderCache(None, Recipe("policy", policy, options))
     if policy is not None or options:
         extra = ", ".join([*(["policy"] if policy is not None else []), *options])
-        hint = nearest(extra, {*_LOADER_OPTIONS, "cache"})
+        hint = nearest_option(next(iter(options), "policy"), {*_LOADER_OPTIONS, "cache"})
         raise TypeError(
             f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
         )
@@ -156,6 +160,15 @@ def _cache(policy: str | None, cache: Any, options: dict[str, Any]) -> LoaderCac
     if not isinstance(cache, Cache):
         raise checks.type_error("cache", "a warmcache.Cache or a name", cache)
     return LoaderCache(cache, recipe_of(cache))
+
+
+def _option_for(thing: Any) -> str:
+    """Return the option that ``thing`` was most likely meant for, as one writes it."""
+    if isinstance(thing, Cache):
+        return "cache=..."
+    if isinstance(thing, str) and thing in policies.registry:
+        return f"policy={thing!r}"
+    return f"maxsize={thing!r}" if thing is None or checks.is_number(thing) else "policy=..."
 
 
 _BUILT_IN = (

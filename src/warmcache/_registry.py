@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
 from ._process.fork_safe_lock import ForkSafeLock
 from ._signatures import signature_of
+from ._suggestions import nearest, nearest_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Callable[..., Any])
@@ -143,7 +144,8 @@ class Registry(Mapping[str, F]):
             for option in options:
                 if option not in known:
                     raise TypeError(
-                        f"{self._kind} {name!r} has no option {option!r}" + nearest(option, known)
+                        f"{self._kind} {name!r} has no option {option!r}"
+                        + nearest_option(option, known)
                     )
             try:
                 signature_of(factory).bind(*args, **options)
@@ -205,16 +207,6 @@ class Registry(Mapping[str, F]):
 
     def __repr__(self) -> str:
         return f"Registry({self._kind!r}: {', '.join(self.names())})"
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the end of a message about a wrong name: the one meant, and all there are."""
-    import difflib
-
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    text = f"; did you mean {near[0]!r}?" if near else "."
-    return f"{text} There are: {', '.join(known) or 'none'}"
 
 
 def options_of(factory: Callable[..., Any]) -> set[str] | None:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 
-def signature_of(target: Callable[..., Any]) -> inspect.Signature:
+def signature_of(target: Callable[..., Any], *, follow: bool = True) -> inspect.Signature:
     """Return the signature of ``target``, as :func:`inspect.signature` does.
+
+    Unless it is to ``follow`` what decorators say that they wrap.
 
     Since 3.14 annotations are evaluated when they are asked for. They may name what is
     defined only later, or what only type checkers import, and are no business of ours:
@@ -24,12 +26,28 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
     """
     if sys.version_info >= (3, 14):
         try:
-            return inspect.signature(target)
+            return inspect.signature(target, follow_wrapped=follow)
         except Exception:  # whatever an expression may raise
             from annotationlib import Format
 
-            return inspect.signature(target, annotation_format=Format.STRING)
-    return inspect.signature(target)
+            return inspect.signature(target, follow_wrapped=follow, annotation_format=Format.STRING)
+    return inspect.signature(target, follow_wrapped=follow)
+
+
+def can_take(target: Callable[..., Any], count: int) -> bool:
+    """Whether ``target`` can be called with ``count`` arguments; True where nobody knows.
+
+    A decorator is asked itself: it may take, or drop, what the function below does not.
+    """
+    try:
+        signature = signature_of(target, follow=False)
+    except Exception:  # built in, or what says of itself what it likes
+        return True
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 def code_of(target: Callable[..., Any]) -> Any:

@@ -9,7 +9,7 @@
     futures = wd.map(client, answer, names, questions, warm=[partial(load, n) for n in names])
 
 ``load`` is a loader, and ``answer`` a function that calls it. It takes the extra
-``warmcache[dask]``, on the scheduler and on workers too.
+``pip install "warmcache[dask]"``, on the scheduler and on workers too.
 """
 
 from __future__ import annotations
@@ -20,14 +20,19 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dask import annotate  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
-from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
-from dask.utils import funcname  # pyright: ignore[reportMissingImports]
-from distributed import Client, Future  # pyright: ignore[reportMissingImports]
-
-from ._engines.dask_scheduler import MARK, WarmScheduler
-from ._engines.dask_worker import WarmWorker, under_lease, under_lease_async
 from ._engines.wanted import Wanted, one_each
+from ._extras import brought_by
+
+with brought_by("dask", "dask", "distributed", "tornado", what=__name__):
+    from dask import (  # pyright: ignore[reportMissingImports]
+        annotate,  # pyright: ignore[reportAttributeAccessIssue]
+    )
+    from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
+    from dask.utils import funcname  # pyright: ignore[reportMissingImports]
+    from distributed import Client, Future  # pyright: ignore[reportMissingImports]
+
+    from ._engines.dask_scheduler import MARK, WarmScheduler
+    from ._engines.dask_worker import WarmWorker, under_lease, under_lease_async
 
 __all__ = ["install", "map", "submit"]
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from warmcache._core.drivers.let_go import defused, log, no_second_yield
+from warmcache._core.drivers.let_go import defused, log, no_second_yield, teardown_of
 from warmcache._core.state.use_clock import tick
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
-from warmcache.caches.lease import EnteredOnce
+from warmcache.caches.lease import ASYNC, NOT_ASYNC, EnteredOnce
 
 from .loader import Loader
 
@@ -83,6 +83,8 @@ class DisabledLease(EnteredOnce, Generic[V]):
         self._process = os.getpid()
 
     def __enter__(self) -> V:
+        if self._loader.is_async:
+            raise TypeError(ASYNC)
         self._value, self._finish, _ = self._begin()()
         return self._value  # type: ignore[no-any-return]
 
@@ -90,6 +92,8 @@ class DisabledLease(EnteredOnce, Generic[V]):
         self._end()
 
     async def __aenter__(self) -> V:
+        if not self._loader.is_async:
+            raise TypeError(NOT_ASYNC)
         self._value, self._finish, _ = await self._begin()()
         return self._value  # type: ignore[no-any-return]
 
@@ -117,7 +121,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
             keep_forever(value, self._finish)
             return None
         pending: object = None
-        teardown = self._loader.source.teardown
+        teardown = teardown_of(self._loader.source, value)
         with self._failures_logged():
             if self._finish is not None:
                 pending = no_second_yield(self._finish())

@@ -57,7 +57,9 @@ class LoaderOptions(NamedTuple):
             must_be = "callable, or a mapping of arguments to what stands for them"
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
-        if own.size is not None and not callable(own.size):
+        if callable(own.size):
+            checks.function("size", own.size)
+        elif own.size is not None:
             checks.size("size", own.size, "a size, or callable")
         hint = own.size_hint
         if hint is not None and not callable(hint) and not isinstance(hint, os.PathLike):

@@ -48,7 +48,7 @@ from warmcache.keys import CallKey
 from .freshness import Freshness
 from .lease import Lease, Leased
 from .leftovers import all_of, tear_down_leftovers_of, unless_leased
-from .options import CacheOptions, Setup
+from .options import CacheOptions, Setup, refuse_unknown
 
 if TYPE_CHECKING:
     from warmcache._observe.recording import Recording
@@ -102,6 +102,7 @@ class Cache(cachetools.Cache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
+        refuse_unknown(type(self), {**options})
         setup = Setup.of(timer, **options)
         checks.optional(checks.function, "getsizeof", getsizeof)
         super().__init__(checks.limit("maxsize", maxsize), getsizeof)

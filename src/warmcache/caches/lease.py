@@ -27,6 +27,11 @@ Leased: TypeAlias = tuple[Entry, CacheView]
 
 _new = object.__new__
 _TWICE = "a lease is entered once; take another one"
+NOT_ASYNC = (
+    "this lease is entered by `with`; from async code `async with load.alease(...)` is the same, "
+    "and loads in a thread"
+)
+ASYNC = "this lease is of an async loader, and is entered by `async with`, in an async function"
 
 
 class _Entered(LeaseRecord):
@@ -134,6 +139,11 @@ class Lease(_EntryLease, Generic[V]):
             mend_after(self._cache, error)
             raise
 
+    def __aenter__(self) -> NoReturn:
+        raise TypeError(NOT_ASYNC)
+
+    __aexit__ = __aenter__  # without which `async with` would say only that it is missing
+
 
 class AsyncLease(_EntryLease, Generic[V]):
     """``async with load.lease(...) as value``: the same, for an ``acquire`` to be awaited."""
@@ -157,3 +167,8 @@ class AsyncLease(_EntryLease, Generic[V]):
 
         assert self._record is not None, "it was not entered"
         await release_async(self._cache, self._entry, self._record)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(ASYNC)
+
+    __exit__ = __enter__

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from warmcache import _checks as checks
 from warmcache._core.state.records import Removal
+from warmcache._registry import options_of
+from warmcache._suggestions import nearest_option
 
 Teardown: TypeAlias = Callable[[Any], object] | str
 
@@ -22,6 +24,19 @@ class CacheOptions(TypedDict, total=False):
     idle_ttl: float | None
     wait: float
     record: str | os.PathLike[str] | None
+
+
+_KNOWN = frozenset(CacheOptions.__annotations__)
+
+
+def refuse_unknown(cls: type, options: dict[str, Any]) -> None:
+    """Raise TypeError if any of ``options``, which ``cls`` has none of, is none of all caches."""
+    for option in options:
+        if option not in _KNOWN:
+            known = options_of(cls) or {*_KNOWN, "maxsize", "getsizeof", "timer"}
+            raise TypeError(
+                f"{cls.__name__} has no option {option!r}{nearest_option(option, known)}"
+            )
 
 
 class Setup(NamedTuple):

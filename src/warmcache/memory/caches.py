@@ -20,7 +20,7 @@ from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
 from warmcache._sizes import parse_size
 from warmcache.caches.by_cost import CostCache
-from warmcache.caches.options import CacheOptions, Setup
+from warmcache.caches.options import CacheOptions, Setup, refuse_unknown
 from warmcache.probes import cuda_numbering
 from warmcache.probes.probe import Probe
 
@@ -124,7 +124,9 @@ class MemoryCache(CostCache[K, V]):
         learn = checks.optional(checks.path, "learn", options.pop("learn", None))
         checks.optional(checks.share, "budget", budget)
         checks.optional(checks.function, "getsizeof", getsizeof)
-        Setup.of(**{"timer": time.monotonic, **options})
+        timer = options.pop("timer", time.monotonic)
+        refuse_unknown(type(self), options)
+        Setup.of(timer, **options)
         device = find_device()
         total = device.probe.sample().total
         self._memory = setup = setup.on(total)
@@ -132,7 +134,7 @@ class MemoryCache(CostCache[K, V]):
         budget = share("budget", setup.high if budget is None else budget, total)
         self._learned = Learned(learn, circumstances(device.probe))
         options["reclaim"] = partial(_reclaim, options.get("reclaim"), device.give_back)
-        super().__init__(budget, getsizeof, **options)
+        super().__init__(budget, getsizeof, timer=timer, **options)
         self._meter.look(self._store)
         _caches[id(self)] = self
         self._watch()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from warmcache._extras import how_to_install
 from warmcache.errors import ProbeUnavailable
 
 log = logging.getLogger("warmcache")
@@ -152,5 +153,5 @@ def _pynvml() -> Any:
         import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         reason = f"NVIDIA's Python bindings cannot be imported: {error}"
-        raise ProbeUnavailable(reason, "pip install 'warmcache[gpu]'") from None
+        raise ProbeUnavailable(reason, how_to_install("gpu")) from None
     return pynvml

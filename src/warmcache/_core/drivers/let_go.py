@@ -13,10 +13,11 @@ import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from operator import methodcaller
 from typing import Any
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.state.entry import Entry, State
+from warmcache._core.state.entry import Entry, Source, State
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
@@ -43,7 +44,7 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     if cache.meter is not None:
         entry.remains = cache.meter.remains(entry)
     provenance = entry.provenance
-    finish, teardown = provenance.finish, provenance.source.teardown
+    finish, teardown = provenance.finish, teardown_of(provenance.source, entry.value)
     entry.called = True  # from here on it is the teardown's own affair
     if finish is not None:
         pending = no_second_yield(finish())
@@ -52,6 +53,12 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     else:
         return None
     return pending if pending is not None and inspect.isawaitable(pending) else None
+
+
+def teardown_of(source: Source, value: object) -> Callable[[Any], object] | None:
+    """Return what destroys ``value``; None has no method whose name is the teardown."""
+    teardown = source.teardown
+    return None if value is None and type(teardown) is methodcaller else teardown
 
 
 def no_second_yield(result: Any) -> Any:
