@@ -187,6 +187,14 @@ def text(option: str, value: Any, must_be: str = "a text", how: str = "") -> str
     return value
 
 
+def one_of(option: str, value: Any, names: Iterable[str]) -> str:
+    """Check for one of several texts."""
+    must_be = " or ".join(repr(name) for name in names)
+    if text(option, value, must_be) not in names:
+        raise value_error(option, must_be, value)
+    return value  # type: ignore[no-any-return]
+
+
 def path(option: str, value: Any) -> str | os.PathLike[str]:
     """Check for the path of a file, which need not be there."""
     must_be = "the path of a file"

@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
 )
 from functools import partial
-from typing import Any, get_origin, overload
+from typing import Any, Literal, get_origin, overload
 
 from . import _checks as checks
 from . import policies
@@ -55,6 +55,7 @@ def warm(
     policy: str | None = None,
     cache: Cache[Any, Any] | str | None = None,
     teardown: Callable[[Any], object] | str | None = None,
+    teardown_in: Literal["loop", "thread"] | None = None,
     key: _Key | None = None,
     typed: bool = False,
     size: _Size | None = None,
@@ -82,6 +83,9 @@ def warm(
             :func:`warmcache.cache` defined.
         teardown: destroys a value: a callable taking it, or its method's name. The
             cache's own teardown is used when the loader has none.
+        teardown_in: where the teardown of an async loader's value runs if it is not async
+            itself: ``"thread"``, one of its own, so that it does not block the event loop;
+            ``"loop"``, the one that loaded the value, for what is bound to that.
         key: what makes the key instead of all arguments: a callable taking the
             call's arguments, or a mapping of arguments to callables that say what
             stands for them (None: nothing does).

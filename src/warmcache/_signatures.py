@@ -61,16 +61,27 @@ class UnawaitedError(TypeError):
     """A hook is asynchronous, and what it returns would be awaited by nobody."""
 
 
+def is_async(function: Any) -> bool:
+    """Whether ``function`` is an ``async`` function or the like, as far as it can be seen."""
+    function = _below_partial(function)
+    codes = (function, code_of(function)) if callable(function) else ()  # a mock says so itself
+    return any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in codes)
+
+
+def _below_partial(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
 def not_async(option: str, hook: Any, remedy: str = "have it do without await") -> None:
     """Refuse a ``hook``, if there is one, that is an ``async`` function or the like.
 
     Raises:
         UnawaitedError: it is.
     """
-    while isinstance(hook, functools.partial):
-        hook = hook.func
-    codes = (hook, code_of(hook)) if callable(hook) else ()  # a mock says so itself
-    if any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in codes):
+    if is_async(hook):
+        hook = _below_partial(hook)
         name = getattr(hook, "__qualname__", type(hook).__qualname__)
         raise UnawaitedError(
             f"{option} must not be async, for nobody awaits what it returns; {remedy}, got {name}"

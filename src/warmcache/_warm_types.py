@@ -80,6 +80,13 @@ class Warm(_Common[P, R_co], Protocol[P, R_co]):
         """``with load.lease(...) as value``: load if need be, and hold: no teardown inside."""
         ...
 
+    def alease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[R_co]:
+        """``async with load.alease(...) as value``: the same from async code.
+
+        The load runs in a thread, and so does what the lease's end tears down.
+        """
+        ...
+
     def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
         """Tear down the value of this call, if it is warm; return what was removed."""
         ...

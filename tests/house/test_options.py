@@ -77,6 +77,7 @@ WRONG: dict[str, list[Any]] = {
     "size_hint": [*NO_SIZE, math.inf],
     "slots": [Unsayable(), 5, "x", True, [], [object()]],
     "tags": [*NOTHING[1:], 5, True, None, "text", b"text", [1], [[]]],
+    "teardown_in": [*NO_TEXT, "lopp", "main-thread"],
     "teardown": [*NOTHING, 5, True, "", "not a name", "close()", lambda: 1],
     "timer": [*NO_FUNCTION, None, lambda it: 1],
     "ttl": [*SECONDS, timedelta(1)],

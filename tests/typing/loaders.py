@@ -45,6 +45,7 @@ def in_a_cache(name: str, dtype: str = "fp16") -> Model:
 assert_type(bare("a"), Model)
 assert_type(bare(name="a", dtype="fp32"), Model)
 assert_type(bare.lease("a"), AbstractContextManager[Model])
+assert_type(bare.alease("a"), AbstractAsyncContextManager[Model])
 assert_type(bare.peek("a"), Model | None)
 assert_type(bare.peek("a", default=3), Model | int)
 assert_type(bare.contains("a"), bool)
@@ -67,6 +68,7 @@ bare()  # type: ignore[call-arg]
 bare("a", device=0)  # type: ignore[call-arg]
 bare.lease(1)  # type: ignore[arg-type]
 bare.lease("a", device=0)  # type: ignore[call-arg]
+bare.alease(1)  # type: ignore[arg-type]
 bare.peek(1)  # type: ignore[call-overload]
 bare.contains(1)  # type: ignore[arg-type]
 bare.evict(1)  # type: ignore[arg-type]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from operator import attrgetter
-from typing import Any
+from threading import get_ident
+from typing import Any, NoReturn
 
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
@@ -134,7 +136,7 @@ class Caller:
         if self._is_hot(raw):
             return Lease(
                 lambda record: (
-                    self._lease_warm(raw, record)
+                    self._lease_warm(self._site.hot, raw, record)
                     or self._acquire(self._request(raw, args, kwargs), record)
                 )
             )
@@ -147,13 +149,58 @@ class Caller:
         except TypeError:  # not hashable as it is
             return False
 
-    def _lease_warm(self, raw: Any, record: LeaseRecord) -> Leased | None:
-        """Lease what a hit would find, the short way; None when it has left."""
+    def alease(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return an async context manager that holds the value, loading it if need be in a thread.
+
+        What the lease's end tears down goes in a thread, too: nothing of it blocks the event loop.
+        """
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        if scopes.disabled_here():
+            return self._lease_unowned(args, kwargs, aside=True)
+        request = None if self._is_hot(raw) else self._request(raw, args, kwargs)
+
+        async def acquire(record: LeaseRecord) -> Leased:
+            if request is None:
+                found = self._lease_warm(self._site.hot, raw, record)
+                return found or await self._acquire_aside(self._request(raw, args, kwargs), record)
+            return self._lease_live(request, record) or await self._acquire_aside(request, record)
+
+        return AsyncLease(acquire)
+
+    def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
+        """Lease what is there if nobody has to be asked or waited for; else None."""
+        cache = self._loader.cache
+        entry = cache._live.get(request.key)
+        if entry is None or cache._ended(entry) or request.validate is not None:
+            return None
+        shares_name = self._loader.name_holder is not None
+        return None if shares_name else self._lease_warm(cache._live, request.key, record)
+
+    async def _acquire_aside(self, request: Request, record: LeaseRecord) -> Leased:
+        """Acquire in a thread, whose the ``record`` is meanwhile."""
+        from warmcache._core.drivers.aside import aside
+
+        def work() -> Leased:
+            record.thread = get_ident()
+            return self._acquire(request, record)
+
+        def unclaimed(leased: Leased) -> None:
+            entry, view = leased
+            release(view, entry, record)
+
+        leased = await aside(work, "warmcache-load", unclaimed=unclaimed)
+        record.thread = get_ident()
+        return leased
+
+    def _lease_warm(
+        self, table: Mapping[Any, Entry], key: Any, record: LeaseRecord
+    ) -> Leased | None:
+        """Lease what a hit would find in ``table``, the short way; None when it has left."""
         view = self._loader.cache._view
         store = view.store
         try:
             with store.lock:
-                entry: Entry | None = self._site.hot.get(raw)
+                entry = table.get(key)
                 if entry is None:
                     return None
                 store.lease(entry, record)
@@ -164,9 +211,12 @@ class Caller:
             raise
         return entry, view
 
-    def _lease_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DisabledLease[Any]:
-        complete = self._complete(args)
-        return DisabledLease(self._loader, lambda: self._loader.produce_unowned(complete, kwargs))
+    def _lease_unowned(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, aside: bool = False
+    ) -> DisabledLease[Any]:
+        complete, loader = self._complete(args), self._loader
+        load = partial(loader.produce_unowned, complete, kwargs)
+        return DisabledLease(loader, load, aside=aside)
 
     # -- letting go ----------------------------------------------------------------
 
@@ -342,11 +392,18 @@ class AsyncCaller(Caller):
         async def acquire(record: LeaseRecord) -> Leased:
             if request is not None:
                 return await self._acquire_async(request, record)
-            return self._lease_warm(raw, record) or await self._acquire_async(
+            return self._lease_warm(self._site.hot, raw, record) or await self._acquire_async(
                 self._request(raw, args, kwargs), record
             )
 
         return AsyncLease(acquire)
+
+    def alease(self, /, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: that is :meth:`lease` here."""
+        raise TypeError(
+            f"{self._loader.__name__}() is async itself: write `async with "
+            f"{self._loader.__name__}.lease(...)`"
+        )
 
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""
@@ -391,6 +448,6 @@ def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...]
 
 
 API = (
-    *("cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
+    *("alease", "cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
     *("lease", "peek", "warm_up"),
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from warmcache import _checks as checks
+from warmcache._core.drivers.let_go import on_its_loop
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
@@ -34,6 +35,7 @@ class LoaderOptions(NamedTuple):
     """What ``@warm`` was told about the loader itself."""
 
     teardown: Teardown | None = None
+    teardown_in: str | None = None
     key: Any = None
     typed: bool = False
     size: float | str | Callable[[Any], float | str] | None = None
@@ -53,6 +55,7 @@ class LoaderOptions(NamedTuple):
         """
         own = cls(**options)
         as_teardown(own.teardown)
+        checks.optional(_teardown_in, "teardown_in", own.teardown_in)
         if not (own.key is None or callable(own.key) or isinstance(own.key, Mapping)):
             must_be = "callable, or a mapping of arguments to what stands for them"
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
@@ -67,6 +70,14 @@ class LoaderOptions(NamedTuple):
         checks.optional(checks.function, "validate", own.validate)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
+
+
+# Where the teardown of an async loader's value runs that is not async itself.
+_TEARDOWN_IN = ("loop", "thread")
+
+
+def _teardown_in(option: str, where: Any) -> str:
+    return checks.one_of(option, where, _TEARDOWN_IN)
 
 
 def checked_errors(errors: Any) -> None:
@@ -181,6 +192,13 @@ class Loader:
                 f"{self.__name__}() is a generator: what follows its yield is the teardown; "
                 f"teardown= would be a second one"
             )
+        if options.teardown_in is not None and (yields or not self.is_async):
+            kind = "a generator" if yields else "not async"
+            where = "as part of it" if yields else "in the thread whose act removes the value"
+            raise TypeError(
+                f"teardown_in= is for async loaders with a teardown: {self.__name__}() is {kind}, "
+                f"whose teardown runs {where}"
+            )
         checked_errors(options.validate_errors)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
@@ -202,6 +220,8 @@ class Loader:
         self._defaults = Defaults(parameters.values())
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
+        if options.teardown_in == "loop" and teardown is not None:
+            teardown = functools.partial(on_its_loop, teardown)
         # Nothing that outlives the loader may hold it: entries have their source.
         weigh = None if options.size is None else functools.partial(_weight, options.size)
         self._source = Source(self.__name__, teardown, frozenset(options.tags), weigh)

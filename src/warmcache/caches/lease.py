@@ -31,7 +31,10 @@ NOT_ASYNC = (
     "this lease is entered by `with`; from async code `async with load.alease(...)` is the same, "
     "and loads in a thread"
 )
-ASYNC = "this lease is of an async loader, and is entered by `async with`, in an async function"
+ASYNC = (
+    "this lease is entered by `async with`, in an async function, for it is of an async loader or "
+    "was taken by alease()"
+)
 
 
 class _Entered(LeaseRecord):

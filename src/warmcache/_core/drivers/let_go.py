@@ -14,16 +14,17 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable
 from operator import methodcaller
-from typing import Any
+from typing import Any, TypeAlias
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, Source, State
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
-from warmcache._signatures import not_coroutine
+from warmcache._signatures import is_async, not_coroutine
 from warmcache._texts import text_of
 
+Teardown: TypeAlias = Callable[[Any], object]
 log = logging.getLogger("warmcache")
 
 FINISHED = object()  # what the rest of a generator loader gives when it has run
@@ -55,10 +56,27 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     return pending if pending is not None and inspect.isawaitable(pending) else None
 
 
-def teardown_of(source: Source, value: object) -> Callable[[Any], object] | None:
+def teardown_of(source: Source, value: object) -> Teardown | None:
     """Return what destroys ``value``; None has no method whose name is the teardown."""
     teardown = source.teardown
     return None if value is None and type(teardown) is methodcaller else teardown
+
+
+def may_block(teardown: Teardown, value: object) -> bool:
+    """Whether the teardown of ``value`` does something before there is anything to be awaited."""
+    if type(teardown) is methodcaller:
+        name = teardown.__reduce__()[1][0]
+        return not is_async(getattr(value, name, None))
+    return not is_async(teardown)
+
+
+async def on_its_loop(teardown: Teardown, value: object) -> None:
+    """Run a teardown on the loop that it is bound to, for it is awaited there."""
+    if value is None and type(teardown) is methodcaller:
+        return
+    pending = teardown(value)
+    if inspect.isawaitable(pending):
+        await pending
 
 
 def no_second_yield(result: Any) -> Any:
