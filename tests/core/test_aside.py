@@ -51,6 +51,9 @@ async def test_nothing_of_it_is_kept() -> None:
         except OSError:
             pass
         del thing
+        for each in threading.enumerate():  # which has the work until it has ended
+            if "warmcache-x" == each.name:
+                each.join(CAP)
         assert reference() is None
     finally:
         gc.enable()
