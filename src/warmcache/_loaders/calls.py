@@ -48,9 +48,8 @@ class Caller:
         """Do what the hit path could not: load, join, wait, or find under a lock."""
         if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
             return successor.slow_call(*successor._loader.bind(*args, **kwargs))
-        if scopes.disabled_here():
-            produced = self._loader.produce_unowned(self._complete(args), kwargs)
-            return disowned(self._loader, *produced)
+        if self._loader.keeps_nothing or scopes.disabled_here():
+            return disowned(self._loader, *self._load_unowned(args, kwargs))
         view, record = self._loader.cache._view, LeaseRecord(time.monotonic())
         try:
             return self._get(self._request(raw, args, kwargs), record, view, keep=False)[1]
@@ -94,9 +93,8 @@ class Caller:
         """Return the entry and its value, loaded if need be; leased if it is to be kept."""
         loader = self._loader
         shares_name = loader.name_holder is not None
-        if shares_name and request.may_load and (replaced := loader.take_over_name()):
-            _clear_replaced(replaced)
-            loader.torn_down(replaced)
+        if shares_name and request.may_load:
+            self._take_over_name()
         found = load_at_once(view, request, record, keep=keep)
         if found is None:
             entry = run(get(view, request, record), view)
@@ -107,6 +105,12 @@ class Caller:
         if shares_name and loader.lost_its_name:  # while it loaded
             _clear_replaced((loader,))
         return found
+
+    def _take_over_name(self) -> None:
+        """Have the name, if others have it in turn; what there is of theirs goes before a load."""
+        if replaced := self._loader.take_over_name():
+            _clear_replaced(replaced)
+            self._loader.torn_down(replaced)
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         if self._may_be_method and args:
@@ -131,7 +135,7 @@ class Caller:
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if scopes.disabled_here():
+        if self._loader.keeps_nothing or scopes.disabled_here():
             return self._lease_unowned(args, kwargs)
         if self._is_hot(raw):
             return Lease(
@@ -155,7 +159,7 @@ class Caller:
         What the lease's end tears down goes in a thread, too: nothing of it blocks the event loop.
         """
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if scopes.disabled_here():
+        if self._loader.keeps_nothing or scopes.disabled_here():
             return self._lease_unowned(args, kwargs, aside=True)
         request = None if self._is_hot(raw) else self._request(raw, args, kwargs)
 
@@ -214,9 +218,14 @@ class Caller:
     def _lease_unowned(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, aside: bool = False
     ) -> DisabledLease[Any]:
-        complete, loader = self._complete(args), self._loader
-        load = partial(loader.produce_unowned, complete, kwargs)
-        return DisabledLease(loader, load, aside=aside)
+        load = partial(self._load_unowned, args, kwargs)
+        return DisabledLease(self._loader, load, aside=aside)
+
+    def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
+        if not scopes.disabled_here():
+            self._take_over_name()
+        return self._loader.produce_unowned(self._complete(args), kwargs)
 
     # -- letting go ----------------------------------------------------------------
 
@@ -347,9 +356,8 @@ class AsyncCaller(Caller):
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
             return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
-        if scopes.disabled_here():
-            produced = await self._loader.produce_unowned(self._complete(args), kwargs)
-            return disowned(self._loader, *produced)
+        if self._loader.keeps_nothing or scopes.disabled_here():
+            return disowned(self._loader, *await self._load_unowned(args, kwargs))
         from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
 
         view, record = self._loader.cache._view, lease_record_of_this_task()
@@ -363,15 +371,24 @@ class AsyncCaller(Caller):
             raise
         return value
 
+    async def _take_over_name_async(self) -> None:
+        if replaced := self._loader.take_over_name():
+            await _clear_replaced_async(replaced)
+            self._loader.torn_down(replaced)
+
+    async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not scopes.disabled_here():
+            await self._take_over_name_async()
+        return await self._loader.produce_unowned(self._complete(args), kwargs)
+
     async def _acquire_async(self, request: Request, record: LeaseRecord) -> Leased:
         from warmcache._core.drivers.event_loop import run_async
 
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
-            if request.may_load and (replaced := loader.take_over_name()):
-                await _clear_replaced_async(replaced)
-                loader.torn_down(replaced)
+            if request.may_load:
+                await self._take_over_name_async()
             entry = await run_async(get(view, request, record), view)
             cache._watch()
             if loader.lost_its_name:  # while it loaded
@@ -385,7 +402,7 @@ class AsyncCaller(Caller):
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be."""
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        if scopes.disabled_here():
+        if self._loader.keeps_nothing or scopes.disabled_here():
             return self._lease_unowned(args, kwargs)
         request = None if self._is_hot(raw) else self._request(raw, args, kwargs)
 

@@ -1,4 +1,4 @@
-"""What is loaded inside ``disabled()``, and belongs to no cache."""
+"""What is loaded and belongs to no cache: inside ``disabled()``, or where a cache keeps nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ V = TypeVar("V")
 
 
 class _Unfinished:
-    """Teardowns of what generator loaders yielded inside ``disabled()``.
+    """Teardowns of what generator loaders yielded that no cache has.
 
     The caller owns the value, but only the suspended generator knows how to end it.
     """
@@ -80,7 +80,7 @@ def disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _:
 
 
 class DisabledLease(EnteredOnce, Generic[V]):
-    """A lease inside ``disabled()``: a fresh value, torn down when the lease ends."""
+    """A lease of what no cache has: a fresh value, torn down when the lease ends."""
 
     __slots__ = ("_aside", "_finish", "_loader", "_process", "_value")
 
@@ -136,7 +136,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
         if self._process != os.getpid():
             self._let_go()  # which only keeps it
         else:
-            self._was_lost("what disabled() loaded", self._end)
+            self._was_lost(f"what {self._loader.__qualname__}() loaded", self._end)
 
     def _may_block(self) -> bool:
         if self._finish is not None:

@@ -177,6 +177,7 @@ class Loader:
         self.signature = signature
         self.options = options
         self.cache = cache
+        self.keeps_nothing = cache.maxsize == 0  # as functools.lru_cache with this maxsize
         self.name_holder: NameHolder | None = None
         self.defined_anew = False
         self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
@@ -335,7 +336,13 @@ class Loader:
         )
 
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Load for a caller inside ``disabled()``; see ``disabled.py``."""
+        """Load what the caller is to own; see ``disabled.py``."""
+        if not scopes.disabled_here():  # and so in a cache that keeps nothing
+            store = self.cache._store
+            with store.lock:
+                store.check_open()
+                store.counts.misses += 1
+                self.source.misses += 1
         if scopes.loading_forbidden_here():
             raise WarmMissError(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
