@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+_FEW = 8  # holders, of whom a message names no more
+
+
 class WarmcacheError(Exception):
     """Base class of all exceptions that warmcache raises on its own account."""
 
@@ -96,7 +99,9 @@ class CapacityError(WarmcacheError, ValueError):
         if self.available < self.limit:
             text += f", {size(max(self.available, 0))} available on the device"
         if self.holders:
-            text += ": " + ", ".join(self.holders)
+            text += ": " + ", ".join(self.holders[:_FEW])
+            if len(self.holders) > _FEW:
+                text += f" and {len(self.holders) - _FEW} more"
         if self.own:
             return f"{text}; only the caller itself could release it, so waiting is pointless"
         return f"{text}; release a lease, raise {self.option}, or pass a longer wait="
