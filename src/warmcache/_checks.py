@@ -168,7 +168,7 @@ def hook(option: str, value: Any) -> Callable[..., Any]:
     return value  # type: ignore[no-any-return]
 
 
-_HOOKS = {"on_removal": "have it start a task, or put the removal in a queue"}
+_HOOKS = {"on_removal": "have it put the removal in a queue, or call_soon_threadsafe()"}
 
 
 def flag(option: str, value: Any) -> bool:

@@ -76,6 +76,8 @@ bare.cache_key(1)  # type: ignore[arg-type]
 with_options("a", 2)  # type: ignore[call-arg]
 warm(maxsize=1, validate=3)(Model)  # type: ignore[call-overload]
 warm(policy=LRUCache)(Model)  # type: ignore[call-overload]
+warm(teardown="close", teardown_in="lopp")(Model)  # type: ignore[call-overload]
+warm(teardown="close", teardown_in="loop")(Model)
 
 
 # A file is an iterator too, but it is what a loader loads, not what it yields.
