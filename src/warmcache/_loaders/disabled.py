@@ -121,12 +121,16 @@ class DisabledLease(EnteredOnce, Generic[V]):
         self._end()
 
     async def __aexit__(self, *exc: object) -> None:
-        from warmcache._core.drivers.aside import aside
+        from warmcache._core.drivers.aside import NoThreadError, aside
 
-        if self._may_block():
-            pending = await aside(self._let_go, "warmcache-teardown", unclaimed=_await_if_need_be)
-        else:
-            pending = self._let_go()
+        end = self._let_go
+        try:
+            if self._may_block():
+                pending = await aside(end, "warmcache-teardown", unclaimed=_await_if_need_be)
+            else:
+                pending = end()
+        except NoThreadError:
+            pending = end()
         if pending is not None:
             await pending
 
