@@ -9,7 +9,7 @@ from warmcache._extras import brought_by
 
 def packed(thing: Any) -> bytes:
     """Return ``thing`` as cloudpickle takes it: functions and their globals by value."""
-    what = "a function that the other process cannot import travels by value, which"
+    what = "to send by value what the other process cannot import"
     with brought_by("byvalue", "cloudpickle", what=what):
         import cloudpickle  # pyright: ignore[reportMissingImports]
     data: bytes = cloudpickle.dumps(thing)
