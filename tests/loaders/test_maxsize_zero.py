@@ -80,9 +80,7 @@ def test_a_lease_that_is_lost_is_ended_and_warned_of() -> None:
     lease.__enter__()
     held = [lease]
     del lease
-    with pytest.warns(
-        ResourceWarning, match=r"a lease of what Model\(\) loaded, and no cache has, was"
-    ):
+    with pytest.warns(ResourceWarning, match=r"a lease of what Model\(\) loaded for no cache was"):
         held.clear()
     assert ended.wait(5)
 

@@ -140,9 +140,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
         if self._process != os.getpid():
             self._let_go()  # which only keeps it
         else:
-            self._was_lost(
-                f"what {self._loader.__qualname__}() loaded, and no cache has,", self._end
-            )
+            self._was_lost(f"what {self._loader.__qualname__}() loaded for no cache", self._end)
 
     def _may_block(self) -> bool:
         if self._finish is not None:
