@@ -12,7 +12,7 @@ worker writes there what it loads and tears down.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,7 +62,7 @@ def weight(name: str) -> int:
 
 
 # With a GPU: budget=BUDGET, device=0, and no sizes: what a model takes of it is measured.
-# A request waits a second for room, in a thread that others need; then it is refused.
+# A request waits a second for room that others lease; then it is refused.
 @warm(
     policy="cost",
     maxsize=BUDGET,
@@ -87,17 +87,17 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-def model(name: str) -> Iterator[Model]:
+async def model(name: str) -> AsyncIterator[Model]:
     """Lease the model that a request asks for until its response is sent."""
     if name not in MODELS:
         raise HTTPException(404, f"there is no model {name!r}")
-    with load.lease(name) as leased:
+    async with load.alease(name) as leased:
         yield leased
 
 
 @app.get("/answer/{name}")
 def answer(model: Annotated[Model, Depends(model)], text: str = "hello") -> dict[str, str]:
-    """Answer with a model that nobody can close meanwhile."""
+    """Answer with a model that nobody can close meanwhile; in a thread, for it computes."""
     return {"answer": model.answer(text)}
 
 
