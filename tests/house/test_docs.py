@@ -143,6 +143,16 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert [] == broken
 
 
+@pytest.mark.parametrize("folder", ["howto", "coming-from"])
+def test_each_page_of_the_folder_is_in_its_index_by_its_title_and_with_a_line(folder: str) -> None:
+    index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^- \[(.+?)\]\(([\w-]+\.md)\): \S.*$", index, re.MULTILINE))
+    pages = {page for page in (ROOT / "docs" / folder).glob("*.md") if page.stem != "index"}
+    assert {page.read_text(encoding="utf-8").splitlines()[0]: page.name for page in pages} == {
+        f"# {title}": name for title, name in listed.items()
+    }
+
+
 def test_the_tests_that_the_pages_name_are_there() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     there = set(re.findall(r"def (test_\w+)", tests))
