@@ -20,7 +20,7 @@ author = "the warmcache authors"
 copyright = "the warmcache authors"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
@@ -33,7 +33,13 @@ python_maximum_signature_line_length = 120
 python_use_unqualified_type_names = True
 add_module_names = False
 
+copybutton_prompt_text = r">>> |\.\.\. |\$ "  # what is copied is what is to be typed
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["phone.css"]
 html_title = f"warmcache {version}"
 
 
