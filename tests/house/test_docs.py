@@ -153,6 +153,21 @@ def test_each_page_of_the_folder_is_in_its_index_by_its_title_and_with_a_line(fo
     }
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        r"## What is promised\n.*?\ntake a lease\.\n",
+        r"```python\nfrom warmcache .*?load b\n```",
+    ],
+    ids=["the promises", "the first lines of code"],
+)
+def test_the_index_shows_what_the_readme_does(part: str) -> None:
+    pages = [ROOT / "README.md", ROOT / "docs/index.md"]
+    readme, index = (re.search(part, page.read_text(encoding="utf-8"), re.DOTALL) for page in pages)
+    assert readme is not None and index is not None
+    assert readme[0] == index[0]
+
+
 def test_the_tests_that_the_pages_name_are_there() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     there = set(re.findall(r"def (test_\w+)", tests))
