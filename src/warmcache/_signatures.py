@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     import inspect
@@ -113,7 +113,7 @@ def not_coroutine(what: str, answer: Any) -> Any:
     return answer
 
 
-def isawaitable(answer: object) -> bool:
+def isawaitable(answer: object) -> TypeGuard[Awaitable[Any]]:
     """Whether ``answer`` can be awaited, as :func:`inspect.isawaitable` has it."""
     from inspect import isawaitable
 
