@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _interrupts, _public, keys, policies  # noqa: F401  # the first one acts at once
 from ._core.state.entry import Entry
-from ._core.state.records import CacheInfo, EntryInfo, Removal, RemovalCause, Stats
+from ._core.state.records import CacheInfo, EntryInfo, Load, Removal, RemovalCause, Stats
 from ._loaders.scopes import disabled, no_load
 from ._process.at_exit import close_all
 from ._process.sigterm import close_on_sigterm
@@ -74,6 +74,7 @@ __all__ = [
     "LFUCache",
     "LRUCache",
     "LoadCycleError",
+    "Load",
     "MemoryCache",
     "MemoryOptions",
     "Outcome",

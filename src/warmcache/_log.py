@@ -8,8 +8,20 @@ if TYPE_CHECKING:
     import logging
 
 
+_DEBUG = 10  # logging.DEBUG
+_logger: logging.Logger | None = None
+
+
+def debugging() -> bool:
+    """Whether anybody reads what is logged of each load and removal. It takes no lock."""
+    if "logging" not in sys.modules:
+        return False
+    return (_logger or log()).isEnabledFor(_DEBUG)
+
 def log() -> logging.Logger:
     """Return the logger of that name, ``warmcache``."""
     import logging
+    global _logger
 
-    return logging.getLogger("warmcache")
+    _logger = logging.getLogger("warmcache")
+    return _logger

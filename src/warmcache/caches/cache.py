@@ -92,6 +92,8 @@ class Cache(cachetools.Cache[K, V]):
         idle_ttl: seconds after which an unused, unleased entry is torn down.
         wait: seconds (60) to wait for a lease to end where only that can give room.
         record: a file that everything asked for is written to, see :meth:`record`;
+        on_load: called with a :class:`Load` by whoever has loaded, once the entry is there and
+            before that call returns; who joined the load may have the value by then.
             nothing is written before there is something to write.
         timer: the clock of ages and times to live.
 
@@ -163,6 +165,7 @@ class Cache(cachetools.Cache[K, V]):
         self._view = CacheView(self, store, meter, setup.wait)
         self._live = store.live
         self._freshness = Freshness(store, self._timer)
+            load_listener=setup.on_load,
         self._source = Source(type(self).__name__, setup.teardown)
         self._handed_in = Provenance(self._source)
         self._has_leftovers_torn_down = False

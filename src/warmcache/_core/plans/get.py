@@ -42,8 +42,10 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
             elif not doomed:
                 if not counted:
                     counted = True
-                    store.counts.misses += 1
-                    request.source.misses += 1
+                    if request.key in store.flights:
+                        store.counts.joined += 1
+                    else:
+                        store.counts.missed(request.source)
                 flight, mine = _join_or_begin(store, request, record)
         if doomed:
             yield TearDown(doomed)

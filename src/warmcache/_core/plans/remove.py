@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, Source, State, seconds_between
 from warmcache._core.state.flights import CHAIN, leads_to
+from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
@@ -161,11 +162,13 @@ def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[li
     return noted
 
 
-def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]:
+def make_up(
+    cache: CacheView, weight: float, cause: RemovalCause, claim: Claim | None = None
+) -> Plan[float]:
     """Remove idle entries, lowest rank first, until they make up ``weight``.
 
-    One goes if that is 0, for nobody knows. Returns what they weighed, which is less
-    when too little is idle.
+    One goes if that is 0, for nobody knows. It is for ``claim``, if it is for any. Returns what
+    they weighed, which is less when too little is idle.
     """
     store = cache.store
     with store.lock:
@@ -173,7 +176,8 @@ def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]
         taken = [] if first is None else [first]
         if first is not None and weight > first.weight:
             taken, _ = store.victims(weight, cache.rank, first=first)
-        doomed = [entry for entry in taken if store.condemn(entry, cause)]
+        wanted = None if claim is None else store.wanted(claim)
+        doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
     yield TearDown(doomed)
     return sum(entry.weight for entry in doomed)
 
@@ -227,6 +231,5 @@ def close(cache: CacheView) -> Plan[list[Exception]]:
         store.closed = True
         entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
-        store.ledger.wake()
     errors: list[Exception] = yield TearDown(doomed)
     return errors

@@ -13,7 +13,7 @@ from warmcache._process.gil import FREE_THREADED
 from warmcache._texts import text_of
 
 from .hot_paths import HotEntries
-from .records import RemovalCause
+from .records import RemovalCause, Wanted
 from .use_clock import USE_CLOCK, counted, tick
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Provenance:
         self.source = source
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
-        self.loop = loop  # where an asynchronous teardown has to run
+        self.loop = loop  # that loaded it, and where an asynchronous teardown has to run
         self.hot = None if hot is None else hot.ref  # found_by(), without a call
         self.hot_key = hot_key
         self.weighed_by: str | None = None  # what a meter took the weight from
@@ -149,7 +149,7 @@ class Entry(_Hits):
     What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
     was asked for, the first time included), ``used`` and ``loaded`` (ticks of the
     clock of uses: larger is later), ``key``, ``tags``. The rest is the cache's;
-    ``cause`` is set when it is removed.
+    ``cause`` and ``wanted`` are set when it is removed.
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
     the hit path writes without it): ``leases`` is empty in every state but LIVE and
@@ -171,6 +171,7 @@ class Entry(_Hits):
         "base_uses",
         "blocked_on",
         "called",
+    wanted: Wanted | None  # for what it had to go, if that is why
         "cause",
         "doomed_by",
         "expires",
@@ -199,6 +200,7 @@ class Entry(_Hits):
         provenance: Provenance,
         now: Any,
         expires: Any = None,
+        "wanted",
     ) -> None:
         self.key = key
         self.value = value
@@ -244,7 +246,7 @@ class Entry(_Hits):
             del self.value
         except AttributeError:
             pass  # its teardown did
-        self.key, self.provenance, self.remains = None, NOWHERE, None
+        self.key, self.provenance, self.remains, self.wanted = None, NOWHERE, None, None
 
     def __repr__(self) -> str:
         return f"<Entry {text_of(self.key)} {self.state.value} weight={self.weight}>"

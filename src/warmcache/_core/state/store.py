@@ -28,7 +28,7 @@ from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observer import Observer
 from .one_shot import OneShot
-from .records import Removal, RemovalCause
+from .records import Load, Removal, RemovalCause, Wanted
 from .remains import Remains
 from .use_clock import USE_CLOCK, tick
 from .victim_order import Order, Rank
@@ -58,6 +58,7 @@ class Store:
         timed: bool,
         reclaim: Callable[[], object] | None,
         listener: Callable[[Removal], object] | None,
+        load_listener: Callable[[Load], object] | None = None,
         tears_down: bool,
     ) -> None:
         # Re-entrant, for a finalizer that the garbage collector happens to run in
@@ -70,6 +71,7 @@ class Store:
         self.idle_ttl = idle_ttl
         self.reclaim = reclaim
         self.listener = listener
+        self.load_listener = load_listener
         self.deadlines = Deadlines(self._deadline) if timed or idle_ttl is not None else None
         self.closed = False
         self.inherited = False  # by a forked child, in which nobody may end what is in here
@@ -214,8 +216,8 @@ class Store:
             del self.flights[flight.key]
         flight.ended = True
 
-    def vanish_at_once(self, weight: float, rank: Rank) -> list[Entry] | None:
-        """Have victims vanish until ``weight`` is free, where nothing has a teardown.
+    def vanish_at_once(self, key: Hashable, weight: float, rank: Rank) -> list[Entry] | None:
+        """Have victims vanish until ``weight`` is free for ``key``, where nothing has a teardown.
 
         Returns them, to be emptied once the lock is released, for then a value may die; or None
         when it takes a plan: idle entries cannot make the room.
@@ -225,7 +227,7 @@ class Store:
             return None
         victims, _ = chosen
         if victims:
-            freed, ledger = self._vanish(victims, None), self.ledger
+            freed, ledger = self._vanish(victims, None, key, weight), self.ledger
             ledger.live -= freed
             ledger.idle -= freed
             ledger.committed -= freed
@@ -249,7 +251,7 @@ class Store:
             claim.carried = 0 if passed else old.uses
             self.condemn(old, _REPLACED)
         for victim in doomed:
-            self.condemn(victim, _SIZE)
+            self.condemn(victim, _SIZE, wanted)
             claim.evicted += victim.weight
         if old is not None:
             doomed.insert(0, old)
@@ -257,6 +259,7 @@ class Store:
             self.ledger.owe(claim, claim.weight)
         return doomed
 
+        wanted = self.wanted(claim) if doomed else None
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
 
@@ -279,7 +282,9 @@ class Store:
                 entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
             removed.append(old)
-        change = weight - self._vanish(removed, old) if removed else weight
+        change = weight
+        if removed:
+            change -= self._vanish(removed, old, entry.key, weight)
         self.live[entry.key] = entry  # the successor of ``old`` comes last
         self.order.add(entry)
         if change:
@@ -309,18 +314,25 @@ class Store:
             return [first], False
         return self.victims(short, rank, old, first)
 
-    def _vanish(self, removed: list[Entry], old: Entry | None) -> float:
+    def _vanish(
+        self, removed: list[Entry], old: Entry | None, key: Hashable, needed: float
+    ) -> float:
         """Have idle entries be gone that have no teardown; return what they weighed."""
         removals = self.counts.removals
         weight: float = 0
         for gone in removed:
-            gone.cause = cause = _REPLACED if gone is old else _SIZE
+            if gone is old:
+                cause, gone.wanted = _REPLACED, None
+            else:
+                cause, gone.wanted = _SIZE, wanted
+            gone.cause = cause
             gone.state = _GONE
             del self.live[gone.key]
             if gone.provenance.hot is not None:
                 self.cool(gone)
             if gone.hits:
                 self.counts.left(gone)
+        wanted = Wanted(key, needed, self.ledger.free) if removed else None
             removals[cause] += 1
             weight += gone.weight
         return weight
@@ -421,13 +433,17 @@ class Store:
             raise
         return taken, passed
 
-    def condemn(self, entry: Entry, cause: RemovalCause) -> bool:
+    def wanted(self, claim: Claim) -> Wanted:
+        """Return for what victims have to go that make room for ``claim``."""
+        return Wanted(claim.key, claim.weight, self.ledger.free_for(claim))
+
+    def condemn(self, entry: Entry, cause: RemovalCause, wanted: Wanted | None = None) -> bool:
         """Take a live entry out of sight; whether it must now be torn down.
 
         When it is leased it is retired instead, and the last release tears it down.
         """
         leased = bool(entry.leases)
-        entry.cause = cause
+        entry.cause, entry.wanted = cause, wanted
         if leased:
             entry.state = _RETIRED
         else:
@@ -438,7 +454,7 @@ class Store:
 
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
-        entry.cause, entry.leases = cause, ()
+        entry.cause, entry.wanted, entry.leases = cause, None, ()
         self.begin_to_die(entry)
         self.ledger.turn_away(entry.weight)
 
@@ -448,7 +464,7 @@ class Store:
         The caller empties it, unless it is leased: then somebody may just be about to read it.
         """
         leased = bool(entry.leases)
-        entry.cause, entry.state = RemovalCause.EXPLICIT, _GONE
+        entry.cause, entry.wanted, entry.state = RemovalCause.EXPLICIT, None, _GONE
         self._take_out(entry)
         self.ledger.detach(entry.weight, leased=leased)
         self.leased.discard(entry)
@@ -531,6 +547,7 @@ class Store:
         for dying in self.dying.values():
             yield from dying
 
+            entry.wanted,
     # -- leases --------------------------------------------------------------------
 
     def lease(self, entry: Entry, record: LeaseRecord) -> None:
