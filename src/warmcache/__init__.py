@@ -16,6 +16,7 @@ from ._loaders.scopes import disabled, no_load
 from ._process.at_exit import close_all
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
+from .caches.all_caches import all_caches, clear_all, clear_all_async
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -91,7 +92,10 @@ __all__ = [
     "Warm",
     "WarmMissError",
     "WarmcacheError",
+    "all_caches",
     "cache",
+    "clear_all",
+    "clear_all_async",
     "close_all",
     "close_on_sigterm",
     "devices_table",

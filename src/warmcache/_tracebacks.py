@@ -17,9 +17,10 @@ notes are left alone.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import wraps
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import cachetools
@@ -97,7 +98,19 @@ def _after_ours(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _is_ours(trace: TracebackType) -> bool:
-    package, _, path = str(trace.tb_frame.f_globals.get("__name__")).partition(".")
-    if package == _PACKAGE:
-        return path.partition(".")[0] not in _OF_VALUES
-    return trace.tb_frame.f_code is _CACHETOOLS
+    return _is_frame_of_ours(trace.tb_frame) or trace.tb_frame.f_code is _CACHETOOLS
+
+
+def _is_frame_of_ours(frame: FrameType) -> bool:
+    package, _, path = str(frame.f_globals.get("__name__")).partition(".")
+    return package == _PACKAGE and path.partition(".")[0] not in _OF_VALUES
+
+
+def called_from() -> str | None:
+    """Return where users' code has called what is running, ``file:line``; None: nowhere."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and (
+        _is_frame_of_ours(frame) or frame.f_globals.get("__name__") == "contextlib"
+    ):
+        frame = frame.f_back
+    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -40,11 +40,11 @@ from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, stamp
 from warmcache._process.after_fork import begins_anew_in_child
-from warmcache._process.at_exit import ExitJob
+from warmcache._process.at_exit import THE_END, ExitJob
 from warmcache._process.janitor import janitor
 from warmcache._signatures import not_async
 from warmcache._texts import text_of
-from warmcache._tracebacks import drop_inner_frames, one_frame
+from warmcache._tracebacks import called_from, drop_inner_frames, one_frame
 from warmcache.keys import CallKey
 
 from .freshness import Freshness
@@ -60,7 +60,12 @@ V = TypeVar("V")
 T = TypeVar("T")
 MISSING: Any = object()
 # What others of this package call, and nobody else.
-_INTERNAL = {"begin_anew", "close_at_exit", "expire_now", "finish_at_exit", "warm_at_exit"}
+_INTERNAL = {
+    *("begin_anew", "close_at_exit", "expire_now", "finish_at_exit", "warm_at_exit"),
+    "why_closed",
+}
+# All caches there are, by their ids: they have no hash.
+MADE: weakref.WeakValueDictionary[int, Cache[Any, Any]] = weakref.WeakValueDictionary()
 
 
 def _unwrapped(method: Any) -> Any:
@@ -171,6 +176,7 @@ class Cache(cachetools.Cache[K, V]):
         self._has_leftovers_torn_down = False
         self._running = {"_running", *vars(self)} - own
         begins_anew_in_child(self)
+        MADE[id(self)] = self
         if store.tears_down:
             self._have_leftovers_torn_down()
 
@@ -182,7 +188,8 @@ class Cache(cachetools.Cache[K, V]):
         self._open(self._setup)
         self._shown_by, self._name = shown_by, name
         self._store.take_over_hit_paths(old)
-        self._store.closed = old.closed
+        if old.closed:
+            self._store.close(old.why_closed)
         if had:
             self._have_leftovers_torn_down()
 
@@ -362,6 +369,14 @@ class Cache(cachetools.Cache[K, V]):
 
     @property
     def policy(self) -> type[Cache[Any, Any]]:
+    @property
+    def name(self) -> str | None:
+        """What it was called by :func:`warmcache.cache`; else which loader's it is, or None."""
+        loader = self._shown_by() if self._shown_by is not None else None
+        if self._name is not None or loader is None:
+            return self._name
+        return f"{loader.__module__}.{loader.__qualname__}"
+
         """The class that says who goes first: its own, but for caches of memory."""
         return self._policy_class()
 
@@ -531,7 +546,8 @@ class Cache(cachetools.Cache[K, V]):
         """
         store = self._store
         try:
-            failures = run(remove.close(self._view), self._view)
+            why = self.why_closed(f"close() at {called_from()}; make another, or only clear() it")
+            failures = run(remove.close(self._view, why), self._view)
         finally:
             with store.lock:
                 store.order.forget()
@@ -697,9 +713,14 @@ class Cache(cachetools.Cache[K, V]):
         """Return what can go as the main thread ends, and how; close nothing."""
         return unless_leased(self._view, patience)
 
-    def close_at_exit(self, patience: float) -> list[ExitJob]:
+    def close_at_exit(self, patience: float, by: str = THE_END) -> list[ExitJob]:
         """Close, and return what is to be torn down, even what is leased."""
-        return all_of(self._view, patience)
+        return all_of(self._view, patience, self.why_closed(by))
+
+    def why_closed(self, by: str) -> str:
+        """Return what is said to who asks for something once ``by`` has closed this."""
+        name = type(self).__name__ if self.name is None else f"{type(self).__name__} {self.name!r}"
+        return f"{name} was closed by {by}"
 
     def finish_at_exit(self) -> None:
         free_what_came_back(self._store, at_once=True)

@@ -120,6 +120,11 @@ def by_key(
     return chosen(cache, found, cause, note)
 
 
+def this(cache: CacheView, entry: Entry) -> Plan[list[Hashable]]:
+    """Remove one entry, if it is still there; return its key."""
+    return chosen(cache, lambda store: [entry], RemovalCause.EXPLICIT, its_key)
+
+
 def everything(cache: CacheView) -> Plan[list[Hashable]]:
     """Remove all that is live, what came last first; return the keys."""
     return chosen(
@@ -224,11 +229,11 @@ def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:
     return doomed
 
 
-def close(cache: CacheView) -> Plan[list[Exception]]:
-    """Remove everything, last loaded first, and refuse whatever comes after."""
+def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
+    """Remove everything, last loaded first, and refuse whatever comes after, saying ``why``."""
     store = cache.store
     with store.lock:
-        store.closed = True
+        store.close(why)
         entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
     errors: list[Exception] = yield TearDown(doomed)

@@ -206,7 +206,21 @@ class Removal(_OfKey):
 class Load(_OfKey):
     """What ``on_load`` is told of a load; it never holds the value.
 
-class EntryInfo(NamedTuple):
+    ``call`` is the key as text, ``load('ada')``, and ``loader`` the name of the loader.
+    ``seconds`` is what the load took, ``weight`` what its value weighs, and ``weighed_by`` what a
+    memory cache took that from, as in :class:`EntryInfo`.
+    """
+
+    __slots__ = ()
+
+    key: Hashable
+    seconds: float
+    weight: float
+    weighed_by: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+class EntryInfo(_OfKey):
     """A snapshot of one entry, as :meth:`Cache.entries` gives it.
 
     ``call`` is the key as text, ``load('ada')``, and ``loader`` the name of the loader, None for

@@ -107,7 +107,13 @@ class Store:
 
     def check_open(self) -> None:
         if self.closed:
-            raise ClosedError("the cache is closed")
+            raise ClosedError(self.why_closed or "the cache is closed")
+
+    def close(self, why: str) -> None:
+        """Refuse whatever comes after, and say ``why``; the first to say so is right."""
+        if not self.closed:
+            self.closed, self.why_closed = True, why
+        self.ledger.wake()
 
     def check_anybody_there(self, signal: OneShot) -> None:
         """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
