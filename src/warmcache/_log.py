@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
-
 _DEBUG = 10  # logging.DEBUG
 _logger: logging.Logger | None = None
 
@@ -19,10 +18,11 @@ def debugging() -> bool:
         return False
     return (_logger or log()).isEnabledFor(_DEBUG)
 
+
 def log() -> logging.Logger:
     """Return the logger of that name, ``warmcache``."""
-    import logging
     global _logger
+    import logging
 
     _logger = logging.getLogger("warmcache")
     return _logger

@@ -45,6 +45,7 @@ class LoaderOptions(NamedTuple):
     tags: Iterable[str] = ()
     version: Hashable = None
     ttl: Any = None
+    loop_bound: bool = True
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -60,6 +61,7 @@ class LoaderOptions(NamedTuple):
             must_be = "callable, or a mapping of arguments to what stands for them"
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
+        checks.flag("loop_bound", own.loop_bound)
         if own.size is not None and not callable(own.size):
             checks.size("size", own.size, "a size, or callable")
         hint = own.size_hint
@@ -182,6 +184,11 @@ class Loader:
                 f"{self.__name__}() is a generator: what follows its yield is the teardown; "
                 f"teardown= would be a second one"
             )
+        if inspect.isasyncgenfunction(code) and not options.loop_bound:
+            raise TypeError(
+                f"{self.__name__}() is an async generator: it lives in a task of its event loop, "
+                f"so what it yields cannot be loop_bound=False"
+            )
         checked_errors(options.validate_errors)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
@@ -215,7 +222,7 @@ class Loader:
         # Nothing that outlives the loader may hold it: entries have their source.
         weigh = None if options.size is None else partial(_weight, options.size)
         tags = frozenset(options.tags)
-        self._source = Source(self.__name__, teardown, tags, weigh, self._ttl)
+        self._source = Source(self.__name__, teardown, tags, weigh, self._ttl, options.loop_bound)
         if teardown is not None or yields:
             self.cache._have_leftovers_torn_down()
         begins_anew_in_child(self)
@@ -235,6 +242,7 @@ class Loader:
         """Have the entries of ``source``, a predecessor's, which are torn down as this says."""
         own, self._source = self._source, source
         source.teardown, source.tags = own.teardown, own.tags
+        source.loop_bound = own.loop_bound
 
     @property
     def outdated(self) -> bool:

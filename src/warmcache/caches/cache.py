@@ -92,13 +92,13 @@ class Cache(cachetools.Cache[K, V]):
             dropped; if the value is still alive then, the garbage collector runs
             first. It gives memory back, as ``torch.cuda.empty_cache`` does.
         on_removal: called with a :class:`Removal` once an entry is gone.
+        on_load: called with a :class:`Load` by whoever has loaded, once the entry is there and
+            before that call returns; who joined the load may have the value by then.
         ttl: how long after it was stored an entry is torn down, used or not: seconds, or
             whatever ``timer`` counts in.
         idle_ttl: seconds after which an unused, unleased entry is torn down.
         wait: seconds (60) to wait for a lease to end where only that can give room.
         record: a file that everything asked for is written to, see :meth:`record`;
-        on_load: called with a :class:`Load` by whoever has loaded, once the entry is there and
-            before that call returns; who joined the load may have the value by then.
             nothing is written before there is something to write.
         timer: the clock of ages and times to live.
 
@@ -165,12 +165,12 @@ class Cache(cachetools.Cache[K, V]):
             timed=self._timed,
             reclaim=self._new_reclaim(),
             listener=setup.on_removal,
+            load_listener=setup.on_load,
             tears_down=setup.teardown is not None or meter is not None,
         )
         self._view = CacheView(self, store, meter, setup.wait)
         self._live = store.live
         self._freshness = Freshness(store, self._timer)
-            load_listener=setup.on_load,
         self._source = Source(type(self).__name__, setup.teardown)
         self._handed_in = Provenance(self._source)
         self._has_leftovers_torn_down = False
@@ -256,6 +256,8 @@ class Cache(cachetools.Cache[K, V]):
     def _use(self, key: K) -> V:
         """Return the warm value and count a hit, or MISSING and count a miss."""
         store = self._store
+        if store.has_orphans:
+            self._drop_orphans()
         entry = self._live.get(key)
         if entry is not None and store.deadlines is not None and not self._freshness.check(entry):
             entry = None
@@ -368,8 +370,6 @@ class Cache(cachetools.Cache[K, V]):
         return _public.without_internals(super().__dir__(), _INTERNAL)
 
     @property
-    def policy(self) -> type[Cache[Any, Any]]:
-    @property
     def name(self) -> str | None:
         """What it was called by :func:`warmcache.cache`; else which loader's it is, or None."""
         loader = self._shown_by() if self._shown_by is not None else None
@@ -377,6 +377,8 @@ class Cache(cachetools.Cache[K, V]):
             return self._name
         return f"{loader.__module__}.{loader.__qualname__}"
 
+    @property
+    def policy(self) -> type[Cache[Any, Any]]:
         """The class that says who goes first: its own, but for caches of memory."""
         return self._policy_class()
 
@@ -588,6 +590,7 @@ class Cache(cachetools.Cache[K, V]):
 
         A leased entry has its place in the order, but is passed over while leased.
         """
+        self._drop_orphans()
         store = self._store
         with store.lock:
             now = self._timer()
@@ -598,6 +601,7 @@ class Cache(cachetools.Cache[K, V]):
 
     def entries(self) -> list[EntryInfo]:
         """Return a snapshot of every entry: live, retired under a lease, dying, loading."""
+        self._drop_orphans()
         with self._store.lock:
             return entries_of(self._store)
 
@@ -607,6 +611,7 @@ class Cache(cachetools.Cache[K, V]):
         While there are zombies the garbage collector runs: what is in a cycle that was let
         go is held by nobody.
         """
+        self._drop_orphans()
         write_off_the_dead(self._store)
         with self._store.lock:
             return stats_of(self._store)
@@ -684,12 +689,20 @@ class Cache(cachetools.Cache[K, V]):
 
     def _ended(self, entry: Entry) -> bool:
         store = self._store
+        if store.has_orphans and entry.provenance.is_orphan:
+            return True
         return store.deadlines is not None and store.ended(entry, self._timer())
 
     def _expire(self) -> None:
         """Tear down what has ended, before an operation that must not see it."""
+        self._drop_orphans()
         if self._store.deadlines is not None:
             run(remove.expired(self._view, self._timer(), remove.its_key), self._view)
+
+    def _drop_orphans(self) -> None:
+        """Tear down what is bound to event loops that are closed, likewise."""
+        if self._store.has_orphans:
+            run(remove.orphans(self._view), self._view)
 
     def _watch(self) -> None:
         """Have the janitor come when the next entry ends."""

@@ -87,7 +87,7 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
     try:
         flight.box = defaultdict(request.load)
         began = store.timer()
-        await load(Load(request, flight.box))
+        await load(Load(request, flight.box), cache)
         entry = unboxed(request, flight, began, store.timer())
         if flight.lease is not None:
             await run_async(end_own_lease(store, flight), cache)

@@ -146,6 +146,14 @@ def expired(cache: CacheView, now: Any, note: Callable[[Entry], T]) -> Plan[list
     return noted
 
 
+def orphans(cache: CacheView) -> Plan[None]:
+    """Remove what is bound to event loops that are closed."""
+    with cache.store.lock:
+        doomed = cache.store.condemn_orphans()
+    if doomed:
+        yield TearDown(doomed)
+
+
 def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[list[T]]:
     """Remove the next ``count`` victims and return a note of each.
 

@@ -67,11 +67,15 @@ class Source:
     """What the entries from one source share: a loader, or the cache's own mapping.
 
     ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not,
-    and ``ttl`` how long what is of a loader lives, in whatever cache.
+    and ``ttl`` how long what is of a loader lives, in whatever cache. What is ``loop_bound`` is of
+    no use once the event loop that loaded it is closed.
     ``past_hits`` counts the hits of entries that have left.
     """
 
-    __slots__ = ("__weakref__", "misses", "name", "past_hits", "tags", "teardown", "ttl", "weigh")
+    __slots__ = (
+        *("__weakref__", "loop_bound", "misses", "name", "past_hits", "tags", "teardown", "ttl"),
+        "weigh",
+    )
 
     def __init__(
         self,
@@ -80,8 +84,10 @@ class Source:
         tags: frozenset[str] = frozenset(),
         weigh: Callable[[Any], float] | None = None,
         ttl: Any = None,
+        loop_bound: bool = True,
     ) -> None:
         self.name = name
+        self.loop_bound = loop_bound
         self.teardown = teardown
         self.tags = tags
         self.weigh = weigh
@@ -111,6 +117,11 @@ class Provenance:
         self.hot = None if hot is None else hot.ref  # found_by(), without a call
         self.hot_key = hot_key
         self.weighed_by: str | None = None  # what a meter took the weight from
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the value is bound to an event loop that is closed."""
+        return self.loop is not None and self.source.loop_bound and self.loop.is_closed()
 
     def found_by(self, hot: HotEntries | None, hot_key: Any) -> None:
         """Have the hit path that looks up ``hot`` find the entry under ``hot_key``."""
@@ -160,6 +171,7 @@ class Entry(_Hits):
     """
 
     cause: RemovalCause
+    wanted: Wanted | None  # for what it had to go, if that is why
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
@@ -171,7 +183,6 @@ class Entry(_Hits):
         "base_uses",
         "blocked_on",
         "called",
-    wanted: Wanted | None  # for what it had to go, if that is why
         "cause",
         "doomed_by",
         "expires",
@@ -189,6 +200,7 @@ class Entry(_Hits):
         "state",
         "used",
         "value",
+        "wanted",
         "weight",
     )
 
@@ -200,7 +212,6 @@ class Entry(_Hits):
         provenance: Provenance,
         now: Any,
         expires: Any = None,
-        "wanted",
     ) -> None:
         self.key = key
         self.value = value

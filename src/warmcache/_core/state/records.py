@@ -236,6 +236,8 @@ class EntryInfo(_OfKey):
     seconds it has left if nobody uses it, by ``ttl`` and ``idle_ttl``; None: it does not end.
     """
 
+    __slots__ = ()
+
     key: Hashable
     weight: float
     uses: int
@@ -250,8 +252,6 @@ class EntryInfo(_OfKey):
 
 
 class Stats(Record):
-    __slots__ = ()
-
     """Counts since the cache was made, and its ledger now.
 
     Each call of a loader is one of three: a hit, a miss, which loads, or ``joined``: it got what
@@ -264,9 +264,13 @@ class Stats(Record):
     caches, what was torn down while somebody kept holding it.
     """
 
+    __slots__ = ()
+
     hits: int
     misses: int
+    joined: int
     loads: int
+    load_failures: int
     load_seconds: float
     saved_seconds: float
     removals: Mapping[RemovalCause, int]
@@ -278,16 +282,12 @@ class Stats(Record):
     dying: float
     zombies: float
 
-    __slots__ = ()
-
 
 class CacheInfo(NamedTuple):
-    joined: int
     """As ``functools.lru_cache``'s: ``maxsize`` is None when there is no limit.
 
     A call that joined another's load is neither a hit nor a miss, see :class:`Stats`.
     """
-    load_failures: int
 
     hits: int
     misses: int

@@ -74,6 +74,9 @@ class Store:
         self.load_listener = load_listener
         self.deadlines = Deadlines(self._deadline) if timed or idle_ttl is not None else None
         self.closed = False
+        self.last_loop: Any = None  # that something was loaded on
+        self.has_orphans = False  # a loop was closed that something here may be bound to
+        self.why_closed = ""  # which cache this is, who closed it, and what to do instead
         self.inherited = False  # by a forked child, in which nobody may end what is in here
         # Whether anybody would notice entries that merely vanish.
         self.tears_down = tears_down or reclaim is not None or listener is not None
@@ -141,7 +144,7 @@ class Store:
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and entry.state is _LIVE and not self.inherited:
             hot[provenance.hot_key] = entry
-            if SCOPES:  # one of them began just now, and may have emptied it before
+            if SCOPES or self.has_orphans:  # it came just now, and may have emptied it before
                 hot.pop(provenance.hot_key, None)
 
     def heat_for(self, entry: Entry, hot: HotEntries, hot_key: Any) -> None:
@@ -256,6 +259,7 @@ class Store:
         if old is not None:
             claim.carried = 0 if passed else old.uses
             self.condemn(old, _REPLACED)
+        wanted = self.wanted(claim) if doomed else None
         for victim in doomed:
             self.condemn(victim, _SIZE, wanted)
             claim.evicted += victim.weight
@@ -265,7 +269,6 @@ class Store:
             self.ledger.owe(claim, claim.weight)
         return doomed
 
-        wanted = self.wanted(claim) if doomed else None
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
         """Store ``entry`` where that takes no user code and no waiting.
 
@@ -325,6 +328,7 @@ class Store:
     ) -> float:
         """Have idle entries be gone that have no teardown; return what they weighed."""
         removals = self.counts.removals
+        wanted = Wanted(key, needed, self.ledger.free) if removed else None
         weight: float = 0
         for gone in removed:
             if gone is old:
@@ -338,7 +342,6 @@ class Store:
                 self.cool(gone)
             if gone.hits:
                 self.counts.left(gone)
-        wanted = Wanted(key, needed, self.ledger.free) if removed else None
             removals[cause] += 1
             weight += gone.weight
         return weight
@@ -544,6 +547,7 @@ class Store:
             entry.uses,
             provenance.seconds,
             provenance.source.tags,
+            entry.wanted,
         )
 
     def alive(self) -> Iterator[Entry]:
@@ -553,7 +557,6 @@ class Store:
         for dying in self.dying.values():
             yield from dying
 
-            entry.wanted,
     # -- leases --------------------------------------------------------------------
 
     def lease(self, entry: Entry, record: LeaseRecord) -> None:
@@ -656,6 +659,27 @@ class Store:
             entry
             for entry in self.deadlines.due(now)
             if entry.state is _LIVE and self.condemn(entry, RemovalCause.EXPIRED)
+        ]
+
+    # -- event loops that are closed -------------------------------------------------
+
+    def loop_closed(self) -> None:
+        """Take off the hit paths what is bound to a loop that is closed.
+
+        It is called where a loop is closed, whoever has the lock, and takes none.
+        """
+        self.has_orphans = True
+        for entry in self.live.copy().values():
+            if entry.provenance.is_orphan:
+                self.cool(entry)
+
+    def condemn_orphans(self) -> list[Entry]:
+        """Condemn what is bound to closed loops; return what is to be torn down."""
+        self.has_orphans = False
+        return [
+            entry
+            for entry in [*self.live.values()]
+            if entry.provenance.is_orphan and self.condemn(entry, RemovalCause.INVALID)
         ]
 
     # -- who is told ---------------------------------------------------------------
