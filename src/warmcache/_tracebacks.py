@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType, TracebackType
@@ -30,6 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = __name__.partition(".")[0]
 _OF_VALUES = {"demo", "testing"}  # what these of ours define is called as users' code is
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, and that module takes long to import
+_ON_THE_WAY = {"contextlib", "threading"}  # which users' code was called by, or has called us by
 _CACHETOOLS = cachetools.Cache.__missing__.__code__  # which only raises
 
 
@@ -106,11 +108,13 @@ def _is_frame_of_ours(frame: FrameType) -> bool:
     return package == _PACKAGE and path.partition(".")[0] not in _OF_VALUES
 
 
-def called_from() -> str | None:
-    """Return where users' code has called what is running, ``file:line``; None: nowhere."""
+def called_from() -> str:
+    """Return where users' code has called what is running, ``at file:line``; else which thread."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and (
-        _is_frame_of_ours(frame) or frame.f_globals.get("__name__") == "contextlib"
+        _is_frame_of_ours(frame) or frame.f_globals.get("__name__") in _ON_THE_WAY
     ):
         frame = frame.f_back
-    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    if frame is None:
+        return f"in thread {threading.current_thread().name!r}"
+    return f"at {frame.f_code.co_filename}:{frame.f_lineno}"

@@ -249,14 +249,6 @@ def test_a_generators_value_is_loaded_again(run: Run) -> None:
     load.cache.close()
 
 
-def test_a_generator_is_bound_to_its_loop() -> None:
-    with pytest.raises(TypeError, match="load.. is an async generator.*loop_bound=False"):
-
-        @warm(loop_bound=False)
-        async def load(name: str) -> AsyncIterator[str]:
-            yield name
-
-
 def test_a_closed_loop_keeps_nothing_of_the_task_that_loaded() -> None:
     class Held:
         pass

@@ -207,7 +207,7 @@ def close_all(*, patience: float = PATIENCE) -> None:
         ValueError: it is not more than 0; nothing was closed.
     """
     remedy = "a program that goes on calls clear_all() instead, which leaves caches open"
-    _close(_Watch(as_patience(patience)), f"close_all() at {called_from()}; {remedy}")
+    _close(_Watch(as_patience(patience)), f"close_all() {called_from()}; {remedy}")
 
 
 def end(patience: float) -> None:

@@ -32,7 +32,7 @@ class Server:
     ) -> None:
         self.specs = specs
         self.journal = journal
-        of_memory = issubclass(policies.get(policy), warmcache.MemoryCache)
+        of_memory = issubclass(policies.registry[policy], warmcache.MemoryCache)
         self.cache: Cache[Hashable, Model] = policies.create(
             policy,
             **{"budget" if of_memory else "maxsize": budget},
