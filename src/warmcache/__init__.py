@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import _interrupts, _public, keys, policies  # noqa: F401  # the first one acts at once
 from ._core.state.entry import Entry
-from ._core.state.records import CacheInfo, EntryInfo, Removal, RemovalCause, Stats
+from ._core.state.records import CacheInfo, EntryInfo, Load, Removal, RemovalCause, Stats
 from ._loaders.scopes import disabled, no_load
 from ._process.at_exit import close_all
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
+from .caches.all_caches import all_caches, clear_all, clear_all_async
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -74,6 +75,7 @@ __all__ = [
     "KeyingError",
     "LFUCache",
     "LRUCache",
+    "Load",
     "LoadCycleError",
     "MemoryCache",
     "MemoryOptions",
@@ -91,7 +93,10 @@ __all__ = [
     "Warm",
     "WarmMissError",
     "WarmcacheError",
+    "all_caches",
     "cache",
+    "clear_all",
+    "clear_all_async",
     "close_all",
     "close_on_sigterm",
     "devices_table",

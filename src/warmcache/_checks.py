@@ -149,6 +149,7 @@ _CALLED_WITH = {  # how many arguments; which; what to write instead
     "footprint": (*_VALUE, "return a Footprint, or None"),
     "getsizeof": (*_VALUE, "write getsizeof=lambda value: ..."),
     "give_back": (0, "nothing", "write give_back=lambda: ..."),
+    "on_load": (1, "a Load", "write on_load=lambda load: ..."),
     "on_removal": (1, "a Removal", "write on_removal=lambda removal: ..."),
     "reclaim": (0, "nothing", "what takes the value is teardown="),
     "size": (*_VALUE, "what is known before the load is a number or a text, as size='3GiB'"),
@@ -168,7 +169,10 @@ def hook(option: str, value: Any) -> Callable[..., Any]:
     return value  # type: ignore[no-any-return]
 
 
-_HOOKS = {"on_removal": "have it put the removal in a queue, or call_soon_threadsafe()"}
+_HOOKS = {
+    "on_load": "have it put the load in a queue, or start a task",
+    "on_removal": "have it put the removal in a queue, or call_soon_threadsafe()",
+}
 
 
 def flag(option: str, value: Any) -> bool:

@@ -65,6 +65,7 @@ def warm(
     validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception,
     tags: Iterable[str] = (),
     version: Hashable = None,
+    loop_bound: bool = True,
     **options: Any,
 ) -> Decorator: ...
 @one_frame
@@ -114,6 +115,9 @@ def warm(
             a false answer, and is logged; anything else reaches the caller, and the value stays.
         tags: texts that the entries carry.
         version: part of every key: raise it and nothing loaded before is found.
+        loop_bound: whether what an ``async`` loader gives is of use only on the event loop that
+            loaded it, as most clients are. Once that loop is closed, it is torn down at its next
+            use, and loaded again. False for what depends on no loop, such as a model.
 
     Returns:
         The decorated callable, with ``lease``, ``evict``, ``peek``, ``contains``,

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import logging
 
+_DEBUG = 10  # logging.DEBUG
+_logger: logging.Logger | None = None
+
+
+def debugging() -> bool:
+    """Whether anybody reads what is logged of each load and removal. It takes no lock."""
+    if "logging" not in sys.modules:
+        return False
+    return (_logger or log()).isEnabledFor(_DEBUG)
+
 
 def log() -> logging.Logger:
     """Return the logger of that name, ``warmcache``."""
+    global _logger
     import logging
 
-    return logging.getLogger("warmcache")
+    _logger = logging.getLogger("warmcache")
+    return _logger

@@ -83,6 +83,17 @@ def two_digits(number: float) -> str:
     return f"{number:.{max(0, 1 - math.floor(math.log10(number)))}f}"
 
 
+def format_seconds(seconds: float) -> str:
+    """Return seconds for people: ``"0.06 s"``, and less than ten milliseconds as these."""
+    if not 0 <= seconds < math.inf:
+        return f"{seconds} s"
+    if seconds >= 9.95:
+        return f"{seconds:,.0f} s"
+    if seconds >= 0.0095 or not seconds:
+        return f"{round(seconds, 2):g} s"
+    return f"{two_digits(seconds * 1e3)} ms" if seconds >= 1e-5 else f"{seconds * 1e6:.1f} µs"
+
+
 def format_number(weight: float) -> str:
     """Return a weight that is no number of bytes."""
     return f"{weight:,.12g}"

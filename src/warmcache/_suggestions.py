@@ -52,6 +52,10 @@ _OPTIONS: dict[str, tuple[str, str]] = {
         "callback eviction_callback eviction_listener listener on_delete on_evict on_eviction "
         "on_expire on_remove on_removed removal_listener",
     ),
+    "on_load": (
+        "is told of each load",
+        "load_callback load_listener on_create on_insert on_loaded on_miss",
+    ),
     "key": (
         "what makes the key, of all or of each argument",
         "build_key exclude hash_func hash_funcs hasher ignore ignore_args key_builder key_fn "

@@ -17,9 +17,11 @@ notes are left alone.
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable
 from functools import wraps
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import cachetools
@@ -29,6 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = __name__.partition(".")[0]
 _OF_VALUES = {"demo", "testing"}  # what these of ours define is called as users' code is
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, and that module takes long to import
+_ON_THE_WAY = {"contextlib", "threading"}  # which users' code was called by, or has called us by
 _CACHETOOLS = cachetools.Cache.__missing__.__code__  # which only raises
 
 
@@ -97,7 +100,21 @@ def _after_ours(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _is_ours(trace: TracebackType) -> bool:
-    package, _, path = str(trace.tb_frame.f_globals.get("__name__")).partition(".")
-    if package == _PACKAGE:
-        return path.partition(".")[0] not in _OF_VALUES
-    return trace.tb_frame.f_code is _CACHETOOLS
+    return _is_frame_of_ours(trace.tb_frame) or trace.tb_frame.f_code is _CACHETOOLS
+
+
+def _is_frame_of_ours(frame: FrameType) -> bool:
+    package, _, path = str(frame.f_globals.get("__name__")).partition(".")
+    return package == _PACKAGE and path.partition(".")[0] not in _OF_VALUES
+
+
+def called_from() -> str:
+    """Return where users' code has called what is running, ``at file:line``; else which thread."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and (
+        _is_frame_of_ours(frame) or frame.f_globals.get("__name__") in _ON_THE_WAY
+    ):
+        frame = frame.f_back
+    if frame is None:
+        return f"in thread {threading.current_thread().name!r}"
+    return f"at {frame.f_code.co_filename}:{frame.f_lineno}"

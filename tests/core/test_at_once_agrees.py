@@ -40,8 +40,10 @@ class Twin:
             options["teardown"] = self.tear_down
         if listens:
             options["on_removal"] = lambda removal: self.log.append(
-                f"gone {removal.key} {removal.cause.value} {removal.weight} {removal.uses}"
+                f"gone {removal.key} {removal.cause.value} {removal.weight} {removal.uses} "
+                f"for {removal.wanted_by}"
             )
+            options["on_load"] = lambda load: self.log.append(f"loaded {load.call} {load.weight}")
         self.cache = kind(LIMIT, lambda thing: thing.weight, wait=0, timer=lambda: 0.0, **options)
         self.leases: list[Any] = []
         self.inner: tuple[str, int] | None = None

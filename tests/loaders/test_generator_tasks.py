@@ -166,7 +166,7 @@ async def test_nothing_keeps_the_value_the_task_or_what_failed_alive() -> None:
 
 
 def test_after_the_end_of_its_loop_another_task_ends_it_in_its_context() -> None:
-    case = Case()
+    case = Case(loop_bound=False)
     asyncio.run(case.load("a"))
     assert case.load.contains("a") and 1 == len(case.tasks)
     case.cache.close()

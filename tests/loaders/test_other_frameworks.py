@@ -13,7 +13,7 @@ from warmcache import disabled, warm
 loaded: list[str] = []
 
 
-@warm(teardown=lambda _: None)
+@warm(teardown=lambda _: None, loop_bound=False)
 async def load(name: str) -> str:
     loaded.append(name)
     return name

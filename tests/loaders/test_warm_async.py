@@ -43,7 +43,7 @@ async def test_an_async_loader_is_awaited_warm_or_not() -> None:
 
 
 def test_a_hit_never_gives_way_to_another_task() -> None:
-    @warm
+    @warm(loop_bound=False)
     async def load(name: str) -> Model:
         return Model(name)
 

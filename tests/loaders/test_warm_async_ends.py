@@ -171,7 +171,7 @@ def test_who_waits_in_another_loop_takes_over_when_the_loading_loop_ends(
     loading, waiting = threading.Event(), threading.Event()
     loaded_in: list[str] = []
 
-    @warm
+    @warm(loop_bound=False)
     async def load(name: str) -> Model:
         loaded_in.append(threading.current_thread().name)
         if len(loaded_in) == 1:
@@ -213,7 +213,7 @@ def test_a_loop_that_ends_while_its_task_waits_for_another_loops_load_is_forgott
 ) -> None:
     loading, go = threading.Event(), threading.Event()
 
-    @warm
+    @warm(loop_bound=False)
     async def load(name: str) -> Model:
         loading.set()
         assert await asyncio.to_thread(go.wait, CAP)

@@ -86,8 +86,8 @@ async def test_a_second_yield_is_a_failed_teardown(caplog: pytest.LogCaptureFixt
     assert 1 == load.cache.stats().teardown_failures and not load.contains()
 
 
-def test_the_end_of_a_loop_does_not_end_what_is_warm() -> None:
-    case = Case()
+def test_the_end_of_a_loop_does_not_end_what_is_not_bound_to_it() -> None:
+    case = Case(loop_bound=False)
     asyncio.run(case.load("a"))
     assert [UP] == case.events and case.load.contains("a")
 

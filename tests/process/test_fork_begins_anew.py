@@ -57,14 +57,14 @@ KINDS = {
                 value.close()
     """,
     "async function": """
-        @warm(teardown="close")
+        @warm(teardown="close", loop_bound=False)
         async def load(name):
             return Value(name)
         def get(name):
             return asyncio.run(load(name))
     """,
     "async generator": """
-        @warm
+        @warm(loop_bound=False)
         async def load(name):
             value = Value(name)
             try:

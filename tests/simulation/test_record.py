@@ -10,6 +10,7 @@ from typing import Any
 
 import cachetools
 import pytest
+from gates import waiting
 
 import warmcache
 from warmcache import cli, warm
@@ -150,8 +151,7 @@ def test_all_who_wait_for_one_load_have_asked(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         assert began.wait(CAP)
-        while load.cache.stats().misses < 3:
-            pass
+        waiting(load.cache, 2)
         go_on.set()
         for thread in threads:
             thread.join(CAP)

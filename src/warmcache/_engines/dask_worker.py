@@ -120,6 +120,7 @@ class WarmWorker(WorkerPlugin):
             await _in_turn([(name, each.evict) for name, each in reversed(wanted)])
 
 
+_BY = "the end of the Dask worker"
 Job: TypeAlias = tuple[Hashable, Callable[[], Any]]
 
 
@@ -128,9 +129,9 @@ def _all_that_is_idle() -> list[Job]:
     things, last = closing(), list[ExitJob]()
     for thing in things:
         if isinstance(thing, Cache):
-            last += idle_of(thing._view, TOTAL)
+            last += idle_of(thing._view, TOTAL, thing.why_closed(_BY))
         else:
-            last += thing.close_at_exit(TOTAL)
+            last += thing.close_at_exit(TOTAL, _BY)
     last.sort(key=attrgetter("loaded"), reverse=True)
     return [
         *((each.key, each.let_go) for each in last),

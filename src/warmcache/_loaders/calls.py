@@ -480,6 +480,11 @@ class AsyncCaller(Caller):
     @one_frame
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""
+        view = self._loader.cache._view
+        if view.store.has_orphans:
+            from warmcache._core.drivers.event_loop import run_async
+
+            await run_async(remove.orphans(view), view)
         return await self._evict_async(self._found(args, kwargs))
 
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:

@@ -51,7 +51,7 @@ class _Unfinished:
     def warm_at_exit(self, patience: float) -> list[tuple[object, object, ExitJob]]:
         return [(None, finish, job) for finish, job in self._jobs.copy().items()]
 
-    def close_at_exit(self, patience: float) -> list[ExitJob]:
+    def close_at_exit(self, patience: float, by: str) -> list[ExitJob]:
         return list(self._jobs.values())
 
     def finish_at_exit(self) -> None:

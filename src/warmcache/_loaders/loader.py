@@ -47,6 +47,7 @@ class LoaderOptions(NamedTuple):
     tags: Iterable[str] = ()
     version: Hashable = None
     ttl: Any = None
+    loop_bound: bool = True
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -63,6 +64,7 @@ class LoaderOptions(NamedTuple):
             must_be = "callable, or a mapping of arguments to what stands for them"
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
+        checks.flag("loop_bound", own.loop_bound)
         if callable(own.size):
             checks.function("size", own.size)
         elif own.size is not None:
@@ -238,7 +240,7 @@ class Loader:
         # Nothing that outlives the loader may hold it: entries have their source.
         weigh = None if options.size is None else partial(_weight, options.size)
         tags = frozenset(options.tags)
-        self._source = Source(self.__name__, teardown, tags, weigh, self._ttl)
+        self._source = Source(self.__name__, teardown, tags, weigh, self._ttl, options.loop_bound)
         if teardown is not None or yields:
             self.cache._have_leftovers_torn_down()
         begins_anew_in_child(self)
@@ -258,6 +260,7 @@ class Loader:
         """Have the entries of ``source``, a predecessor's, which are torn down as this says."""
         own, self._source = self._source, source
         source.teardown, source.tags = own.teardown, own.tags
+        source.loop_bound = own.loop_bound
 
     @property
     def outdated(self) -> bool:

@@ -264,7 +264,7 @@ class Recording:
     def warm_at_exit(self, patience: float) -> Iterable[Any]:
         return ()
 
-    def close_at_exit(self, patience: float) -> Iterable[ExitJob]:
+    def close_at_exit(self, patience: float, by: str) -> Iterable[ExitJob]:
         return ()
 
     def finish_at_exit(self) -> None:

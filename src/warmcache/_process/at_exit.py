@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from warmcache import _checks as checks
 from warmcache._log import log
 from warmcache._texts import text_of
+from warmcache._tracebacks import called_from
 
 from .after_fork import in_child
 from .janitor import janitor
@@ -35,6 +36,7 @@ from .own_threads import threads_of, waited_for
 PATIENCE = 10.0  # seconds that a teardown may take, unless others have hung before
 _LEAST = 0.1  # seconds that it may take even then
 _MOST = 10 * 365 * 86400.0  # seconds that are no limit, and still fit into every timer
+THE_END = "the end of the process"  # by which caches are closed
 _FIRST = 100  # among multiprocessing's finalizers, of which its own have up to 15
 
 
@@ -64,8 +66,8 @@ class ClosesAtExit(Protocol):
         """
         ...
 
-    def close_at_exit(self, patience: float) -> Iterable[ExitJob]:
-        """Refuse whatever comes after; return what is to be torn down."""
+    def close_at_exit(self, patience: float, by: str) -> Iterable[ExitJob]:
+        """Refuse whatever comes after: ``by`` has closed it. Return what is to be torn down."""
         ...
 
     def finish_at_exit(self) -> None:
@@ -190,7 +192,8 @@ def close_all(*, patience: float = PATIENCE) -> None:
 
     All caches that tear anything down are closed. Their entries go in this thread, the
     last loaded first, whichever cache they are in; then those that are leased, for nobody
-    will release them. What fails is logged.
+    will release them. What fails is logged. A program that goes on, as an app that is
+    started anew, calls :func:`clear_all`: what is closed here stays closed.
 
     In the main thread, a teardown that takes more than ``patience`` seconds is interrupted
     by an exception, and a line in the log names what was left so. Each time that happens
@@ -203,7 +206,8 @@ def close_all(*, patience: float = PATIENCE) -> None:
         TypeError: ``patience`` is no number; nothing was closed.
         ValueError: it is not more than 0; nothing was closed.
     """
-    _close(_Watch(as_patience(patience)))
+    remedy = "a program that goes on calls clear_all() instead, which leaves caches open"
+    _close(_Watch(as_patience(patience)), f"close_all() {called_from()}; {remedy}")
 
 
 def end(patience: float) -> None:
@@ -213,7 +217,7 @@ def end(patience: float) -> None:
     it from ending: after twice its time the process ends there and then, with status 1,
     and says where each thread was.
     """
-    _close(_Watch(patience, last_resort=True))
+    _close(_Watch(patience, last_resort=True), THE_END)
 
 
 def as_patience(patience: float) -> float:
@@ -221,11 +225,12 @@ def as_patience(patience: float) -> float:
     return min(checks.some_seconds("patience", patience), _MOST)
 
 
-def _close(watch: _Watch) -> None:
+def _close(watch: _Watch, by: str) -> None:
     things = closing()
     with watch:
         _finish_jobs(watch)
-        _run_jobs(watch, [job for each in things for job in each.close_at_exit(watch.patience)])
+        patience = watch.patience
+        _run_jobs(watch, [job for each in things for job in each.close_at_exit(patience, by)])
         for thing in things:
             watch.run(thing.finish_at_exit, type(thing).__name__)
         _finish_jobs(watch)

@@ -40,11 +40,11 @@ from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, stamp
 from warmcache._process.after_fork import begins_anew_in_child
-from warmcache._process.at_exit import ExitJob
+from warmcache._process.at_exit import THE_END, ExitJob
 from warmcache._process.janitor import janitor
 from warmcache._signatures import not_async
 from warmcache._texts import text_of
-from warmcache._tracebacks import drop_inner_frames, one_frame
+from warmcache._tracebacks import called_from, drop_inner_frames, one_frame
 from warmcache.keys import CallKey
 
 from .freshness import Freshness
@@ -60,7 +60,12 @@ V = TypeVar("V")
 T = TypeVar("T")
 MISSING: Any = object()
 # What others of this package call, and nobody else.
-_INTERNAL = {"begin_anew", "close_at_exit", "expire_now", "finish_at_exit", "warm_at_exit"}
+_INTERNAL = {
+    *("begin_anew", "close_at_exit", "expire_now", "finish_at_exit", "warm_at_exit"),
+    "why_closed",
+}
+# All caches there are, by their ids: they have no hash.
+MADE: weakref.WeakValueDictionary[int, Cache[Any, Any]] = weakref.WeakValueDictionary()
 
 
 def _unwrapped(method: Any) -> Any:
@@ -87,6 +92,8 @@ class Cache(cachetools.Cache[K, V]):
             dropped; if the value is still alive then, the garbage collector runs
             first. It gives memory back, as ``torch.cuda.empty_cache`` does.
         on_removal: called with a :class:`Removal` once an entry is gone.
+        on_load: called with a :class:`Load` by whoever has loaded, once the entry is there and
+            before that call returns; who joined the load may have the value by then.
         ttl: how long after it was stored an entry is torn down, used or not: seconds, or
             whatever ``timer`` counts in.
         idle_ttl: seconds after which an unused, unleased entry is torn down.
@@ -159,6 +166,7 @@ class Cache(cachetools.Cache[K, V]):
             timed=self._timed,
             reclaim=self._new_reclaim(),
             listener=setup.on_removal,
+            load_listener=setup.on_load,
             tears_down=setup.teardown is not None or meter is not None,
         )
         self._view = CacheView(self, store, meter, setup.wait)
@@ -169,6 +177,7 @@ class Cache(cachetools.Cache[K, V]):
         self._has_leftovers_torn_down = False
         self._running = {"_running", *vars(self)} - own
         begins_anew_in_child(self)
+        MADE[id(self)] = self
         if store.tears_down:
             self._have_leftovers_torn_down()
 
@@ -180,7 +189,8 @@ class Cache(cachetools.Cache[K, V]):
         self._open(self._setup)
         self._shown_by, self._name = shown_by, name
         self._store.take_over_hit_paths(old)
-        self._store.closed = old.closed
+        if old.closed:
+            self._store.close(old.why_closed)
         if had:
             self._have_leftovers_torn_down()
 
@@ -247,6 +257,8 @@ class Cache(cachetools.Cache[K, V]):
     def _use(self, key: K) -> V:
         """Return the warm value and count a hit, or MISSING and count a miss."""
         store = self._store
+        if store.has_orphans:
+            self._drop_orphans()
         entry = self._live.get(key)
         if entry is not None and store.deadlines is not None and not self._freshness.check(entry):
             entry = None
@@ -357,6 +369,14 @@ class Cache(cachetools.Cache[K, V]):
     def __dir__(self) -> list[str]:
         """Return what is public, and what Python itself calls."""
         return _public.without_internals(super().__dir__(), _INTERNAL)
+
+    @property
+    def name(self) -> str | None:
+        """What it was called by :func:`warmcache.cache`; else which loader's it is, or None."""
+        loader = self._shown_by() if self._shown_by is not None else None
+        if self._name is not None or loader is None:
+            return self._name
+        return f"{loader.__module__}.{loader.__qualname__}"
 
     @property
     def policy(self) -> type[Cache[Any, Any]]:
@@ -529,7 +549,8 @@ class Cache(cachetools.Cache[K, V]):
         """
         store = self._store
         try:
-            failures = run(remove.close(self._view), self._view)
+            why = self.why_closed(f"close() {called_from()}; make another, or only clear() it")
+            failures = run(remove.close(self._view, why), self._view)
         finally:
             with store.lock:
                 store.order.forget()
@@ -582,6 +603,7 @@ class Cache(cachetools.Cache[K, V]):
 
         A leased entry has its place in the order, but is passed over while leased.
         """
+        self._drop_orphans()
         store = self._store
         with store.lock:
             now = self._timer()
@@ -592,6 +614,7 @@ class Cache(cachetools.Cache[K, V]):
 
     def entries(self) -> list[EntryInfo]:
         """Return a snapshot of every entry: live, retired under a lease, dying, loading."""
+        self._drop_orphans()
         with self._store.lock:
             return entries_of(self._store)
 
@@ -601,6 +624,7 @@ class Cache(cachetools.Cache[K, V]):
         While there are zombies the garbage collector runs: what is in a cycle that was let
         go is held by nobody.
         """
+        self._drop_orphans()
         write_off_the_dead(self._store)
         with self._store.lock:
             return stats_of(self._store)
@@ -678,12 +702,20 @@ class Cache(cachetools.Cache[K, V]):
 
     def _ended(self, entry: Entry) -> bool:
         store = self._store
+        if store.has_orphans and entry.provenance.is_orphan:
+            return True
         return store.deadlines is not None and store.ended(entry, self._timer())
 
     def _expire(self) -> None:
         """Tear down what has ended, before an operation that must not see it."""
+        self._drop_orphans()
         if self._store.deadlines is not None:
             run(remove.expired(self._view, self._timer(), remove.its_key), self._view)
+
+    def _drop_orphans(self) -> None:
+        """Tear down what is bound to event loops that are closed, likewise."""
+        if self._store.has_orphans:
+            run(remove.orphans(self._view), self._view)
 
     def _watch(self) -> None:
         """Have the janitor come when the next entry ends."""
@@ -707,9 +739,14 @@ class Cache(cachetools.Cache[K, V]):
         """Return what can go as the main thread ends, and how; close nothing."""
         return unless_leased(self._view, patience)
 
-    def close_at_exit(self, patience: float) -> list[ExitJob]:
+    def close_at_exit(self, patience: float, by: str = THE_END) -> list[ExitJob]:
         """Close, and return what is to be torn down, even what is leased."""
-        return all_of(self._view, patience)
+        return all_of(self._view, patience, self.why_closed(by))
+
+    def why_closed(self, by: str) -> str:
+        """Return what is said to who asks for something once ``by`` has closed this."""
+        name = type(self).__name__ if self.name is None else f"{type(self).__name__} {self.name!r}"
+        return f"{name} was closed by {by}"
 
     def finish_at_exit(self) -> None:
         free_what_came_back(self._store, at_once=True)

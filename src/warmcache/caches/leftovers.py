@@ -39,16 +39,15 @@ def _abandoned(view: CacheView) -> None:
 
 
 def _end(view: CacheView) -> None:
-    run(remove.close(view), view)
+    run(remove.close(view, "the cache was garbage-collected"), view)
     free_what_came_back(view.store, at_once=True)
 
 
-def all_of(view: CacheView, patience: float) -> list[ExitJob]:
-    """Close a cache, and return what is to be torn down, even what is leased."""
+def all_of(view: CacheView, patience: float, why: str) -> list[ExitJob]:
+    """Close a cache, saying ``why``; return what is to be torn down, even what is leased."""
     store = view.store
     with store.lock:
-        store.closed = True
-        store.ledger.wake()
+        store.close(why)
         entries = [entry for entry in store.alive() if entry not in store.lingering]
     return [_exit_job(view, entry, patience) for entry in entries]
 
@@ -70,8 +69,8 @@ def unless_leased(view: CacheView, patience: float) -> list[tuple[object, object
     return [(value, finish, _exit_job(view, entry, patience)) for value, finish, entry in entries]
 
 
-def idle_of(view: CacheView, patience: float) -> list[ExitJob]:
-    """Close a cache, remove everything, and return what nobody leases, to be torn down.
+def idle_of(view: CacheView, patience: float, why: str) -> list[ExitJob]:
+    """Close a cache, saying ``why``; remove all, and return what nobody leases, to be torn down.
 
     Nobody can lease that any more: it is retired under a lease of ours, which letting it go
     ends. What others lease goes with their leases.
@@ -82,7 +81,7 @@ def idle_of(view: CacheView, patience: float) -> list[ExitJob]:
         idle = [entry for entry in store.live.values() if not entry.leases]
         for entry in idle:
             store.lease(entry, record)
-        run(remove.close(view), view)  # which tears nothing down, for all is leased now
+        run(remove.close(view, why), view)  # which tears nothing down, for all is leased now
 
     def release(entry: Entry) -> None:
         run(remove.release(view, entry, record), view)

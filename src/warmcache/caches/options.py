@@ -9,7 +9,7 @@ from operator import methodcaller
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from warmcache import _checks as checks
-from warmcache._core.state.records import Removal
+from warmcache._core.state.records import Load, Removal
 from warmcache._registry import options_of
 from warmcache._suggestions import nearest_option
 
@@ -22,6 +22,7 @@ class CommonOptions(TypedDict, total=False):
     teardown: Teardown | None
     reclaim: Callable[[], object] | None
     on_removal: Callable[[Removal], object] | None
+    on_load: Callable[[Load], object] | None
     idle_ttl: float | None
     wait: float
     record: str | os.PathLike[str] | None
@@ -56,6 +57,7 @@ class Setup(NamedTuple):
     teardown: Callable[[Any], object] | None
     reclaim: Callable[[], object] | None
     on_removal: Callable[[Removal], object] | None
+    on_load: Callable[[Load], object] | None
     ttl: Any
     idle_ttl: float | None
     wait: float
@@ -68,6 +70,7 @@ class Setup(NamedTuple):
         teardown: Teardown | None = None,
         reclaim: Callable[[], object] | None = None,
         on_removal: Callable[[Removal], object] | None = None,
+        on_load: Callable[[Load], object] | None = None,
         ttl: Any = None,
         idle_ttl: float | None = None,
         wait: float = 60.0,
@@ -87,6 +90,7 @@ class Setup(NamedTuple):
             teardown=as_teardown(teardown),
             reclaim=checks.optional(checks.hook, "reclaim", reclaim),
             on_removal=checks.optional(checks.hook, "on_removal", on_removal),
+            on_load=checks.optional(checks.hook, "on_load", on_load),
             ttl=None if ttl is None else as_span(ttl, timer),
             idle_ttl=checks.optional(checks.some_seconds, "idle_ttl", idle_ttl),
             wait=checks.seconds("wait", wait),

@@ -23,6 +23,7 @@ from typing import Any
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
 from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
+from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.put import arrive
 from warmcache._core.plans.steps import Disguised, Request
 from warmcache._core.state.entry import Entry, LeaseRecord
@@ -66,7 +67,7 @@ def load_at_once(
                 gone = store.condemn_at_once(claim, cache.rank)
                 granted = gone == [] and _granted(store, claim, flight)
             else:
-                gone = store.vanish_at_once(weight, cache.rank)
+                gone = store.vanish_at_once(request.key, weight, cache.rank)
                 if granted := gone is not None:
                     reserve(store, weight, flight)
         if claim is None:
@@ -84,8 +85,10 @@ def load_at_once(
         entry = unboxed(request, flight, began, store.timer())
         if flight.lease is not None:
             run(end_own_lease(store, flight), cache)
-        # Observers are told of who holds it, and so of who asked, and when.
-        done = None if keep or store.observers else record
+        # Observers are told of who holds it, and so of who asked, and when; and it stays there
+        # until who listens has heard of it.
+        load = load_record(store, entry)
+        done = None if keep or store.observers or load is not None else record
         landed: tuple[Entry, Any] | None = None
         with store.lock:
             if not store.closed and request.key not in store.live:
@@ -93,6 +96,8 @@ def load_at_once(
                 store.land(entry, flight, done)
         if landed is None:
             return _by_plan(cache, request, flight, claim, keep=keep)
+        if load is not None:
+            tell_of_load(store, load)
         if done is None and not keep:
             release(cache, entry, record)
         return landed
@@ -130,8 +135,7 @@ def begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Fli
     source = request.source
     flight = Flight(request.key, record, source, store.timer())
     store.flights[request.key] = flight
-    store.counts.misses += 1
-    source.misses += 1
+    store.counts.missed(source)
     outer = go_inside(flight, kept)
     if outer:
         outer[-1].blocked_on.append(flight)

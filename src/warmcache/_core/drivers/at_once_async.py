@@ -15,6 +15,7 @@ from collections import defaultdict
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
 from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
+from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
@@ -44,7 +45,7 @@ async def load_at_once_async(
     with store.lock:
         gone = None
         if not is_taken(store, request.key, weight):
-            gone = store.vanish_at_once(weight, cache.rank)
+            gone = store.vanish_at_once(request.key, weight, cache.rank)
         if gone is None:
             return None
         flight: Flight = context.run(begin, store, request, record, kept)
@@ -86,14 +87,18 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
     try:
         flight.box = defaultdict(request.load)
         began = store.timer()
-        await load(Load(request, flight.box))
+        await load(Load(request, flight.box), cache)
         entry = unboxed(request, flight, began, store.timer())
         if flight.lease is not None:
             await run_async(end_own_lease(store, flight), cache)
+        load_told = load_record(store, entry)
         with store.lock:
             if not store.closed and request.key not in store.live:
                 store.land(entry, flight)
-        if not flight.ended:
+        if flight.ended:
+            if load_told is not None:
+                tell_of_load(store, load_told)
+        else:
             flight.plan = fly(cache, request, flight)
             await run_async(flight.plan, cache)
     except Exception as error:

@@ -30,6 +30,7 @@ from .aside import NoThreadError, aside
 from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
 from .let_go import let_go, may_block, teardown_of
 from .lingering import flush
+from .loop_ends import tell_when_closed
 from .mending import mend, mend_after
 from .teardown import begin, tear_down
 
@@ -95,7 +96,7 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return await tear_down_async(cache, step.entries)
     if isinstance(step, Load):
-        return await load(step)
+        return await load(step, cache)
     if isinstance(step, Ask):
         answer = step.function()
         return await answer if isawaitable(answer) else answer
@@ -108,8 +109,10 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     return await wait(step.signal, step.timeout)
 
 
-async def load(step: Load) -> None:
+async def load(step: Load, cache: CacheView) -> None:
     """Run an async loader in this task."""
+    if step.request.source.loop_bound:
+        tell_when_closed(asyncio.get_running_loop(), cache.store)
     try:
         step.box[0] = await step.request.load()
     except asyncio.CancelledError as error:

@@ -18,9 +18,10 @@ from warmcache._core.state.entry import Entry, Source, State
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
-from warmcache._log import log
+from warmcache._log import debugging, log
 from warmcache._signatures import is_async, isawaitable, not_coroutine
-from warmcache._texts import text_of
+from warmcache._sizes import format_weight
+from warmcache._texts import short_text_of, text_of
 from warmcache._tracebacks import drop_leading_frames
 
 _GONE = State.GONE
@@ -44,6 +45,8 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
         entry.remains = cache.meter.remains(entry)
     provenance = entry.provenance
     finish, teardown = provenance.finish, teardown_of(provenance.source, entry.value)
+    if debugging():
+        log().debug("tearing down %s (%s)", short_text_of(entry.key), entry.cause.value)
     entry.called = True  # from here on it is the teardown's own affair
     if finish is not None:
         pending = no_second_yield(finish())
@@ -129,6 +132,8 @@ def free_room(store: Store, entry: Entry, *, failed: bool) -> Sequence[BaseExcep
     with store.lock:
         if not store.gone(entry, failed=failed):
             return ()
+    if debugging():
+        _log_removal(store, entry)
     raised = tell(store, entry) if store.listener is not None or store.observers else ()
     entry.empty()
     return raised
@@ -151,9 +156,23 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
     return raised
 
 
+def _log_removal(store: Store, entry: Entry) -> None:
+    """Log that ``entry`` is gone, and for whom."""
+    did = "evicted" if entry.cause.evicted else "removed"
+    text = f"{did} {short_text_of(entry.key)} ({entry.cause.value})"
+    if entry.wanted is not None:
+        key, needed, free = entry.wanted
+        needed_and_free = f"{format_weight(needed)} needed, {format_weight(max(free, 0))} free"
+        text += f" for {short_text_of(key)}: {needed_and_free}"
+    log().debug("%s", text)
+
+
 def vanished(store: Store, entries: list[Entry]) -> None:
     """Tell of entries that had no teardown and are gone, and drop their values."""
+    told = debugging()
     for entry in entries:
+        if told:
+            _log_removal(store, entry)
         if store.observers:
             tell(store, entry)
         entry.empty()

@@ -34,6 +34,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
         with store.lock:
             store.check_open()
             doomed = store.expire(store.timer()) if store.deadlines is not None else []
+            if store.has_orphans:
+                doomed += store.condemn_orphans()
             entry = store.live.get(request.key) if not doomed else None
             if entry is None and store.deadlines is not None and not (doomed or rejected):
                 entry = outlived(store.leased, request.key, record)
@@ -42,8 +44,10 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
             elif not doomed:
                 if not counted:
                     counted = True
-                    store.counts.misses += 1
-                    request.source.misses += 1
+                    if request.key in store.flights:
+                        store.counts.joined += 1
+                    else:
+                        store.counts.missed(request.source)
                 flight, mine = _join_or_begin(store, request, record)
         if doomed:
             yield TearDown(doomed)

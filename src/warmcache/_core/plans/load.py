@@ -39,10 +39,12 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
+from warmcache._log import debugging
 from warmcache._sizes import parse_size
 from warmcache.errors import CapacityError
 
 from .cache_view import CacheView
+from .loaded import load_record, log_failed_load, tell_of_load
 from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
@@ -120,9 +122,9 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
     growth: Growth | None = None
     try:
         if flight.loaded is None:
-            flight.box = defaultdict(request.load)
             if meter is None:
                 yield from _after_teardown(cache, request, flight, loads_now=True)
+                flight.box = defaultdict(request.load)
                 began = store.timer()
                 yield Load(request, flight.box)
                 unboxed(request, flight, began, store.timer())
@@ -162,6 +164,11 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
 
 def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:
     """Have torn down what a failed load has brought all the same, and what it leased."""
+    if flight.box is not None:  # else its loader was never called
+        with store.lock:
+            store.counts.load_failures += 1
+        if debugging():
+            log_failed_load(store, flight, error)
     if flight.loaded is None and flight.box:
         unboxed(request, flight, flight.began, flight.began)
     if flight.lease is not None:
@@ -198,10 +205,10 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
     Returns what the meter knows of the try that succeeded.
     """
     store, tries = cache.store, _TRIES
-    assert flight.box is not None
     while True:
         tries -= 1
         yield from _after_teardown(cache, request, flight, loads_now=True)
+        flight.box = defaultdict(request.load)
         growth = meter.begin(store, flight)
         began = store.timer()
         try:
@@ -216,7 +223,8 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
         else:
             unboxed(request, flight, began, store.timer())
             return growth
-        if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE)):
+        claim = Claim(request.key, lacked)
+        if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE, claim)):
             tries = min(tries, 1)
         yield Flush()
 
@@ -249,7 +257,7 @@ def _measure(
         entry.weight = weight
         debt = ledger.committed - ledger.dying - ledger.limit
     if debt > ledger.slack:
-        yield from make_up(cache, debt, RemovalCause.SIZE)
+        yield from make_up(cache, debt, RemovalCause.SIZE, Claim(request.key, weight))
 
 
 # -- weights and landing -------------------------------------------------------------
@@ -276,7 +284,10 @@ def _land(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
             store.check_open()
             usurper = store.live.get(entry.key)  # handed in while we were loading
             if usurper is None:
+                load = load_record(store, entry)
                 store.land(entry, flight)
-                return
+                break
             doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
         yield TearDown(doomed)
+    if load is not None:
+        yield Ask(lambda: tell_of_load(store, load), "on_load")

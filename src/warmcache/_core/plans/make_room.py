@@ -168,12 +168,13 @@ def _evict(
     """Condemn ``old``, which is to be replaced, and as many victims as it takes beside it."""
     store = cache.store
     gain = old.weight if old is not None and not old.leases else 0
+    wanted = store.wanted(claim)
     victims, passed = store.victims(short - gain, cache.rank, old)
     claim.carried = 0 if old is None or passed else old.uses
     doomed = []
     if old is not None and store.condemn(old, RemovalCause.REPLACED):
         doomed.append(old)
-    doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE)]
+    doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE, wanted)]
     claim.evicted += sum([entry.weight for entry in victims])
     store.ledger.owe(claim, weight)
     if old is not None and not doomed:  # it was leased and is only retired: look again

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, Source, State, seconds_between
 from warmcache._core.state.flights import CHAIN, leads_to
+from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
@@ -119,6 +120,11 @@ def by_key(
     return chosen(cache, found, cause, note)
 
 
+def this(cache: CacheView, entry: Entry) -> Plan[list[Hashable]]:
+    """Remove one entry, if it is still there; return its key."""
+    return chosen(cache, lambda store: [entry], RemovalCause.EXPLICIT, its_key)
+
+
 def everything(cache: CacheView) -> Plan[list[Hashable]]:
     """Remove all that is live, what came last first; return the keys."""
     return chosen(
@@ -138,6 +144,14 @@ def expired(cache: CacheView, now: Any, note: Callable[[Entry], T]) -> Plan[list
     if doomed:
         yield TearDown(doomed)
     return noted
+
+
+def orphans(cache: CacheView) -> Plan[None]:
+    """Remove what is bound to event loops that are closed."""
+    with cache.store.lock:
+        doomed = cache.store.condemn_orphans()
+    if doomed:
+        yield TearDown(doomed)
 
 
 def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[list[T]]:
@@ -161,11 +175,13 @@ def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[li
     return noted
 
 
-def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]:
+def make_up(
+    cache: CacheView, weight: float, cause: RemovalCause, claim: Claim | None = None
+) -> Plan[float]:
     """Remove idle entries, lowest rank first, until they make up ``weight``.
 
-    One goes if that is 0, for nobody knows. Returns what they weighed, which is less
-    when too little is idle.
+    One goes if that is 0, for nobody knows. It is for ``claim``, if it is for any. Returns what
+    they weighed, which is less when too little is idle.
     """
     store = cache.store
     with store.lock:
@@ -173,7 +189,8 @@ def make_up(cache: CacheView, weight: float, cause: RemovalCause) -> Plan[float]
         taken = [] if first is None else [first]
         if first is not None and weight > first.weight:
             taken, _ = store.victims(weight, cache.rank, first=first)
-        doomed = [entry for entry in taken if store.condemn(entry, cause)]
+        wanted = None if claim is None else store.wanted(claim)
+        doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
     yield TearDown(doomed)
     return sum(entry.weight for entry in doomed)
 
@@ -220,13 +237,12 @@ def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:
     return doomed
 
 
-def close(cache: CacheView) -> Plan[list[Exception]]:
-    """Remove everything, last loaded first, and refuse whatever comes after."""
+def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
+    """Remove everything, last loaded first, and refuse whatever comes after, saying ``why``."""
     store = cache.store
     with store.lock:
-        store.closed = True
+        store.close(why)
         entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
-        store.ledger.wake()
     errors: list[Exception] = yield TearDown(doomed)
     return errors

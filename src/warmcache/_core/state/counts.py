@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from .entry import Entry
+from .entry import Entry, Source
 from .records import RemovalCause
 
 
@@ -15,11 +15,18 @@ class Counts:
         self.removals: defaultdict[RemovalCause, int] = defaultdict(int)
         self.past_hits = 0
         self.misses = 0
+        self.joined = 0
         self.loads = 0
+        self.load_failures = 0
         self.load_seconds = 0.0
         self.past_saved = 0.0
         self.teardown_failures = 0
         self.waits = 0
+
+    def missed(self, source: Source) -> None:
+        """Count a call that found nothing warm, and nothing being loaded."""
+        self.misses += 1
+        source.misses += 1
 
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""

@@ -13,7 +13,7 @@ from warmcache._process.gil import FREE_THREADED
 from warmcache._texts import text_of
 
 from .hot_paths import HotEntries
-from .records import RemovalCause
+from .records import RemovalCause, Wanted
 from .use_clock import USE_CLOCK, counted, tick
 
 if TYPE_CHECKING:
@@ -68,11 +68,15 @@ class Source:
     """What the entries from one source share: a loader, or the cache's own mapping.
 
     ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not,
-    and ``ttl`` how long what is of a loader lives, in whatever cache.
+    and ``ttl`` how long what is of a loader lives, in whatever cache. What is ``loop_bound`` is of
+    no use once the event loop that loaded it is closed.
     ``past_hits`` counts the hits of entries that have left.
     """
 
-    __slots__ = ("__weakref__", "misses", "name", "past_hits", "tags", "teardown", "ttl", "weigh")
+    __slots__ = (
+        *("__weakref__", "loop_bound", "misses", "name", "past_hits", "tags", "teardown", "ttl"),
+        "weigh",
+    )
 
     def __init__(
         self,
@@ -81,8 +85,10 @@ class Source:
         tags: frozenset[str] = frozenset(),
         weigh: Callable[[Any], float] | None = None,
         ttl: Any = None,
+        loop_bound: bool = True,
     ) -> None:
         self.name = name
+        self.loop_bound = loop_bound
         self.teardown = teardown
         self.tags = tags
         self.weigh = weigh
@@ -108,10 +114,15 @@ class Provenance:
         self.source = source
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
-        self.loop = loop  # where an asynchronous teardown has to run
+        self.loop = loop  # that loaded it, and where an asynchronous teardown has to run
         self.hot = None if hot is None else hot.ref  # found_by(), without a call
         self.hot_key = hot_key
         self.weighed_by: str | None = None  # what a meter took the weight from
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the value is bound to an event loop that is closed."""
+        return self.loop is not None and self.source.loop_bound and self.loop.is_closed()
 
     def found_by(self, hot: HotEntries | None, hot_key: Any) -> None:
         """Have the hit path that looks up ``hot`` find the entry under ``hot_key``."""
@@ -150,7 +161,7 @@ class Entry(_Hits):
     What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
     was asked for, the first time included), ``used`` and ``loaded`` (ticks of the
     clock of uses: larger is later), ``key``, ``tags``. The rest is the cache's;
-    ``cause`` is set when it is removed.
+    ``cause`` and ``wanted`` are set when it is removed.
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
     the hit path writes without it): ``leases`` is empty in every state but LIVE and
@@ -161,6 +172,7 @@ class Entry(_Hits):
     """
 
     cause: RemovalCause
+    wanted: Wanted | None  # for what it had to go, if that is why
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
@@ -189,6 +201,7 @@ class Entry(_Hits):
         "state",
         "used",
         "value",
+        "wanted",
         "weight",
     )
 
@@ -245,7 +258,7 @@ class Entry(_Hits):
             del self.value
         except AttributeError:
             pass  # its teardown did
-        self.key, self.provenance, self.remains = None, NOWHERE, None
+        self.key, self.provenance, self.remains, self.wanted = None, NOWHERE, None, None
 
     def __repr__(self) -> str:
         return f"<Entry {text_of(self.key)} {self.state.value} weight={self.weight}>"

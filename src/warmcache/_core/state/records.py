@@ -1,14 +1,19 @@
-"""What users are told of entries, removals and counts: small frozen records."""
+"""What users are told of entries, loads, removals and counts: small frozen records."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Mapping
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, dataclass_transform
+
+from warmcache._sizes import format_seconds, format_weight
+from warmcache._texts import short_text_of, text_of
+from warmcache.keys import CallKey
 
 
-class RemovalCause(enum.Enum):
-    """Why an entry left."""
+class RemovalCause(enum.StrEnum):
+    """Why an entry left. It equals its text: ``stats().removals["size"]``."""
 
     SIZE = "size"
     EXPIRED = "expired"
@@ -18,7 +23,7 @@ class RemovalCause(enum.Enum):
     INVALID = "invalid"
     CLOSED = "closed"
 
-    __hash__ = object.__hash__  # Enum's own is Python code, and counts are kept by cause
+    __hash__ = str.__hash__  # Enum's own is Python code, and counts are kept by cause
 
     @property
     def evicted(self) -> bool:
@@ -29,11 +34,159 @@ class RemovalCause(enum.Enum):
 _EVICTIONS = {RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE}
 
 
-class Removal(NamedTuple):
+class Wanted(NamedTuple):
+    """For which key others had to go, what it needed, and how much of that was free."""
+
+    key: Hashable
+    needed: float
+    free: float
+
+
+@dataclass_transform(frozen_default=True)
+class Record(Mapping[str, Any]):
+    """A frozen record: its annotated fields as attributes, and as a mapping of plain values.
+
+    As a mapping it is what goes elsewhere: web frameworks and pandas take one as an object, or a
+    row, of its fields by name, where a tuple would lose the names. To make one is no more than a
+    tuple takes, and a text for people or for JSON is made when it is asked for.
+    """
+
+    __slots__ = ("_values",)
+
+    _values: tuple[Any, ...]
+    _fields: ClassVar[tuple[str, ...]] = ()
+    _defaults: ClassVar[dict[str, Any]]
+    _names: ClassVar[tuple[str, ...]] = ()  # of what it is as a mapping
+    # Properties among these: those that follow the first field, and those that come last.
+    _derived: ClassVar[tuple[str, ...]] = ()
+    _derived_last: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Make a property of each field, with what was given as the default of it."""
+        cls._fields = fields = tuple(cls.__annotations__)
+        cls._defaults = {name: cls.__dict__[name] for name in fields if name in cls.__dict__}
+        for place, name in enumerate(fields):
+            setattr(cls, name, property(_value_at(place)))
+        first, *rest = [name for name in fields if name[0] != "_"]
+        cls._names = (first, *cls._derived, *rest, *cls._derived_last)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        if len(values) != len(self._fields):
+            values = self._completed(values, named)
+        self._values = values
+
+    def _completed(self, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        given = {**dict(zip(self._fields, values, strict=False)), **named}
+        known = {**self._defaults, **given}
+        if known.keys() != set(self._fields) or len(given) < len(values) + len(named):
+            raise TypeError(f"{type(self).__name__}() takes {', '.join(self._fields)}")
+        return tuple([known[name] for name in self._fields])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, in types that JSON knows: keys as text, tags sorted."""
+        return {name: self[name] for name in self._names}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return _text_of_key(self) if name == "key" else _plain(getattr(self, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Record):
+            return type(self) is type(other) and self._values == other._values
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values)
+
+    def __repr__(self) -> str:
+        names = [name for name in self._names if name not in ("call", "loader")]
+        shown = [f"{name}={_shown(name, getattr(self, name))}" for name in names]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
+        """Have pydantic, and so FastAPI, take one as it is, and write it as a dictionary."""
+        written = {"type": "function-plain", "function": cls.as_dict}
+        written["return_schema"] = {"type": "dict"}
+        return {"type": "is-instance", "cls": cls, "serialization": written}
+
+
+def _value_at(place: int) -> Callable[[Any], Any]:
+    return lambda record: record._values[place]
+
+
+def _text_of_key(record: Any) -> str:
+    return text_of(record.key)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as what JSON knows; what is infinite ends never, and is None."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return {_plain(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if hasattr(value, "__index__"):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+_WEIGHTS = {"weight", "live", "loading", "retired", "dying", "zombies"}
+_SECONDS = {"age", "idle", "seconds", "load_seconds", "saved_seconds", "ends_in"}
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return ``value`` for people, with its unit."""
+    if name == "key" or value is None or isinstance(value, str):
+        return short_text_of(str(value) if isinstance(value, RemovalCause) else value)
+    if name in _WEIGHTS:
+        return format_weight(value)
+    if name in _SECONDS:
+        return format_seconds(value)
+    return short_text_of(_plain(value) if isinstance(value, frozenset | Mapping) else value)
+
+
+class _OfKey(Record):
+    """A record of what has a key."""
+
+    __slots__ = ()
+    _derived = ("call", "loader")
+
+    key: Hashable
+
+    @property
+    def call(self) -> str:
+        """The key as text; of a loader's, the call."""
+        return text_of(self.key)
+
+    @property
+    def loader(self) -> str | None:
+        """The name of the loader; None for what was stored by the mapping."""
+        return self.key.source.name if isinstance(self.key, CallKey) else None
+
+
+class Removal(_OfKey):
     """What a listener is told once an entry is gone; it never holds the value.
 
-    ``age`` is seconds since the load, ``load_seconds`` what that load took.
+    ``call`` is the key as text, ``load('ada')``, and ``loader`` the name of the loader, None for
+    what was stored by the mapping. ``age`` is seconds since the load, ``load_seconds`` what that
+    load took. ``wanted_by`` is the call, or the key, for which it had to go; None: it went for
+    another reason.
     """
+
+    __slots__ = ()
+    _derived_last = ("wanted_by",)
 
     key: Hashable
     cause: RemovalCause
@@ -42,21 +195,48 @@ class Removal(NamedTuple):
     uses: int = 0
     load_seconds: float = 0.0
     tags: frozenset[str] = frozenset()
+    _wanted: Wanted | None = None
+
+    @property
+    def wanted_by(self) -> str | None:
+        """The text of the call, or of the key, for which it was evicted."""
+        return None if self._wanted is None else text_of(self._wanted.key)
 
 
-class EntryInfo(NamedTuple):
+class Load(_OfKey):
+    """What ``on_load`` is told of a load; it never holds the value.
+
+    ``call`` is the key as text, ``load('ada')``, and ``loader`` the name of the loader.
+    ``seconds`` is what the load took, ``weight`` what its value weighs, and ``weighed_by`` what a
+    memory cache took that from, as in :class:`EntryInfo`.
+    """
+
+    __slots__ = ()
+
+    key: Hashable
+    seconds: float
+    weight: float
+    weighed_by: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+class EntryInfo(_OfKey):
     """A snapshot of one entry, as :meth:`Cache.entries` gives it.
 
-    ``age``, ``idle`` and ``load_seconds`` are seconds. ``age`` counts from the end of the
-    load, and while that is under way (``state`` is ``"loading"``) from when it was first
-    asked for; its ``weight`` then is what is reserved. ``idle`` never overstates: a use
-    on the hit path leaves a stamp, not a time, so it is dated when the cache next
-    looks (at a lease, a release or a snapshot). With ``idle_ttl`` it is exact.
+    ``call`` is the key as text, ``load('ada')``, and ``loader`` the name of the loader, None for
+    what was stored by the mapping. ``age``, ``idle`` and ``load_seconds`` are seconds.
+    ``age`` counts from the end of the load, and while that is under way (``state`` is
+    ``"loading"``) from when it was first asked for; its ``weight`` then is what is
+    reserved. ``idle`` never overstates: a use on the hit path leaves a stamp, not a time,
+    so it is dated when the cache next looks (at a lease, a release or a snapshot). With
+    ``idle_ttl`` it is exact.
     ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
     ``"footprint"``, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were
     unknown, as while other loads ran. None: nothing was seen to grow. ``ends_in`` is how many
     seconds it has left if nobody uses it, by ``ttl`` and ``idle_ttl``; None: it does not end.
     """
+
+    __slots__ = ()
 
     key: Hashable
     weight: float
@@ -71,20 +251,26 @@ class EntryInfo(NamedTuple):
     ends_in: float | None = None
 
 
-class Stats(NamedTuple):
+class Stats(Record):
     """Counts since the cache was made, and its ledger now.
 
-    ``load_seconds`` is what loads have cost, ``saved_seconds`` what hits would have
-    cost as loads. ``waits`` counts how often a caller waited: for another's load or
-    for room. ``live + loading + retired + dying + zombies`` is the weight committed:
+    Each call of a loader is one of three: a hit, a miss, which loads, or ``joined``: it got what
+    another call was loading just then. ``load_failures`` counts the loaders that raised, and what
+    was loaded and could not be kept. ``load_seconds`` is what loads have cost, ``saved_seconds``
+    what hits would have cost as loads. ``waits`` counts how often a caller waited: for another's
+    load or for room. ``live + loading + retired + dying + zombies`` is the weight committed:
     entries to be had, room reserved by loads, removed entries that are still leased,
     entries whose teardown is running or whose memory is not back yet, and, in memory
     caches, what was torn down while somebody kept holding it.
     """
 
+    __slots__ = ()
+
     hits: int
     misses: int
+    joined: int
     loads: int
+    load_failures: int
     load_seconds: float
     saved_seconds: float
     removals: Mapping[RemovalCause, int]
@@ -98,9 +284,16 @@ class Stats(NamedTuple):
 
 
 class CacheInfo(NamedTuple):
-    """As ``functools.lru_cache``'s: ``maxsize`` is None when there is no limit."""
+    """As ``functools.lru_cache``'s: ``maxsize`` is None when there is no limit.
+
+    A call that joined another's load is neither a hit nor a miss, see :class:`Stats`.
+    """
 
     hits: int
     misses: int
     maxsize: float | None
     currsize: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, in types that JSON knows."""
+        return {name: _plain(value) for name, value in zip(self._fields, self, strict=True)}

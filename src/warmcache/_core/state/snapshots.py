@@ -55,7 +55,9 @@ def stats_of(store: Store) -> Stats:
     return Stats(
         hits=counts.past_hits + int(sum(entry.hits for entry in alive)),
         misses=counts.misses,
+        joined=counts.joined,
         loads=counts.loads,
+        load_failures=counts.load_failures,
         load_seconds=counts.load_seconds,
         saved_seconds=counts.past_saved + saved,
         removals=dict(counts.removals),

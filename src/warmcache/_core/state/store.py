@@ -28,7 +28,7 @@ from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observer import Observer
 from .one_shot import OneShot
-from .records import Removal, RemovalCause
+from .records import Load, Removal, RemovalCause, Wanted
 from .remains import Remains
 from .use_clock import USE_CLOCK, tick
 from .victim_order import Order, Rank
@@ -58,6 +58,7 @@ class Store:
         timed: bool,
         reclaim: Callable[[], object] | None,
         listener: Callable[[Removal], object] | None,
+        load_listener: Callable[[Load], object] | None = None,
         tears_down: bool,
     ) -> None:
         # Re-entrant, for a finalizer that the garbage collector happens to run in
@@ -70,8 +71,12 @@ class Store:
         self.idle_ttl = idle_ttl
         self.reclaim = reclaim
         self.listener = listener
+        self.load_listener = load_listener
         self.deadlines = Deadlines(self._deadline) if timed or idle_ttl is not None else None
         self.closed = False
+        self.last_loop: Any = None  # that something was loaded on
+        self.has_orphans = False  # a loop was closed that something here may be bound to
+        self.why_closed = ""  # which cache this is, who closed it, and what to do instead
         self.inherited = False  # by a forked child, in which nobody may end what is in here
         # Whether anybody would notice entries that merely vanish.
         self.tears_down = tears_down or reclaim is not None or listener is not None
@@ -105,7 +110,13 @@ class Store:
 
     def check_open(self) -> None:
         if self.closed:
-            raise ClosedError("the cache is closed")
+            raise ClosedError(self.why_closed or "the cache is closed")
+
+    def close(self, why: str) -> None:
+        """Refuse whatever comes after, and say ``why``; the first to say so is right."""
+        if not self.closed:
+            self.closed, self.why_closed = True, why
+        self.ledger.wake()
 
     def check_anybody_there(self, signal: OneShot) -> None:
         """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
@@ -133,7 +144,7 @@ class Store:
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and entry.state is _LIVE and not self.inherited:
             hot[provenance.hot_key] = entry
-            if SCOPES:  # one of them began just now, and may have emptied it before
+            if SCOPES or self.has_orphans:  # it came just now, and may have emptied it before
                 hot.pop(provenance.hot_key, None)
 
     def heat_for(self, entry: Entry, hot: HotEntries, hot_key: Any) -> None:
@@ -214,8 +225,8 @@ class Store:
             del self.flights[flight.key]
         flight.ended = True
 
-    def vanish_at_once(self, weight: float, rank: Rank) -> list[Entry] | None:
-        """Have victims vanish until ``weight`` is free, where nothing has a teardown.
+    def vanish_at_once(self, key: Hashable, weight: float, rank: Rank) -> list[Entry] | None:
+        """Have victims vanish until ``weight`` is free for ``key``, where nothing has a teardown.
 
         Returns them, to be emptied once the lock is released, for then a value may die; or None
         when it takes a plan: idle entries cannot make the room.
@@ -225,7 +236,7 @@ class Store:
             return None
         victims, _ = chosen
         if victims:
-            freed, ledger = self._vanish(victims, None), self.ledger
+            freed, ledger = self._vanish(victims, None, key, weight), self.ledger
             ledger.live -= freed
             ledger.idle -= freed
             ledger.committed -= freed
@@ -248,8 +259,9 @@ class Store:
         if old is not None:
             claim.carried = 0 if passed else old.uses
             self.condemn(old, _REPLACED)
+        wanted = self.wanted(claim) if doomed else None
         for victim in doomed:
-            self.condemn(victim, _SIZE)
+            self.condemn(victim, _SIZE, wanted)
             claim.evicted += victim.weight
         if old is not None:
             doomed.insert(0, old)
@@ -279,7 +291,9 @@ class Store:
                 entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
             removed.append(old)
-        change = weight - self._vanish(removed, old) if removed else weight
+        change = weight
+        if removed:
+            change -= self._vanish(removed, old, entry.key, weight)
         self.live[entry.key] = entry  # the successor of ``old`` comes last
         self.order.add(entry)
         if change:
@@ -309,12 +323,19 @@ class Store:
             return [first], False
         return self.victims(short, rank, old, first)
 
-    def _vanish(self, removed: list[Entry], old: Entry | None) -> float:
+    def _vanish(
+        self, removed: list[Entry], old: Entry | None, key: Hashable, needed: float
+    ) -> float:
         """Have idle entries be gone that have no teardown; return what they weighed."""
         removals = self.counts.removals
+        wanted = Wanted(key, needed, self.ledger.free) if removed else None
         weight: float = 0
         for gone in removed:
-            gone.cause = cause = _REPLACED if gone is old else _SIZE
+            if gone is old:
+                cause, gone.wanted = _REPLACED, None
+            else:
+                cause, gone.wanted = _SIZE, wanted
+            gone.cause = cause
             gone.state = _GONE
             del self.live[gone.key]
             if gone.provenance.hot is not None:
@@ -421,13 +442,17 @@ class Store:
             raise
         return taken, passed
 
-    def condemn(self, entry: Entry, cause: RemovalCause) -> bool:
+    def wanted(self, claim: Claim) -> Wanted:
+        """Return for what victims have to go that make room for ``claim``."""
+        return Wanted(claim.key, claim.weight, self.ledger.free_for(claim))
+
+    def condemn(self, entry: Entry, cause: RemovalCause, wanted: Wanted | None = None) -> bool:
         """Take a live entry out of sight; whether it must now be torn down.
 
         When it is leased it is retired instead, and the last release tears it down.
         """
         leased = bool(entry.leases)
-        entry.cause = cause
+        entry.cause, entry.wanted = cause, wanted
         if leased:
             entry.state = _RETIRED
         else:
@@ -438,7 +463,7 @@ class Store:
 
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
-        entry.cause, entry.leases = cause, ()
+        entry.cause, entry.wanted, entry.leases = cause, None, ()
         self.begin_to_die(entry)
         self.ledger.turn_away(entry.weight)
 
@@ -448,7 +473,7 @@ class Store:
         The caller empties it, unless it is leased: then somebody may just be about to read it.
         """
         leased = bool(entry.leases)
-        entry.cause, entry.state = RemovalCause.EXPLICIT, _GONE
+        entry.cause, entry.wanted, entry.state = RemovalCause.EXPLICIT, None, _GONE
         self._take_out(entry)
         self.ledger.detach(entry.weight, leased=leased)
         self.leased.discard(entry)
@@ -522,6 +547,7 @@ class Store:
             entry.uses,
             provenance.seconds,
             provenance.source.tags,
+            entry.wanted,
         )
 
     def alive(self) -> Iterator[Entry]:
@@ -633,6 +659,27 @@ class Store:
             entry
             for entry in self.deadlines.due(now)
             if entry.state is _LIVE and self.condemn(entry, RemovalCause.EXPIRED)
+        ]
+
+    # -- event loops that are closed -------------------------------------------------
+
+    def loop_closed(self) -> None:
+        """Take off the hit paths what is bound to a loop that is closed.
+
+        It is called where a loop is closed, whoever has the lock, and takes none.
+        """
+        self.has_orphans = True
+        for entry in self.live.copy().values():
+            if entry.provenance.is_orphan:
+                self.cool(entry)
+
+    def condemn_orphans(self) -> list[Entry]:
+        """Condemn what is bound to closed loops; return what is to be torn down."""
+        self.has_orphans = False
+        return [
+            entry
+            for entry in [*self.live.values()]
+            if entry.provenance.is_orphan and self.condemn(entry, RemovalCause.INVALID)
         ]
 
     # -- who is told ---------------------------------------------------------------

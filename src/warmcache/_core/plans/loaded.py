@@ -1,0 +1,53 @@
+"""Who is told of a load: ``on_load`` and, at level DEBUG, the log.
+
+It is told by whoever loaded, once the entry is there and without the lock: who joined may have
+the value by then, and who loaded gets it afterwards. What is told is taken before the entry can
+be found, for it may leave at once.
+"""
+
+from __future__ import annotations
+
+from warmcache._core.state.entry import Entry, seconds_between
+from warmcache._core.state.flights import Flight
+from warmcache._core.state.records import Load
+from warmcache._core.state.store import Store
+from warmcache._log import debugging, log
+from warmcache._signatures import not_coroutine
+from warmcache._sizes import format_seconds, format_weight
+from warmcache._texts import short_text_of, text_of
+
+from .steps import Disguised
+
+
+def load_record(store: Store, entry: Entry) -> Load | None:
+    """Return what is told of the load of ``entry``; None if nobody wants to know."""
+    if store.load_listener is None and not debugging():
+        return None
+    provenance = entry.provenance
+    return Load(
+        entry.key,
+        provenance.seconds,
+        entry.weight,
+        provenance.weighed_by,
+        provenance.source.tags,
+    )
+
+
+def tell_of_load(store: Store, load: Load) -> None:
+    """Tell the log and the listener; what that raises is logged, but for a Ctrl-C or the like."""
+    if debugging():
+        by = "" if load.weighed_by is None else f" ({load.weighed_by})"
+        seconds, weight = format_seconds(load.seconds), format_weight(load.weight)
+        log().debug("loaded %s in %s, %s%s", short_text_of(load.key), seconds, weight, by)
+    if store.load_listener is not None:
+        try:
+            not_coroutine("on_load", store.load_listener(load))
+        except Exception:
+            log().exception("on_load failed on %s", text_of(load.key))
+
+
+def log_failed_load(store: Store, flight: Flight, error: Exception) -> None:
+    """Log that a load has failed; its caller gets the error itself."""
+    seconds = format_seconds(seconds_between(flight.began, store.timer()))
+    raised = short_text_of(error.error if isinstance(error, Disguised) else error)
+    log().debug("failed to load %s after %s: %s", short_text_of(flight.key), seconds, raised)
