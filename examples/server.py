@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
+import warmcache
 from warmcache import CapacityError, warm
 
 MIB = 2**20
@@ -81,7 +82,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load what the first requests want, and leave nothing behind."""
     await asyncio.to_thread(load.warm_up, FIRST)
     yield
-    await asyncio.to_thread(load.cache_clear)
+    await warmcache.clear_all_async()
 
 
 app = FastAPI(lifespan=lifespan)
@@ -118,14 +119,6 @@ async def health() -> dict[str, str]:
 @app.get("/stats")
 def stats() -> dict[str, Any]:
     """Say what this worker has warm, and how often that was of use."""
-    counts = load.cache.stats()
-    return {
-        "pid": os.getpid(),
-        "warm": [str(entry.key) for entry in load.cache.entries() if entry.state == "live"],
-        "used": load.cache.currsize,
-        "limit": load.cache.maxsize,
-        "hits": counts.hits,
-        "loads": counts.loads,
-        "load_seconds": round(counts.load_seconds, 3),
-        "removals": {cause.value: number for cause, number in counts.removals.items()},
-    }
+    warm = [entry.as_dict() for entry in load.cache.entries()]
+    counts = load.cache.stats().as_dict()
+    return {"pid": os.getpid(), "limit": load.cache.maxsize, "counts": counts, "warm": warm}
