@@ -26,8 +26,8 @@ def load() -> Any:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("annotated", [True, False], ids=["annotated", "not annotated"])
-def test_an_endpoint_may_return_them(load: Any, annotated: bool) -> None:
+@pytest.mark.parametrize("annotated", ["as what they are", "as anything", "not at all"])
+def test_an_endpoint_may_return_them(load: Any, annotated: str) -> None:
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
 
@@ -47,8 +47,10 @@ def test_an_endpoint_may_return_them(load: Any, annotated: bool) -> None:
 
     kinds: dict[Any, Any] = {stats: Stats, entries: list[EntryInfo], evicted: list[Removal]}
     for endpoint in (stats, entries, evicted, both):
-        if annotated and endpoint in kinds:
+        if "as what they are" == annotated and endpoint in kinds:
             endpoint.__annotations__["return"] = kinds[endpoint]
+        if "as anything" == annotated:  # pydantic knows no schema then
+            endpoint.__annotations__["return"] = dict[str, Any] if endpoint is both else Any
         app.get(f"/{endpoint.__name__}")(endpoint)
     with TestClient(app) as client:
         assert load.cache.stats().as_dict() == client.get("/stats").json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
@@ -109,6 +110,12 @@ class Record(Mapping[str, Any]):
         names = [name for name in self._names if name not in ("call", "loader")]
         shown = [f"{name}={_shown(name, getattr(self, name))}" for name in names]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def __pydantic_serializer__(self) -> Any:
+        """What pydantic writes one with where it expects anything, as in ``-> Any``."""
+        core = sys.modules["pydantic_core"]  # which is what asks
+        return core.SchemaSerializer(self.__get_pydantic_core_schema__(type(self), None))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
