@@ -7,6 +7,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -248,14 +249,16 @@ def test_a_generators_value_is_loaded_again(run: Run) -> None:
     load.cache.close()
 
 
-def test_a_closed_loop_keeps_nothing_of_the_task_that_loaded() -> None:
+def test_a_loop_keeps_nothing_of_the_task_that_loaded() -> None:
     class Held:
         pass
 
     case = Case(teardown=None)
+    variable: ContextVar[Held] = ContextVar("variable")
     loop = asyncio.new_event_loop()
 
     async def main(held: Held) -> None:
+        variable.set(held)
         await case.load("a")
 
     held = Held()
