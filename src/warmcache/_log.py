@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging
@@ -12,11 +12,9 @@ _DEBUG = 10  # logging.DEBUG
 _logger: logging.Logger | None = None
 
 
-def debugging() -> bool:
-    """Whether anybody reads what is logged of each load and removal. It takes no lock."""
-    if "logging" not in sys.modules:
-        return False
-    return (_logger or log()).isEnabledFor(_DEBUG)
+def debugging(modules: dict[str, Any] = sys.modules) -> bool:
+    """Whether anybody reads what is logged of each load and removal: where none logs, none does."""
+    return "logging" in modules and (_logger or log()).isEnabledFor(_DEBUG)
 
 
 def log() -> logging.Logger:

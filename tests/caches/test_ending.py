@@ -32,7 +32,9 @@ class Rig:
         self.torn_down.append(value)
 
     def close_idle(self, patience: float = CAP) -> None:
-        for each in sorted(idle_of(self.cache._view, patience), key=lambda each: -each.loaded):
+        for each in sorted(
+            idle_of(self.cache._view, patience, "it was closed"), key=lambda each: -each.loaded
+        ):
             each.let_go()
 
 
@@ -75,7 +77,7 @@ def test_all_are_removed_once_and_as_closed(rig: Rig) -> None:
 
 def test_the_end_of_the_process_takes_over_what_awaits_its_turn(rig: Rig) -> None:
     def end() -> None:
-        for each in all_of(rig.cache._view, 0):
+        for each in all_of(rig.cache._view, 0, "it was closed"):
             if each.key == "a":
                 each.let_go()
 

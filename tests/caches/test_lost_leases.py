@@ -94,7 +94,7 @@ def test_one_of_a_bare_cache_is_ended_too() -> None:
 
 
 def test_one_that_was_async_is_ended_too() -> None:
-    @warm(maxsize=1, teardown="close")
+    @warm(maxsize=1, teardown="close", loop_bound=False)
     async def load(name: str) -> Value:
         return Value(name)
 

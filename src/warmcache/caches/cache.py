@@ -39,6 +39,7 @@ from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, stamp
+from warmcache._log import debugging
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import THE_END, ExitJob
 from warmcache._process.janitor import janitor
@@ -307,7 +308,7 @@ class Cache(cachetools.Cache[K, V]):
             if evicted is None:
                 self._put(entry)
             else:
-                vanished(store, evicted)
+                vanished(store, evicted, logs=bool(evicted) and debugging())
         except BaseException as error:
             mend_after(self._view, error)
             drop_inner_frames(error)

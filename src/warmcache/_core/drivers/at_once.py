@@ -30,6 +30,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight, go_inside
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.store import Store
+from warmcache._log import debugging
 
 from .let_go import vanished
 from .mending import mend_after
@@ -55,7 +56,7 @@ def load_at_once(
         return None
     flight: Flight | None = None
     claim: Claim | None = None
-    kept = CHAIN.keep()
+    kept, logs = CHAIN.keep(), debugging()
     try:
         with store.lock:
             if is_taken(store, request.key, weight):
@@ -72,7 +73,7 @@ def load_at_once(
                     reserve(store, weight, flight)
         if claim is None:
             if gone:
-                vanished(store, gone)
+                vanished(store, gone, logs=logs)
         elif gone:
             tear_down(cache, gone)
             with store.lock:
@@ -87,7 +88,7 @@ def load_at_once(
             run(end_own_lease(store, flight), cache)
         # Observers are told of who holds it, and so of who asked, and when; and it stays there
         # until who listens has heard of it.
-        load = load_record(store, entry)
+        load = load_record(entry) if logs or store.load_listener is not None else None
         done = None if keep or store.observers or load is not None else record
         landed: tuple[Entry, Any] | None = None
         with store.lock:
@@ -135,7 +136,8 @@ def begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Fli
     source = request.source
     flight = Flight(request.key, record, source, store.timer())
     store.flights[request.key] = flight
-    store.counts.missed(source)
+    store.counts.misses += 1
+    source.misses += 1
     outer = go_inside(flight, kept)
     if outer:
         outer[-1].blocked_on.append(flight)

@@ -19,6 +19,7 @@ from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._log import debugging
 
 from .async_teardown import keep_running
 from .at_once import begin, is_taken, reserve
@@ -50,7 +51,7 @@ async def load_at_once_async(
             return None
         flight: Flight = context.run(begin, store, request, record, kept)
         reserve(store, weight, flight)
-    vanished(store, gone)
+    vanished(store, gone, logs=bool(gone) and debugging())
     task = asyncio.get_running_loop().create_task(_fly(cache, request, flight), context=context)
 
     flight.at_once = True  # from here on its task ends it
@@ -91,13 +92,14 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         entry = unboxed(request, flight, began, store.timer())
         if flight.lease is not None:
             await run_async(end_own_lease(store, flight), cache)
-        load_told = load_record(store, entry)
+        told = debugging() or store.load_listener is not None
+        record = load_record(entry) if told else None
         with store.lock:
             if not store.closed and request.key not in store.live:
                 store.land(entry, flight)
         if flight.ended:
-            if load_told is not None:
-                tell_of_load(store, load_told)
+            if record is not None:
+                tell_of_load(store, record)
         else:
             flight.plan = fly(cache, request, flight)
             await run_async(flight.plan, cache)

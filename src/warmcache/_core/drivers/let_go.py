@@ -167,11 +167,10 @@ def _log_removal(store: Store, entry: Entry) -> None:
     log().debug("%s", text)
 
 
-def vanished(store: Store, entries: list[Entry]) -> None:
+def vanished(store: Store, entries: list[Entry], *, logs: bool) -> None:
     """Tell of entries that had no teardown and are gone, and drop their values."""
-    told = debugging()
     for entry in entries:
-        if told:
+        if logs:
             _log_removal(store, entry)
         if store.observers:
             tell(store, entry)

@@ -47,7 +47,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
                     if request.key in store.flights:
                         store.counts.joined += 1
                     else:
-                        store.counts.missed(request.source)
+                        store.counts.misses += 1
+                        request.source.misses += 1
                 flight, mine = _join_or_begin(store, request, record)
         if doomed:
             yield TearDown(doomed)

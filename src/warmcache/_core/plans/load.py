@@ -279,12 +279,13 @@ def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> 
 
 def _land(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
     """Make a loaded entry visible, leased to all who wait for it, and end its flight."""
+    told = debugging() or store.load_listener is not None
+    load = load_record(entry) if told else None
     while True:
         with store.lock:
             store.check_open()
             usurper = store.live.get(entry.key)  # handed in while we were loading
             if usurper is None:
-                load = load_record(store, entry)
                 store.land(entry, flight)
                 break
             doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []

@@ -19,10 +19,8 @@ from warmcache._texts import short_text_of, text_of
 from .steps import Disguised
 
 
-def load_record(store: Store, entry: Entry) -> Load | None:
-    """Return what is told of the load of ``entry``; None if nobody wants to know."""
-    if store.load_listener is None and not debugging():
-        return None
+def load_record(entry: Entry) -> Load:
+    """Return what is told of the load of ``entry``, if anybody listens or reads the log."""
     provenance = entry.provenance
     return Load(
         entry.key,

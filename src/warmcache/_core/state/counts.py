@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from .entry import Entry, Source
+from .entry import Entry
 from .records import RemovalCause
 
 
@@ -22,11 +22,6 @@ class Counts:
         self.past_saved = 0.0
         self.teardown_failures = 0
         self.waits = 0
-
-    def missed(self, source: Source) -> None:
-        """Count a call that found nothing warm, and nothing being loaded."""
-        self.misses += 1
-        source.misses += 1
 
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""

@@ -36,6 +36,7 @@ from .victim_order import Order, Rank
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
 _LIVE, _RETIRED, _DYING, _GONE = State.LIVE, State.RETIRED, State.DYING, State.GONE
 
+_wanted = tuple.__new__  # of a named tuple, without the call of its own
 Hit = Callable[[Hashable], object]
 
 
@@ -291,9 +292,7 @@ class Store:
                 entry.base_uses = old.uses + 1
             self.order.discard(old, replaced=True)
             removed.append(old)
-        change = weight
-        if removed:
-            change -= self._vanish(removed, old, entry.key, weight)
+        change = weight - self._vanish(removed, old, entry.key, weight) if removed else weight
         self.live[entry.key] = entry  # the successor of ``old`` comes last
         self.order.add(entry)
         if change:
@@ -328,7 +327,7 @@ class Store:
     ) -> float:
         """Have idle entries be gone that have no teardown; return what they weighed."""
         removals = self.counts.removals
-        wanted = Wanted(key, needed, self.ledger.free) if removed else None
+        wanted = _wanted(Wanted, (key, needed, self.ledger.free))
         weight: float = 0
         for gone in removed:
             if gone is old:
