@@ -32,7 +32,7 @@ from .errors import (
     WarmMissError,
 )
 from .keys import drop_if_equal
-from .policies.shared_caches import named
+from .policies.shared_caches import named as _named
 
 if TYPE_CHECKING:
     from ._by_value.task import task
@@ -110,7 +110,7 @@ __all__ = [
     "warm",
 ]
 
-cache: NamedCache = named  # type: ignore[assignment]  # which cache it is, goes by the options
+cache: NamedCache = _named  # type: ignore[assignment]  # which cache it is, goes by the options
 
 # Imported when first asked for: who decorates nothing, caches no memory or records nothing need
 # not wait for what that takes.

@@ -22,7 +22,7 @@ from .policies.three_questions import OF_MEMORY
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ._warm_types.decorators import C, Decorator, F, MemoryDecorator
+    from ._warm_types.decorators import C, Decorator, F, MemoryDecorator, Unknown
     from ._warm_types.loaders import AsyncWarm, P, R, Warm
     from ._warm_types.options import (
         Aging,
@@ -44,6 +44,8 @@ _DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 
 @overload
 def warm(target: C, /) -> C: ...  # type: ignore[overload-overlap]
+@overload
+def warm(target: Callable[P, Unknown], /) -> Warm[P, Any]: ...
 @overload
 def warm(target: Callable[P, AsyncIterator[R]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
 @overload

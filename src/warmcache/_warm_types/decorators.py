@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import IO, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import IO, Any, ParamSpec, Protocol, TypeVar, final, overload
 
 from .loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
 
@@ -13,11 +13,21 @@ F = TypeVar("F", bound=IO[Any])
 C = TypeVar("C", bound=type)
 
 
+@final
+class Unknown:
+    """What no loader returns: so only those match it of which nobody knows what they return.
+
+    To pyright they would match what comes first, else, and that is an ``async`` loader.
+    """
+
+
 class Decorator(Protocol):
     """What decorates a loader whose cache has a limit of its own kind."""
 
     @overload
     def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, Unknown]) -> Warm[P, Any]: ...
     @overload
     def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
     @overload
@@ -35,6 +45,8 @@ class MemoryDecorator(Protocol):
 
     @overload
     def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, Unknown]) -> MemoryWarm[P, Any]: ...
     @overload
     def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncMemoryWarm[P, R]: ...  # type: ignore[overload-overlap]
     @overload

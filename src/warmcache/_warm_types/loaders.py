@@ -133,7 +133,7 @@ class MemoryWarm(Warm[P, R_co], Protocol[P, R_co]):
         ...
 
     @overload  # a class method
-    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __get__(
         self: _Bindable[type[S], Q, R], instance: S | None, owner: type[S]
     ) -> MemoryWarm[Q, R]: ...
     @overload  # through the class
@@ -143,7 +143,9 @@ class MemoryWarm(Warm[P, R_co], Protocol[P, R_co]):
         self: _Bindable[S, Q, R], instance: S, owner: type | None = None
     ) -> MemoryWarm[Q, R]: ...
     @overload  # a static method
-    def __get__(self, instance: object, owner: type | None = None) -> MemoryWarm[P, R_co]: ...
+    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, instance: object, owner: type | None = None
+    ) -> MemoryWarm[P, R_co]: ...
 
 
 class AsyncMemoryWarm(AsyncWarm[P, R_co], Protocol[P, R_co]):
@@ -155,7 +157,7 @@ class AsyncMemoryWarm(AsyncWarm[P, R_co], Protocol[P, R_co]):
         ...
 
     @overload  # a class method
-    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __get__(
         self: _Bindable[type[S], Q, Coroutine[Any, Any, R]], instance: S | None, owner: type[S]
     ) -> AsyncMemoryWarm[Q, R]: ...
     @overload  # through the class
@@ -165,4 +167,6 @@ class AsyncMemoryWarm(AsyncWarm[P, R_co], Protocol[P, R_co]):
         self: _Bindable[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type | None = None
     ) -> AsyncMemoryWarm[Q, R]: ...
     @overload  # a static method
-    def __get__(self, instance: object, owner: type | None = None) -> AsyncMemoryWarm[P, R_co]: ...
+    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, instance: object, owner: type | None = None
+    ) -> AsyncMemoryWarm[P, R_co]: ...
