@@ -22,7 +22,7 @@ from .policies.three_questions import OF_MEMORY
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ._warm_types.decorators import C, Decorator, F, MemoryDecorator, Unknown
+    from ._warm_types.decorators import C, Decorator, F, MemoryDecorator, Unknown, Weighing
     from ._warm_types.loaders import AsyncWarm, P, R, Warm
     from ._warm_types.options import (
         Aging,
@@ -59,7 +59,7 @@ def warm(target: Callable[P, R], /) -> Warm[P, R]: ...
 @overload
 def warm(*, cache: MemoryCache[Any, Any], **options: Unpack[BesideCache]) -> MemoryDecorator: ...
 @overload
-def warm(*, cache: Cache[Any, Any] | str, **options: Unpack[BesideCache]) -> Decorator: ...
+def warm(*, cache: Weighing | str, **options: Unpack[BesideCache]) -> Decorator: ...
 @overload  # the default policy, and the default limit of it
 def warm(*, policy: None = None, maxsize: Limit = ..., **options: Unpack[Counted]) -> Decorator: ...
 @overload

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import IO, Any, ParamSpec, Protocol, TypeVar, final, overload
+from typing import IO, Any, Literal, ParamSpec, Protocol, TypeVar, final, overload
 
 from .loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
 
@@ -19,6 +19,13 @@ class Unknown:
 
     To pyright they would match what comes first, else, and that is an ``async`` loader.
     """
+
+
+class Weighing(Protocol):
+    """A cache that no memory limits: whatever its keys and values are, it is one, or it is not."""
+
+    @property
+    def __limited_by(self) -> Literal["weights"]: ...
 
 
 class Decorator(Protocol):

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from warmcache import _checks as checks
 from warmcache._core.drivers.lingering import flush, free_what_came_back
@@ -106,6 +106,10 @@ class MemoryCache(Cache[K, V]):
     """
 
     _of_memory = True
+    if TYPE_CHECKING:
+
+        @property
+        def __limited_by(self) -> Literal["memory"]: ...  # type: ignore[override]
 
     # What is its own is hidden from policies, whose classes have attributes of their own.
 
