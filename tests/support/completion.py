@@ -22,6 +22,7 @@ def completions(source: str, folder: Path) -> set[str]:
         [sys.executable, "-c", "import pyright.langserver as s; s.main('--stdio')"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as server:
         try:
             _ask(server, 1, "initialize", processId=None, capabilities={}, rootUri=folder.as_uri())
@@ -35,6 +36,9 @@ def completions(source: str, folder: Path) -> set[str]:
                 textDocument={"uri": uri},
                 position={"line": len(lines) - 1, "character": len(lines[-1])},
             )
+            _ask(server, 3, "shutdown")
+            _tell(server, "exit")
+            server.wait(20)
         finally:
             server.kill()
     return {item["label"] for item in found["items"]}
