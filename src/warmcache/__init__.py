@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         MemoryOptions,
         devices_table,
     )
+    from .memory.device import empty_gpu_cache
     from .memory.footprint import Footprint
     from .memory.retry import retry_on_oom
 
@@ -101,6 +102,7 @@ __all__ = [
     "devices_table",
     "disabled",
     "drop_if_equal",
+    "empty_gpu_cache",
     "keys",
     "no_load",
     "policies",
@@ -120,7 +122,7 @@ _LAZY = {
     **dict.fromkeys(
         [
             *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
-            *("Footprint", "MemoryOptions", "devices_table", "retry_on_oom"),
+            *("Footprint", "MemoryOptions", "devices_table", "empty_gpu_cache", "retry_on_oom"),
         ],
         ".memory",
     ),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
-from ._signatures import not_async
+from ._signatures import can_take, not_async
 from ._sizes import parse_size
 from ._texts import short_text_of
 
@@ -130,11 +130,36 @@ _LEAST_FLOAT = 2**20  # bytes: a float below is a fraction that went wrong, as 2
 # -- what is no number -----------------------------------------------------------------
 
 
-def function(option: str, value: Any, must_be: str = "callable") -> Callable[..., Any]:
-    """Check for what can be called."""
+def function(
+    option: str, value: Any, must_be: str = "callable", how: str = ""
+) -> Callable[..., Any]:
+    """Check for what can be called, with as much as the option's function is called with."""
     if not callable(value):
-        raise type_error(option, must_be, value)
+        raise type_error(option, must_be, value, how)
+    if option in _CALLED_WITH:
+        count, what, instead = _CALLED_WITH[option]
+        if not can_take(value, count):
+            raise type_error(option, f"callable with {what}", value, instead)
     return value  # type: ignore[no-any-return]
+
+
+_VALUE = 1, "the value"
+_CALLED_WITH = {  # how many arguments; which; what to write instead
+    "choice": (1, "a sequence of keys", "write choice=random.choice"),
+    "footprint": (*_VALUE, "return a Footprint, or None"),
+    "getsizeof": (*_VALUE, "write getsizeof=lambda value: ..."),
+    "give_back": (0, "nothing", "write give_back=lambda: ..."),
+    "on_removal": (1, "a Removal", "write on_removal=lambda removal: ..."),
+    "reclaim": (0, "nothing", "what takes the value is teardown="),
+    "size": (*_VALUE, "what is known before the load is a number or a text, as size='3GiB'"),
+    "teardown": (
+        *_VALUE,
+        "what takes nothing is reclaim=, which gives memory back; or write teardown=lambda it: ...",
+    ),
+    "timer": (0, "nothing", "write timer=time.monotonic"),
+    "ttu": (3, "key, value and time", "write ttu=lambda key, value, now: now + 60"),
+    "validate": (*_VALUE, "write validate=lambda value: ..."),
+}
 
 
 def hook(option: str, value: Any) -> Callable[..., Any]:
@@ -143,7 +168,7 @@ def hook(option: str, value: Any) -> Callable[..., Any]:
     return value  # type: ignore[no-any-return]
 
 
-_HOOKS = {"on_removal": "have it start a task, or put the removal in a queue"}
+_HOOKS = {"on_removal": "have it put the removal in a queue, or call_soon_threadsafe()"}
 
 
 def flag(option: str, value: Any) -> bool:
@@ -160,6 +185,14 @@ def text(option: str, value: Any, must_be: str = "a text", how: str = "") -> str
     if not value:
         raise value_error(option, must_be, value, how)
     return value
+
+
+def one_of(option: str, value: Any, names: Iterable[str]) -> str:
+    """Check for one of several texts."""
+    must_be = " or ".join(repr(name) for name in names)
+    if text(option, value, must_be) not in names:
+        raise value_error(option, must_be, value)
+    return value  # type: ignore[no-any-return]
 
 
 def path(option: str, value: Any) -> str | os.PathLike[str]:

@@ -13,7 +13,8 @@ from ._by_value.makers import define, local_class_method, local_function, local_
 from ._by_value.recipe import LoaderCache, Recipe, recipe_of
 from ._loaders.classes import warm_class
 from ._loaders.loader import LoaderOptions
-from ._registry import nearest
+from ._suggestions import nearest_option
+from ._texts import text_of
 from ._tracebacks import one_frame
 from .caches.cache import Cache
 from .policies.shared_caches import named
@@ -135,6 +136,9 @@ def warm(
             loads ends after that, or by the cache's, whichever is sooner.
         teardown: destroys a value: a callable taking it, or its method's name. The
             cache's own teardown is used when the loader has none.
+        teardown_in: where the teardown of an async loader's value runs if it is not async
+            itself: ``"thread"``, one of its own, so that it does not block the event loop;
+            ``"loop"``, the one that loaded the value, for what is bound to that.
         key: what makes the key instead of all arguments: a callable taking the
             call's arguments, or a mapping of arguments to callables that say what
             stands for them (None: nothing does).
@@ -188,7 +192,10 @@ def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) ->
     if isinstance(target, type):
         return warm_class(target, partial(make, local_function, statement_of=target))
     if not callable(target):
-        raise TypeError(f"@warm goes over a function, method or class, not {target!r}")
+        raise TypeError(
+            f"@warm goes over a function, method or class, not {text_of(target)}; options are "
+            f"given by name: @warm({_option_for(target)})"
+        )
     return make(local_method if _defined_in_class(target) else local_function, target)
 
 
@@ -204,7 +211,7 @@ def _cache(policy: Any, cache: Any, options: dict[str, Any]) -> LoaderCache:
         return LoaderCache(None, Recipe("policy", policy, options))
     if policy is not None or options:
         extra = ", ".join([*(["policy"] if policy is not None else []), *options])
-        hint = nearest(extra, {*_LOADER_OPTIONS, "cache"})
+        hint = nearest_option(next(iter(options), "policy"), {*_LOADER_OPTIONS, "cache"})
         raise TypeError(
             f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
         )
@@ -213,6 +220,15 @@ def _cache(policy: Any, cache: Any, options: dict[str, Any]) -> LoaderCache:
     if not isinstance(cache, Cache):
         raise checks.type_error("cache", "a warmcache.Cache or a name", cache)
     return LoaderCache(cache, recipe_of(cache))
+
+
+def _option_for(thing: Any) -> str:
+    """Return the option that ``thing`` was most likely meant for, as one writes it."""
+    if isinstance(thing, Cache):
+        return "cache=..."
+    if isinstance(thing, str) and thing in policies.registry:
+        return f"policy={thing!r}"
+    return f"maxsize={thing!r}" if thing is None or checks.is_number(thing) else "policy=..."
 
 
 _BUILT_IN = (

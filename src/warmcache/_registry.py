@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, overload
 
 from ._process.fork_safe_lock import ForkSafeLock
 from ._signatures import signature_of
+from ._suggestions import nearest, nearest_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Callable[..., Any])
+D = TypeVar("D")
 
 __all__ = ["Registry"]
 
 
-class Registry(Generic[F]):
+class Registry(Mapping[str, F]):
     """Names to factories: classes or functions that :meth:`create` calls.
 
-    Every registry is its own: nothing is shared between two of them. Use one for
+    It is a mapping that only :meth:`register` and :meth:`unregister` change; its names come
+    sorted. Every registry is its own: nothing is shared between two of them. Use one for
     your loaders too::
 
         loaders = Registry("loader")
 
         @loaders.register("llama")
-        def load_llama(size="8b"): ...
+        def load_llama(checkpoint, size="8b"): ...
 
-        loaders.create("llama", size="70b")
+        loaders.create("llama", "llama.bin", size="70b")
+        loaders["llama"]  # the function; KeyError, with the names that exist, if there is none
 
     Args:
         kind: what is registered, for messages: ``"policy"``.
@@ -63,10 +67,7 @@ class Registry(Generic[F]):
             raise TypeError(f"a {self._kind}'s name must be a text, got {name!r}")
 
         def add(factory: T) -> T:
-            if not callable(factory):
-                raise TypeError(f"a {self._kind} must be callable, got {factory!r}")
-            if self._check is not None:
-                self._check(factory)
+            self._refuse_wrong(factory)
             with self._lock.lock:
                 if name in {*self._factories, *self._lazy} and not override:
                     taken = self._factories.get(name) or self._lazy[name]
@@ -93,48 +94,105 @@ class Registry(Generic[F]):
         """Return all names, those of entry points included, sorted."""
         return sorted({*self._factories, *self._lazy, *self._entry_points()})
 
-    def get(self, name: str) -> F:
-        """Return the factory called ``name``. Raises ValueError when there is none."""
-        factory = self._factories.get(name)
-        if factory is not None:
-            return factory
-        if name in self._lazy:
-            module, _, attribute = self._lazy[name].partition(":")
-            factory = getattr(importlib.import_module(module), attribute)
-        else:
-            point = self._entry_points().get(name)
-            if point is None:
-                raise ValueError(self._unknown(name))
-            factory = point.load()
-        if self._check is not None:
-            self._check(factory)
-        with self._lock.lock:  # another thread may have been faster
-            return self._factories.setdefault(name, factory)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a name; what it means is not imported for that."""
+        return name in self._factories or name in self._lazy or name in self._entry_points()
+
+    def __getitem__(self, name: str) -> F:
+        try:
+            return self._factories[name]
+        except KeyError:
+            if name not in self:
+                raise KeyError(self._unknown(name)) from None
+        return self._imported(name)
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> F | None: ...
+    @overload
+    def get(self, name: str, default: F | D, /) -> F | D: ...
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """Return the factory called ``name``, or ``default`` when there is none."""
+        if name not in self:
+            return default
+        return self[name]  # where a KeyError of what is imported is none of ours
 
     def options(self, name: str) -> set[str] | None:
-        """Return the names of the options of ``name``; None when it takes any."""
-        return options_of(self.get(name))
-
-    def create(self, name: str, /, **options: Any) -> Any:
-        """Call the factory called ``name`` with ``options``.
+        """Return the names of the options of ``name``; None when it takes any.
 
         Raises:
             ValueError: there is no such name.
-            TypeError: an option is unknown, or missing; nothing was called.
         """
-        factory = self.get(name)
+        return options_of(self._found(name))
+
+    def create(self, name: str, /, *args: Any, **options: Any) -> Any:
+        """Call the factory called ``name`` with ``args`` and ``options``.
+
+        Raises:
+            ValueError: there is no such name.
+            TypeError: an option is unknown, or missing, or there are too many arguments;
+                nothing was called.
+        """
+        factory = self._found(name)
         known = options_of(factory)
         if known is not None:
             for option in options:
                 if option not in known:
                     raise TypeError(
-                        f"{self._kind} {name!r} has no option {option!r}" + nearest(option, known)
+                        f"{self._kind} {name!r} has no option {option!r}"
+                        + nearest_option(option, known)
                     )
             try:
-                signature_of(factory).bind(**options)
+                signature_of(factory).bind(*args, **options)
             except TypeError as error:
                 raise TypeError(f"{self._kind} {name!r}: {error}") from None
-        return factory(**options)
+        return factory(*args, **options)
+
+    def _found(self, name: str) -> F:
+        """Return the factory called ``name``. Raises ValueError when there is none."""
+        if name not in self:
+            raise ValueError(self._unknown(name))
+        return self[name]
+
+    def _imported(self, name: str) -> F:
+        """Return the factory called ``name``, which is somewhere else, and keep it."""
+        if name in self._lazy:
+            module, _, attribute = self._lazy[name].partition(":")
+            factory = getattr(importlib.import_module(module), attribute)
+            self._refuse_wrong(factory)
+        else:
+            factory = self._of_entry_point(self._entry_points()[name])
+        with self._lock.lock:  # another thread may have been faster
+            return self._factories.setdefault(name, factory)
+
+    def _of_entry_point(self, point: Any) -> Any:
+        """Return what an entry point means. What is wrong with it says whose it is."""
+        distribution = getattr(point, "dist", None)
+        of = f"{distribution.name} {distribution.version}" if distribution else "an unknown package"
+        whose = f"{self._kind} {point.name!r} is {point.value!r} of the distribution {of}"
+        remedy = "repair or uninstall that, or register another under this name"
+        try:
+            factory = point.load()
+        except Exception as error:
+            kind = ModuleNotFoundError if isinstance(error, ModuleNotFoundError) else ImportError
+            reason = f"{type(error).__name__}: {error}"
+            raise kind(f"{whose}, and cannot be imported: {reason}; {remedy}") from error
+        try:
+            self._refuse_wrong(factory)
+        except TypeError as error:
+            raise TypeError(f"{whose}, and cannot be one: {error}; {remedy}") from None
+        return factory
+
+    def _refuse_wrong(self, factory: Any) -> None:
+        if not callable(factory):
+            raise TypeError(f"a {self._kind} must be callable, got {factory!r}")
+        if self._check is not None:
+            self._check(factory)
 
     def _entry_points(self) -> dict[str, Any]:
         if self._group is None:
@@ -149,16 +207,6 @@ class Registry(Generic[F]):
 
     def __repr__(self) -> str:
         return f"Registry({self._kind!r}: {', '.join(self.names())})"
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the end of a message about a wrong name: the one meant, and all there are."""
-    import difflib
-
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    text = f"; did you mean {near[0]!r}?" if near else "."
-    return f"{text} There are: {', '.join(known) or 'none'}"
 
 
 def options_of(factory: Callable[..., Any]) -> set[str] | None:

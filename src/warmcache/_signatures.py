@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     import inspect
 
 
-def signature_of(target: Callable[..., Any]) -> inspect.Signature:
+def signature_of(target: Callable[..., Any], *, follow: bool = True) -> inspect.Signature:
     """Return the signature of ``target``, as :func:`inspect.signature` does.
+
+    Unless it is to ``follow`` what decorators say that they wrap.
 
     Since 3.14 annotations are evaluated when they are asked for. They may name what is
     defined only later, or what only type checkers import, and are no business of ours:
@@ -33,12 +35,28 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature:
 
     if sys.version_info >= (3, 14):
         try:
-            return inspect.signature(target)
+            return inspect.signature(target, follow_wrapped=follow)
         except Exception:  # whatever an expression may raise
             from annotationlib import Format
 
-            return inspect.signature(target, annotation_format=Format.STRING)
-    return inspect.signature(target)
+            return inspect.signature(target, follow_wrapped=follow, annotation_format=Format.STRING)
+    return inspect.signature(target, follow_wrapped=follow)
+
+
+def can_take(target: Callable[..., Any], count: int) -> bool:
+    """Whether ``target`` can be called with ``count`` arguments; True where nobody knows.
+
+    A decorator is asked itself: it may take, or drop, what the function below does not.
+    """
+    try:
+        signature = signature_of(target, follow=False)
+    except Exception:  # built in, or what says of itself what it likes
+        return True
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 def code_of(target: Callable[..., Any]) -> Any:
@@ -54,18 +72,29 @@ class UnawaitedError(TypeError):
     """A hook is asynchronous, and what it returns would be awaited by nobody."""
 
 
+def is_async(function: Any) -> bool:
+    """Whether ``function`` is an ``async`` function or the like, as far as it can be seen."""
+    import inspect
+
+    function = _below_partial(function)
+    codes = (function, code_of(function)) if callable(function) else ()  # a mock says so itself
+    return any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in codes)
+
+
+def _below_partial(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
 def not_async(option: str, hook: Any, remedy: str = "have it do without await") -> None:
     """Refuse a ``hook``, if there is one, that is an ``async`` function or the like.
 
     Raises:
         UnawaitedError: it is.
     """
-    import inspect
-
-    while isinstance(hook, functools.partial):
-        hook = hook.func
-    codes = (hook, code_of(hook)) if callable(hook) else ()  # a mock says so itself
-    if any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in codes):
+    if is_async(hook):
+        hook = _below_partial(hook)
         name = getattr(hook, "__qualname__", type(hook).__qualname__)
         raise UnawaitedError(
             f"{option} must not be async, for nobody awaits what it returns; {remedy}, got {name}"
@@ -84,7 +113,7 @@ def not_coroutine(what: str, answer: Any) -> Any:
     return answer
 
 
-def isawaitable(answer: object) -> bool:
+def isawaitable(answer: object) -> TypeGuard[Awaitable[Any]]:
     """Whether ``answer`` can be awaited, as :func:`inspect.isawaitable` has it."""
     from inspect import isawaitable
 

@@ -4,12 +4,11 @@
 
     import warmcache.dask as wd
 
-    wd.install(client)
     future = wd.submit(client, answer, "a", question, warm=partial(load, "a"))
     futures = wd.map(client, answer, names, questions, warm=[partial(load, n) for n in names])
 
 ``load`` is a loader, and ``answer`` a function that calls it. It takes the extra
-``warmcache[dask]``, on the scheduler and on workers too.
+``pip install "warmcache[dask]"``, on the scheduler and on workers too.
 """
 
 from __future__ import annotations
@@ -17,18 +16,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
+import warnings
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dask import annotate  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
-from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
-from dask.utils import funcname  # pyright: ignore[reportMissingImports]
-from distributed import Client, Future  # pyright: ignore[reportMissingImports]
-
-from ._engines.dask_scheduler import MARK, WarmScheduler
-from ._engines.dask_worker import WarmWorker, under_lease, under_lease_async
 from ._engines.wanted import Wanted, one_each
+from ._extras import brought_by, how_to_install
 from ._public import list_public
+
+with brought_by("dask", "dask", "distributed", "tornado", what=__name__):
+    from dask import (  # pyright: ignore[reportMissingImports]
+        annotate,  # pyright: ignore[reportAttributeAccessIssue]
+    )
+    from dask.tokenize import tokenize  # pyright: ignore[reportMissingImports]
+    from dask.utils import funcname  # pyright: ignore[reportMissingImports]
+    from distributed import Client, Future  # pyright: ignore[reportMissingImports]
+
+    from ._engines.dask_scheduler import MARK, WarmScheduler
+    from ._engines.dask_worker import WarmWorker, under_lease, under_lease_async
 
 __all__ = ["install", "map", "submit"]
 
@@ -39,10 +45,47 @@ def install(client: Client) -> Any:
     """Have the cluster of ``client`` route marked tasks, and close caches as workers end.
 
     It registers a plugin with the scheduler and one with all workers, present and future.
-    Doing so again changes nothing. With an asynchronous client, await what it returns.
+    Doing so again changes nothing. :func:`submit` and :func:`map` do so by themselves, once for
+    each client. With an asynchronous client, await what it returns, before they do.
     """
+    _clients.add(client)
     registered = [client.register_plugin(plugin) for plugin in (WarmWorker(), WarmScheduler())]
     return asyncio.gather(*registered) if client.asynchronous else None
+
+
+_clients: weakref.WeakSet[Any] = weakref.WeakSet()  # for which it was tried
+
+
+def _install_once(client: Client) -> None:
+    """Install what routes, unless this was tried; tasks run without it, and that is said once."""
+    if client in _clients:
+        return
+    try:
+        installing = install(client)
+    except Exception as error:
+        _warn_of(error)
+        return
+    if installing is not None:
+        warnings.warn(
+            "Dask alone decides where the first tasks run, for what routes them is only being "
+            "installed: await warmcache.dask.install(client) before the first task",
+            stacklevel=3,
+        )
+        installing.add_done_callback(_told)
+
+
+def _told(installing: asyncio.Future[Any]) -> None:
+    if not installing.cancelled() and (error := installing.exception()) is not None:
+        _warn_of(error)
+
+
+def _warn_of(error: BaseException) -> None:
+    warnings.warn(
+        f"Dask alone decides where tasks run, for what routes them cannot be installed: "
+        f"{type(error).__name__}: {error}; the scheduler and the workers need warmcache, too: "
+        f"{how_to_install('dask')}",
+        stacklevel=4,
+    )
 
 
 def submit(
@@ -54,8 +97,7 @@ def submit(
     ``function`` finds it warm and nobody tears it down meanwhile.
 
     Args:
-        client: the client of a cluster; unless :func:`install` was called, Dask alone
-            decides where the task runs.
+        client: the client of a cluster, on which :func:`install` is called if it was not.
         function: what to call; an ``async`` one if the loader is.
         args: for ``function``.
         warm: a call of a loader, as ``functools.partial(load, "a")``, or a loader that needs
@@ -68,6 +110,7 @@ def submit(
     """
     wanted = Wanted.of(warm)
     body = _body(function, [wanted])
+    _install_once(client)
     if kwargs.get("key") is None:
         kwargs["key"] = _keys(client.submit, function, [wanted], [args], kwargs)[0]
     with annotate(**{MARK: wanted.name}):  # pyright: ignore[reportCallIssue]
@@ -100,6 +143,7 @@ def map(
     names = {key: each.name for key, each in zip(kwargs["key"], wanted, strict=True)}
     if not calls:
         return []
+    _install_once(client)
     with annotate(**{MARK: names.get}):  # pyright: ignore[reportCallIssue]
         columns = [[*column] for column in zip(*calls, strict=True)]
         functions = [function] * len(calls)

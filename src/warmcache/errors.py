@@ -36,6 +36,9 @@ __all__ = [
 list_public(globals())
 
 
+_FEW = 8  # holders, of whom a message names no more
+
+
 class WarmcacheError(Exception):
     """Base class of all exceptions that warmcache raises on its own account."""
 
@@ -102,7 +105,9 @@ class CapacityError(WarmcacheError, ValueError):
         if self.available < self.limit:
             text += f", {size(max(self.available, 0))} available on the device"
         if self.holders:
-            text += ": " + ", ".join(self.holders)
+            text += ": " + ", ".join(self.holders[:_FEW])
+            if len(self.holders) > _FEW:
+                text += f" and {len(self.holders) - _FEW} more"
         if self.own:
             return f"{text}; only the caller itself could release it, so waiting is pointless"
         remedies = "".join(f"{remedy}, " for remedy in self.remedies)

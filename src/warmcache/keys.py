@@ -2,17 +2,19 @@
 
 A key is made of a call's arguments as its signature binds them, defaults applied,
 and compared by equality: ``f(1)``, ``f(x=1)`` and ``f(1, y=<its default>)`` are one
-key. Hashable arguments are part of it as they are; lists, dicts, sets, dataclasses
-and pydantic models by what they contain at the time of the call, and by what they have
-besides, which their ``==`` ignores.
+key. Hashable arguments are part of it as they are; lists, dicts, sets, namespaces,
+dataclasses, classes of attrs and pydantic models by what they contain at the time of the
+call, and by what they have besides, which their ``==`` ignores. What is compared by identity
+and has weights or another state that its own methods change, as a ``torch.nn.Module``, is
+refused: it would be the same key after each change.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Set
-from types import CoroutineType
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from types import CoroutineType, MemberDescriptorType, SimpleNamespace
 from typing import Any
 
 from ._public import list_public
@@ -180,8 +182,8 @@ def frozen(value: Any) -> Hashable:
     for the instance.
 
     Raises:
-        KeyingError: ``value`` is an array or tensor, is or contains something else
-            unhashable, or contains itself.
+        KeyingError: ``value`` is an array or tensor, has a state that changes, is or
+            contains something else unhashable, or contains itself.
     """
     try:
         return _frozen(value)
@@ -214,7 +216,34 @@ def _frozen(value: Any) -> Hashable:
         hash(value)
     except TypeError:
         return _frozen_unhashable(value)
+    if setter := _setter_of_state(kind):
+        raise KeyingError(
+            f"a {_name(value)} cannot be part of a key: it is compared by identity, and would be "
+            f"the same key after {setter}() and the like have changed it. Pass what it was made "
+            f"from (a path, a name, a configuration, a seed), or say with "
+            f"key={{'<argument>': ...}} what stands for it: None for nothing, weakref.ref for this "
+            f"very object, whatever happens to it"
+        )
     return value  # type: ignore[no-any-return]
+
+
+# By which pairs of methods a class says that its instances have a state that is put in: modules,
+# optimizers and schedulers of torch; models of Keras; estimators; generators of random numbers.
+_STATES = (
+    ("state_dict", "load_state_dict"),
+    ("get_weights", "set_weights"),
+    ("get_params", "set_params"),
+    ("get_state", "set_state"),
+    ("getstate", "setstate"),
+    ("bit_generator", "random"),  # numpy's, which has no method for it
+)
+
+
+def _setter_of_state(kind: Any) -> str | None:
+    """Return what changes the state of instances of ``kind``, if only identity tells them apart."""
+    if kind.__eq__ is not object.__eq__:
+        return None
+    return next((put for get, put in _STATES if hasattr(kind, get) and hasattr(kind, put)), None)
 
 
 def _frozen_collection(value: Any) -> Hashable:
@@ -236,6 +265,10 @@ def _frozen_record(value: Any) -> Hashable:
     else:
         compared = {field.name: field.eq for field in kind.__attrs_attrs__}
     contents = {name: getattr(value, name) for name, counts in compared.items() if counts}
+    for field in getattr(kind, "__attrs_attrs__", ()):  # eq=str.lower; a class compares in its way
+        as_compared = getattr(field, "eq_key", None)
+        if field.eq and as_compared is not None and not isinstance(as_compared, type):
+            contents[field.name] = as_compared(contents[field.name])
     return _frozen_fields(value, contents, _besides(value, compared))
 
 
@@ -265,11 +298,28 @@ def _besides(value: Any, fields: Iterable[str]) -> dict[str, Any]:
     instances are equal, and stand for different models all the same. What a property has kept
     is no such attribute: it was not there before somebody asked.
     """
-    state: Any = object.__getstate__(value)
-    if isinstance(state, tuple):  # what is in slots comes second
-        state = {**(state[0] or {}), **state[1]}
-    names = (state or {}).keys() - fields
+    state = _state(value)
+    names = state.keys() - fields
     return {name: state[name] for name in names if not _is_kept(type(value), name)}
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """Return the attributes of ``value``, whether they are in a ``__dict__`` or in slots.
+
+    Of what attrs has made slots for, all but the fields is kept: a hash, cached properties.
+    """
+    state = dict(getattr(value, "__dict__", ()))
+    state.pop("_attrs_cached_hash", None)
+    for base in type(value).__mro__:
+        own = vars(base)
+        if "__slots__" in own and "__attrs_attrs__" not in own:
+            for name, slot in own.items():
+                if isinstance(slot, MemberDescriptorType):
+                    try:  # not by getattr(), which may have a __getattr__ make what is not there
+                        state[name] = slot.__get__(value)
+                    except AttributeError:
+                        pass
+    return state
 
 
 def _is_kept(kind: type, name: str) -> bool:
@@ -298,6 +348,8 @@ _CONTAINERS = (dict, list, set, bytearray)  # of others the attributes are how t
 
 def _frozen_contents(value: Any) -> Hashable:
     """Return what stands for a container that is not hashable; None: it is none."""
+    if isinstance(value, SimpleNamespace) or _is_namespace(value):
+        return _Contents(type(value), frozenset((k, _frozen(v)) for k, v in vars(value).items()))
     if isinstance(value, Mapping):
         items = ((_frozen(k), _frozen(v)) for k, v in value.items())
         if isinstance(value, OrderedDict):  # compared in order
@@ -305,9 +357,14 @@ def _frozen_contents(value: Any) -> Hashable:
         return _Contents(dict, frozenset(items))
     if isinstance(value, Set):
         return frozenset(_frozen(part) for part in value)
-    if isinstance(value, (list, bytearray)):
+    if isinstance(value, Sequence):
         return _Contents(type(value), tuple(_frozen(part) for part in value))
     return None
+
+
+def _is_namespace(value: Any) -> bool:
+    argparse = sys.modules.get("argparse")  # it is there, or there is no namespace of it
+    return argparse is not None and isinstance(value, argparse.Namespace)
 
 
 def _is_array(value: Any) -> bool:

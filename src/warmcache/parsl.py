@@ -13,7 +13,7 @@
 
     future = embed("minilm", "some text")
 
-It takes the extra ``warmcache[parsl]``, on workers too.
+It takes ``pip install "warmcache[parsl]"``, on workers too.
 """
 
 from __future__ import annotations
@@ -24,17 +24,23 @@ from concurrent.futures import BrokenExecutor, Future
 from functools import partial
 from typing import Any
 
-from parsl.app.app import python_app  # pyright: ignore[reportMissingImports]
-from parsl.executors.base import ParslExecutor  # pyright: ignore[reportMissingImports]
-from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost  # pyright: ignore[reportMissingImports]
-
 from . import _checks as checks
 from ._engines.routed_executor import RoutedExecutor
 from ._engines.shipping import by_value, shipped
 from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import hello, leased, serve
+from ._extras import brought_by
 from ._public import list_public
+from ._texts import text_of
+
+with brought_by("parsl", "parsl", what=__name__):
+    from parsl.app.app import python_app  # pyright: ignore[reportMissingImports]
+    from parsl.executors.base import ParslExecutor  # pyright: ignore[reportMissingImports]
+    from parsl.executors.high_throughput.errors import (  # pyright: ignore[reportMissingImports]
+        ManagerLost,
+        WorkerLost,
+    )
 
 __all__ = ["WarmExecutor", "warm_app"]
 
@@ -54,13 +60,25 @@ def warm_app(warm: Callable[..., Any], /, *, executors: Any = ("warm",), **optio
         executors: the labels of the executors that it may run on, or ``"all"``.
         options: for ``parsl.python_app``.
     """
-    checks.function("warm", warm, "a function of the app's arguments")
+    checks.function("warm", warm, "a function of the app's arguments", _HOW)
+    if hasattr(warm, "lease") or (isinstance(warm, partial) and hasattr(warm.func, "lease")):
+        must_be = "a function of the app's arguments, which returns a call of a loader"
+        raise checks.type_error("warm", must_be, warm, _HOW)
     labels = executors if isinstance(executors, str) else [*checks.texts("executors", executors)]
 
-    def decorate(function: Callable[..., Any]) -> Any:
+    def decorate(*functions: Callable[..., Any], **more: Any) -> Any:
+        if more or len(functions) != 1 or not callable(functions[0]):
+            raise TypeError(
+                f"warm_app was given {text_of(warm)} alone, which is to say what an app wants, and "
+                f"now arguments in the place of the app: it is not used bare; {_HOW}"
+            )
+        [function] = functions
         return python_app(Body(function, warm), executors=labels, **options)
 
     return decorate
+
+
+_HOW = "write @warm_app(lambda name: partial(load, name)) over an app that takes a name"
 
 
 class Body:

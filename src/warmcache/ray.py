@@ -7,7 +7,7 @@
         answers = pool.map(answer, names, questions, warm=[partial(load, n) for n in names])
 
 ``load`` is a loader, and ``answer`` a function that calls it. It takes the extra
-``warmcache[ray]``, on workers too.
+``pip install "warmcache[ray]"``, on workers too.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
-import ray as _ray  # pyright: ignore[reportMissingImports]
-from ray.core.generated.gcs_pb2 import ActorTableData  # pyright: ignore[reportMissingImports]
-from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
-
 from . import _checks as checks
 from ._engines.routed_executor import RoutedExecutor
 from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import Answer, Report, serve, warm_here
+from ._extras import brought_by
 from ._process.at_exit import close_all
 from ._public import list_public
+
+with brought_by("ray", "ray", what=__name__):
+    import ray as _ray  # pyright: ignore[reportMissingImports]
+    from ray.core.generated.gcs_pb2 import (  # pyright: ignore[reportMissingImports]
+        ActorTableData,
+    )
+    from ray.exceptions import RayActorError, RayError  # pyright: ignore[reportMissingImports]
 
 ray: Any = _ray  # for checkers that take it for this module
 __all__ = ["WarmActor", "WarmActorPool"]

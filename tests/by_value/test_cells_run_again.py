@@ -53,6 +53,14 @@ EDITS = {
 }
 
 
+def test_a_limit_of_nothing_lets_go_of_what_was_kept_before_the_first_load() -> None:
+    notebook = Notebook()
+    notebook.run(CELL)("a")
+    load = notebook.run(CELL, "maxsize=1", "maxsize=0")
+    assert load("b") is not load("b")
+    assert [("load", "a"), ("close", "a"), ("load", "b"), ("load", "b")] == journal
+
+
 def test_what_is_warm_stays_when_nothing_is_edited() -> None:
     notebook = Notebook()
     model = notebook.run(CELL)("a")

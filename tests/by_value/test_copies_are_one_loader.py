@@ -225,5 +225,5 @@ def test_without_cloudpickle_a_bytes_form_says_what_is_missing(
 ) -> None:
     load: Callable[..., Any] = in_another_function()
     monkeypatch.setitem(__import__("sys").modules, "cloudpickle", None)
-    with pytest.raises(ImportError, match="pip install cloudpickle"):
+    with pytest.raises(ImportError, match=r"pip install .warmcache\[byvalue\]"):
         dill.dumps(load)

@@ -101,7 +101,7 @@ def test_what_is_no_function_is_refused() -> None:
 def test_without_cloudpickle_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = task(lambda: None)
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
-    with pytest.raises(ImportError, match="pip install cloudpickle"):
+    with pytest.raises(ImportError, match=r"pip install .warmcache\[byvalue\]"):
         pickle.dumps(shipped)
 
 

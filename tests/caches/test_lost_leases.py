@@ -113,7 +113,7 @@ def test_one_inside_disabled_is_torn_down_too() -> None:
             values.append(load.lease("a").__enter__())
 
     (said,) = lost(lose)
-    assert "what disabled() loaded" in said
+    assert "loaded for no cache was collected without its end" in said
     assert ["warmcache-janitor"] == values[0].closed_in
 
 

@@ -64,7 +64,7 @@ def test_a_missing_library_ends_with_2_and_one_line_that_names_the_extra(
     monkeypatch.setitem(cli.sys.modules, "numpy", None)
     assert 2 == exit_code("demo", "--out", str(tmp_path))
     error = capsys.readouterr().err
-    assert "numpy is not installed; install the demo extra: pip install 'warmcache[demo]'" in error
+    assert 'numpy is not installed; install the demo extra: pip install "warmcache[demo]"' in error
     assert 1 == error.count("\n")
 
 

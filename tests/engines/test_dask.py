@@ -245,6 +245,52 @@ def test_installing_twice_is_installing_once(client: Client) -> None:
     assert [[], ["a"]] == sorted(client.run(models.loaded).values())
 
 
+@pytest.mark.parametrize("how", ["map", "submit"])
+def test_who_forgets_to_install_is_routed_all_the_same(how: str) -> None:
+    names = [*"ab"] * 4
+    with cluster() as two_workers, Client(two_workers) as client:
+        if how == "map":
+            wait(wd.map(client, models.where, names, warm=models.marks(names), pure=False), CAP)
+        else:
+            for name in names:
+                at(client, name)
+        loaded = client.run(models.loaded).values()
+        assert [["a"], ["b"]] == sorted(sorted(each) for each in loaded)
+        assert "warmcache" in two_workers.scheduler.plugins
+
+
+def test_a_second_client_of_the_cluster_changes_nothing(client: Client) -> None:
+    scheduler: Any = client.cluster.scheduler
+    home, plugin = at(client, "a"), scheduler.plugins["warmcache"]
+    with Client(client.cluster.scheduler_address) as other:
+        assert home == at(other, "a")
+    assert plugin is scheduler.plugins["warmcache"]
+
+
+def test_who_takes_the_routing_away_is_not_given_it_back(client: Client) -> None:
+    at(client, "a")
+    client.unregister_scheduler_plugin("warmcache")
+    at(client, "a")
+    scheduler: Any = client.cluster.scheduler
+    assert "warmcache" not in scheduler.plugins
+
+
+def test_what_cannot_be_installed_is_said_once_and_tasks_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'warmcache'")
+
+    with cluster() as two_workers, Client(two_workers) as client:
+        monkeypatch.setattr(Client, "register_plugin", fail)
+        with pytest.warns(
+            UserWarning, match="Dask alone .*No module named 'warmcache'.*pip"
+        ) as said:
+            at(client, "a")
+        assert [__file__] == [each.filename for each in said]
+        at(client, "a")  # without a warning
+
+
 def test_what_is_warm_is_a_metric_of_workers(client: Client) -> None:
     home = at(client, "a")
 

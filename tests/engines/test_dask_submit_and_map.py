@@ -8,7 +8,7 @@ from typing import Any
 
 import dask_models as models
 import pytest
-from dask_in_process import installed, one_worker
+from dask_in_process import installed, one_worker, until
 from dask_models import fetch, load
 
 import warmcache
@@ -27,6 +27,10 @@ async def test_async_functions_lease_what_async_loaders_load(c: Any, s: Any, a: 
 
 @one_worker
 async def test_calls_of_one_meaning_are_one_task_as_in_dask(c: Any, s: Any, a: Any) -> None:
+    await installed(c, s)
+
+    await installed(c, s)
+
     def key(function: Any, name: str, wanted: str, **options: Any) -> str:
         return str(wd.submit(c, function, name, warm=partial(load, wanted), **options).key)
 
@@ -93,3 +97,14 @@ def test_a_body_works_where_there_is_no_worker() -> None:
         under_lease("key", Wanted.of(partial(load, "a")), models.where, "a")
     assert ["a"] == models.loads
     assert not isinstance(load("a"), warmcache.Cache)
+
+
+@one_worker
+async def test_an_asynchronous_client_is_asked_to_await_the_installation(
+    c: Any, s: Any, a: Any
+) -> None:
+    with pytest.warns(UserWarning, match=r"await warmcache.dask.install\(client\)") as said:
+        assert a.address == await wd.submit(c, models.where, "a", warm=partial(load, "a"))
+    assert [__file__] == [each.filename for each in said]
+    await until(lambda: "warmcache" in s.plugins)
+    assert a.address == await wd.submit(c, models.where, "b", warm=partial(load, "b"))

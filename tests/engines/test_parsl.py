@@ -51,6 +51,21 @@ def in_time(folder: str, name: str, walltime: float = 50) -> tuple[int, str]:
     return bodies.use(folder, name)
 
 
+def test_warm_app_that_is_used_bare_says_how_it_is_written() -> None:
+    bare: Any = warm_app(bodies.use)
+    for call in (lambda: bare("folder", "a"), lambda: bare(), lambda: bare(folder="folder")):
+        with pytest.raises(
+            TypeError, match=r"not used bare; write @warm_app\(lambda name: partial"
+        ):
+            call()
+
+
+@pytest.mark.parametrize("wanted", [bodies.load, partial(bodies.load, "folder", "a"), "a", None])
+def test_warm_app_takes_a_function_that_says_what_is_wanted_and_no_call(wanted: Any) -> None:
+    with pytest.raises(TypeError, match=r"a function of the app's arguments.*write @warm_app\(lam"):
+        warm_app(wanted)
+
+
 def slot(label: str) -> HighThroughputExecutor:
     return HighThroughputExecutor(
         label=label,

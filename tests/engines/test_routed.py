@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -215,3 +215,15 @@ def test_an_async_loader_is_refused() -> None:
 def test_an_executor_without_slots_is_refused() -> None:
     with pytest.raises(ValueError, match=r"slots must be 1 or more that have submit\(\)"):
         RoutedExecutor([])
+
+
+@pytest.mark.parametrize("pool", [ProcessPoolExecutor, ThreadPoolExecutor])
+def test_a_slot_of_several_workers_is_refused_for_nobody_knows_which_has_what(pool: Any) -> None:
+    slots = [pool(max_workers=1), pool(max_workers=3)]
+    with pytest.raises(ValueError, match=r"one worker each, got .* with 3; .*max_workers=1.*range"):
+        RoutedExecutor(slots)
+
+
+def test_a_slot_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="one is in there twice"):
+        RoutedExecutor([Slot()] * 2)

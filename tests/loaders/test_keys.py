@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import enum
 import os
 import subprocess
 import sys
-from collections import OrderedDict, defaultdict, namedtuple
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -88,6 +89,10 @@ class UnhashableByName(ByName):
         raise AssertionError("the key stands for it")
 
 
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+
 Point = namedtuple("Point", "x y")
 NAN = float("nan")
 
@@ -106,6 +111,9 @@ EQUAL = [
     (MappingProxyType({"a": 1}), {"a": 1}),
     (OrderedDict(a=1, b=2), OrderedDict(a=1, b=2)),
     (bytearray(b"ab"), bytearray(b"ab")),
+    (deque([1, [2]]), deque([1, [2]])),
+    (SimpleNamespace(x=[1], y=2), SimpleNamespace(y=2, x=[1])),
+    (argparse.Namespace(x=[1]), argparse.Namespace(x=[1])),
     (([1], {2: {3}}), ([1], {2: {3}})),
     (Point(1, [2]), Point(1, [2])),
     (Path("a"), Path("a")),
@@ -134,6 +142,11 @@ UNEQUAL = [
     ("a", b"a"),
     ([1], (1,)),
     ([1], {1}),
+    ([1], deque([1])),
+    (SimpleNamespace(x=1), SimpleNamespace(x=2)),
+    (SimpleNamespace(x=1), SimpleNamespace(x=1, y=1)),
+    (SimpleNamespace(x=1), argparse.Namespace(x=1)),
+    (SimpleNamespace(x=1), {"x": 1}),
     ([[1], 2], [1, [2]]),
     ({"a": 1}, {"a": 2}),
     ({"a": 1}, [("a", 1)]),
@@ -299,8 +312,8 @@ def test_scalars_of_numpy_are_numbers_like_any_other() -> None:
 def test_what_cannot_be_hashed_is_refused_with_advice(wrap: Any) -> None:
     load = warm(lambda x: object())
 
-    with pytest.raises(KeyingError, match=r"SimpleNamespace.*__warm_key__.*key="):
-        load(wrap(SimpleNamespace(a=1)))
+    with pytest.raises(KeyingError, match=r"Unhashable cannot.*__warm_key__.*key="):
+        load(wrap(Unhashable()))
     assert issubclass(KeyingError, TypeError) and issubclass(KeyingError, WarmcacheError)
 
 

@@ -13,7 +13,16 @@ import warmcache
 from warmcache import warm
 
 API = {
-    *("cache", "cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
+    *(
+        "alease",
+        "cache",
+        "cache_clear",
+        "cache_info",
+        "cache_key",
+        "cache_parameters",
+        "contains",
+        "evict",
+    ),
     *("lease", "peek", "warm_up"),
 }
 

@@ -68,6 +68,7 @@ class Script:
     mishap: str
     spoilt: bool
     tries: int = 0
+    reserved: float = 0
     row: Row | None = None
 
 
@@ -138,6 +139,7 @@ class Model(RuleBasedStateMachine):
             half = self.probe.block(0)
             raise MemoryError(f"tried to allocate {UNIT} bytes beside {half}")
         thing = Thing(self.probe, script.units)
+        script.reserved = reserved
         script.row = Row(weakref.ref(thing), script.units, beyond=script.units * UNIT - reserved)
         script.row.spoilt = script.spoilt
         self.rows.append(script.row)
@@ -171,6 +173,8 @@ class Model(RuleBasedStateMachine):
             assert ("allocator", row.units * UNIT) == (way, entry.weight)
         else:
             assert "guess" == way and entry.weight > 0
+            # It is charged with the guess, whatever it took; what goes for that may be held.
+            row.beyond = max(row.beyond, entry.weight - self.script.reserved)
 
     @rule(
         kind=st.sampled_from(["sized", "weighed", "hinted", "unknown"]),

@@ -6,6 +6,7 @@ import abc
 import functools
 import sys
 import threading
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -87,7 +88,42 @@ def test_an_unknown_name_lists_what_exists_and_suggests_the_nearest() -> None:
         caught.value
     )
     with pytest.raises(ValueError, match=r"'xyz'\. There are: clip, llama, whisper"):
-        things.get("xyz")
+        things.options("xyz")
+    with pytest.raises(KeyError, match=r"no thing 'lama'; did you mean 'llama'\? There are: clip"):
+        things["lama"]
+
+
+def test_a_registry_is_a_mapping_that_nobody_writes_to() -> None:
+    things: Registry[Any] = Registry("thing")
+    things.register("b")(dict)
+    things.register("a")(list)
+
+    assert isinstance(things, Mapping)
+    assert {"a": list, "b": dict} == dict(things) == things
+    assert (["a", "b"], [list, dict], 2) == ([*things], [*things.values()], len(things))
+    assert dict is things["b"] is things.get("b")
+    assert (None, 5) == (things.get("c"), things.get("c", 5))
+    assert [True, False, False] == [name in things for name in ("a", "c", 3)]
+    assert not isinstance(things, MutableMapping)
+
+
+def test_positional_arguments_go_before_the_options_as_in_any_call() -> None:
+    things: Registry[Any] = Registry("thing")
+
+    @things.register("scheduler")
+    def make(optimizer: Any, name: str = "cosine", **options: Any) -> Any:
+        return optimizer, name, options
+
+    assert ("adam", "step", {"gamma": 0.1}) == things.create("scheduler", "adam", "step", gamma=0.1)
+    with pytest.raises(TypeError, match="multiple values for argument 'optimizer'"):
+        things.create("scheduler", "adam", optimizer="sgd")
+
+
+def test_too_many_arguments_are_an_error_before_anything_is_called() -> None:
+    things: Registry[Any] = Registry("thing")
+    things.register("x")(lambda size=1: pytest.fail("it was called"))
+    with pytest.raises(TypeError, match="thing 'x': too many positional arguments"):
+        things.create("x", 1, 2)
 
 
 @pytest.mark.parametrize("bad", ["", None, 3, dict])
@@ -322,16 +358,28 @@ def test_what_is_registered_here_wins_over_an_entry_point(plugin: str) -> None:
 
 
 def test_an_entry_point_that_is_no_policy_or_not_there_says_so(plugin: str) -> None:
-    with pytest.raises(TypeError, match="a policy must be a subclass of warmcache.Cache"):
+    whose = f"of the distribution {plugin} 1.0"
+    with pytest.raises(TypeError, match=f"'wrong' .* {whose}.* must be a subclass of"):
         warm(policy="wrong", maxsize=1)(lambda x: x)
-    with pytest.raises(ModuleNotFoundError, match="that_is_not_there"):
+    with pytest.raises(ModuleNotFoundError, match=f"'broken' .* {whose}.*not_there'; repair"):
         warm(policy="broken", maxsize=1)(lambda x: x)
 
 
-def test_a_value_error_in_a_plugin_is_not_swallowed(plugin: str, tmp_path: Path) -> None:
-    (tmp_path / f"{plugin}.py").write_text("raise ValueError('bad plugin')")
-    with pytest.raises(ValueError, match="bad plugin"):
-        policies.get("theirs")
+@pytest.mark.parametrize("error", ["ValueError", "KeyError", "AttributeError", "ZeroDivisionError"])
+def test_an_error_in_a_plugin_names_its_distribution_whoever_asks(
+    plugin: str, tmp_path: Path, error: str
+) -> None:
+    (tmp_path / f"{plugin}.py").write_text(f"raise {error}('bad plugin')")
+    for ask in (policies.get, policies.registry.__getitem__, policies.create):
+        with pytest.raises(ImportError, match=f"of the distribution {plugin} 1.0") as raised:
+            ask("theirs")
+        assert error == type(raised.value.__cause__).__name__
+        assert f"{error}: " in str(raised.value) and "bad plugin" in str(raised.value)
+
+
+def test_to_look_for_a_name_imports_nothing(plugin: str) -> None:
+    assert "theirs" in policies.registry and "broken" in [*policies.registry]
+    assert plugin not in sys.modules
 
 
 def test_an_entry_point_can_be_unregistered_and_replaced(plugin: str) -> None:

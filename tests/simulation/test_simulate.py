@@ -172,7 +172,7 @@ def test_without_matplotlib_a_plot_is_refused_before_anything_is_replayed(
     assert 2 == simulate(small, "--plot", "out.png")
     said = capsys.readouterr()
     assert "" == said.out
-    assert "pip install 'warmcache[plot]'" in said.err
+    assert 'pip install "warmcache[plot]"' in said.err
 
 
 def test_on_a_terminal_it_shows_how_far_it_is(small: Path, capsys: Any, monkeypatch: Any) -> None:

@@ -90,9 +90,14 @@ class CheapestFirst(Cache[str, Model]):
 
 assert_type(CheapestFirst(maxsize=2)["a"], Model)
 assert_type(warmcache.policies.names(), list[str])
+assert_type(CheapestFirst(maxsize=2).peek("a"), Model | None)
+assert_type(CheapestFirst(maxsize=2).peek("a", 3), Model | int)
+reclaiming: LRUCache[str, Model] = LRUCache(2, reclaim=warmcache.empty_gpu_cache)
 
 loaders: Registry[type[Model]] = Registry("loader")
-assert_type(loaders.get("a"), type[Model])
+assert_type(loaders["a"], type[Model])
+assert_type(loaders.get("a"), type[Model] | None)
+assert_type(loaders.get("a", Model), type[Model])
 
 
 @loaders.register("plain", override=True)

@@ -45,7 +45,9 @@ def in_a_cache(name: str, dtype: str = "fp16") -> Model:
 assert_type(bare("a"), Model)
 assert_type(bare(name="a", dtype="fp32"), Model)
 assert_type(bare.lease("a"), AbstractContextManager[Model])
+assert_type(bare.alease("a"), AbstractAsyncContextManager[Model])
 assert_type(bare.peek("a"), Model | None)
+assert_type(bare.peek("a", default=3), Model | int)
 assert_type(bare.contains("a"), bool)
 assert_type(bare.evict("a"), list[Removal])
 assert_type(bare.cache_info(), CacheInfo)
@@ -66,7 +68,8 @@ bare()  # type: ignore[call-arg]
 bare("a", device=0)  # type: ignore[call-arg]
 bare.lease(1)  # type: ignore[arg-type]
 bare.lease("a", device=0)  # type: ignore[call-arg]
-bare.peek(1)  # type: ignore[arg-type]
+bare.alease(1)  # type: ignore[arg-type]
+bare.peek(1)  # type: ignore[call-overload]
 bare.contains(1)  # type: ignore[arg-type]
 bare.evict(1)  # type: ignore[arg-type]
 bare.cache_key(1)  # type: ignore[arg-type]
@@ -75,6 +78,8 @@ warm(maxsize=1, validate=3)(Model)  # type: ignore[call-overload]
 warm(policy=LRUCache, maxsize=1)(Model)
 warm(policy=dict)(Model)  # type: ignore[arg-type]
 warm(policy=LRUCache(1))(Model)  # type: ignore[call-overload]
+warm(teardown="close", teardown_in="lopp")(Model)  # type: ignore[call-overload]
+warm(teardown="close", teardown_in="loop")(Model)
 
 
 # A file is an iterator too, but it is what a loader loads, not what it yields.

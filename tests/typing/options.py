@@ -72,7 +72,7 @@ warm(policy="tlru", maxsize=10, ttu=lambda key, value, now: now + 60, ttl=60)(lo
 warm(policy="gdsf", maxsize=10, keep_uses=True)(load)
 warm(policy=LRUCache, maxsize=10)(load)
 warm(policy=HeaviestCache, maxsize=10, favourite="ada")(load)
-assert_type(warm(policy=policies.get("heaviest"), maxsize=1)(load), Warm[[str], Model])
+assert_type(warm(policy=policies.registry["heaviest"], maxsize=1)(load), Warm[[str], Model])
 
 assert_type(warm(policy="gpu")(load), MemoryWarm[[str], Model])
 assert_type(warm(policy="auto", budget=0.8, device=1)(load), MemoryWarm[[str], Model])
@@ -210,6 +210,8 @@ class Concrete(Abstract, WarmClass):
 assert_type(Session("a"), Session)
 assert_type(Session.lease("a", port=1), AbstractContextManager[Session])
 assert_type(Session.peek("a"), Session | None)
+assert_type(Session.peek("a", default=1), Session | int)
+assert_type(Session.alease("a"), AbstractAsyncContextManager[Session])
 assert_type(Session.contains("a"), bool)
 assert_type(Session.evict("a"), list[Removal])
 assert_type(Session.cache_info(), CacheInfo)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from warmcache._extras import brought_by
+
 
 def packed(thing: Any) -> bytes:
     """Return ``thing`` as cloudpickle takes it: functions and their globals by value."""
-    try:
+    what = "to send by value what the other process cannot import"
+    with brought_by("byvalue", "cloudpickle", what=what):
         import cloudpickle  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportError(
-            "to ship a function by value takes cloudpickle: pip install cloudpickle; "
-            "or define it in a module that the other process can import"
-        ) from error
     data: bytes = cloudpickle.dumps(thing)
     return data

@@ -61,13 +61,14 @@ class RoutedExecutor(Executor):
 
     Raises:
         TypeError: ``slots`` are no executors.
-        ValueError: there is none.
+        ValueError: there is none, or one of several workers, or one twice.
     """
 
     _slots_have = "submit"  # by which one is known
 
     def __init__(self, slots: Sequence[Executor]) -> None:
         self._slots: list[Any] = checks.several("slots", slots, has=self._slots_have)
+        _refuse_shared(self._slots)
         self._changed = threading.Condition()
         self._backlog: Backlog[int, Any] = Backlog()
         self._calls: dict[SubmittedCall, None] = {}  # neither done nor cancelled
@@ -375,6 +376,19 @@ class RoutedExecutor(Executor):
         else:
             for end in ends:
                 end()
+
+
+def _refuse_shared(slots: list[Any]) -> None:
+    """Raise ValueError where nobody can tell which worker of a slot has what warm."""
+    for slot in slots:
+        workers = getattr(slot, "_max_workers", 1)  # of the standard library's pools, and loky's
+        if isinstance(workers, int) and workers > 1:
+            raise ValueError(
+                f"slots must have one worker each, got {text_of(slot)} with {workers}; write "
+                f"slots=[ProcessPoolExecutor(max_workers=1) for _ in range({workers})]"
+            )
+    if len({*map(id, slots)}) < len(slots):
+        raise ValueError("slots must be executors of their own, and one is in there twice")
 
 
 class _InThisThread(threading.local):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from operator import attrgetter
-from typing import Any
+from threading import get_ident
+from typing import Any, NoReturn
 
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
@@ -52,9 +54,8 @@ class Caller:
         try:
             if loader.outdated and (successor := self.replaced_in_place()) is not None:
                 return successor.slow_call(*successor._loader.bind(*args, **kwargs))
-            if SCOPES and scopes.disabled_here():
-                produced = loader.produce_unowned(self._complete(args), kwargs)
-                return disowned(loader, *produced)
+            if loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
+                return disowned(loader, *self._load_unowned(args, kwargs))
             return self._get(self._request(raw, args, kwargs), record, view, keep=False)[1]
         except BaseException as error:
             record.over = True
@@ -97,9 +98,8 @@ class Caller:
         """Return the entry and its value, loaded if need be; leased if it is to be kept."""
         loader = self._loader
         shares_name = loader.name_holder is not None
-        if shares_name and request.may_load and (replaced := loader.take_over_name()):
-            _clear_replaced(replaced)
-            loader.torn_down(replaced)
+        if shares_name and request.may_load:
+            self._take_over_name()
         found = load_at_once(view, request, record, keep=keep)
         if found is None:
             entry = run(get(view, request, record), view)
@@ -110,6 +110,12 @@ class Caller:
         if shares_name and loader.lost_its_name:  # while it loaded
             _clear_replaced((loader,))
         return found
+
+    def _take_over_name(self) -> None:
+        """Have the name, if others have it in turn; what there is of theirs goes before a load."""
+        if replaced := self._loader.take_over_name():
+            _clear_replaced(replaced)
+            self._loader.torn_down(replaced)
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         if self._may_be_method and args:
@@ -138,7 +144,7 @@ class Caller:
         """Return a context manager that holds the value, loading it if need be."""
         try:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
-            if SCOPES and scopes.disabled_here():
+            if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
             if self._is_hot(raw):
                 return Lease(self._acquire_hot, raw, args, kwargs)
@@ -155,17 +161,67 @@ class Caller:
 
     def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Leased:
         """Lease what a hit would find; when that has left, load it."""
-        return self._lease_warm(raw, record) or self._acquire(
+        return self._lease_warm(self._site.hot, raw, record) or self._acquire(
             record, self._request(raw, args, kwargs)
         )
 
-    def _lease_warm(self, raw: Any, record: LeaseRecord) -> Leased | None:
-        """Lease what a hit would find, the short way; None when it has left."""
+    def alease(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return an async context manager that holds the value, loading it if need be in a thread.
+
+        What the lease's end tears down goes in a thread, too: nothing of it blocks the event loop.
+        """
+        try:
+            raw, args, kwargs = self._loader.bind(*args, **kwargs)
+            if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
+                return self._lease_unowned(args, kwargs, aside=True)
+            if self._is_hot(raw):
+                return AsyncLease(self._acquire_hot_aside, raw, args, kwargs)
+            return AsyncLease(self._acquire_aside, self._request(raw, args, kwargs))
+        except BaseException as error:
+            drop_inner_frames(error)
+            raise
+
+    def _acquire_hot_aside(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
+        return self._lease_warm(self._site.hot, raw, record) or self._acquire_aside(
+            record, self._request(raw, args, kwargs)
+        )
+
+    def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
+        """Lease what is there if nobody has to be asked or waited for; else None."""
+        cache = self._loader.cache
+        entry = cache._live.get(request.key)
+        if entry is None or cache._ended(entry) or request.validate is not None:
+            return None
+        shares_name = self._loader.name_holder is not None
+        return None if shares_name else self._lease_warm(cache._live, request.key, record)
+
+    async def _acquire_aside(self, record: LeaseRecord, request: Request) -> Leased:
+        """Acquire what is there at once, else in a thread, whose the ``record`` is meanwhile."""
+        if (found := self._lease_live(request, record)) is not None:
+            return found
+        from warmcache._core.drivers.aside import aside
+
+        def work() -> Leased:
+            record.thread = get_ident()
+            return self._acquire(record, request)
+
+        def unclaimed(leased: Leased) -> None:
+            entry, view = leased
+            release(view, entry, record)
+
+        leased = await aside(work, "warmcache-load", unclaimed=unclaimed)
+        record.thread = get_ident()
+        return leased
+
+    def _lease_warm(
+        self, table: Mapping[Any, Entry], key: Any, record: LeaseRecord
+    ) -> Leased | None:
+        """Lease what a hit would find in ``table``, the short way; None when it has left."""
         view = self._loader.cache._view
         store = view.store
         try:
             with store.lock:
-                entry: Entry | None = self._site.hot.get(raw)
+                entry = table.get(key)
                 if entry is None:
                     return None
                 store.lease(entry, record)
@@ -176,9 +232,17 @@ class Caller:
             raise
         return entry, view
 
-    def _lease_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DisabledLease[Any]:
-        complete = self._complete(args)
-        return DisabledLease(self._loader, lambda: self._loader.produce_unowned(complete, kwargs))
+    def _lease_unowned(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, aside: bool = False
+    ) -> DisabledLease[Any]:
+        load = partial(self._load_unowned, args, kwargs)
+        return DisabledLease(self._loader, load, aside=aside)
+
+    def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
+        if not scopes.disabled_here():
+            self._take_over_name()
+        return self._loader.produce_unowned(self._complete(args), kwargs)
 
     # -- letting go ----------------------------------------------------------------
 
@@ -213,10 +277,14 @@ class Caller:
 
     @one_frame
     def peek(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return the warm value of this call, or None; loads nothing, counts nothing."""
+        """Return the warm value of this call, or ``default`` (None); loads and counts nothing.
+
+        ``default=`` is an argument of the loader's where that takes one of this name.
+        """
+        default = None if self._loader.takes("default") else kwargs.pop("default", None)
         for entry in self._found(args, kwargs):
-            return getattr(entry, "value", None)
-        return None
+            return getattr(entry, "value", default)  # torn down this very moment
+        return default
 
     @one_frame
     def contains(self, /, *args: Any, **kwargs: Any) -> bool:
@@ -336,9 +404,8 @@ class AsyncCaller(Caller):
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
                 return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
-            if SCOPES and scopes.disabled_here():
-                produced = await self._loader.produce_unowned(self._complete(args), kwargs)
-                return disowned(self._loader, *produced)
+            if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
+                return disowned(self._loader, *await self._load_unowned(args, kwargs))
             from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
 
             record = lease_record_of_this_task()
@@ -353,6 +420,16 @@ class AsyncCaller(Caller):
             raise
         return value
 
+    async def _take_over_name_async(self) -> None:
+        if replaced := self._loader.take_over_name():
+            await _clear_replaced_async(replaced)
+            self._loader.torn_down(replaced)
+
+    async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not scopes.disabled_here():
+            await self._take_over_name_async()
+        return await self._loader.produce_unowned(self._complete(args), kwargs)
+
     async def _acquire_async(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async
         from warmcache._core.drivers.event_loop import run_async
@@ -360,13 +437,8 @@ class AsyncCaller(Caller):
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
-            if (
-                loader.name_holder is not None
-                and request.may_load
-                and (replaced := loader.take_over_name())
-            ):
-                await _clear_replaced_async(replaced)
-                loader.torn_down(replaced)
+            if request.may_load and loader.name_holder is not None:
+                await self._take_over_name_async()
             entry = await load_at_once_async(view, request, record)
             if entry is None:
                 entry = await run_async(get(view, request, record), view)
@@ -383,7 +455,7 @@ class AsyncCaller(Caller):
         """Return an async context manager that holds the value, loading it if need be."""
         try:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
-            if SCOPES and scopes.disabled_here():
+            if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
             if self._is_hot(raw):
                 return AsyncLease(self._acquire_hot_async, raw, args, kwargs)
@@ -394,8 +466,15 @@ class AsyncCaller(Caller):
 
     def _acquire_hot_async(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
         """Lease what a hit would find; when that has left, return what loads it."""
-        return self._lease_warm(raw, record) or self._acquire_async(
+        return self._lease_warm(self._site.hot, raw, record) or self._acquire_async(
             record, self._request(raw, args, kwargs)
+        )
+
+    def alease(self, /, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: that is :meth:`lease` here."""
+        raise TypeError(
+            f"{self._loader.__name__}() is async itself: write `async with "
+            f"{self._loader.__name__}.lease(...)`"
         )
 
     @one_frame
@@ -444,6 +523,6 @@ def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...]
 
 
 API = (
-    *("cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
+    *("alease", "cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
     *("lease", "peek", "warm_up"),
 )

@@ -1,4 +1,4 @@
-"""What is loaded inside ``disabled()``, and belongs to no cache."""
+"""What is loaded and belongs to no cache: inside ``disabled()``, or where a cache keeps nothing."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from warmcache._core.drivers.let_go import defused, no_second_yield
+from warmcache._core.drivers.let_go import defused, may_block, no_second_yield, teardown_of
 from warmcache._core.state.use_clock import tick
 from warmcache._log import log
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache._tracebacks import one_frame
-from warmcache.caches.lease import EnteredOnce
+from warmcache.caches.lease import ASYNC, NOT_ASYNC, EnteredOnce
 
+from .kinds import Produced
 from .loader import Loader
 
 V = TypeVar("V")
 
 
 class _Unfinished:
-    """Teardowns of what generator loaders yielded inside ``disabled()``.
+    """Teardowns of what generator loaders yielded that no cache has.
 
     The caller owns the value, but only the suspended generator knows how to end it.
     """
@@ -75,18 +76,21 @@ def disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _:
 
 
 class DisabledLease(EnteredOnce, Generic[V]):
-    """A lease inside ``disabled()``: a fresh value, torn down when the lease ends."""
+    """A lease of what no cache has: a fresh value, torn down when the lease ends."""
 
-    __slots__ = ("_finish", "_loader", "_process", "_value")
+    __slots__ = ("_aside", "_finish", "_loader", "_process", "_value")
 
-    def __init__(self, loader: Loader, load: Callable[[], Any]) -> None:
+    def __init__(self, loader: Loader, load: Callable[[], Any], *, aside: bool) -> None:
         super().__init__(load)
         self._loader = loader
+        self._aside = aside  # whether it is that of a loader that is not async, in async code
         self._process = os.getpid()
 
     @one_frame
     def __enter__(self) -> V:
-        self._value, self._finish, _ = self._begin()()
+        if self._loader.is_async or self._aside:
+            raise TypeError(ASYNC)
+        self._own(self._begin()())
         return self._value  # type: ignore[no-any-return]
 
     def __exit__(self, *exc: object) -> None:
@@ -94,11 +98,37 @@ class DisabledLease(EnteredOnce, Generic[V]):
 
     @one_frame
     async def __aenter__(self) -> V:
-        self._value, self._finish, _ = await self._begin()()
+        if not (self._loader.is_async or self._aside):
+            raise TypeError(NOT_ASYNC)
+        load = self._begin()
+        if self._aside:
+            from warmcache._core.drivers.aside import aside
+            from warmcache._core.drivers.event_loop import running_loop
+
+            running_loop()  # or it says that there is none
+            self._own(await aside(load, "warmcache-load", unclaimed=self._give_up))
+        else:
+            self._own(await load())
         return self._value  # type: ignore[no-any-return]
 
+    def _own(self, produced: Produced) -> None:
+        self._value, self._finish, _ = produced
+
+    def _give_up(self, produced: Produced) -> None:
+        self._own(produced)
+        self._end()
+
     async def __aexit__(self, *exc: object) -> None:
-        pending = self._let_go()
+        from warmcache._core.drivers.aside import NoThreadError, aside
+
+        end = self._let_go
+        try:
+            if self._may_block():
+                pending = await aside(end, "warmcache-teardown", unclaimed=_await_if_need_be)
+            else:
+                pending = end()
+        except NoThreadError:
+            pending = end()
         if pending is not None:
             await pending
 
@@ -108,7 +138,13 @@ class DisabledLease(EnteredOnce, Generic[V]):
         if self._process != os.getpid():
             self._let_go()  # which only keeps it
         else:
-            self._was_lost("what disabled() loaded", self._end)
+            self._was_lost(f"what {self._loader.__qualname__}() loaded for no cache", self._end)
+
+    def _may_block(self) -> bool:
+        if self._finish is not None:
+            return not self._loader.is_async
+        teardown = teardown_of(self._loader.source, self._value)
+        return teardown is not None and may_block(teardown, self._value)
 
     def _end(self) -> None:
         _await_if_need_be(self._let_go())
@@ -121,7 +157,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
             keep_forever(value, self._finish)
             return None
         pending: object = None
-        teardown = self._loader.source.teardown
+        teardown = teardown_of(self._loader.source, value)
         with self._failures_logged():
             if self._finish is not None:
                 pending = no_second_yield(self._finish())

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from warmcache import _checks as checks
+from warmcache._core.drivers.let_go import on_its_loop
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
@@ -36,6 +37,7 @@ class LoaderOptions(NamedTuple):
     """What ``@warm`` was told about the loader itself."""
 
     teardown: Teardown | None = None
+    teardown_in: str | None = None
     key: Any = None
     typed: bool = False
     size: float | str | Callable[[Any], float | str] | None = None
@@ -56,11 +58,14 @@ class LoaderOptions(NamedTuple):
         """
         own = cls(**options)
         as_teardown(own.teardown)
+        checks.optional(_teardown_in, "teardown_in", own.teardown_in)
         if not (own.key is None or callable(own.key) or isinstance(own.key, Mapping)):
             must_be = "callable, or a mapping of arguments to what stands for them"
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
-        if own.size is not None and not callable(own.size):
+        if callable(own.size):
+            checks.function("size", own.size)
+        elif own.size is not None:
             checks.size("size", own.size, "a size, or callable")
         hint = own.size_hint
         if hint is not None and not callable(hint) and not isinstance(hint, os.PathLike):
@@ -68,6 +73,14 @@ class LoaderOptions(NamedTuple):
         checks.optional(checks.function, "validate", own.validate)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
+
+
+# Where the teardown of an async loader's value runs that is not async itself.
+_TEARDOWN_IN = ("loop", "thread")
+
+
+def _teardown_in(option: str, where: Any) -> str:
+    return checks.one_of(option, where, _TEARDOWN_IN)
 
 
 def checked_errors(errors: Any) -> None:
@@ -167,6 +180,7 @@ class Loader:
         self.signature = signature
         self.options = options
         self.cache = cache
+        self.keeps_nothing = cache.maxsize == 0  # as functools.lru_cache with this maxsize
         self.name_holder: NameHolder | None = None
         self.defined_anew = False
         self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
@@ -181,6 +195,13 @@ class Loader:
             raise TypeError(
                 f"{self.__name__}() is a generator: what follows its yield is the teardown; "
                 f"teardown= would be a second one"
+            )
+        if options.teardown_in is not None and (yields or not self.is_async):
+            kind = "a generator" if yields else "not async"
+            where = "as part of it" if yields else "in the thread whose act removes the value"
+            raise TypeError(
+                f"teardown_in= is for async loaders with a teardown: {self.__name__}() is {kind}, "
+                f"whose teardown runs {where}"
             )
         checked_errors(options.validate_errors)
         if not self.is_async:
@@ -212,6 +233,8 @@ class Loader:
         self._only_arguments = options.version is None and not self._defaults
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or self.cache._source.teardown
+        if options.teardown_in == "loop" and teardown is not None:
+            teardown = partial(on_its_loop, teardown)
         # Nothing that outlives the loader may hold it: entries have their source.
         weigh = None if options.size is None else partial(_weight, options.size)
         tags = frozenset(options.tags)
@@ -319,8 +342,22 @@ class Loader:
         version = () if self.options.version is None else (self.options.version,)
         return CallKey.of((*where, *version, *parts)), canonical
 
+    def takes(self, name: str) -> bool:
+        """Whether a call may have ``name=`` as an argument of the loader's own."""
+        return any(
+            each.kind is each.VAR_KEYWORD
+            or (each.name == name and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY))
+            for each in self.signature.parameters.values()
+        )
+
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Load for a caller inside ``disabled()``; see ``disabled.py``."""
+        """Load what the caller is to own; see ``disabled.py``."""
+        if not scopes.disabled_here():  # and so in a cache that keeps nothing
+            store = self.cache._store
+            with store.lock:
+                store.check_open()
+                store.counts.misses += 1
+                self.source.misses += 1
         if scopes.loading_forbidden_here():
             raise WarmMissError(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)

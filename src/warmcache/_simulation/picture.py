@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from warmcache._extras import how_to_install
 from warmcache.errors import WarmcacheError
 
 from .recommend import Recommendation
@@ -72,5 +73,5 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise PictureError(
-            f"--plot needs {error.name}, which is not installed: pip install 'warmcache[plot]'"
+            f"--plot needs {error.name}, which is not installed: {how_to_install('plot')}"
         ) from None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from warmcache._core.state.records import CacheInfo, Removal
 from warmcache.keys import CallKey
 
 P = ParamSpec("P")
 T = TypeVar("T")
+D = TypeVar("D")
 
 if TYPE_CHECKING:
 
@@ -29,8 +30,18 @@ if TYPE_CHECKING:
             """``with Model.lease(...) as model``: make one if need be, and hold it."""
             ...
 
-        def peek(cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-            """Return the instance of this call if it is warm, else None; no use, no load."""
+        def alease(
+            cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        ) -> AbstractAsyncContextManager[T]:
+            """``async with Model.alease(...) as model``: the same from async code."""
+            ...
+
+        @overload
+        def peek(cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None: ...
+        @overload
+        def peek(cls: Callable[..., T], *args: Any, default: D, **kwargs: Any) -> T | D: ...  # type: ignore[overload-cannot-match]
+        def peek(cls, *args: Any, **kwargs: Any) -> Any:
+            """Return the instance of this call if it is warm, else ``default``."""
             ...
 
         def contains(cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> bool:

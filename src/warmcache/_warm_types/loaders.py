@@ -31,8 +31,15 @@ class _Common(Protocol[P, R_co]):
         """The cache that holds what it loads."""
         ...
 
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
-        """Return the value of this call if it is warm, else None; no use, no load."""
+    @overload
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None: ...
+    @overload
+    def peek(self, *args: Any, default: S, **kwargs: Any) -> R_co | S: ...
+    def peek(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the value of this call if it is warm, else ``default``; no use, no load.
+
+        ``default=`` is an argument of the loader's where that takes one of this name.
+        """
         ...
 
     def contains(self, *args: P.args, **kwargs: P.kwargs) -> bool:
@@ -64,6 +71,13 @@ class Warm(_Common[P, R_co], Protocol[P, R_co]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[R_co]:
         """``with load.lease(...) as value``: load if need be, and hold: no teardown inside."""
+        ...
+
+    def alease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[R_co]:
+        """``async with load.alease(...) as value``: the same from async code.
+
+        The load runs in a thread, and so does what the lease's end tears down.
+        """
         ...
 
     def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from warmcache._sizes import SizeHint
-from warmcache.caches.cache import Cache
 from warmcache.caches.options import Teardown
-from warmcache.policies.option_types import (
-    CountedOptions,
-    MeasuredOptions,
-    OrderName,
-    OrderOptions,
-)
-from warmcache.probes.probe import Probe
+from warmcache.policies.option_types import CountedOptions, InMemory, WithinBudget
 
 
 class _OfTheLoader(TypedDict, total=False):
+    teardown_in: Literal["loop", "thread"] | None
     key: Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None] | None
     typed: bool
     size: float | str | Callable[[Any], float | str] | None
@@ -57,15 +51,9 @@ class Aging(Counted, total=False):
     keep_uses: bool
 
 
-class Measured(_OfTheLoader, MeasuredOptions, OrderOptions, total=False):
+class Measured(_OfTheLoader, WithinBudget, total=False):
     """What goes with a budget of memory."""
 
-    getsizeof: Callable[[Any], float] | None
-    probe: Probe
 
-
-class WithOrder(Measured, total=False):
-    """What goes with the policies that mean a budget of memory."""
-
-    budget: float | str | None
-    order: type[Cache[Any, Any]] | OrderName
+class WithOrder(_OfTheLoader, InMemory, total=False):
+    """What goes with the policies that mean a budget of memory, but for a device."""

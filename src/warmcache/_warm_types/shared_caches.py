@@ -30,7 +30,12 @@ class NamedCache(Protocol):
     ) -> Cache[Any, Any]: ...
     @overload
     def __call__(
-        self, name: str, policy: MemoryName, **options: Unpack[InMemory]
+        self,
+        name: str,
+        policy: MemoryName,
+        *,
+        device: DeviceName = ...,
+        **options: Unpack[InMemory],
     ) -> MemoryCache[Any, Any]: ...
     @overload
     def __call__(

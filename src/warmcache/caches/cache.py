@@ -50,7 +50,7 @@ from warmcache.keys import CallKey
 from .freshness import Freshness
 from .lease import Lease, Leased
 from .leftovers import all_of, tear_down_leftovers_of, unless_leased
-from .options import CacheOptions, Setup, sooner
+from .options import CacheOptions, Setup, refuse_unknown, sooner
 
 if TYPE_CHECKING:
     from warmcache._observe.recording import Recording
@@ -135,6 +135,7 @@ class Cache(cachetools.Cache[K, V]):
         timer: Callable[[], Any] = time.monotonic,
         **options: Unpack[CacheOptions],
     ) -> None:
+        refuse_unknown(type(self), {**options})
         setup = Setup.of(timer, **options)
         checks.optional(checks.function, "getsizeof", getsizeof)
         cachetools.Cache.__init__(self, checks.limit("maxsize", maxsize), getsizeof)
@@ -551,6 +552,18 @@ class Cache(cachetools.Cache[K, V]):
         self.close()
 
     # -- looking -------------------------------------------------------------------
+
+    @overload
+    def peek(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def peek(self, key: K, default: V | T) -> V | T: ...
+    @one_frame
+    def peek(self, key: K, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` where there is none; that is no use."""
+        entry = self._live.get(key)
+        if entry is None or self._ended(entry):
+            return default
+        return getattr(entry, "value", default)  # torn down this very moment
 
     @one_frame
     def record(self, path: str | os.PathLike[str]) -> Recording:

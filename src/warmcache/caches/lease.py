@@ -30,6 +30,14 @@ Leased: TypeAlias = tuple[Entry, CacheView]
 
 _getframe = sys._getframe
 _TWICE = "a lease is entered once; take another one"
+NOT_ASYNC = (
+    "this lease is entered by `with`; from async code `async with load.alease(...)` is the same, "
+    "and loads in a thread"
+)
+ASYNC = (
+    "this lease is entered by `async with`, in an async function, for it is of an async loader or "
+    "was taken by alease()"
+)
 
 
 class _Entered(LeaseRecord):
@@ -145,6 +153,11 @@ class Lease(_EntryLease, Generic[V]):
             drop_inner_frames(error)
             raise
 
+    def __aenter__(self) -> NoReturn:
+        raise TypeError(NOT_ASYNC)
+
+    __aexit__ = __aenter__  # without which `async with` would say only that it is missing
+
 
 @cache
 def _event_loop() -> ModuleType:
@@ -180,3 +193,8 @@ class AsyncLease(_EntryLease, Generic[V]):
         except BaseException as error:
             drop_inner_frames(error)
             raise
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(ASYNC)
+
+    __exit__ = __enter__

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from warmcache import _checks as checks
 from warmcache._core.state.records import Removal
+from warmcache._registry import options_of
+from warmcache._suggestions import nearest_option
 
 Teardown: TypeAlias = Callable[[Any], object] | str
 
@@ -29,6 +31,19 @@ class CacheOptions(CommonOptions, total=False):
     """The options that every cache takes besides its policy's own."""
 
     ttl: Any
+
+
+_KNOWN = CacheOptions.__optional_keys__
+
+
+def refuse_unknown(cls: type, options: dict[str, Any]) -> None:
+    """Raise TypeError if any of ``options``, which ``cls`` has none of, is none of all caches."""
+    for option in options:
+        if option not in _KNOWN:
+            known = options_of(cls) or {*_KNOWN, "maxsize", "getsizeof", "timer"}
+            raise TypeError(
+                f"{cls.__name__} has no option {option!r}{nearest_option(option, known)}"
+            )
 
 
 class Setup(NamedTuple):

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+from warmcache._extras import how_to_install
+
 from ._options import DemoError
 
 _NEEDED = (
@@ -42,7 +44,7 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise DemoError(
-            f"{error.name} is not installed; install the demo extra: pip install 'warmcache[demo]'"
+            f"{error.name} is not installed; install the demo extra: {how_to_install('demo')}"
         ) from None
 
 

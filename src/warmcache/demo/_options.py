@@ -34,8 +34,8 @@ def check_policy(name: str) -> None:
     """Raise DemoError unless ``name`` is a policy that a maxsize is enough for."""
     try:
         missing = _missing(name)
-    except ValueError as error:
-        raise DemoError(f"--policy: {error}") from None
+    except KeyError as error:
+        raise DemoError(f"--policy: {error.args[0]}") from None
     if missing:
         enough = ", ".join(other for other in policies.names() if not _missing(other))
         raise DemoError(
@@ -46,7 +46,7 @@ def check_policy(name: str) -> None:
 
 def _missing(name: str) -> list[str]:
     """Return the options that the policy requires besides its maxsize."""
-    parameters = inspect.signature(policies.get(name)).parameters.values()
+    parameters = inspect.signature(policies.registry[name]).parameters.values()
     return [
         parameter.name
         for parameter in parameters

@@ -32,7 +32,7 @@ class Server:
     ) -> None:
         self.specs = specs
         self.journal = journal
-        kind = policies.get(policy)
+        kind = policies.registry[policy]
         of_memory = issubclass(kind, warmcache.MemoryCache)
         self.cache: Cache[Hashable, Model] = policies.create(
             kind,

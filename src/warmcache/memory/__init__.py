@@ -12,6 +12,7 @@ from .caches import (
     MemoryOptions,
     devices_table,
 )
+from .device import empty_gpu_cache
 from .footprint import Footprint
 from .retry import retry_on_oom
 
@@ -23,6 +24,7 @@ __all__ = [
     "MemoryCache",
     "MemoryOptions",
     "devices_table",
+    "empty_gpu_cache",
     "retry_on_oom",
 ]
 

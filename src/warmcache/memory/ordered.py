@@ -17,8 +17,9 @@ import types
 from typing import Any
 
 from warmcache import policies
-from warmcache._registry import nearest, options_of
+from warmcache._registry import options_of
 from warmcache._signatures import signature_of
+from warmcache._suggestions import nearest_option
 from warmcache.caches.by_cost import CostCache
 from warmcache.caches.cache import Cache
 
@@ -90,7 +91,7 @@ def of_the_policy(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
     for option in rest:
         if known is not None and option not in known:
             every = known.union(options_of(kind) or ()) - {"maxsize"}
-            raise TypeError(f"{name} has no option {option!r}" + nearest(option, every))
+            raise TypeError(f"{name} has no option {option!r}" + nearest_option(option, every))
     if known is None or "maxsize" in known:
         rest["maxsize"] = 0
     try:

@@ -1,7 +1,8 @@
 """What type checkers are told of the options of policies: those of each name, and of each limit.
 
 The names here are those that warmcache brings. Somebody's own policy is given as its class, or
-as ``policies.get("its-name")``, so that a name that is misspelled is an error before anything runs.
+as ``policies.registry["its-name"]``, so that a name that is misspelled is an error before
+anything runs.
 """
 
 from __future__ import annotations
@@ -60,18 +61,22 @@ class Counted(CountedOptions, OrderOptions, total=False):
     ttl: Any
 
 
-class WithinBudget(MeasuredOptions, OrderOptions, total=False):
-    """What ``create`` takes beside a ``budget`` or a ``device``."""
-
+class _InMemory(MeasuredOptions, OrderOptions, total=False):
     getsizeof: Callable[[Any], float] | None
     probe: Probe
 
 
-class InMemory(WithinBudget, total=False):
-    """What ``create`` takes for the policies that mean a budget of memory."""
+class WithinBudget(_InMemory, total=False):
+    """What ``create`` takes beside a ``budget`` or a ``device``."""
+
+    footprint: Callable[[Any], Any]  # these two only with a ``probe``
+    give_back: Callable[[], object]
+
+
+class InMemory(_InMemory, total=False):
+    """What ``create`` takes for the policies that mean a budget of memory, but for a device."""
 
     budget: Limit
-    device: DeviceName
     order: type[Cache[Any, Any]] | OrderName
 
 
@@ -83,7 +88,9 @@ class Create(Protocol):
         self, policy: OrderName, /, *, maxsize: Limit, **options: Unpack[Counted]
     ) -> Cache[Any, Any]: ...
     @overload
-    def __call__(self, policy: MemoryName, /, **options: Unpack[InMemory]) -> Any: ...
+    def __call__(
+        self, policy: MemoryName, /, *, device: DeviceName = ..., **options: Unpack[InMemory]
+    ) -> Any: ...
     @overload
     def __call__(
         self,

@@ -17,8 +17,9 @@ import cachetools
 
 from warmcache import _checks as checks
 from warmcache import caches
-from warmcache._registry import Registry, nearest, options_of
+from warmcache._registry import Registry, options_of
 from warmcache._signatures import signature_of
+from warmcache._suggestions import nearest_option
 
 OF_MEMORY = ("budget", "device", "probe")  # any of these says that a device limits the cache
 _MUST_BE = "the name of a policy, or a cache class"
@@ -52,7 +53,7 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             ValueError: there is no such name.
         """
         if isinstance(policy, str):
-            return self.get(checks.text(option, policy, _MUST_BE, _FIND_NAMES))
+            return self._found(checks.text(option, policy, _MUST_BE, _FIND_NAMES))
         if not (isinstance(policy, type) and issubclass(policy, caches.Cache)):
             raise checks.type_error(option, _MUST_BE, policy, _remedy(policy))
         check_class(policy)
@@ -156,7 +157,7 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
                 known |= self.options(policy) or known
             if option in known:
                 raise TypeError(f"{problem} without a budget= or a device= of memory")
-            raise TypeError(problem + nearest(option, {*known, *also}))
+            raise TypeError(problem + nearest_option(option, {*known, *also}))
 
 
 def check_class(policy: Any) -> None:

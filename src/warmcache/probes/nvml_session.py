@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from warmcache._extras import how_to_install
 from warmcache._log import log
 from warmcache.errors import ProbeUnavailable
 
@@ -150,5 +151,5 @@ def _pynvml() -> Any:
         import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         reason = f"NVIDIA's Python bindings cannot be imported: {error}"
-        raise ProbeUnavailable(reason, "pip install 'warmcache[gpu]'") from None
+        raise ProbeUnavailable(reason, how_to_install("gpu")) from None
     return pynvml

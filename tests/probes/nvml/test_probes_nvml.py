@@ -239,7 +239,7 @@ def test_without_the_bindings_it_is_unavailable_and_names_the_extra(
     fake: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with pytest.raises(ProbeUnavailable, match=r"pip install 'warmcache\[gpu\]'"):
+    with pytest.raises(ProbeUnavailable, match=r'pip install "warmcache\[gpu\]"'):
         NvmlProbe(0)
 
 

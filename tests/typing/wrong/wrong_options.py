@@ -109,6 +109,6 @@ policies.create("lruu", maxsize=1)  # error: call-overload
 policies.create("lru", max_size=1)  # error: call-overload
 policies.create("lru", maxsize=1, device=0)  # error: call-overload
 policies.create("gpu", maxsize=1)  # error: call-overload
-policies.get("lru")(maxsize=1).relieve(1)  # error: attr-defined
+policies.registry["lru"](maxsize=1).relieve(1)  # error: attr-defined
 memory: HostMemoryCache[str, Any] = HostMemoryCache(1, order="lruu")  # error: arg-type
 a_cache: Cache[str, Any] = HostMemoryCache(1, maxsize=1)  # error: call-arg

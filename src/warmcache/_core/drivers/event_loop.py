@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -25,8 +26,9 @@ from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.one_shot import OneShot
 from warmcache._signatures import isawaitable
 
+from .aside import NoThreadError, aside
 from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
-from .let_go import let_go
+from .let_go import let_go, may_block, teardown_of
 from .lingering import flush
 from .mending import mend, mend_after
 from .teardown import begin, tear_down
@@ -178,12 +180,18 @@ async def wait(signal: OneShot, seconds: float | None) -> bool:
 
 
 async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
-    """Tear down condemned entries in this task, as ``tear_down`` does in a thread."""
+    """Tear down condemned entries in this task, as ``tear_down`` does in a thread.
+
+    What would block the loop, a teardown that is not async, runs in a thread meanwhile.
+    """
     failures: list[Exception] = []
     interrupt: BaseException | None = None
     for entry in entries:
         if cache.store.inherited:
             break
+        if _may_block(cache, entry):
+            interrupt = await _torn_down_aside(cache, entry, failures) or interrupt
+            continue
         pending, error = begin(cache, entry)
         if pending is None:
             interrupt = let_go(cache, entry, error, failures) or interrupt
@@ -197,6 +205,40 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
     if interrupt is not None:
         raise interrupt
     return failures
+
+
+def _may_block(cache: CacheView, entry: Entry) -> bool:
+    """Whether something of the user's runs at the end of ``entry`` that would block the loop."""
+    provenance, value = entry.provenance, getattr(entry, "value", None)
+    if provenance.finish is not None:
+        return provenance.loop is None  # it is the rest of a generator that is not async
+    teardown = teardown_of(provenance.source, value)
+    return cache.store.reclaim is not None if teardown is None else may_block(teardown, value)
+
+
+async def _torn_down_aside(
+    cache: CacheView, entry: Entry, failures: list[Exception]
+) -> BaseException | None:
+    """Tear ``entry`` down in a thread, unless somebody is at it; return what must reach the caller.
+
+    If it turns out to have something to be awaited, that thread waits for the loop to do so.
+    """
+    condemned_by = entry.doomed_by
+
+    def work() -> list[Exception]:
+        with cache.store.lock:
+            if entry.called or entry.doomed_by != condemned_by:
+                return []  # who was interrupted meanwhile has mended this
+            entry.doomed_by = threading.get_ident()
+        return tear_down(cache, [entry])
+
+    try:
+        failures += await aside(work, "warmcache-teardown")
+    except NoThreadError:
+        failures += tear_down(cache, [entry])
+    except BaseException as interrupt:
+        return interrupt
+    return None
 
 
 async def _moved(loop: asyncio.AbstractEventLoop | None, rest: Rest) -> BaseException | None:

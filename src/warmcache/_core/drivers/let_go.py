@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from operator import methodcaller
+from typing import Any, TypeAlias
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.state.entry import Entry, State
+from warmcache._core.state.entry import Entry, Source, State
 from warmcache._core.state.records import Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
 from warmcache._log import log
-from warmcache._signatures import isawaitable, not_coroutine
+from warmcache._signatures import is_async, isawaitable, not_coroutine
 from warmcache._texts import text_of
 from warmcache._tracebacks import drop_leading_frames
 
 _GONE = State.GONE
+Teardown: TypeAlias = Callable[[Any], object]
 FINISHED = object()  # what the rest of a generator loader gives when it has run
 
 
@@ -41,7 +43,7 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     if cache.meter is not None:
         entry.remains = cache.meter.remains(entry)
     provenance = entry.provenance
-    finish, teardown = provenance.finish, provenance.source.teardown
+    finish, teardown = provenance.finish, teardown_of(provenance.source, entry.value)
     entry.called = True  # from here on it is the teardown's own affair
     if finish is not None:
         pending = no_second_yield(finish())
@@ -50,6 +52,29 @@ def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     else:
         return None
     return pending if pending is not None and isawaitable(pending) else None
+
+
+def teardown_of(source: Source, value: object) -> Teardown | None:
+    """Return what destroys ``value``; None has no method whose name is the teardown."""
+    teardown = source.teardown
+    return None if value is None and type(teardown) is methodcaller else teardown
+
+
+def may_block(teardown: Teardown, value: object) -> bool:
+    """Whether the teardown of ``value`` does something before there is anything to be awaited."""
+    if type(teardown) is methodcaller:
+        name = teardown.__reduce__()[1][0]
+        return not is_async(getattr(value, name, None))
+    return not is_async(teardown)
+
+
+async def on_its_loop(teardown: Teardown, value: object) -> None:
+    """Run a teardown on the loop that it is bound to, for it is awaited there."""
+    if value is None and type(teardown) is methodcaller:
+        return
+    pending: Any = teardown(value)
+    if isawaitable(pending):
+        await pending
 
 
 def no_second_yield(result: Any) -> Any:

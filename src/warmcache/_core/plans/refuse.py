@@ -76,13 +76,12 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
     """Return the error that says who is in the way of ``claim``; the lock is held."""
     store, ledger, now = cache.store, cache.store.ledger, time.monotonic()
     holders = [
-        f"{text_of(entry.key)} leased by thread {record.thread_name!r} "
-        f"(since {now - record.since:.0f} s)"
+        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
         for entry in store.leased
         for record in entry.leases
     ]
     holders += [
-        f"{text_of(flight.key)} being loaded by thread {flight.record.thread_name!r}"
+        f"{text_of(flight.key)} being loaded by {flight.record.holder}"
         for flight in store.flights.values()
         if flight.weight
     ]

@@ -51,10 +51,11 @@ class LeaseRecord:
         self.over = False
 
     @property
-    def thread_name(self) -> str:
-        """The name of the thread that took it, looked up when somebody wants to read it."""
+    def holder(self) -> str:
+        """Who took it, in words: a thread, or a task, by its name as it is now."""
         names = {thread.ident: thread.name for thread in threading.enumerate()}
-        return names.get(self.thread, f"{self.thread}, which has ended")
+        thread = f"thread {names.get(self.thread, f'{self.thread}, which has ended')!r}"
+        return thread if self.task is None else f"task {self.task.get_name()!r} in {thread}"
 
 
 class LoadLease(LeaseRecord):
