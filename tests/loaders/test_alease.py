@@ -110,8 +110,8 @@ class Methods:
     def load(self, name: str) -> Model:
         return Model(name)
 
-    @classmethod
     @warm
+    @classmethod
     def of_class(cls, name: str) -> Model:
         return Model(name)
 
