@@ -33,7 +33,7 @@ from .errors import (
     WarmMissError,
 )
 from .keys import drop_if_equal
-from .policies.shared_caches import named as cache
+from .policies.shared_caches import named as _named
 
 if TYPE_CHECKING:
     from ._by_value.task import task
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from ._observe.recording import Recording
     from ._simulation.replay import Outcome
     from ._simulation.simulation import Simulation, simulate
-    from ._warm_types import AsyncWarm, Warm
+    from ._warm_types.classes import WarmClass
+    from ._warm_types.loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
+    from ._warm_types.shared_caches import NamedCache
     from .memory.caches import (
         AutoMemoryCache,
         GPUMemoryCache,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncMemoryWarm",
     "AsyncWarm",
     "AutoMemoryCache",
     "Cache",
@@ -79,6 +82,7 @@ __all__ = [
     "LoadCycleError",
     "MemoryCache",
     "MemoryOptions",
+    "MemoryWarm",
     "Outcome",
     "ProbeUnavailable",
     "RRCache",
@@ -91,6 +95,7 @@ __all__ = [
     "TLRUCache",
     "TTLCache",
     "Warm",
+    "WarmClass",
     "WarmMissError",
     "WarmcacheError",
     "all_caches",
@@ -112,10 +117,13 @@ __all__ = [
     "warm",
 ]
 
+cache: NamedCache = _named  # type: ignore[assignment]  # which cache it is, goes by the options
+
 # Imported when first asked for: who decorates nothing, caches no memory or records nothing need
 # not wait for what that takes.
 _LAZY = {
-    **dict.fromkeys(["AsyncWarm", "Warm"], "._warm_types"),
+    **dict.fromkeys(["AsyncMemoryWarm", "AsyncWarm", "MemoryWarm", "Warm"], "._warm_types.loaders"),
+    "WarmClass": "._warm_types.classes",
     **dict.fromkeys(
         [
             *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),

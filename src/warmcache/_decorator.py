@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import types
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Hashable,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
-from typing import Any, Literal, get_origin, overload
+from typing import TYPE_CHECKING, Any, Literal, get_origin, overload
 
 from . import _checks as checks
 from . import policies
@@ -21,25 +13,40 @@ from ._by_value.makers import define, local_class_method, local_function, local_
 from ._by_value.recipe import LoaderCache, Recipe, recipe_of
 from ._loaders.classes import warm_class
 from ._loaders.loader import LoaderOptions
-from ._sizes import SizeHint
 from ._suggestions import nearest_option
 from ._texts import text_of
 from ._tracebacks import one_frame
-from ._warm_types import AsyncWarm, C, Decorator, F, P, R, Warm
 from .caches.cache import Cache
 from .policies.shared_caches import named
 from .policies.three_questions import OF_MEMORY
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ._warm_types.decorators import C, Decorator, F, MemoryDecorator, Unknown, Weighing
+    from ._warm_types.loaders import AsyncWarm, P, R, Warm
+    from ._warm_types.options import (
+        Aging,
+        BesideCache,
+        ByChance,
+        Counted,
+        Measured,
+        Timed,
+        WithOrder,
+    )
+    from .memory.caches import MemoryCache
+    from .policies.option_types import Limit, OrderName, PlainName
+    from .probes.cuda_numbering import DeviceName
 
 _LOADER_OPTIONS = LoaderOptions._fields
 _DEFAULT_POLICY = "lru"
 _DEFAULT_MAXSIZE = 128  # as functools.lru_cache
 
-_Key = Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None]
-_Size = float | str | Callable[[Any], float | str]
-
 
 @overload
 def warm(target: C, /) -> C: ...  # type: ignore[overload-overlap]
+@overload
+def warm(target: Callable[P, Unknown], /) -> Warm[P, Any]: ...
 @overload
 def warm(target: Callable[P, AsyncIterator[R]], /) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
 @overload
@@ -51,23 +58,57 @@ def warm(target: Callable[P, Iterator[R]], /) -> Warm[P, R]: ...
 @overload
 def warm(target: Callable[P, R], /) -> Warm[P, R]: ...
 @overload
+def warm(*, cache: MemoryCache[Any, Any], **options: Unpack[BesideCache]) -> MemoryDecorator: ...
+@overload
+def warm(*, cache: Weighing | str, **options: Unpack[BesideCache]) -> Decorator: ...
+@overload  # the default policy, and the default limit of it
+def warm(*, policy: None = None, maxsize: Limit = ..., **options: Unpack[Counted]) -> Decorator: ...
+@overload
+def warm(*, policy: PlainName, maxsize: Limit, **options: Unpack[Counted]) -> Decorator: ...
+@overload
+def warm(*, policy: Literal["rr"], maxsize: Limit, **options: Unpack[ByChance]) -> Decorator: ...
+@overload
+def warm(
+    *, policy: Literal["ttl"], maxsize: Limit, ttl: Any, **options: Unpack[Timed]
+) -> Decorator: ...
+@overload
 def warm(
     *,
-    policy: str | type[Cache[Any, Any]] | None = None,
-    cache: Cache[Any, Any] | str | None = None,
-    teardown: Callable[[Any], object] | str | None = None,
-    teardown_in: Literal["loop", "thread"] | None = None,
-    key: _Key | None = None,
-    typed: bool = False,
-    size: _Size | None = None,
-    size_hint: SizeHint | None = None,
-    validate: Callable[[Any], object] | None = None,
-    validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception,
-    tags: Iterable[str] = (),
-    version: Hashable = None,
-    loop_bound: bool = True,
-    **options: Any,
+    policy: Literal["tlru"],
+    maxsize: Limit,
+    ttu: Callable[[Any, Any, Any], Any],
+    **options: Unpack[Counted],
 ) -> Decorator: ...
+@overload
+def warm(*, policy: Literal["gdsf"], maxsize: Limit, **options: Unpack[Aging]) -> Decorator: ...
+@overload
+def warm(
+    *, policy: Literal["gpu", "auto"], device: DeviceName = ..., **options: Unpack[WithOrder]
+) -> MemoryDecorator: ...
+@overload
+def warm(*, policy: Literal["ram"], **options: Unpack[WithOrder]) -> MemoryDecorator: ...
+@overload
+def warm(
+    *,
+    policy: OrderName | None = None,
+    budget: Limit,
+    device: DeviceName = ...,
+    **options: Unpack[Measured],
+) -> MemoryDecorator: ...
+@overload
+def warm(
+    *, policy: OrderName | None = None, device: DeviceName, **options: Unpack[Measured]
+) -> MemoryDecorator: ...
+@overload  # a class may have any options of its own
+def warm(*, policy: type[MemoryCache[Any, Any]], **options: Any) -> MemoryDecorator: ...
+@overload
+def warm(*, policy: type[Cache[Any, Any]], budget: Limit, **options: Any) -> MemoryDecorator: ...
+@overload
+def warm(
+    *, policy: type[Cache[Any, Any]], device: DeviceName, **options: Any
+) -> MemoryDecorator: ...
+@overload
+def warm(*, policy: type[Cache[Any, Any]], **options: Any) -> Decorator: ...
 @one_frame
 def warm(
     target: Any = None,

@@ -18,6 +18,7 @@ import pytest
 import warmcache
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(warmcache.__file__).parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 MARKS = {  # of pages whose examples take more than the tests do
     **{
@@ -131,6 +132,15 @@ def test_the_script_on_the_page_of_executors_prints_the_answers(tmp_path: Path) 
     ran = _run(str(script))
     answers = [f"{name}: {number}?" for number, name in enumerate(["ada", "bob"] * 4)]
     assert (f"ada: who?\n{answers}\n", "") == (ran.stdout, ran.stderr)
+
+
+def test_the_reference_lists_every_public_name_and_module_with_a_line_each() -> None:
+    page = (ROOT / "docs/reference/index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[`([\w.]+)`\]\(\w+\.md\) \| \S.*\S \|$", page, re.MULTILINE)
+    modules = [name for name in listed if "." in name]
+    public = sorted({file.stem for file in PACKAGE.glob("[!_]*") if file.suffix != ".typed"})
+    assert [f"warmcache.{name}" for name in public] == modules
+    assert sorted({*warmcache.__all__} - {*public}) == [name for name in listed if "." not in name]
 
 
 def test_links_between_pages_lead_somewhere() -> None:

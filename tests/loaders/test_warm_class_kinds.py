@@ -15,7 +15,7 @@ import pydantic
 import pytest
 from interpreters import forgets_classes
 
-from warmcache import warm
+from warmcache import WarmClass, warm
 
 T = TypeVar("T")
 
@@ -43,6 +43,16 @@ class Slotted:
 @dataclasses.dataclass(frozen=True)
 class Frozen:
     x: int
+
+
+@warm
+class Told(WarmClass):  # what it has, to type checkers
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+@warm
+class ToldAbstract(abc.ABC, WarmClass): ...
 
 
 class SubFrozen(Frozen):
@@ -252,3 +262,14 @@ def test_a_pydantic_model_can_be_warm() -> None:
     assert 3 == Config(x=1, y=[2]).total()
     with pytest.raises(pydantic.ValidationError):
         Config(x="many")
+
+
+def test_what_tells_type_checkers_of_a_warm_class_changes_nothing_about_it() -> None:
+    class Cold(WarmClass): ...
+
+    assert Told("a") is Told("a") is Told.peek("a") and ToldAbstract() is ToldAbstract()
+    with Told.lease("b") as held:
+        assert "b" == held.name
+    assert "a" == pickle.loads(pickle.dumps(Told("a"))).name
+    for has_none in (Told("a"), Cold, Cold()):
+        assert not hasattr(has_none, "lease") and not hasattr(has_none, "cache")

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
 import cachetools
 
@@ -113,6 +113,13 @@ class Cache(cachetools.Cache[K, V]):
 
     __warm_options__ = tuple(CacheOptions.__optional_keys__)  # what **options stands for
     _timed = False  # whether its entries have times to live
+
+    if TYPE_CHECKING:
+
+        @property
+        def __limited_by(self) -> Literal["weights"]:
+            """Tells this from a memory cache, which is one too, where a type may be unknown."""
+            ...
 
     _of_memory: ClassVar[bool] = False  # whether a device's memory limits it
     drifts: ClassVar[bool] = False  # whether a rank may change though its entry is not used

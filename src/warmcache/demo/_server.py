@@ -11,7 +11,7 @@ from typing import Any
 import warmcache
 from warmcache import policies
 from warmcache._decorator import warm
-from warmcache._warm_types import Warm
+from warmcache._warm_types.loaders import Warm
 from warmcache.caches.cache import Cache
 from warmcache.memory.device import trim_heap
 
@@ -32,9 +32,10 @@ class Server:
     ) -> None:
         self.specs = specs
         self.journal = journal
-        of_memory = issubclass(policies.registry[policy], warmcache.MemoryCache)
+        kind = policies.registry[policy]
+        of_memory = issubclass(kind, warmcache.MemoryCache)
         self.cache: Cache[Hashable, Model] = policies.create(
-            policy,
+            kind,
             **{"budget" if of_memory else "maxsize": budget},
             teardown="close",
             reclaim=trim_heap,

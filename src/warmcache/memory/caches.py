@@ -7,8 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable
 from functools import partial
-from os import PathLike
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from warmcache import _checks as checks
 from warmcache._core.drivers.lingering import flush, free_what_came_back
@@ -21,7 +20,13 @@ from warmcache._sizes import parse_size
 from warmcache._tracebacks import one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import CacheOptions, Setup
+from warmcache.policies.option_types import (
+    MeasuredOptions,
+    OrderName,
+    OrderOptions,
+)
 from warmcache.probes import cuda_numbering
+from warmcache.probes.cuda_numbering import DeviceName
 from warmcache.probes.probe import Probe
 
 from . import report
@@ -41,18 +46,14 @@ V = TypeVar("V")
 _LINGER = 0.02  # seconds between looks at what has not come back
 
 
-class MemoryOptions(CacheOptions, total=False):
+class MemoryOptions(MeasuredOptions, total=False):
     """The options that every memory cache takes; see :class:`MemoryCache`."""
 
-    order: type[Cache[Any, Any]] | str
-    headroom: float | str | None
-    high: float
-    low: float
-    poll: float
-    min_residency: float
-    confirm: float
-    learn: str | PathLike[str] | None
-    timer: Callable[[], Any]
+    order: type[Cache[Any, Any]] | OrderName
+
+
+class _WithThoseOfTheOrder(MemoryOptions, OrderOptions, total=False):
+    pass
 
 
 class MemoryCache(Cache[K, V]):
@@ -105,6 +106,10 @@ class MemoryCache(Cache[K, V]):
     """
 
     _of_memory = True
+    if TYPE_CHECKING:
+
+        @property
+        def __limited_by(self) -> Literal["memory"]: ...  # type: ignore[override]
 
     # What is its own is hidden from policies, whose classes have attributes of their own.
 
@@ -120,7 +125,7 @@ class MemoryCache(Cache[K, V]):
         probe: Probe,
         footprint: Callable[[Any], Footprint | None] = unseen,
         give_back: Callable[[], object] = nothing,
-        **options: Unpack[MemoryOptions],
+        **options: Unpack[_WithThoseOfTheOrder],
     ) -> None:
         checks.hook("footprint", footprint)
         checks.hook("give_back", give_back)
@@ -286,9 +291,9 @@ class GPUMemoryCache(MemoryCache[K, V]):
         budget: float | str | None = None,
         getsizeof: Callable[[V], float] | None = None,
         *,
-        device: int | str = 0,
+        device: DeviceName = 0,
         probe: Probe | None = None,
-        **options: Unpack[MemoryOptions],
+        **options: Unpack[_WithThoseOfTheOrder],
     ) -> None:
         cuda_numbering.parse(device)
         checks.optional(_as_probe, "probe", probe)
@@ -313,7 +318,7 @@ class HostMemoryCache(MemoryCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
         *,
         probe: Probe | None = None,
-        **options: Unpack[MemoryOptions],
+        **options: Unpack[_WithThoseOfTheOrder],
     ) -> None:
         checks.optional(_as_probe, "probe", probe)
         self._occupy(partial(host, probe), budget, getsizeof, {**options})
@@ -336,8 +341,8 @@ class AutoMemoryCache(MemoryCache[K, V]):
         budget: float | str | None = None,
         getsizeof: Callable[[V], float] | None = None,
         *,
-        device: int | str = 0,
-        **options: Unpack[MemoryOptions],
+        device: DeviceName = 0,
+        **options: Unpack[_WithThoseOfTheOrder],
     ) -> None:
         cuda_numbering.parse(device)
         self._occupy(partial(gpu_or_host, device), budget, getsizeof, {**options})

@@ -15,6 +15,7 @@ from warmcache._log import log
 from warmcache._sizes import parse_size
 from warmcache.errors import ProbeUnavailable
 from warmcache.probes import cuda_numbering
+from warmcache.probes.cuda_numbering import DeviceName
 from warmcache.probes.host import HostProbe
 from warmcache.probes.probe import Probe
 from warmcache.probes.torch_allocator import TorchProbe
@@ -47,7 +48,7 @@ class Device:
     exact: bool = True
 
 
-def gpu(device: int | str, probe: Probe | None) -> Device:
+def gpu(device: DeviceName, probe: Probe | None) -> Device:
     """Return the GPU that ``device`` means, or that ``probe`` reads."""
     wanted = cuda_numbering.parse(device)
     found = TorchProbe(device) if probe is None else probe
@@ -73,7 +74,7 @@ def host(probe: Probe | None) -> Device:
 _told: set[str] = set()
 
 
-def gpu_or_host(device: int | str) -> Device:
+def gpu_or_host(device: DeviceName) -> Device:
     """Return the GPU that ``device`` means, or the machine's memory where there is none.
 
     Why there is none is logged once a process.

@@ -11,10 +11,15 @@ Packages ship their own through the entry point group ``warmcache.policies``::
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from warmcache import caches
 from warmcache._public import list_public
 
 from .three_questions import Policies, check_class
+
+if TYPE_CHECKING:
+    from .option_types import Create
 
 __all__ = ["create", "get", "names", "register", "registry", "unregister"]
 
@@ -34,7 +39,7 @@ register = registry.register
 unregister = registry.unregister
 names = registry.names
 get = registry.get
-create = registry.create
+create: Create = registry.create
 
 register("lru")(caches.LRUCache)
 register("lfu")(caches.LFUCache)

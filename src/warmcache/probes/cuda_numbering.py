@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from warmcache import _checks as checks
 from warmcache.errors import ProbeUnavailable
@@ -36,6 +36,18 @@ class Card:
     model: str
     place: tuple[int, int, int] = (0, 0, 0)
     instances: tuple[str, ...] | None = None
+
+
+class TorchDevice(Protocol):
+    """A ``torch.device``, which may be given where its text may."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def index(self) -> int | None: ...
+
+
+DeviceName: TypeAlias = int | str | TorchDevice
 
 
 def parse(device: Any) -> int | str:

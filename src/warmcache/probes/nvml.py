@@ -14,7 +14,7 @@ from typing import Any
 from warmcache._log import log
 
 from . import cuda_numbering
-from .cuda_numbering import Card
+from .cuda_numbering import Card, DeviceName
 from .nvml_session import BusyError, code, explained, session
 from .probe import Sample
 
@@ -45,7 +45,7 @@ class NvmlProbe:
     """
 
     def __init__(
-        self, device: int | str = 0, *, timer: Callable[[], float] = time.monotonic
+        self, device: DeviceName = 0, *, timer: Callable[[], float] = time.monotonic
     ) -> None:
         self._timer = timer
         self._pause = 0.0  # seconds to wait after the next failure, less one doubling

@@ -9,6 +9,7 @@ from warmcache._log import log
 from warmcache.errors import ProbeUnavailable
 
 from . import cuda_numbering
+from .cuda_numbering import DeviceName
 from .host import HostProbe
 from .nvml import NvmlProbe
 from .probe import Probe, Sample
@@ -35,7 +36,7 @@ class TorchProbe:
             can read it.
     """
 
-    def __init__(self, device: int | str = 0, base: Probe | None = None) -> None:
+    def __init__(self, device: DeviceName = 0, base: Probe | None = None) -> None:
         wanted = cuda_numbering.parse(device)
         self._wanted = wanted
         self._index = wanted if isinstance(wanted, int) else None

@@ -1,20 +1,15 @@
-"""What type checkers see of what ``@warm`` returns: declared, and never run."""
+"""A warm loader, as type checkers see it: declared, and never run."""
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-)
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import IO, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from ._core.state.records import CacheInfo, Removal
-from .caches.cache import Cache
-from .keys import CallKey
+from warmcache._core.state.records import CacheInfo, Removal
+from warmcache.caches.cache import Cache
+from warmcache.keys import CallKey
+from warmcache.memory.caches import MemoryCache
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -22,8 +17,6 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
-F = TypeVar("F", bound=IO[Any])
-C = TypeVar("C", bound=type)
 
 
 class _Common(Protocol[P, R_co]):
@@ -145,18 +138,49 @@ class AsyncWarm(_Common[P, R_co], Protocol[P, R_co]):
     def __get__(self, instance: object, owner: type | None = None) -> AsyncWarm[P, R_co]: ...
 
 
-class Decorator(Protocol):
-    """What ``warm(...)`` with options returns."""
+class MemoryWarm(Warm[P, R_co], Protocol[P, R_co]):
+    """A :class:`Warm` whose cache is a :class:`MemoryCache`: it has a budget."""
 
-    @overload
-    def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, AsyncIterator[R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, Coroutine[Any, Any, R]]) -> AsyncWarm[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, target: Callable[P, F]) -> Warm[P, F]: ...  # a file is an iterator
-    @overload
-    def __call__(self, target: Callable[P, Iterator[R]]) -> Warm[P, R]: ...
-    @overload
-    def __call__(self, target: Callable[P, R]) -> Warm[P, R]: ...
+    @property
+    def cache(self) -> MemoryCache[Any, Any]:
+        """The cache that holds what it loads."""
+        ...
+
+    @overload  # a class method
+    def __get__(
+        self: _Bindable[type[S], Q, R], instance: S | None, owner: type[S]
+    ) -> MemoryWarm[Q, R]: ...
+    @overload  # through the class
+    def __get__(self, instance: None, owner: type) -> MemoryWarm[P, R_co]: ...
+    @overload  # a method
+    def __get__(
+        self: _Bindable[S, Q, R], instance: S, owner: type | None = None
+    ) -> MemoryWarm[Q, R]: ...
+    @overload  # a static method
+    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, instance: object, owner: type | None = None
+    ) -> MemoryWarm[P, R_co]: ...
+
+
+class AsyncMemoryWarm(AsyncWarm[P, R_co], Protocol[P, R_co]):
+    """An :class:`AsyncWarm` whose cache is a :class:`MemoryCache`."""
+
+    @property
+    def cache(self) -> MemoryCache[Any, Any]:
+        """The cache that holds what it loads."""
+        ...
+
+    @overload  # a class method
+    def __get__(
+        self: _Bindable[type[S], Q, Coroutine[Any, Any, R]], instance: S | None, owner: type[S]
+    ) -> AsyncMemoryWarm[Q, R]: ...
+    @overload  # through the class
+    def __get__(self, instance: None, owner: type) -> AsyncMemoryWarm[P, R_co]: ...
+    @overload  # a method
+    def __get__(
+        self: _Bindable[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type | None = None
+    ) -> AsyncMemoryWarm[Q, R]: ...
+    @overload  # a static method
+    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, instance: object, owner: type | None = None
+    ) -> AsyncMemoryWarm[P, R_co]: ...

@@ -1,0 +1,1 @@
+"""What type checkers see of ``@warm``: of what it takes, and of what it returns."""

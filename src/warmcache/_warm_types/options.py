@@ -1,0 +1,60 @@
+"""The options of ``@warm``, as type checkers see them, with those of its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from warmcache._sizes import SizeHint
+from warmcache.caches.options import Teardown
+from warmcache.policies.option_types import CountedOptions, InMemory, WithinBudget
+
+
+class _OfTheLoader(TypedDict, total=False):
+    teardown_in: Literal["loop", "thread"] | None
+    key: Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None] | None
+    typed: bool
+    size: float | str | Callable[[Any], float | str] | None
+    size_hint: SizeHint | None
+    validate: Callable[[Any], object] | None
+    validate_errors: type[Exception] | tuple[type[Exception], ...]
+    loop_bound: bool
+    tags: Iterable[str]
+    version: Hashable
+
+
+class BesideCache(_OfTheLoader, total=False):
+    """What goes with ``cache=``, which has its own policy and its own limit."""
+
+    teardown: Teardown | None
+    ttl: Any
+
+
+class Timed(_OfTheLoader, CountedOptions, total=False):
+    """What goes with ``maxsize=``, but for ``ttl``."""
+
+
+class Counted(Timed, total=False):
+    """What goes with ``maxsize=``, whatever the policy is."""
+
+    ttl: Any
+
+
+class ByChance(Counted, total=False):
+    """What goes with ``policy="rr"``."""
+
+    choice: Callable[[Sequence[Any]], Any]
+
+
+class Aging(Counted, total=False):
+    """What goes with ``policy="gdsf"``."""
+
+    keep_uses: bool
+
+
+class Measured(_OfTheLoader, WithinBudget, total=False):
+    """What goes with a budget of memory."""
+
+
+class WithOrder(_OfTheLoader, InMemory, total=False):
+    """What goes with the policies that mean a budget of memory, but for a device."""
