@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterator
 from threading import get_ident
 from typing import Any
 
+from warmcache._log import debugging
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
 from warmcache._process.at_exit import register_exit
 from warmcache._process.gil import FREE_THREADED
@@ -36,7 +37,6 @@ from .victim_order import Order, Rank
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
 _LIVE, _RETIRED, _DYING, _GONE = State.LIVE, State.RETIRED, State.DYING, State.GONE
 
-_wanted = tuple.__new__  # of a named tuple, without the call of its own
 Hit = Callable[[Hashable], object]
 
 
@@ -327,14 +327,12 @@ class Store:
     ) -> float:
         """Have idle entries be gone that have no teardown; return what they weighed."""
         removals = self.counts.removals
-        wanted = _wanted(Wanted, (key, needed, self.ledger.free))
+        told = self.observers or debugging()
+        wanted = Wanted(key, needed, self.ledger.free) if told else None
         weight: float = 0
         for gone in removed:
-            if gone is old:
-                cause, gone.wanted = _REPLACED, None
-            else:
-                cause, gone.wanted = _SIZE, wanted
-            gone.cause = cause
+            gone.cause = cause = _REPLACED if gone is old else _SIZE
+            gone.wanted = None if gone is old else wanted
             gone.state = _GONE
             del self.live[gone.key]
             if gone.provenance.hot is not None:
@@ -441,8 +439,10 @@ class Store:
             raise
         return taken, passed
 
-    def wanted(self, claim: Claim) -> Wanted:
-        """Return for what victims have to go that make room for ``claim``."""
+    def wanted(self, claim: Claim) -> Wanted | None:
+        """Return for what victims have to go that make room for ``claim``, if anybody is told."""
+        if self.listener is None and not self.observers and not debugging():
+            return None
         return Wanted(claim.key, claim.weight, self.ledger.free_for(claim))
 
     def condemn(self, entry: Entry, cause: RemovalCause, wanted: Wanted | None = None) -> bool:
