@@ -11,7 +11,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from warmcache._loaders.calls import AsyncCaller, Caller
+from warmcache._loaders.async_calls import AsyncCaller
+from warmcache._loaders.calls import Caller
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 

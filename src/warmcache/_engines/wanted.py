@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from warmcache._loaders.calls import AsyncCaller
+from warmcache._loaders.async_calls import AsyncCaller
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import attrgetter
 from threading import get_ident
-from typing import Any, NoReturn
+from typing import Any
 
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
@@ -19,7 +19,7 @@ from warmcache._core.plans.get import get
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
-from warmcache._core.state.records import CacheInfo, Removal, RemovalCause
+from warmcache._core.state.records import CacheInfo, Removal
 from warmcache._progress import track
 from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
 from warmcache.caches.cache import Cache
@@ -339,7 +339,7 @@ class Caller:
 
         A call is its one argument, a tuple of arguments or a mapping of keywords.
         """
-        for args, kwargs in _progress(calls, self._loader.__name__):
+        for args, kwargs in each_call(calls, self._loader.__name__):
             with self.lease(*args, **kwargs):
                 pass
 
@@ -392,133 +392,7 @@ def _clear_replaced(loaders: tuple[Replaced, ...]) -> None:
             run(remove.replaced(view, source), view)
 
 
-class AsyncCaller(Caller):
-    """The same for a loader that is ``async``: what loads or tears down is awaited.
-
-    Its driver is imported where it is used, since it takes asyncio along, which nobody
-    needs whose loaders are all synchronous.
-    """
-
-    async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        view, record = self._loader.cache._view, None
-        try:
-            if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
-                return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
-            if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
-                return disowned(self._loader, *await self._load_unowned(args, kwargs))
-            from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
-
-            record = lease_record_of_this_task()
-            entry, view = await self._acquire_async(record, self._request(raw, args, kwargs))
-            value = entry.value
-            await release_async(view, entry, record)
-        except BaseException as error:
-            if record is not None:
-                record.over = True
-            mend_after(view, error)
-            drop_frames(error)
-            raise
-        return value
-
-    async def _take_over_name_async(self) -> None:
-        if replaced := self._loader.take_over_name():
-            await _clear_replaced_async(replaced)
-            self._loader.torn_down(replaced)
-
-    async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not scopes.disabled_here():
-            await self._take_over_name_async()
-        return await self._loader.produce_unowned(self._complete(args), kwargs)
-
-    async def _acquire_async(self, record: LeaseRecord, request: Request) -> Leased:
-        from warmcache._core.drivers.at_once_async import load_at_once_async
-        from warmcache._core.drivers.event_loop import run_async
-
-        cache, loader = self._loader.cache, self._loader
-        view = cache._view  # once: a fork changes it
-        try:
-            if request.may_load and loader.name_holder is not None:
-                await self._take_over_name_async()
-            entry = await load_at_once_async(view, request, record)
-            if entry is None:
-                entry = await run_async(get(view, request, record), view)
-                cache._watch()
-            if loader.lost_its_name:  # while it loaded
-                await _clear_replaced_async((loader,))
-        except BaseException as error:
-            record.over = True
-            mend_after(view, error)
-            raise
-        return entry, view
-
-    def lease(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return an async context manager that holds the value, loading it if need be."""
-        try:
-            raw, args, kwargs = self._loader.bind(*args, **kwargs)
-            if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
-                return self._lease_unowned(args, kwargs)
-            if self._is_hot(raw):
-                return AsyncLease(self._acquire_hot_async, raw, args, kwargs)
-            return AsyncLease(self._acquire_async, self._request(raw, args, kwargs))
-        except BaseException as error:
-            drop_inner_frames(error)
-            raise
-
-    def _acquire_hot_async(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
-        """Lease what a hit would find; when that has left, return what loads it."""
-        return self._lease_warm(self._site.hot, raw, record) or self._acquire_async(
-            record, self._request(raw, args, kwargs)
-        )
-
-    def alease(self, /, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: that is :meth:`lease` here."""
-        raise TypeError(
-            f"{self._loader.__name__}() is async itself: write `async with "
-            f"{self._loader.__name__}.lease(...)`"
-        )
-
-    @one_frame
-    async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
-        """Tear down the value of this call, if it is warm; return what was removed."""
-        view = self._loader.cache._view
-        if view.store.has_orphans:
-            from warmcache._core.drivers.event_loop import run_async
-
-            await run_async(remove.orphans(view), view)
-        return await self._evict_async(self._found(args, kwargs))
-
-    async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
-        from warmcache._core.drivers.event_loop import run_async
-
-        view = self._loader.cache._view
-        note = view.store.removal
-        return await run_async(
-            remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note), view
-        )
-
-    @one_frame
-    async def cache_clear(self) -> None:  # type: ignore[override]
-        """Tear down everything this loader has warm, and start its counts anew."""
-        await self._evict_async(reversed(self._loader.own_entries(self._site)))
-        self._forget_counts()
-
-    @one_frame
-    async def warm_up(self, calls: Iterable[Any]) -> None:  # type: ignore[override]
-        """Load several values, each once, in order, with a progress bar in a terminal."""
-        for args, kwargs in _progress(calls, self._loader.__name__):
-            async with self.lease(*args, **kwargs):
-                pass
-
-
-async def _clear_replaced_async(loaders: tuple[Replaced, ...]) -> None:
-    from warmcache._core.drivers.event_loop import run_async
-
-    for loader in loaders:
-        for view, source in loader.warm():
-            await run_async(remove.replaced(view, source), view)
-
-
-def _progress(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Yield ``(args, kwargs)`` of each distinct call, showing progress in a terminal."""
     for call in track(list(calls), f"warming up {name}()"):
         if isinstance(call, Mapping):

@@ -11,7 +11,8 @@ from typing import Any
 from warmcache._signatures import signature_of
 from warmcache.caches.cache import Cache
 
-from .calls import AsyncCaller, Caller, Slow
+from .async_calls import AsyncCaller
+from .calls import Caller, Slow
 from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions
 

@@ -10,7 +10,8 @@ from warmcache import _public
 from warmcache._tracebacks import drop_frames
 from warmcache.caches.cache import Cache
 
-from .calls import API, AsyncCaller, Caller
+from .async_calls import AsyncCaller
+from .calls import API, Caller
 from .functions import signature_of_loader, warm_function
 from .hit_path import build
 from .loader import CallSite, Loader, LoaderOptions

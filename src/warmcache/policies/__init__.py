@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from warmcache import caches
 from warmcache._public import list_public
+from warmcache._registry import Registry
 
 from .three_questions import Policies, check_class
 
@@ -25,15 +26,17 @@ __all__ = ["create", "get", "names", "register", "registry", "unregister"]
 
 list_public(globals())
 
+_of_memory = {  # few need them, and they take a while to import
+    "auto": "warmcache.memory:AutoMemoryCache",
+    "gpu": "warmcache.memory:GPUMemoryCache",
+    "ram": "warmcache.memory:HostMemoryCache",
+}
 registry = Policies(
     "policy",
     check=check_class,
     group="warmcache.policies",
-    lazy={  # few need them, and they take a while to import
-        "auto": "warmcache.memory:AutoMemoryCache",
-        "gpu": "warmcache.memory:GPUMemoryCache",
-        "ram": "warmcache.memory:HostMemoryCache",
-    },
+    lazy=_of_memory,
+    memories=Registry("memory", lazy={**_of_memory, "probe": "warmcache.memory:MemoryCache"}),
 )
 register = registry.register
 unregister = registry.unregister

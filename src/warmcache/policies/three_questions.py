@@ -4,13 +4,13 @@ They combine freely. *Who goes first* is a policy: a name or a cache class. *How
 ``maxsize=``, or a ``budget=`` of the memory of a ``device=``: then a memory cache is made whose
 entries go in the order of that policy. *How long*, ``ttl=`` and ``idle_ttl=``, every cache takes.
 
-Memory caches are imported only where somebody asks for one: that takes a while.
+Which classes these memory caches are, the :class:`Policies` are told by name: memory lies above.
+They are imported only where somebody asks for one, for that takes a while.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import cachetools
@@ -43,7 +43,17 @@ class Making:
 
 
 class Policies(Registry[type[caches.Cache[Any, Any]]]):
-    """Names to cache classes, and to caches of three options."""
+    """Names to cache classes, and to caches of three options.
+
+    Args:
+        kind: what is registered, for messages, as of every Registry; so are ``options``.
+        memories: the classes that a device's memory limits: of a ``"gpu"``, of the machine
+            (``"ram"``), of either (``"auto"``), of what a ``"probe"`` reads.
+    """
+
+    def __init__(self, kind: str, *, memories: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(kind, **options)
+        self._memories = memories
 
     def find(self, policy: Any, option: str = "policy") -> type[caches.Cache[Any, Any]]:
         """Return the cache class that a name, or the class itself, means.
@@ -81,7 +91,7 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
         own = options_of(kind)
         if own is None or kind._of_memory:
             return own
-        return own | _memory_options(_memory_class("MemoryCache")) | {*OF_MEMORY}
+        return own | _memory_options(self._memories["probe"]) | {*OF_MEMORY}
 
     def create(self, policy: Any, /, **options: Any) -> Any:
         """Make a cache of ``policy``, a name or a class, with ``options``.
@@ -140,9 +150,21 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             )
         if not by_memory:
             return Making(kind, options, own)
-        memory, rest = _memory_for(options)
+        memory, rest = self._memory_for(options)
         known = _united(_memory_options(memory), own)
         return Making(memory, {**rest, "order": kind}, known and {*known, *by_memory})
+
+    def _memory_for(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return which class limits a cache by the memory that ``options`` say, and the rest.
+
+        Nobody said which device: a GPU, if there is one, as ``policy="auto"`` has it.
+        """
+        if "device" not in options:
+            return self._memories["probe" if "probe" in options else "auto"], options
+        if not _is_the_machine(options["device"]):
+            return self._memories["gpu"], options
+        rest = {name: value for name, value in options.items() if name != "device"}
+        return self._memories["ram"], rest
 
     def _check_names(
         self, policy: Any, making: Making, options: dict[str, Any], also: Iterable[str]
@@ -183,10 +205,6 @@ def _remedy(policy: Any) -> str:
     return f"{_FIND_NAMES}, a class is a subclass of warmcache.Cache; cache= takes one that is made"
 
 
-def _memory_class(name: str) -> Any:
-    return getattr(importlib.import_module("warmcache.memory"), name)
-
-
 def _memory_options(kind: Any) -> set[str]:
     """Return the options of a memory cache, but for who goes first."""
     known = options_of(kind)
@@ -197,19 +215,6 @@ def _memory_options(kind: Any) -> set[str]:
 def _united(memory: set[str], order: set[str] | None) -> set[str] | None:
     """Return the options of a memory cache whose entries go in an order with options of its own."""
     return None if order is None else memory | (order - {"maxsize"})
-
-
-def _memory_for(options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return which class limits a cache by the memory that ``options`` say, and the rest of them.
-
-    Nobody said which device: a GPU, if there is one, as ``policy="auto"`` has it.
-    """
-    if "device" in options:
-        if not _is_the_machine(options["device"]):
-            return _memory_class("GPUMemoryCache"), options
-        rest = {name: value for name, value in options.items() if name != "device"}
-        return _memory_class("HostMemoryCache"), rest
-    return _memory_class("MemoryCache" if "probe" in options else "AutoMemoryCache"), options
 
 
 def _is_the_machine(device: Any) -> bool:
