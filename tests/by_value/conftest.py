@@ -15,9 +15,9 @@ from warmcache._process.janitor import janitor
 
 @pytest.fixture
 def a_process_that_knows_of_no_loader() -> Iterator[None]:
+    loader_names._names.clear()
     gc.collect()  # what other tests have left tears something down
     janitor.drain(5.0)
-    loader_names._names.clear()
     journal.clear()
     yield
     for name in in_turns():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from by_plan import by_plan
 from gates import CAP, Gate, waiting
 
 import warmcache
@@ -134,4 +136,76 @@ def test_what_is_leased_keeps_its_entry_though_another_value_is_stored() -> None
         warm_cache["a"] = 2
         assert (1, 1) == (warm_cache.stats().retired, warm_cache.stats().live)
     assert 0 == warm_cache.stats().retired
+    assert_consistent(warm_cache)
+
+
+@pytest.mark.race
+def test_nobody_takes_the_room_that_another_has_made(start: Start) -> None:
+    gate = Gate()
+
+    def heard(removal: warmcache.Removal) -> None:
+        if "load('a')" == str(removal.key):
+            gate.wait()  # it is gone, and who made room with it has not taken that yet
+
+    @warm(policy="lru", maxsize=2, teardown=lambda value: None, on_removal=heard, wait=0.05)
+    def load(name: str) -> str:
+        return name * 2
+
+    load("a")
+    with load.lease("b"):
+        making = start(load, "c")
+        gate.until_reached()
+        with pytest.raises(warmcache.CapacityError):
+            load("d")
+        gate.open()
+        assert "cc" == making.result(CAP)
+    assert_consistent(load.cache)
+
+
+@pytest.mark.race
+def test_what_others_have_stored_meanwhile_is_replaced_and_torn_down(start: Start) -> None:
+    gate, torn_down = Gate(), []
+
+    def tear_down(value: str) -> None:
+        if "a" == value:
+            gate.wait()
+        torn_down.append(value)
+
+    warm_cache: Any = warmcache.LRUCache(2, teardown=tear_down)
+    warm_cache["a"], warm_cache["b"] = "a", "b"
+    storing = start(warm_cache.__setitem__, "key", "late")
+    gate.until_reached()
+    warm_cache["key"] = "early"
+    gate.open()
+    storing.result(CAP)
+    assert "late" == warm_cache["key"]
+    assert ["b", "a", "early"] == torn_down
+    assert_consistent(warm_cache)
+
+
+@pytest.mark.parametrize("way", [contextlib.nullcontext, by_plan])
+def test_who_hears_of_a_victim_may_load_in_the_room_that_it_made(way: Any) -> None:
+    heard: list[str] = []
+
+    def hear(removal: warmcache.Removal) -> None:
+        if "load('a')" == str(removal.key):
+            heard.append(load("d"))  # who has made the room waits for this
+
+    @warm(policy="lru", maxsize=2, teardown=lambda value: None, on_removal=hear, wait=60)
+    def load(name: str) -> str:
+        return name * 2
+
+    with way():
+        load("a")
+        with load.lease("b"):
+            assert "cc" == load("c") and ["dd"] == heard
+    assert_consistent(load.cache)
+
+
+def test_a_store_whose_victims_teardown_closes_the_cache_is_refused_and_owed_nothing() -> None:
+    warm_cache: Any = warmcache.LRUCache(1, teardown=lambda value: warm_cache.close())
+    warm_cache["a"] = 1
+    with pytest.raises(warmcache.ClosedError):
+        warm_cache["b"] = 2
+    assert 0 == warm_cache._store.ledger.owed == len(warm_cache._live)
     assert_consistent(warm_cache)

@@ -65,7 +65,7 @@ def load_at_once(
             flight.at_once = True  # from here on this ends it, below
             if store.tears_down:
                 claim = Claim(request.key, weight)
-                gone = store.condemn_at_once(claim, cache.rank)
+                gone = store.condemn_at_once(claim, cache.rank, flight=flight)
                 granted = gone == [] and _granted(store, claim, flight)
             else:
                 gone = store.vanish_at_once(request.key, weight, cache.rank)

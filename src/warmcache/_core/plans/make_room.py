@@ -41,6 +41,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
+from threading import get_ident
 
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Basis, Flight
@@ -133,7 +134,7 @@ def decide(
         _borrow(store, claim, flight)
     free, slack = ledger.free_for(claim), ledger.slack
     weight = _enough(store, claim, flight) if claim.basis.blind else claim.weight
-    if old is None and weight <= free + slack:
+    if old is None and weight <= free + slack and not _spoken_for(store, claim, weight, free):
         claim.weight = max(weight, free) if claim.basis is Basis.UNKNOWN else weight
         ledger.reserve(claim, flight)
         return Case.GRANTED
@@ -156,6 +157,25 @@ def decide(
     return _evict(cache, claim, flight, old, weight=weight, short=short)
 
 
+def _spoken_for(store: Store, claim: Claim, weight: float, free: float) -> bool:
+    """Whether others have made the free room, and have not come to take it yet.
+
+    They may be hearing just now that a victim is gone. Whoever is inside of that does not wait for
+    them, for they wait for it. Neither does who waits for more than is free take it from anybody.
+    """
+    if claim.owed or not store.ledger.claims:
+        return False
+    free += store.ledger.slack
+    inside = CHAIN.get()
+    return any(
+        other.owed <= free < other.owed + weight
+        and (
+            other.flight not in inside if other.flight is not None else other.thread != get_ident()
+        )
+        for other in store.ledger.claims
+    )
+
+
 def _evict(
     cache: CacheView,
     claim: Claim,
@@ -176,7 +196,7 @@ def _evict(
         doomed.append(old)
     doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE, wanted)]
     claim.evicted += sum([entry.weight for entry in victims])
-    store.ledger.owe(claim, weight)
+    store.ledger.owe(claim, weight, flight)
     if old is not None and not doomed:  # it was leased and is only retired: look again
         return decide(cache, claim, flight, replacing=True)
     return doomed

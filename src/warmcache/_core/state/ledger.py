@@ -37,7 +37,8 @@ class Claim:
     owed: float = 0
     evicted: float = 0  # what went for it so far
     carried = 0  # uses that the entry it replaces leaves to its successor
-    thread: int | None = None  # that which victims are owed to
+    thread: int | None = None  # that which victims are owed to,
+    flight: Flight | None = None  # and the load, if it is one
 
     def __init__(
         self,
@@ -126,11 +127,11 @@ class Ledger:
             self.drop(claim)
         return True
 
-    def owe(self, claim: Claim, weight: float) -> None:
+    def owe(self, claim: Claim, weight: float, flight: Flight | None = None) -> None:
         """Note that victims were condemned for ``claim``, unless some were already."""
         if not claim.owed:
             self.claims.add(claim)
-            claim.owed, claim.thread = weight, get_ident()
+            claim.owed, claim.thread, claim.flight = weight, get_ident(), flight
             self.owed += weight
 
     def drop(self, claim: Claim) -> None:

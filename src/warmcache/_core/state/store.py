@@ -244,7 +244,11 @@ class Store:
         return victims
 
     def condemn_at_once(
-        self, claim: Claim, rank: Rank, old: Entry | None = None
+        self,
+        claim: Claim,
+        rank: Rank,
+        old: Entry | None = None,
+        flight: Flight | None = None,
     ) -> list[Entry] | None:
         """Condemn the victims that make room for ``claim``, and ``old``, which is to be replaced.
 
@@ -267,7 +271,7 @@ class Store:
         if old is not None:
             doomed.insert(0, old)
         if doomed:
-            self.ledger.owe(claim, claim.weight)
+            self.ledger.owe(claim, claim.weight, flight)
         return doomed
 
     def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
