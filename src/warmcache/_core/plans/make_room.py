@@ -160,20 +160,22 @@ def decide(
 def _spoken_for(store: Store, claim: Claim, weight: float, free: float) -> bool:
     """Whether others have made the free room, and have not come to take it yet.
 
-    They may be hearing just now that a victim is gone. Whoever is inside of that does not wait for
-    them, for they wait for it. Neither does who waits for more than is free take it from anybody.
+    They may be hearing just now that a victim is gone; what is dying still is room to come. Whoever
+    is inside of that does not wait for them, for they wait for it. Neither does who waits for more
+    than is free take it from anybody.
     """
-    if claim.owed or not store.ledger.claims:
+    ledger = store.ledger
+    if claim.owed or not ledger.claims:
         return False
-    free += store.ledger.slack
-    inside = CHAIN.get()
-    return any(
-        other.owed <= free < other.owed + weight
-        and (
-            other.flight not in inside if other.flight is not None else other.thread != get_ident()
-        )
-        for other in store.ledger.claims
+    free += ledger.slack
+    inside, me = CHAIN.get(), get_ident()
+    ready = sum(
+        other.owed
+        for other in ledger.claims
+        if other.owed <= free
+        and (other.flight not in inside if other.flight is not None else other.thread != me)
     )
+    return ready > 0 and ready + weight > free + ledger.dying - _own_dying(store)
 
 
 def _evict(
