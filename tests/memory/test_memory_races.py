@@ -7,8 +7,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -57,12 +56,6 @@ class Rig:
 
     def gib(self, figure: str) -> float:
         return float(getattr(self.cache.stats(), figure)) / GiB
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Future[Any]]]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool.submit
 
 
 def until(claim: Callable[[], object]) -> None:

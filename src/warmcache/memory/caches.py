@@ -16,7 +16,7 @@ from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
-from warmcache._sizes import parse_size
+from warmcache._sizes import format_weight, parse_size
 from warmcache._tracebacks import one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import CacheOptions, Setup
@@ -30,6 +30,7 @@ from warmcache.probes.cuda_numbering import DeviceName
 from warmcache.probes.probe import Probe
 
 from . import report
+from .arbiter import arbiter_of
 from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, share, unseen
 from .footprint import Footprint
 from .learned_sizes import Learned
@@ -88,7 +89,9 @@ class MemoryCache(Cache[K, V]):
         high: the fraction of the device in use above which idle entries go.
         low: the fraction at which that ends.
         poll: seconds between the watcher's looks; 0 for no watcher.
-        min_residency: seconds for which the watcher leaves a loaded entry alone.
+        min_residency: seconds for which the watcher leaves a loaded entry alone, 10 by
+            default, and for which other caches do, if it is said.
+        floor: of what is warm here, other caches on the device never ask for as much.
         confirm: seconds to wait for the memory of what was torn down.
         learn: a file that keeps what loads have taken from one run to the next.
         probe: what reads the device.
@@ -153,12 +156,17 @@ class MemoryCache(Cache[K, V]):
         device = find_device()
         total = device.probe.sample().total
         self.__memory = setup = setup.on(total)
-        self.__device, self.__watcher = device, Watcher(device.probe, setup)
+        self.__device, self.__arbiter = device, arbiter_of(device.probe)
+        self.__watcher = Watcher(device.probe, setup, self.__arbiter)
         self.__budget = share("budget", setup.high if budget is None else budget, total)
+        if setup.floor > self.__budget:
+            floor, budget = format_weight(setup.floor), format_weight(self.__budget)
+            raise ValueError(f"floor= is {floor}, which is more than the budget, {budget}")
         self.__learned = Learned(learn, circumstances(device.probe))
         if "maxsize" in options:
             options["maxsize"] = self.__budget
         super().__init__(**options)
+        self.__arbiter.join(self)
         self.__meter.look(self._store)
         _caches[id(self)] = self
         self._watch()
@@ -184,8 +192,7 @@ class MemoryCache(Cache[K, V]):
     def _new_meter(self) -> MemoryMeter:
         # Nothing that outlives the cache may hold it, or its end would go unnoticed.
         linger = partial(_look_soon, weakref.ref(self))
-        beside = partial(_stores_on, self.__device.probe)
-        return MemoryMeter(self.__device, self.__memory, self.__learned, linger, beside)
+        return MemoryMeter(self.__device, self.__memory, self.__learned, linger, self.__arbiter)
 
     @property
     def __meter(self) -> MemoryMeter:
@@ -349,11 +356,6 @@ class AutoMemoryCache(MemoryCache[K, V]):
 
 
 _caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
-
-
-def _stores_on(probe: Probe) -> list[Store]:
-    """Return the stores of all caches whose memory is that of ``probe``."""
-    return [cache._store for cache in list(_caches.values()) if cache.probe.name == probe.name]
 
 
 def devices_table() -> str:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, Basis, Flight
 from warmcache._core.state.growth import Growth
-from warmcache._core.state.ledger import Claim
+from warmcache._core.state.ledger import Claim, Elsewhere
 from warmcache._core.state.remains import Remains, weakly
 from warmcache._core.state.store import Store
+from warmcache._core.state.use_times import use_times
 from warmcache._log import log
 from warmcache._sizes import format_weight, parse_size
 from warmcache._texts import text_of
 
 from . import out_of_memory
+from .arbiter import Arbiter, dying_in, figures
 from .device import Device
 from .footprint import Footprint
 from .learned_sizes import Learned
@@ -28,6 +31,7 @@ from .setup import MemorySetup
 _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
 _NOISE = 16 * 2**20  # bytes below which no two ways agree
 _IMPORT = 2**19  # bytes that a module takes at most, on average: torch has 0.2 MiB each
+_LOOKS = 3  # at a device whose figures change meanwhile
 _GROWN = ("allocator", "device")  # ways to weigh that see more than the value
 
 
@@ -35,7 +39,7 @@ class MemoryMeter:
     """Weighs values on one device and watches their memory come back.
 
     ``learned`` is what earlier loads took; ``linger`` has the device looked at again soon;
-    ``beside`` returns the stores of all caches of this process on the same device.
+    ``arbiter`` knows the other caches of this process on the same device.
     """
 
     def __init__(
@@ -44,13 +48,16 @@ class MemoryMeter:
         setup: MemorySetup,
         learned: Learned,
         linger: Callable[[Store], None],
-        beside: Callable[[], Iterable[Store]],
+        arbiter: Arbiter,
     ) -> None:
         self.probe, self.footprint, self.exact = device.probe, device.footprint, device.exact
         self.headroom, self.low, self.patience = setup.headroom, setup.low, setup.confirm
         self.learned = learned
         self.give_back = device.give_back
-        self.linger, self.beside = linger, beside
+        self.linger, self.arbiter = linger, arbiter
+        self.floor, self.residency = setup.floor, setup.residency
+        self.min_residency = setup.min_residency
+        self._there = figures(())  # what others had of the device at the last look
         self._binding = False  # whether the device is what limits, not the budget
         self._warned: set[str] = set()  # loaders, by name
         self._seen_in_part: set[str] = set()  # those whose values hold more than is seen
@@ -58,15 +65,49 @@ class MemoryMeter:
     # -- the device ----------------------------------------------------------------
 
     def look(self, store: Store) -> None:
-        if store.lingering or store.zombies:
-            free_what_came_back(store)
-        sample = self.probe.sample()
+        others = self.beside(store)
+        for each in (store, *[view.store for view in others]):
+            if each.lingering or each.zombies:
+                free_what_came_back(each)
+        use_times.note()
+        promises = self.arbiter.promises
+        for _ in range(_LOOKS):
+            there = figures(others)
+            sample = self.probe.sample()
+            if not others or there == figures(others):
+                break
+        self._there = there
         available, total = sample.available, sample.total
         ledger = store.ledger
         with store.lock:
-            ledger.available = math.inf if available is None else available - self.headroom
             ledger.attainable = math.inf if total is None else total - self.headroom
+            free = math.inf
+            if available is not None:
+                free = available - self.headroom - there.promised
+            ledger.available = free
+            dying = dying_in(store)
+            # What can be had by claims elsewhere, now or once the dying are gone; the rest wait.
+            owed = sum(each for each in there.owed if each <= free + dying + there.dying)
+            ledger.elsewhere = Elsewhere(
+                spoken_for=max(owed - dying - there.dying, 0),
+                coming=max(there.dying - owed, 0),
+                idle=there.idle,
+                committed=there.committed,
+                promises=promises,
+            )
             self._binding = ledger.free < ledger.limit - ledger.committed
+
+    def is_outdated(self, store: Store) -> bool:
+        return self._there != figures(self.beside(store))
+
+    def beside(self, store: Store) -> list[CacheView]:
+        return self.arbiter.beside(store)
+
+    def may_grant(self, store: Store) -> bool:
+        return self.arbiter.promise(store.ledger.elsewhere.promises)
+
+    def promise(self) -> None:
+        self.arbiter.promise()
 
     def _used(self) -> int | None:
         """Return the bytes that are gone; what our allocator has in reserve is not."""
@@ -107,8 +148,8 @@ class MemoryMeter:
             leaving = frozenset(entry for dying in store.dying.values() for entry in dying)
             flight.growth = growth = Growth(allocated, used, leaving)
         # It is told first, and looks second: of two that begin at once, one sees the other.
-        for each in self.beside():
-            for other in each.flights.copy().values():
+        for each in self.arbiter.views():
+            for other in each.store.flights.copy().values():
                 if other.growth is not None and other is not flight and other not in outer:
                     growth.disturbed = other.growth.disturbed = True
         return growth
@@ -130,9 +171,9 @@ class MemoryMeter:
             self.learned.note(request.key, weight, entry.provenance.seconds)
         entry.provenance.weighed_by = name
         self._compare(request, ways)
-        beside = list(self.beside()) if len(CHAIN.get()) > 1 else []
+        beside = self.arbiter.views() if len(CHAIN.get()) > 1 else []
         for outer in CHAIN.get():
-            here = any(each.flights.get(outer.key) is outer for each in beside)
+            here = any(each.store.flights.get(outer.key) is outer for each in beside)
             if here and isinstance(outer, Flight) and outer is not flight and outer.growth:
                 outer.growth.inside += weight
         return weight

@@ -9,6 +9,7 @@ from warmcache import _checks as checks
 from .device import share
 
 _HEADROOM = 2**30  # bytes, or a twentieth of a small device
+_RESIDENCY = 10.0  # seconds
 
 
 class MemorySetup(NamedTuple):
@@ -20,6 +21,8 @@ class MemorySetup(NamedTuple):
     poll: float
     min_residency: float
     confirm: float
+    floor: Any = 0  # bytes, likewise
+    residency: float = 0  # as far as other caches have to respect it
 
     @classmethod
     def of(
@@ -29,8 +32,9 @@ class MemorySetup(NamedTuple):
         high: float = 0.90,
         low: float = 0.80,
         poll: float = 1.0,
-        min_residency: float = 10.0,
+        min_residency: float | None = None,
         confirm: float = 2.0,
+        floor: float | str | None = None,
     ) -> MemorySetup:
         """Return the set-up that the options of a cache mean, whatever its device.
 
@@ -40,21 +44,27 @@ class MemorySetup(NamedTuple):
         """
         if checks.fraction("low", low) > checks.fraction("high", high):
             raise ValueError(f"0 < low <= high <= 1 must hold, got low={low!r}, high={high!r}")
+        residency = checks.optional(checks.seconds, "min_residency", min_residency)
         return cls(
             headroom=checks.optional(checks.share, "headroom", headroom),
             high=high,
             low=low,
             poll=checks.seconds("poll", poll),
-            min_residency=checks.seconds("min_residency", min_residency),
+            min_residency=_RESIDENCY if residency is None else residency,
             confirm=checks.seconds("confirm", confirm),
+            floor=checks.optional(checks.share, "floor", floor),
+            residency=residency or 0,
         )
 
     def on(self, total: int | None) -> MemorySetup:
         """Return the set-up for a device of ``total`` bytes; None is unknown.
 
         Raises:
-            ValueError: the headroom is a fraction of what is not known.
+            ValueError: the headroom or the floor is a fraction of what is not known.
         """
         usual = _HEADROOM if total is None else min(_HEADROOM, total / 20)
         headroom = usual if self.headroom is None else self.headroom
-        return self._replace(headroom=share("headroom", headroom, total))
+        return self._replace(
+            headroom=share("headroom", headroom, total),
+            floor=0 if self.floor is None else share("floor", self.floor, total),
+        )

@@ -7,11 +7,12 @@ import time
 
 from warmcache._core.drivers.lingering import flush
 from warmcache._core.drivers.threads import run
-from warmcache._core.plans import remove
+from warmcache._core.plans import share
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._log import log
 from warmcache.probes.probe import Probe
 
+from .arbiter import Arbiter
 from .setup import MemorySetup
 from .watermarks import Act, Watermarks
 
@@ -23,9 +24,10 @@ class Watcher:
     to be gone before the garbage collector comes.
     """
 
-    def __init__(self, probe: Probe, setup: MemorySetup) -> None:
+    def __init__(self, probe: Probe, setup: MemorySetup, arbiter: Arbiter) -> None:
         self.poll = setup.poll
         self._probe = probe
+        self._arbiter = arbiter
         self._setup = setup
         self.begin_anew()
 
@@ -61,8 +63,15 @@ class Watcher:
         if act is Act.FLUSH:
             flush(cache)
         elif act is Act.EVICT:
-            weights = run(remove.under_pressure(cache, self._setup.min_residency), cache)
-            if weights:
-                self._watermarks.evicted(time.monotonic(), sum(weights), used)
-            else:
-                self._watermarks.nothing_idle(now)
+            self._evict(cache, now, used)
+
+    def _evict(self, cache: CacheView, now: float, used: int) -> None:
+        """Have the cheapest entry on the device go, unless another cache has just done so."""
+        if self._arbiter.is_waiting(used):
+            return
+        weight = run(share.under_pressure(cache), cache)
+        if weight is None:
+            self._watermarks.nothing_idle(now)
+        else:
+            self._watermarks.evicted(time.monotonic(), weight, used)
+            self._arbiter.evicted(weight, used, self._setup.confirm)

@@ -41,7 +41,8 @@ class MeasuredOptions(CacheOptions, total=False):
     high: float
     low: float
     poll: float
-    min_residency: float
+    min_residency: float | None
+    floor: float | str | None
     confirm: float
     learn: str | PathLike[str] | None
     timer: Callable[[], Any]

@@ -55,6 +55,13 @@ class HostProbe:
         self._root = Path(root)
         self._mounts = list(self._find_mounts())
 
+    @property
+    def device_id(self) -> str:
+        """What caches of the same memory have in common: the machine, and this process' cgroup."""
+        memberships = _read(self._root / "proc/self/cgroup").splitlines()
+        own = [_membership(memberships, mount.layout) for mount in self._mounts]
+        return ":".join(["host", str(self._root), *[str(each) for each in own if each is not None]])
+
     def sample(self) -> Sample:
         rooms = [room for room in (self._machine(), *self._cgroups()) if room is not None]
         totals = [total for total, _ in rooms if total is not None]

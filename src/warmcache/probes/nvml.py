@@ -66,6 +66,11 @@ class NvmlProbe:
         number = "" if self.index is None else f" {self.index}"
         return f"GPU{number} ({self.model}, {short(self.uuid)})"
 
+    @property
+    def device_id(self) -> str:
+        """What caches of the same memory have in common: the card's UUID."""
+        return self.uuid
+
     def __repr__(self) -> str:
         return f"<NvmlProbe of {self.name}>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +54,13 @@ class TorchProbe:
     def name(self) -> str:
         """The card, for people."""
         return f"GPU {self._wanted}" if self.base is None else self.base.name
+
+    @property
+    def device_id(self) -> Hashable:
+        """What caches of the same memory have in common: the card's UUID, where it is known."""
+        if self.base is not None:
+            return getattr(self.base, "device_id", None) or id(self.base)
+        return (self._index is not None and cuda_numbering.torch_uuid(self._index)) or self.name
 
     @property
     def index(self) -> int | None:

@@ -14,6 +14,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import (
     Ask,
     Disguised,
+    Elsewhere,
     Flush,
     Launch,
     Load,
@@ -105,6 +106,8 @@ async def _perform(step: Step, cache: CacheView) -> Any:
         return None
     if isinstance(step, Flush):
         return flush(cache)
+    if isinstance(step, Elsewhere):
+        return await run_async(step.plan, step.cache)
     cache.store.check_anybody_there(step.signal)
     return await wait(step.signal, step.timeout)
 

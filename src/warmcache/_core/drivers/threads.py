@@ -12,6 +12,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import (
     Ask,
     Disguised,
+    Elsewhere,
     Flush,
     Launch,
     Load,
@@ -76,13 +77,15 @@ def run(plan: Plan[T], cache: CacheView) -> T:
         del found
 
 
-def _perform(step: Ask | TearDown | Flush | Wait, cache: CacheView) -> Any:
+def _perform(step: Ask | TearDown | Elsewhere | Flush | Wait, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return tear_down(cache, step.entries)
     if isinstance(step, Ask):
         return not_coroutine(step.option, step.function())
     if isinstance(step, Flush):
         return flush(cache)
+    if isinstance(step, Elsewhere):
+        return run(step.plan, step.cache)
     cache.store.check_anybody_there(step.signal)
     return step.signal.wait(step.timeout)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from warmcache._core.state.entry import Entry
@@ -15,6 +16,10 @@ from .meter import Meter
 
 class Ranking(Protocol):
     """What has a policy: the cache itself."""
+
+    @property
+    def name(self) -> str | None:
+        """By what name users know it, if by any."""
 
     def rank(self, entry: Entry) -> Any:
         """Return the rank of ``entry``: of the idle entries, the lowest goes first."""
@@ -35,6 +40,18 @@ class CacheView:
         self.store = store
         self.meter = meter
         self.wait = wait
+
+    @property
+    def name(self) -> str:
+        """What the cache is called in messages."""
+        cache = self._cache()
+        kind = "a cache that was collected" if cache is None else type(cache).__name__
+        name = None if cache is None else cache.name
+        return kind if name is None else f"{kind} {name!r}"
+
+    def beside(self) -> Sequence[CacheView]:
+        """Return the other open caches over the same device, in this process."""
+        return () if self.meter is None else self.meter.beside(self.store)
 
     @property
     def rank(self) -> Rank:

@@ -49,6 +49,7 @@ from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
+from .share import made_up
 from .steps import Ask, Disguised, Flush, Load, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
@@ -224,7 +225,7 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
             unboxed(request, flight, began, store.timer())
             return growth
         claim = Claim(request.key, lacked)
-        if not (yield from make_up(cache, lacked, RemovalCause.PRESSURE, claim)):
+        if not (yield from made_up(cache, lacked, claim)):
             tries = min(tries, 1)
         yield Flush()
 

@@ -4,8 +4,9 @@ The invariant is the ledger's: whatever is loaded or stored was granted its weig
 of what is free *now*, and room is free once a teardown has returned and every reference is
 dropped, and not before. So with one place, there is never a second object.
 
-Each step decides anew from the sums under the lock. There are five cases, of which the first
-three are a :class:`Case`, the fourth is handled as the third, and the fifth is a list of entries:
+Each step decides anew from the sums under the lock. There are six cases, of which the first
+three are a :class:`Case`, the fourth is handled as the third, the fifth is a list of entries, and
+the last a :class:`Shortage`:
 
 1. *granted*: the weight fits into what is free.
 2. *coming*: it would fit beside what is being torn down already, less what that is owed to
@@ -19,6 +20,11 @@ three are a :class:`Case`, the fourth is handled as the third, and the fifth is 
 4. *in vain*: what was evicted for it has weighed enough, the budget has room, and the device
    still shows none: others hold it. Nothing more is evicted; it waits as if blocked.
 5. *evict*: these must be torn down; then it looks again.
+6. *shortage*: the device lacks what idle entries of other caches could make up, too: the cheapest
+   of all are asked for (``share.py``). What its own limit lacks, the cache makes up itself, first.
+
+Where a device is asked, a grant holds only if nobody else was promised any of it since the look
+(``OUTDATED``, and it looks again).
 
 Who condemns victims is owed their room (``claim.owed``) until the claim ends, so two callers
 never evict for one need, and nobody takes what another has made. What can never fit, and what
@@ -52,7 +58,8 @@ from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
 from .refuse import lacking_from, may_not_end, refusal
-from .steps import Ask, Flush, Plan, Step, TearDown, Wait
+from .share import Shortage, cheapest, give
+from .steps import Ask, Elsewhere, Flush, Plan, Step, TearDown, Wait
 
 LOOK = 0.25  # seconds after which to look at the device again
 
@@ -61,6 +68,7 @@ class Case(enum.Enum):
     """What one look at the sums finds of a claim when nothing is to be torn down for it."""
 
     GRANTED = "granted"
+    OUTDATED = "outdated"  # others were promised room on the device since it was looked at
     COMING = "coming"
     BLOCKED = "blocked"
 
@@ -82,7 +90,7 @@ def room(
     store, meter = cache.store, cache.meter
     me = flight.record if flight is not None else LeaseRecord(time.monotonic())
     deadline: float | None = None
-    flushed = False
+    flushed, asks = False, True
     try:
         while True:
             if meter is not None:
@@ -91,28 +99,34 @@ def room(
                 store.check_open()
                 if claim.least > store.ledger.most_for(claim):
                     raise refusal(cache, claim)
-                step: Step
+                step: Step | None = None
+                case: Case | Shortage | list[Entry] = Case.OUTDATED
                 if store.zombies and not flushed and claim.weight > store.ledger.free_for(claim):
                     step, flushed = Flush(), True  # what is garbage goes before what is warm
-                elif isinstance(case := decide(cache, claim, flight, replacing=replacing), list):
+                else:
+                    case = decide(cache, claim, flight, replacing=replacing, asks=asks)
+                if isinstance(case, list):
                     step = TearDown(case)
                 elif case is Case.GRANTED:
                     if granted is not None:
                         granted()
                     return
-                else:
+                elif case in (Case.COMING, Case.BLOCKED):
                     if deadline is None:
                         deadline = time.monotonic() + cache.wait
                         store.waited(claim)
-                    own = lacking_from(me, claim, store)
+                    own = lacking_from(me, claim, cache)
                     if own > 0 and meter is not None and _lend(store, own):
                         continue
                     blocked = case is Case.BLOCKED or may_not_end(me, store)
                     step = _wait(cache, claim, deadline if blocked else None, own)
-            yield step
             if isinstance(step, Wait):
-                with store.lock:
-                    store.ledger.forget(step.signal)
+                yield from _waited(cache, step)
+                asks = True
+            elif isinstance(case, Shortage):
+                asks = yield from _made_by_all(cache, claim, flight, case)
+            elif step is not None:
+                yield step
             go_on()
     finally:
         go_on()
@@ -122,9 +136,14 @@ def room(
 
 
 def decide(
-    cache: CacheView, claim: Claim, flight: Flight | None, *, replacing: bool
-) -> Case | list[Entry]:
-    """Take one step towards room, with the lock held."""
+    cache: CacheView,
+    claim: Claim,
+    flight: Flight | None,
+    *,
+    replacing: bool,
+    asks: bool = True,
+) -> Case | Shortage | list[Entry]:
+    """Take one step towards room, with the lock held; ``asks``: so that other caches give some."""
     store, ledger = cache.store, cache.store.ledger
     ended = store.expire(store.timer()) if store.deadlines is not None else None
     if ended:
@@ -135,6 +154,8 @@ def decide(
     free, slack = ledger.free_for(claim), ledger.slack
     weight = _enough(store, claim, flight) if claim.basis.blind else claim.weight
     if old is None and weight <= free + slack and not _spoken_for(store, claim, weight, free):
+        if cache.meter is not None and not claim.present and not cache.meter.may_grant(store):
+            return Case.OUTDATED
         claim.weight = max(weight, free) if claim.basis is Basis.UNKNOWN else weight
         ledger.reserve(claim, flight)
         return Case.GRANTED
@@ -142,19 +163,69 @@ def decide(
     own = _own_dying(store) if store.dying else 0
     demand = max(ledger.owed - own, 0) + (0 if claim.owed else weight)
     coming = ledger.dying - own
-    short = demand - free - coming
-    if old is None and short <= slack:
+    here = demand - (ledger.limit - ledger.committed) - coming
+    device = demand - free - coming - ledger.elsewhere.coming
+    if old is None and max(here, device) <= slack:
         return Case.COMING
+    others = ledger.elsewhere.idle if asks and old is None and not claim.present else 0
+    short = max(here, device - others)
     if short > ledger.idle + slack:
         for other in _waiting_for(store, flight):
             if doomed := store.end_lease_of(other):
                 return doomed
         elastic = store.elastic_weight  # loads that end by themselves may be all that is in the way
         return Case.BLOCKED if short > ledger.idle + elastic + slack else Case.COMING
-    within_budget = demand - coming <= ledger.limit - ledger.committed
-    if old is None and 0 < claim.evicted >= weight and within_budget:
+    ours = ledger.committed + demand - coming  # if it were granted: is it within what there is?
+    within = ours <= ledger.limit and ours + ledger.elsewhere.committed <= ledger.attainable
+    if old is None and 0 < claim.evicted >= weight and within:
         return Case.BLOCKED  # in vain
-    return _evict(cache, claim, flight, old, weight=weight, short=short)
+    if others and device > max(here, 0) + slack:
+        return Shortage(weight, here, device)
+    return _evict(cache, claim, flight, old, weight=weight, short=max(here, device))
+
+
+def _owe(cache: CacheView, claim: Claim, weight: float, flight: Flight | None) -> None:
+    cache.store.ledger.owe(claim, weight, flight)
+    if cache.meter is not None:
+        cache.meter.promise()
+
+
+def _made_by_all(
+    cache: CacheView, claim: Claim, flight: Flight | None, shortage: Shortage
+) -> Plan[bool]:
+    """Make up a ``shortage`` out of all caches on the device; whether they can."""
+    store, doomed = cache.store, []
+    parts = cheapest(cache, shortage)
+    if parts is None:
+        return False
+    with store.lock:
+        own = parts.pop(cache, 0)
+        if own:
+            victims, _ = store.victims(own, cache.rank)
+            wanted = store.wanted(claim)
+            doomed = [each for each in victims if store.condemn(each, RemovalCause.SIZE, wanted)]
+            claim.evicted += sum([each.weight for each in doomed])
+        _owe(cache, claim, shortage.weight, flight)
+    yield TearDown(doomed)
+    for giver, part in parts.items():
+        claim.evicted += yield Elsewhere(giver, give(giver, part, claim))
+    return True
+
+
+def _waited(cache: CacheView, step: Wait) -> Plan[None]:
+    """Wait for a change of this cache, or of another that shares its device."""
+    store, meter, signal = cache.store, cache.meter, step.signal
+    stores = [store, *[each.store for each in cache.beside()]]
+    for each in stores[1:]:
+        with each.lock:
+            each.ledger.waiting[signal] = None
+    # They tell from now on. What they have done since the last look, their sums tell.
+    if meter is not None and meter.is_outdated(store):
+        signal.happen()
+    yield step
+    for each in stores:
+        with each.lock:
+            each.ledger.forget(signal)
 
 
 def _spoken_for(store: Store, claim: Claim, weight: float, free: float) -> bool:
@@ -186,7 +257,7 @@ def _evict(
     *,
     weight: float,
     short: float,
-) -> Case | list[Entry]:
+) -> Case | Shortage | list[Entry]:
     """Condemn ``old``, which is to be replaced, and as many victims as it takes beside it."""
     store = cache.store
     gain = old.weight if old is not None and not old.leases else 0
@@ -198,7 +269,7 @@ def _evict(
         doomed.append(old)
     doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE, wanted)]
     claim.evicted += sum([entry.weight for entry in victims])
-    store.ledger.owe(claim, weight, flight)
+    _owe(cache, claim, weight, flight)
     if old is not None and not doomed:  # it was leased and is only retired: look again
         return decide(cache, claim, flight, replacing=True)
     return doomed

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import Flight
@@ -20,8 +21,30 @@ class Meter(Protocol):
     Called without the cache's lock, by whoever loads or removes, and by the janitor.
     """
 
+    floor: float  # of what this cache has warm, other caches never ask for so much,
+    residency: float  # and not for what was loaded less than so many seconds ago,
+    min_residency: float  # which under pressure are at least these
+
     def look(self, store: Store) -> None:
         """Bring what ``store`` knows of the device up to date."""
+
+    def beside(self, store: Store) -> Sequence[Any]:
+        """Return the views of the other open caches of this process over the same device."""
+        ...
+
+    def is_outdated(self, store: Store) -> bool:
+        """Whether other caches have promised, freed or condemned something since :meth:`look`."""
+        ...
+
+    def may_grant(self, store: Store) -> bool:
+        """Whether nobody was promised room on the device since :meth:`look`; now somebody is.
+
+        Called with the lock of ``store`` held; it takes that of no other.
+        """
+        ...
+
+    def promise(self) -> None:
+        """Have others look again before they grant: a claim is owed room on the device."""
 
     def claim(self, store: Store, request: Request) -> Claim:
         """Return the room that a load should have before it starts."""

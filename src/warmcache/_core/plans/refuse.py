@@ -13,18 +13,24 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import OuterLeases
 from warmcache._core.state.standstill import for_ever, standing_here
 from warmcache._core.state.store import Store
+from warmcache._sizes import format_weight
 from warmcache._texts import text_of
 from warmcache.errors import CapacityError
 
 from .cache_view import CacheView
 
 
-def lacking_from(me: LeaseRecord, claim: Claim, store: Store) -> float:
+def lacking_from(me: LeaseRecord, claim: Claim, cache: CacheView) -> float:
     """Return how much ``claim`` lacks that only the asking thread or task could give back.
 
     That is nothing, if it is not positive.
     """
-    short = claim.least - store.ledger.limit + _held_by(me, store)
+    store = cache.store
+    held = _held_by(me, store)
+    short = claim.least - store.ledger.limit + held
+    if not claim.present and (others := cache.beside()):
+        held += sum(_held_by(me, each.store) for each in others)
+        short = max(short, claim.least - store.ledger.attainable + held)
     if short > 0 or not store.dying or me.task is not None:
         return short
     standing, inside = standing_here(), CHAIN.get()
@@ -61,7 +67,9 @@ def _held_by(me: LeaseRecord, store: Store) -> float:
     """Return the weight that is held by the outer leases of ``me``, and by what it is inside of."""
     outer = OuterLeases(me)
     weight = sum(
-        entry.weight for entry in store.leased if any(record in outer for record in entry.leases)
+        entry.weight
+        for entry in list(store.leased)
+        if any(record in outer for record in entry.leases)
     )
     for link in CHAIN.get():
         if isinstance(link, Entry):
@@ -74,23 +82,14 @@ def _held_by(me: LeaseRecord, store: Store) -> float:
 
 def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityError:
     """Return the error that says who is in the way of ``claim``; the lock is held."""
-    store, ledger, now = cache.store, cache.store.ledger, time.monotonic()
-    holders = [
-        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
-        for entry in store.leased
-        for record in entry.leases
-    ]
-    holders += [
-        f"{text_of(flight.key)} being loaded by {flight.record.holder}"
-        for flight in store.flights.values()
-        if flight.weight
-    ]
-    remedies = ["release a lease"] if any(entry.leases for entry in store.leased) else []
-    for zombie in store.zombies:
-        holders.append(
-            f"{text_of(zombie.key)} torn down, but still held outside, by {zombie.holders}"
-        )
-        remedies += zombie.remedies
+    store, ledger = cache.store, cache.store.ledger
+    holders, remedies = _in_the_way(store)
+    if not claim.present and claim.weight > ledger.available - ledger.reserved:
+        for other in cache.beside():
+            there, more = _in_the_way(other.store)
+            there += _kept_from_others(other)
+            holders += [f"{holder}, in {other.name}" for holder in there]
+            remedies += more
     error = CapacityError(
         claim.key,
         needed=claim.weight,
@@ -107,3 +106,35 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
     for observer in store.observers:
         observer.refused(error)
     return error
+
+
+def _in_the_way(store: Store) -> tuple[list[str], list[str]]:
+    """Return who holds what, and what makes them let go. Not all of it needs the lock: it reads."""
+    now, leased = time.monotonic(), list(store.leased)
+    holders = [
+        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
+        for entry in leased
+        for record in entry.leases
+    ]
+    remedies = ["release a lease"] if holders else []
+    holders += [
+        f"{text_of(flight.key)} being loaded by {flight.record.holder}"
+        for flight in list(store.flights.values())
+        if flight.weight
+    ]
+    for zombie in list(store.zombies):
+        holders.append(
+            f"{text_of(zombie.key)} torn down, but still held outside, by {zombie.holders}"
+        )
+        remedies += zombie.remedies
+    return holders, remedies
+
+
+def _kept_from_others(cache: CacheView) -> list[str]:
+    """Return what is idle in ``cache`` and protected from other caches."""
+    meter, idle = cache.meter, cache.store.ledger.idle
+    if meter is None or not idle or not (meter.floor or meter.residency):
+        return []
+    by = [f"floor={format_weight(meter.floor)}"] if meter.floor else []
+    by += [f"min_residency={meter.residency:g}"] if meter.residency else []
+    return [f"{format_weight(idle)} idle, kept by {' and '.join(by)}"]

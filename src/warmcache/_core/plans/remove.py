@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
 
-from warmcache._core.state.entry import Entry, LeaseRecord, Source, State, seconds_between
+from warmcache._core.state.entry import Entry, LeaseRecord, Source, State
 from warmcache._core.state.flights import CHAIN, leads_to
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
@@ -193,24 +193,6 @@ def make_up(
         doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
     yield TearDown(doomed)
     return sum(entry.weight for entry in doomed)
-
-
-def under_pressure(cache: CacheView, min_residency: float) -> Plan[list[float]]:
-    """Remove the idle entry of lowest rank that has been resident for so many seconds.
-
-    Returns its weight, if there is one.
-    """
-
-    def lowest(store: Store) -> list[Entry]:
-        now = store.timer()
-        idle = [
-            entry
-            for entry in store.live.values()
-            if not entry.leases and seconds_between(entry.loaded_at, now) >= min_residency
-        ]
-        return store.order.listing(idle, cache.rank)[:1]
-
-    return chosen(cache, lowest, RemovalCause.PRESSURE, its_weight)
 
 
 def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:

@@ -83,6 +83,13 @@ class TearDown(NamedTuple):
     entries: list[Entry]
 
 
+class Elsewhere(NamedTuple):
+    """Carry out ``plan`` for another cache; the plan gets what it returns."""
+
+    cache: Any  # its view, which knows of meters, and they of steps
+    plan: Generator[Any, Any, Any]
+
+
 class Flush(NamedTuple):
     """Collect garbage, and have what nobody holds given back to the device."""
 
@@ -119,5 +126,5 @@ class Disguised(Exception):  # noqa: N818 - it is none of its own
         return (error.error if isinstance(error, cls) else error).__traceback__
 
 
-Step: TypeAlias = Ask | Load | Launch | TearDown | Flush | Wait
+Step: TypeAlias = Ask | Load | Launch | TearDown | Elsewhere | Flush | Wait
 Plan: TypeAlias = Generator[Step, Any, T]

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from threading import get_ident
+from typing import NamedTuple
 
 from warmcache._sizes import MIB, format_number, format_weight
 
@@ -55,6 +56,22 @@ class Claim:
         self.present = present
 
 
+class Elsewhere(NamedTuple):
+    """What other caches have of the same device, as of the last look at it.
+
+    What they have promised to loads is not ``available`` here any more.
+    """
+
+    spoken_for: float = 0  # of what is available: they have made it for claims of their own
+    coming: float = 0  # what is torn down there, less what is owed to claims there
+    idle: float = 0  # what might be torn down there, at most
+    committed: float = 0  # all that is theirs
+    promises: int = 0  # how many were made on the device by then
+
+
+NOTHING_ELSEWHERE = Elsewhere()
+
+
 class Ledger:
     """What is committed, in five sums; what claims are granted from.
 
@@ -77,6 +94,7 @@ class Ledger:
         self.zombies: float = 0
         self.available: float = math.inf
         self.attainable: float = math.inf  # what the device has, beside its headroom
+        self.elsewhere = NOTHING_ELSEWHERE
         self.owed: float = 0  # room that condemned entries are making for claims,
         self.claims: set[Claim] = set()  # which are these
         self.waiting: dict[OneShot, None] = {}
@@ -90,7 +108,9 @@ class Ledger:
     def free(self) -> float:
         """What may be promised. Nobody knows how much of a reservation is in use already."""
         free = self.limit - self.committed
-        return free if self.available == math.inf else min(free, self.available - self.reserved)
+        if self.available == math.inf:
+            return free
+        return min(free, self.available - self.reserved - self.elsewhere.spoken_for)
 
     @property
     def most(self) -> float:
@@ -98,8 +118,14 @@ class Ledger:
         return min(self.limit, self.attainable)
 
     def free_for(self, claim: Claim) -> float:
-        """What may be promised to ``claim``."""
-        return self.limit - self.committed if claim.present else self.free
+        """What may be promised to ``claim``. One that is owed room itself waits for no other."""
+        if claim.present:
+            return self.limit - self.committed
+        return (
+            self.free
+            if not claim.owed
+            else min(self.limit - self.committed, self.available - self.reserved)
+        )
 
     def most_for(self, claim: Claim) -> float:
         """What may ever be promised to ``claim``."""
