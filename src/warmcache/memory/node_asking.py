@@ -110,7 +110,7 @@ class Asking:
         picture: Picture,
         shown: Callable[[], float | None],
     ) -> Look:
-        """Say whether ``request`` is granted; else it waits in line, and what it lacks is pledged."""
+        """Say whether ``request`` is granted; else have it wait, and what it lacks be pledged."""
         self._review(picture, own)
         nbytes, since = request.nbytes, request.since or picture.now
         if nbytes > picture.budget:
@@ -122,9 +122,11 @@ class Asking:
         if nbytes <= min(left, picture.free):
             self.withdraw(request)
             return Look(request, picture, granted=True)
+        ping: list[int] = []
         if request not in self.requests:
             request.since = since
             self.requests.append(request)
+            ping.append(self._me.number)  # whose listener looks now and then from now on
         passed = self._still_passed(picture, own)
         new: list[Pledge] = []
         if nbytes > left:
@@ -137,12 +139,11 @@ class Asking:
             state = owner.answered, owner.refused, picture.now
             self._pledged.append(_Pledged(pledge, request, *state))
         self._say()
+        ping += self._to_ping(picture.now)
         mine = sum(pledge.end - pledge.start for pledge in new if pledge.owner == self._me.number)
         asked = {*passed, *(each.pledge.owner for each in self._pledged)} - {self._me.number}
         in_vain = [str(owners[number]) for number in asked if number in owners]
-        return Look(
-            request, picture, ping=self._to_ping(picture.now), own=mine, in_vain=sorted(in_vain)
-        )
+        return Look(request, picture, ping=ping, own=mine, in_vain=sorted(in_vain))
 
     def withdraw(self, request: Request, picture: Picture | None = None) -> None:
         """Forget a request, and whom it has asked: it was granted, or gives up."""

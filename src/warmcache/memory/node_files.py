@@ -70,7 +70,8 @@ class NodeFiles:
             number = int.from_bytes(os.urandom(8), "big")
         name, hidden = f"{number:016x}", f".{number:016x}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        record = Record(os.open(hidden, flags, 0o600, dir_fd=self._folder))
+        # Known at once, for another thread may fork: the child has to close it, too.
+        record = self._own = Record(os.open(hidden, flags, 0o600, dir_fd=self._folder))
         account.number, account.pid = number, os.getpid()
         try:
             lock(record.descriptor)
@@ -80,13 +81,13 @@ class NodeFiles:
             at = self._folder
             os.rename(hidden, f"{name}.rec", src_dir_fd=at, dst_dir_fd=at)
         except BaseException:
-            account.number = 0
+            account.number, self._own = 0, None
             self._close_sockets()
             os.close(record.descriptor)
             for left in (hidden, f"{name}.sock"):
                 self._unlink(left)
             raise
-        self._own, self.number = record, number
+        self.number = number
 
     def _bind(self, name: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -2,9 +2,9 @@
 
 There is no daemon and no state to repair. Each process has a record that it alone writes
 (``node_record.py``), which counts while its lock is held (``node_files.py``); all look and write
-inside one gate (``node_gate.py``); what a look means is decided by numbers alone
-(``node_verdict.py``). Who asks whom, and gives what, is in ``node_asking.py``. This file has the
-conversation: waiting, giving, and what becomes of all that at a fork and at the end.
+inside one gate (``node_gate.py``, and the way in, ``node_membership.py``); what a look means is
+decided by numbers alone (``node_verdict.py``). Who asks whom, and gives what, is in
+``node_asking.py``. This file has the conversation: waiting, giving, and what both do without.
 
 Invariants:
 
@@ -41,6 +41,7 @@ What was tried, and is done otherwise now:
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -58,7 +59,7 @@ from warmcache.errors import ClosedError
 from .node_asking import Asking, Giving, Look, Request
 from .node_files import NodeFiles
 from .node_flock import need_flock
-from .node_folder import UNUSABLE, open_folder
+from .node_membership import Membership
 from .node_record import MOST, Account, Quote
 from .node_refusal import Node, Refusal
 from .node_verdict import Picture, quoted
@@ -66,9 +67,7 @@ from .node_verdict import Picture, quoted
 T = TypeVar("T")
 
 POLL = 0.25  # seconds, after which who waits looks without having heard anything
-_CLOSING = 1.0  # seconds that the end of a process waits for the gate
-
-_told: set[str] = set()  # what this process has said already
+_told: list[str] = []  # once a process
 
 
 class NodeLedger:
@@ -110,40 +109,24 @@ class NodeLedger:
         name: str = "",
     ) -> None:
         need_flock()
-        self.folder = Path(folder).absolute()
         self._available = available
         self._idle = quotes
         self._reclaim = reclaim
-        self._confirm = confirm
-        self._me = Account(budget=_bytes(budget), floor=_bytes(floor), name=name)
-        self._closed = False
-        self.begin_anew()
-        try:
-            os.close(open_folder(self.folder))
-        except PermissionError:
-            raise
-        except OSError as error:
-            if error.errno not in UNUSABLE:
-                raise  # else it works alone, and says so once it is asked for room
+        me = Account(budget=_bytes(budget), floor=_bytes(floor), name=name)
+        self._member = Membership(Path(folder).absolute(), me, confirm)
+        self._forget()
         begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Take no part any more, in a forked child: the next wish for room has it take its own.
+        """Take no part any more, in a forked child: the next wish for room has it take its own."""
+        self._member.begin_anew()
+        self._forget()
 
-        What is open is closed, for every descriptor keeps the parent's record and the gate locked.
-        """
-        files: NodeFiles | None = getattr(self, "_files", None)
-        if files is not None:
-            files.forget()
-        self._files: NodeFiles | None = None
-        self._alone = False
-        # Re-entrant, for a finalizer that the garbage collector runs inside may give bytes back.
-        self._mutex = threading.RLock()
-        self._depth = 0
+    def _forget(self) -> None:
+        self._me = self._member.me
         self._changed = threading.Condition()
         self._news = 0
-        self._published = self._publishing = 0
-        self._me = Account(budget=self._me.budget, floor=self._me.floor, name=self._me.name)
+        self._turns, self._published = itertools.count(1), 0
         self._giving = Giving()
         self._asking = Asking(self._me, self._giving)
 
@@ -153,8 +136,8 @@ class NodeLedger:
         """Have so many bytes more, once there is room for them; wait ``wait`` seconds at most.
 
         Returns None once they are granted, and a refusal where there was no room in time, or can
-        never be. The bytes are in flight until :meth:`landed`. Where another process is stopped inside
-        the gate, it waits as long as that lasts: nobody may go on without.
+        never be. The bytes are in flight until :meth:`landed`. Where another process is stopped
+        inside the gate, it waits as long as that lasts: nobody may go on without.
 
         Raises:
             ClosedError: the ledger was closed.
@@ -167,10 +150,10 @@ class NodeLedger:
             while True:
                 news = self._news  # before the look: what comes from now on ends the wait
                 own = self._own_quotes()
-                look = self._inside(partial(self._look_for, request, own), join=True)
+                look = self._member.inside(partial(self._look_for, request, own), self._listen_to)
                 if look.granted:
                     return None
-                self._ping(look.ping)
+                self._member.ping(look.ping)
                 if look.own:
                     self._give(look.own)
                     continue
@@ -187,7 +170,7 @@ class NodeLedger:
             self._changed.wait_for(lambda: self._news != known, seconds)
 
     def _look_for(self, request: Request, own: tuple[Quote, ...], picture: Picture) -> Look:
-        if self._closed:
+        if self._member.closed:
             raise ClosedError("this process has left the ledger of its node; make another one")
         self._warn_of_budgets(picture)
         look = self._asking.look(request, own, picture, self._shown)
@@ -211,8 +194,8 @@ class NodeLedger:
         def land(picture: Picture) -> None:
             self._me.in_flight = max(0, self._me.in_flight - _bytes(math.ceil(nbytes)))
 
-        if self._takes_part():
-            self._inside(land)
+        if self._member.takes_part:
+            self._member.inside(land)
 
     # -- giving it back ------------------------------------------------------------------
 
@@ -227,16 +210,14 @@ class NodeLedger:
             me.answered += back
             self._giving.came(back)
 
-        if self._takes_part():
+        if self._member.takes_part:
             self._tell_waiting(give_back)
 
     def publish(self) -> None:
         """Say what is idle now, for that has changed; whoever waits for room hears of it."""
-        if not self._takes_part():
+        if not self._member.takes_part:
             return
-        with self._mutex:
-            self._publishing += 1
-            turn = self._publishing
+        turn = next(self._turns)
         own = self._own_quotes()
         known = self._me.quotes
 
@@ -249,9 +230,14 @@ class NodeLedger:
             self._tell_waiting(publish)
 
     def _own_quotes(self) -> tuple[Quote, ...]:
+        try:
+            idle = [*self._idle()]
+        except Exception:
+            log().exception("it is not known what is idle, so nothing is offered")
+            return ()
         return tuple(
             Quote(_bytes(nbytes), price if price == price else math.inf)
-            for nbytes, price in self._idle()
+            for nbytes, price in idle
             if nbytes > 0
         )
 
@@ -281,11 +267,11 @@ class NodeLedger:
         """Return how full the node is. Takes part in nothing that it does not already."""
 
         def count(picture: Picture) -> Node:
-            taking_part = len(picture.others) + bool(self._me.number or self._alone)
+            taking_part = len(picture.others) + bool(self._me.number or self._member.alone)
             waiting = len(picture.waiting)
             return Node(taking_part, picture.committed, picture.budget, waiting)
 
-        return self._inside(count)
+        return self._member.inside(count)
 
     def set_budget(self, budget: int) -> None:
         """Have all share so many bytes from now on, as far as this process is concerned."""
@@ -299,7 +285,7 @@ class NodeLedger:
         def set_it(picture: Picture) -> None:
             setattr(self._me, what, _bytes(nbytes))
 
-        if self._takes_part():
+        if self._member.takes_part:
             self._tell_waiting(set_it)
             self.publish()
         else:
@@ -307,78 +293,13 @@ class NodeLedger:
 
     def _warn_of_budgets(self, picture: Picture) -> None:
         budgets = {each.budget for each in picture.all if each.readable}
-        if len(budgets) > 1 and "budgets" not in _told:
-            _told.add("budgets")
+        if len(budgets) > 1 and not _told:
+            _told.append("once")
             others = ", ".join(f"{each}: {format_size(each.budget)}" for each in picture.others)
             log().warning(
                 "processes of this node have different budgets for %s (this one: %s; %s); the "
                 "least of them counts for all",
-                *(self.folder, format_size(self._me.budget), others),
-            )
-
-    # -- inside the gate -----------------------------------------------------------------
-
-    def _takes_part(self) -> bool:
-        return not self._closed and (self._alone or self._files is not None)
-
-    def _inside(self, act: Callable[[Picture], T], *, join: bool = False) -> T:
-        """Return what ``act`` does with an exact look, nobody else looking or writing meanwhile."""
-        with self._mutex:
-            if self._depth:  # a finalizer, in the midst of another look: it may give, not take
-                if join:
-                    raise RuntimeError("a finalizer cannot ask the node for room")
-                return act(self._picture_of_oneself())
-            self._depth += 1
-            try:
-                return self._inside_alone(act, join)
-            finally:
-                self._depth -= 1
-
-    def _inside_alone(self, act: Callable[[Picture], T], join: bool) -> T:
-        files, passing = self._files, None
-        try:
-            picture = self._picture_of_oneself()
-            if not self._alone and not self._closed:
-                try:
-                    if files is None:
-                        files = passing = NodeFiles(self.folder, self._confirm)
-                    files.gate.enter()
-                    if join and self._files is None:
-                        files.join(self._me)
-                        self._files, passing = files, None
-                        self._listen_to(files)
-                    picture = Picture(self._me, *files.look(), time.monotonic_ns())
-                except (OSError, ValueError) as error:
-                    self._go_alone(error)
-            result = act(picture)
-            if self._files is not None and not self._alone:
-                self._write(self._files)
-            return result
-        finally:
-            if passing is not None:
-                passing.leave()
-            elif files is not None:
-                files.gate.leave()
-
-    def _write(self, files: NodeFiles) -> None:
-        self._me.looked = time.monotonic_ns()
-        try:
-            files.write(self._me)
-        except OSError as error:
-            self._go_alone(error)
-
-    def _picture_of_oneself(self) -> Picture:
-        return Picture(self._me, (), (), time.monotonic_ns())
-
-    def _go_alone(self, error: Exception) -> None:
-        """Share nothing from now on. What was said of oneself stays, as long as one lives."""
-        self._alone = True
-        if "alone" not in _told:
-            _told.add("alone")
-            log().warning(
-                "the ledger of this node in %s cannot be used (%s): this process goes on alone, "
-                "and its budget is its own; set WARMCACHE_NODE to a folder that can be written",
-                *(self.folder, error),
+                *(self._member.folder, format_size(self._me.budget), others),
             )
 
     # -- news ----------------------------------------------------------------------------
@@ -390,13 +311,8 @@ class NodeLedger:
             act(picture)
             return [each.number for each in picture.others if each.waits]
 
-        self._ping(self._inside(and_return_who_waits))
+        self._member.ping(self._member.inside(and_return_who_waits))
         self._wake()
-
-    def _ping(self, numbers: Iterable[int]) -> None:
-        files = self._files
-        if files is not None:
-            files.ping(numbers)
 
     def _wake(self) -> None:
         with self._changed:
@@ -417,12 +333,12 @@ class NodeLedger:
         while files.listen(POLL if self._asking.requests else None):
             self._wake()
             try:
-                asked = self._inside(lambda picture: self._giving.to_give(picture))
+                asked = self._member.inside(lambda picture: self._giving.to_give(picture))
                 if asked:
                     self._give(asked)
             except Exception:
                 log().exception("what another process of this node asks for was not heard")
-            if self._alone or self._files is not files:
+            if self._member.alone or self._member.files is not files:
                 return
 
     # -- the end -------------------------------------------------------------------------
@@ -432,23 +348,8 @@ class NodeLedger:
 
         What it has committed counts no more, so it is to be torn down before.
         """
-        with self._mutex:
-            files, self._files = self._files, None
-            self._closed = True
-            if files is not None:
-                _leave(files)
+        self._member.leave()
         self._wake()
-
-
-def _leave(files: NodeFiles) -> None:
-    try:
-        inside = files.gate.enter(_CLOSING)
-    except OSError:
-        inside = False
-    if inside:
-        files.leave()
-    else:
-        files.close()  # the kernel lets go of the record, and whoever looks next removes it
 
 
 def _bytes(number: float) -> int:
