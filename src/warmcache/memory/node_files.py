@@ -112,7 +112,7 @@ class NodeFiles:
         names = {*os.listdir(self._folder)}  # noqa: PTH208
         numbers = {int(match[1], 16) for each in names if (match := _RECORD.fullmatch(each))}
         if self.number and not {f"{self.number:016x}.rec", f"{self.number:016x}.sock"} <= names:
-            raise FileNotFoundError("its files were removed while it was in use")
+            raise FileNotFoundError("its files were removed while they were in use")
         for name in names:
             of = _SOCKET.fullmatch(name)
             if _UNNAMED.fullmatch(name) or (of and int(of[1], 16) not in numbers):

@@ -87,11 +87,12 @@ def _default() -> Path:
 def _name_of(device_id: str) -> str:
     """Return a file's name for a device: equal ones for equal devices, and for no others."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", device_id).strip("-")
-    if name == device_id and len(name) <= _LONG:
+    if 0 < len(name) <= _LONG and name == device_id:
         return name
     import hashlib
 
-    return f"{name[:16]}-{hashlib.sha256(device_id.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    digest = hashlib.sha256(device_id.encode("utf-8", "replace")).hexdigest()
+    return f"{name[:16] or 'device'}-{digest[:16]}"
 
 
 def open_folder(path: Path) -> int:

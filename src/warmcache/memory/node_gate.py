@@ -36,8 +36,8 @@ class Gate:
         """Wait until nobody else is inside; False, if that takes longer than ``patience``."""
         while True:
             if self._file is None:
-                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._file = os.open(NAME, flags, 0o600, dir_fd=self._folder)
+                self._open()
+            assert self._file is not None
             if not self._lock(self._file, patience):
                 return False
             try:
@@ -48,6 +48,13 @@ class Gate:
                 self.inside = True
                 return True
             self.close()
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._file = os.open(NAME, flags, 0o600, dir_fd=self._folder)
+        except FileNotFoundError:  # though it would be made
+            raise FileNotFoundError("the folder was removed while it was in use") from None
 
     def leave(self) -> None:
         """Let the next one in. Harmless outside, so that a Ctrl-C cannot come in between."""
