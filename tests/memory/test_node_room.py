@@ -281,6 +281,51 @@ def test_threads_of_one_process_each_have_their_place_in_the_line(
     assert 100 == one.ledger.status().committed
 
 
+@pytest.mark.race
+def test_who_tears_down_its_own_for_long_does_not_lose_its_place(
+    tmp_path: Path, start: Start, member: Callable[..., Member]
+) -> None:
+    one, other, small = member(), start(tmp_path), start(tmp_path)
+    other.tell("lease", 20)
+    one.load(60)
+    reached, go = threading.Event(), threading.Event()
+    one.gate = lambda: (reached.set(), go.wait(CAP))
+    end = begun(lambda: one.lease(80))
+    assert reached.wait(CAP)
+    assert "granted" != small.tell("lease", 20, 1.5)  # longer than anybody may do nothing
+    go.set()
+    assert "granted" == end()
+
+
+@pytest.mark.race
+def test_what_is_told_between_a_look_and_the_wait_for_news_is_heard(
+    member: Callable[..., Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmcache.memory.node_ledger.POLL", 60.0)
+    one = member()
+    one.lease(100)
+    wait = one.ledger._wait_for_news
+
+    def give_back_and_wait(known: int, seconds: float) -> None:
+        one.shrink(50)
+        wait(known, seconds)
+
+    monkeypatch.setattr(one.ledger, "_wait_for_news", give_back_and_wait)
+    assert "granted" == begun(lambda: one.lease(50, wait=60))()
+
+
+@pytest.mark.race
+def test_what_a_caller_takes_of_its_own_is_not_given_by_the_listener_as_well(
+    member: Callable[..., Member],
+) -> None:
+    one = member()
+    for _ in range(2):
+        one.load(50)
+    for _ in range(50):
+        assert "granted" == one.load(50)
+    assert [50] * 50 == one.reclaims
+
+
 def test_a_waiter_that_gives_up_is_in_nobodys_way(
     tmp_path: Path, start: Start, member: Callable[..., Member]
 ) -> None:

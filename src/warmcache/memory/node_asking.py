@@ -55,6 +55,7 @@ class Look:
     never: bool = False
     ping: Sequence[int] = ()
     own: int = 0
+    giving: Given | None = None
     in_vain: Sequence[str] = ()
 
     @property
@@ -202,8 +203,11 @@ class Asking:
 
 
 @dataclass(slots=True, eq=False)
-class _Given:
-    """Bytes that are on their way, and until when nothing more is given for them."""
+class Given:
+    """Bytes that are on their way, and until when nothing more is given for them.
+
+    It is begun in the look that finds it out, or another thread would give the same again.
+    """
 
     nbytes: int
     until: float = math.inf
@@ -217,20 +221,20 @@ class Giving:
     """
 
     def __init__(self) -> None:
-        self._given: list[_Given] = []
+        self._given: list[Given] = []
 
     @property
     def under_way(self) -> bool:
         """Whether values are being torn down just now."""
         return any(each.until == math.inf for each in self._given)
 
-    def begin(self, nbytes: int) -> _Given:
+    def begin(self, nbytes: int) -> Given:
         """Note that so many bytes are about to go."""
-        given = _Given(nbytes)
+        given = Given(nbytes)
         self._given.append(given)
         return given
 
-    def end(self, given: _Given, lacking: float) -> int:
+    def end(self, given: Given, lacking: float) -> int:
         """Note that ``lacking`` of them are not; return how many of them are refused by that."""
         refused = min(given.nbytes, max(0, int(lacking)))
         given.nbytes -= refused
@@ -253,7 +257,8 @@ class Giving:
             if each.until == math.inf or (each.nbytes and each.until > now)
         ]
 
-    def to_give(self, picture: Picture) -> int:
-        """Return the bytes to be given now for what others have asked."""
+    def what_is_asked(self, picture: Picture) -> Given | None:
+        """Begin to give what others have asked and is not on its way; None if there is nothing."""
         self._forget()
-        return max(0, picture.asked_of_me() - sum(each.nbytes for each in self._given))
+        asked = picture.asked_of_me() - sum(each.nbytes for each in self._given)
+        return self.begin(asked) if asked > 0 else None

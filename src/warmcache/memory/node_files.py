@@ -27,7 +27,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from .node_flock import lock, try_to_lock, unlock
+from .node_flock import lock, try_to_lock
 from .node_folder import open_folder
 from .node_gate import NAME as GATE
 from .node_gate import Gate
@@ -121,22 +121,21 @@ class NodeFiles:
         living: list[Account] = []
         estates: list[Account] = []
         for number in (*numbers, *(self._others.keys() - numbers)):
-            self._look_at(number, number in numbers, living, estates)
+            self._look_at(number, living, estates)
         return living, estates
 
-    def _look_at(
-        self, number: int, named: bool, living: list[Account], estates: list[Account]
-    ) -> None:
+    def _look_at(self, number: int, living: list[Account], estates: list[Account]) -> None:
         record = self._others.get(number) or self._open(number)
         if record is None:
             return
         account = record.read()
         if not account.readable:
             account.number = number
-        if not _is_free(record.descriptor):
+        # Shared, for others may be finding out the same, and a child may have inherited it.
+        if not try_to_lock(record.descriptor, shared=True):
             if not account.gone:
                 living.append(account)
-        elif not named or not self._left(record, estates):
+        elif not self._left(record, estates):
             self._drop(number)
 
     def _open(self, number: int) -> Record | None:
@@ -153,11 +152,11 @@ class NodeFiles:
         account, now = record.account, time.monotonic_ns()
         if account.gone or (account.readable and not account.committed):
             return False
-        latest = now + self._confirm
-        # The end is later than that if the clock has begun anew since: the machine was restarted.
-        if not account.ended or account.ended > latest:
+        # It was written later than now if the clock has begun anew: the machine was restarted.
+        if not account.ended or account.looked > now:
             known = account if account.readable else replace(account, committed=MOST, pid=0)
-            account = replace(known, ended=latest, quotes=(), waits=(), pledges=())
+            ends = now + self._confirm
+            account = replace(known, looked=now, ended=ends, quotes=(), waits=(), pledges=())
             record.write(account)
         if account.ended <= now:
             return False
@@ -240,11 +239,3 @@ class NodeFiles:
             if each is not None:
                 each.close()
         self._socket = self._sender = None
-
-
-def _is_free(descriptor: int) -> bool:
-    """Whether nobody has a record locked: its owner is dead."""
-    if not try_to_lock(descriptor, shared=True):
-        return False
-    unlock(descriptor)  # or who looks next would take it for the owner's
-    return True

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+fcntl: Any
 try:
-    import fcntl
+    import fcntl as _fcntl
 except ImportError:  # as on Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
+else:
+    fcntl = _fcntl
 
 
 def need_flock() -> None:

@@ -56,7 +56,7 @@ from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._sizes import format_size
 from warmcache.errors import ClosedError
 
-from .node_asking import Asking, Giving, Look, Request
+from .node_asking import Asking, Given, Giving, Look, Request
 from .node_files import NodeFiles
 from .node_flock import need_flock
 from .node_membership import Membership
@@ -154,8 +154,8 @@ class NodeLedger:
                 if look.granted:
                     return None
                 self._member.ping(look.ping)
-                if look.own:
-                    self._give(look.own)
+                if look.giving is not None:
+                    self._give(look.giving)
                     continue
                 left = deadline - time.monotonic()
                 if look.never or left <= 0:
@@ -177,6 +177,8 @@ class NodeLedger:
         if look.granted:
             self._me.committed += request.nbytes
             self._me.in_flight += request.nbytes
+        if look.own:
+            look.giving = self._giving.begin(look.own)
         return look
 
     def _shown(self) -> float | None:
@@ -241,12 +243,12 @@ class NodeLedger:
             if nbytes > 0
         )
 
-    def _give(self, nbytes: int) -> None:
+    def _give(self, giving: Given) -> None:
         """Have idle values go, and say what of it there is not."""
-        giving = self._giving.begin(nbytes)
+        nbytes = giving.nbytes
         came: object = 0
         try:
-            came = self._reclaim(nbytes)
+            came = self._reclaim(nbytes) if nbytes else 0
         except Exception:
             log().exception("%s could not give %s back", self._me, format_size(nbytes))
         finally:
@@ -333,9 +335,9 @@ class NodeLedger:
         while files.listen(POLL if self._asking.requests else None):
             self._wake()
             try:
-                asked = self._member.inside(lambda picture: self._giving.to_give(picture))
-                if asked:
-                    self._give(asked)
+                giving = self._member.inside(self._giving.what_is_asked)
+                if giving is not None:
+                    self._give(giving)
             except Exception:
                 log().exception("what another process of this node asks for was not heard")
             if self._member.alone or self._member.files is not files:
