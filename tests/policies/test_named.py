@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import warmcache
-from warmcache import LFUCache, LRUCache, warm
+from warmcache import LFUCache, LRUCache
 
 CAP = 5.0
 
@@ -85,8 +85,8 @@ def test_a_name_that_is_not_defined_is_an_error_that_tells_how(name: str) -> Non
     warmcache.cache(f"{name}-other", maxsize=1)
     with pytest.raises(ValueError, match=rf"no cache '{name}' yet: define it.*{name}-other"):
         warmcache.cache(name)
-    with pytest.raises(ValueError, match=rf"no cache '{name}' yet"):
-        warm(cache=name)(lambda x: x)
+    with pytest.raises(ValueError, match=rf"; did you mean '{name}-other'\?"):
+        warmcache.cache(f"{name}-othre")
 
 
 def test_a_bad_definition_defines_nothing(name: str) -> None:
