@@ -71,6 +71,9 @@ class LaterCache:
             raise AttributeError(name)
         return getattr(self._owner.cache, name)
 
+    def __repr__(self) -> str:
+        return f"<cache of {self._owner!r}>"
+
     def __len__(self) -> int:
         return len(self._owner.cache)
 

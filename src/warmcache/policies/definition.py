@@ -25,7 +25,6 @@ from warmcache import policies
 from warmcache._sizes import parse_size
 from warmcache._texts import short_text_of
 from warmcache.caches.cache import Cache
-from warmcache.probes import cuda_numbering
 
 from .three_questions import defaults_of
 
@@ -91,11 +90,17 @@ def _share(value: Any) -> tuple[str, float]:
     return ("bytes" if in_bytes else "devices"), number
 
 
+def _device(value: Any) -> int | str:
+    from warmcache.probes.cuda_numbering import parse  # which comes with probes
+
+    return parse(value)
+
+
 _READINGS: Mapping[str, Callable[[Any], Any]] = {
     "maxsize": partial(checks.limit, "maxsize"),
     "budget": _share,
     "headroom": _share,
-    "device": cuda_numbering.parse,
+    "device": _device,
     "learn": os.fspath,
     "record": os.fspath,
 }
