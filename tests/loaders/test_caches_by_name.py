@@ -17,6 +17,7 @@ import pytest
 import warmcache
 from warmcache import warm
 from warmcache.errors import ClosedError
+from warmcache.policies.shared_caches import shared_cache
 from warmcache.testing import ManualClock
 
 CAP = 5.0
@@ -94,6 +95,14 @@ def test_threads_that_define_it_at_once_share_one_cache_and_one_load(name: str) 
     assert count == len(values) and 1 == len({id(cache) for cache, _, _ in values})
     assert [2] == loads and 1 == len({number for _, _, number in values})
     assert early.cache is late.cache is values[0][0]
+
+
+def test_who_finds_it_twice_moves_once(name: str) -> None:
+    """As two threads do that call a loader at once whose cache was not there before."""
+    load = loader(name, maxsize=2)
+    load(1)
+    shared_cache(name).take_in(load.lease.__self__._loader)
+    assert load.contains(1)
 
 
 # -- when it is looked up --------------------------------------------------------------

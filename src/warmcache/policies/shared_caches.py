@@ -88,7 +88,7 @@ def definition_of(cache: Cache[Any, Any]) -> tuple[str, Definition] | None:
     return None
 
 
-class Resident(Protocol):
+class LoaderByName(Protocol):
     """A loader, as the name of its cache knows it."""
 
     waits: bool  # whether it lives nowhere yet
@@ -104,13 +104,13 @@ class SharedCache:
         cache: the last that was defined, be it closed; None before the first.
     """
 
-    __slots__ = ("_residents", "cache", "definition", "name")
+    __slots__ = ("_loaders", "cache", "definition", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.cache: Cache[Any, Any] | None = None
         self.definition: Definition | None = None
-        self._residents: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._loaders: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def opened(self) -> tuple[Cache[Any, Any], Definition] | None:
         """Return the cache and its definition, if there is one that is not closed."""
@@ -127,15 +127,15 @@ class SharedCache:
             found = self.opened()
             if found is not None:
                 return found
-            residents = [*self._residents]
-            for resident in residents:
-                _move_out(resident)
+            loaders = [*self._loaders]
+            for loader in loaders:
+                _move_out(loader)
             cache._name = self.name
             self.cache, self.definition = None, definition
             self.cache = cache
-        for resident in residents:
+        for loader in loaders:
             with suppress(TypeError, ValueError):  # it raises them once it is called
-                self.take_in(resident)
+                self.take_in(loader)
         return cache, definition
 
     def find(self) -> Cache[Any, Any]:
@@ -143,20 +143,20 @@ class SharedCache:
         found = self.opened()
         return self._say_how() if found is None else found[0]
 
-    def add(self, resident: Resident) -> None:
+    def add(self, loader: LoaderByName) -> None:
         """Have a loader live in the cache, or wait for it where it is not defined yet."""
         with _guard.lock:
-            self._residents.add(resident)
+            self._loaders.add(loader)
         if self.opened() is not None:
-            self.take_in(resident)
+            self.take_in(loader)
 
-    def take_in(self, resident: Resident) -> None:
+    def take_in(self, loader: LoaderByName) -> None:
         """Have a loader that waits for the cache live in it. Raises as :meth:`find` does."""
         with _guard.lock:
             cache = self.find()
-            if resident.waits:
-                resident.live_in(cache)
-                resident.waits = False
+            if loader.waits:
+                loader.live_in(cache)
+                loader.waits = False
 
     def _say_how(self) -> NoReturn:
         was_closed = "" if self.cache is None else f" any more ({self.cache._store.why_closed})"
@@ -168,9 +168,9 @@ class SharedCache:
         )
 
 
-def _move_out(resident: Resident) -> None:
-    resident.waits = True  # before it is nowhere, so that nobody finds it there
-    resident.live_in(nowhere())
+def _move_out(loader: LoaderByName) -> None:
+    loader.waits = True  # before it is nowhere, so that nobody finds it there
+    loader.live_in(nowhere())
 
 
 @functools.cache
