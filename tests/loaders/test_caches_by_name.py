@@ -6,9 +6,7 @@ import asyncio
 import datetime
 import gc
 import threading
-import types
 import uuid
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +14,6 @@ import pytest
 
 import warmcache
 from warmcache import warm
-from warmcache.errors import ClosedError
 from warmcache.policies.shared_caches import shared_cache
 from warmcache.testing import ManualClock
 
@@ -333,104 +330,3 @@ def test_hits_are_recorded_where_they_look_at_the_time_too(name: str, tmp_path: 
         assert load(1) is load(1)
     lines = (tmp_path / "uses.csv").read_text().splitlines()
     assert 2 == sum("load(1)" in line for line in lines)
-
-
-# -- what follows its end --------------------------------------------------------------
-
-
-def test_a_closed_one_is_closed_until_another_is_defined(name: str) -> None:
-    load = loader(name, maxsize=1)
-    load(1)
-    load.cache.close()
-    with pytest.raises(ClosedError, match=name):
-        load(1)
-    with pytest.raises(ValueError, match=r"no cache '.*' any more \(LRUCache .* was closed by"):
-        warmcache.cache(name)
-
-
-def test_its_loaders_go_on_in_the_one_that_is_defined_anew(name: str) -> None:
-    loads = [loader(name, maxsize=1), loader(name)]
-    loads[0](1)
-    warmcache.cache(name).close()
-    third = loader(name, policy="lfu", maxsize=5)
-
-    for load in (*loads, third):
-        assert load(1) is load(1)
-        assert load.cache is third.cache is warmcache.cache(name)
-    assert (1, 1, 5, 1) == loads[0].cache_info(), "counted anew"
-
-
-def test_a_cache_that_was_given_as_an_object_is_followed_by_none(name: str) -> None:
-    load: Any = warm(cache=warmcache.cache(name, maxsize=1))(lambda x: [x])
-    load.cache.close()
-    warmcache.cache(name, maxsize=1)
-    with pytest.raises(ClosedError):
-        load(1)
-
-
-def test_what_is_leased_meanwhile_goes_by_the_teardown_that_it_came_with(name: str) -> None:
-    torn: list[tuple[str, object]] = []
-    old, new = lambda it: torn.append(("old", it)), lambda it: torn.append(("new", it))
-    warmcache.cache(name, maxsize=1, teardown=old)
-    load = loader(name)
-    with load.lease(1):
-        warmcache.cache(name).close()
-        warmcache.cache(name, maxsize=1, teardown=new)
-        load(2)
-        assert [] == torn
-    assert [("old", [1])] == torn
-    load.cache.clear()
-    assert [("old", [1]), ("new", [2])] == torn
-
-
-def test_a_cell_that_is_run_again_goes_on_with_what_is_warm(name: str) -> None:
-    cell = types.ModuleType("cell_of_a_named_cache")
-    source = f"""
-from warmcache import warm
-@warm(cache={name!r}, policy="lru", maxsize=2, reclaim=lambda: None)
-def load(x):
-    return [x]
-"""
-    exec(compile(source, "<cell>", "exec"), vars(cell))
-    value = cell.load(1)
-    exec(compile(source, "<cell>", "exec"), vars(cell))
-    assert cell.load(1) is value
-
-    warmcache.cache(name).close()
-    exec(compile(source.replace("maxsize=2", "maxsize=3"), "<cell>", "exec"), vars(cell))
-    assert cell.load(1) is not value and cell.load(1) is cell.load(1)
-    assert 3 == cell.load.cache.maxsize
-
-
-def test_an_edited_loader_has_its_predecessor_s_values_torn_down_after_a_move(name: str) -> None:
-    torn: list[object] = []
-    cell = types.ModuleType("cell_of_another_named_cache")
-    cell.torn = torn  # type: ignore[attr-defined]
-    source = f"""
-from warmcache import warm
-@warm(cache={name!r}, policy="lru", maxsize=9, teardown=torn.append)
-def load(x):
-    return [x, 1]
-"""
-    exec(compile(source, "<cell>", "exec"), vars(cell))
-    cell.load(1)
-    warmcache.cache(name).close()
-    warmcache.cache(name, "lru", maxsize=9)
-    cell.load(2)
-    exec(compile(source.replace("x, 1", "x, 2"), "<cell>", "exec"), vars(cell))
-    cell.load(3)
-    assert [[1, 1], [2, 1]] == torn
-
-
-def test_a_loader_over_a_name_dies_with_its_last_reference(name: str) -> None:
-    gc.collect()
-    gc.disable()
-    try:
-        load = loader(name)
-        warmcache.cache(name, maxsize=1)
-        load(1)
-        died = weakref.ref(load)
-        del load
-        assert died() is None
-    finally:
-        gc.enable()

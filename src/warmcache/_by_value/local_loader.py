@@ -100,7 +100,8 @@ class LocalLoader:
         """The cache that it lives in; one that is closed where its name is not defined yet."""
         if isinstance(self._cache, Cache):
             return self._cache
-        return self._cache.cache or nowhere()
+        defined = self._cache.cache
+        return nowhere() if defined is None else defined
 
     def digest(self) -> str:
         """Return the digest of what the loader means."""
@@ -133,13 +134,13 @@ class LocalLoader:
 
     def cache_of(self, caller: Caller) -> Any:
         """Return what a function shows as its cache: what looks for it, where it is not there."""
-        cache = caller._loader.cache
-        return LaterCache(caller) if cache is nowhere() else cache
+        cache, by_name = caller._loader.cache, caller._loader.shared is not None
+        return LaterCache(caller) if by_name and cache is nowhere() else cache
 
     def show_cache(self, thing: Any) -> None:
         """Have the cache travel as that of ``thing``, if a function, and if as no other's yet."""
-        shown_by = self.cache._shown_by
-        if self.cache is nowhere():
+        if isinstance(self._cache, SharedCache) and self._cache.cache is None:
             return
+        shown_by = self.cache._shown_by
         if isinstance(thing, types.FunctionType) and (shown_by is None or shown_by() is None):
             self.cache._shown_by = weakref.ref(thing)

@@ -16,6 +16,7 @@ from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
 from warmcache._core.state.hot_paths import SCOPES, HotEntries
 from warmcache._core.state.records import RemovalCause
+from warmcache._core.state.store import Store
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.janitor import janitor
 from warmcache._signatures import code_of, not_async
@@ -259,15 +260,20 @@ class Loader:
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
         self._terms = self._asked_alike(cache)
-        self.cache = cache  # the last, for who sees it relies on the rest
+        before, self.cache = getattr(self, "cache", None), cache  # who sees it relies on the rest
         if (teardown is not None or self._yields) and not cache._store.closed:
             cache._have_leftovers_torn_down()
-        if self._switch is not None:
-            self._switch.ask_first(self.fresh)
-            with cache._store.lock:
-                cache._store.add_hit_path(self._switch)
+        if self._switch is not None and before is not None:
+            self._move_hit_path(self._switch, before._store, cache._store)
         if self.moved is not None and (tell := self.moved()) is not None:
             tell(self)
+
+    def _move_hit_path(self, switch: Switch, before: Store, store: Store) -> None:
+        with before.lock:
+            pass
+        switch.ask_first(self.fresh)
+        with store.lock:
+            store.add_hit_path(switch)
 
     def find_cache(self) -> None:
         """Live in the cache of its name, wherever it was defined meanwhile.

@@ -12,7 +12,6 @@ worst, and looks.
 
 from __future__ import annotations
 
-import functools
 import weakref
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
@@ -173,12 +172,17 @@ def _move_out(loader: LoaderByName) -> None:
     loader.live_in(nowhere())
 
 
-@functools.cache
+_nowhere: list[Cache[Any, Any]] = []
+
+
 def nowhere() -> Cache[Any, Any]:
     """Return what loaders live in whose cache is not there yet: a closed one, always empty."""
-    cache: Cache[Any, Any] = Cache(None)
-    cache._store.close("it was closed and is being defined anew; ask again")
-    return cache
+    with _guard.lock:
+        if not _nowhere:
+            cache: Cache[Any, Any] = Cache(None)
+            cache._store.close("it was closed and is being defined anew; ask again")
+            _nowhere.append(cache)
+        return _nowhere[0]
 
 
 def _contradiction(name: str, known: Definition, other: Definition) -> str:
