@@ -17,7 +17,7 @@ from ._suggestions import nearest_option
 from ._texts import text_of
 from ._tracebacks import one_frame
 from .caches.cache import Cache
-from .policies.shared_caches import named
+from .policies.shared_caches import defined
 from .policies.three_questions import OF_MEMORY
 
 if TYPE_CHECKING:
@@ -131,9 +131,11 @@ def warm(
             GPU if there is one). How long: ``ttl``, ``idle_ttl``. And ``on_removal``,
             ``reclaim``, ``wait`` (how many seconds a load waits for room that leases hold:
             60), ...
-        cache: instead of a policy, a cache to share, or the name of one that
-            :func:`warmcache.cache` defined. Beside it, ``ttl`` is the loader's own: what it
-            loads ends after that, or by the cache's, whichever is sooner.
+        cache: a cache to share, instead of a policy; or the name of one. Policy and options
+            beside a name define the cache of that name if nobody has, and have to say the same
+            as who has; without them it is who else says so, be it later. Beside it, ``ttl`` and
+            ``teardown`` are the loader's own: what it loads ends after that, or by the cache's,
+            whichever is sooner.
         teardown: destroys a value: a callable taking it, or its method's name. The
             cache's own teardown is used when the loader has none.
         teardown_in: where the teardown of an async loader's value runs if it is not async
@@ -167,7 +169,7 @@ def warm(
 
     Raises:
         TypeError: an unknown option, or one that does not go with another.
-        ValueError: an unknown policy or cache, or a bad value.
+        ValueError: an unknown policy, a bad value, or a cache by name that is defined otherwise.
     """
     if target is None:
 
@@ -184,9 +186,14 @@ def warm(
 def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) -> Any:
     """Return the warm counterpart of ``target``."""
     own = {name: options.pop(name) for name in _LOADER_OPTIONS if name in options}
-    if cache is None and "ttl" in own:  # the cache is the loader's own
-        options["ttl"] = own.pop("ttl")
+    if "ttl" in own and (cache is None or _names_what_needs_a_ttl(cache, policy, options)):
+        options["ttl"] = own.pop("ttl")  # the cache's: beside cache=, it is the loader's otherwise
     checked = LoaderOptions.of(**own)  # before there is a cache that watches or records
+    if not (callable(target) or isinstance(target, classmethod)):
+        raise TypeError(
+            f"@warm goes over a function, method or class, not {text_of(target)}; options are "
+            f"given by name: @warm({_option_for(target)})"
+        )
     make = partial(define, options=checked, cache=_cache(policy, cache, options))
     if isinstance(target, staticmethod):
         return staticmethod(make(local_function, target.__func__))
@@ -194,35 +201,47 @@ def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) ->
         return make(local_class_method, target.__func__)
     if isinstance(target, type):
         return warm_class(target, partial(make, local_function, statement_of=target))
-    if not callable(target):
-        raise TypeError(
-            f"@warm goes over a function, method or class, not {text_of(target)}; options are "
-            f"given by name: @warm({_option_for(target)})"
-        )
     return make(local_method if _defined_in_class(target) else local_function, target)
+
+
+def _names_what_needs_a_ttl(cache: Any, policy: Any, options: dict[str, Any]) -> bool:
+    """Whether what is said beside the name of a cache defines one that needs a ``ttl``."""
+    says = isinstance(cache, str) and (policy is not None or bool(options))
+    return says and policies.registry.needs("ttl", policy or _DEFAULT_POLICY, options)
 
 
 def _cache(policy: Any, cache: Any, options: dict[str, Any]) -> LoaderCache:
     """Return the cache that the options of ``@warm`` mean, and how to come by it elsewhere."""
     if policy is not None:
         policies.registry.find(policy)
-    if cache is None:
+    if not (cache is None or isinstance(cache, Cache | str)):
+        raise checks.type_error("cache", "a warmcache.Cache or a name", cache)
+    says = policy is not None or bool(options)
+    if isinstance(cache, Cache):
+        if says:
+            raise _both(policy, options)
+        return LoaderCache(cache, recipe_of(cache))
+    if cache is not None:
+        checks.text("cache", cache, "a warmcache.Cache or a name")
+    if says or cache is None:
         if policy is None and not options.keys() & {"maxsize", *OF_MEMORY}:
             options["maxsize"] = _DEFAULT_MAXSIZE
         policy = policy or _DEFAULT_POLICY
         policies.registry.making(policy, options, also={*_LOADER_OPTIONS, "policy", "cache"})
+    if cache is None:
         return LoaderCache(None, Recipe("policy", policy, options))
-    if policy is not None or options:
-        extra = ", ".join([*(["policy"] if policy is not None else []), *options])
-        hint = nearest_option(next(iter(options), "policy"), {*_LOADER_OPTIONS, "cache"})
-        raise TypeError(
-            f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
-        )
-    if isinstance(cache, str):
-        cache = named(checks.text("cache", cache, "a warmcache.Cache or a name"))
-    if not isinstance(cache, Cache):
-        raise checks.type_error("cache", "a warmcache.Cache or a name", cache)
-    return LoaderCache(cache, recipe_of(cache))
+    if says:
+        defined(cache, policy, options)
+    return LoaderCache(None, Recipe("named", cache, None))
+
+
+def _both(policy: Any, options: dict[str, Any]) -> TypeError:
+    """Return the error about a cache that is made already, and options to make one."""
+    extra = ", ".join([*(["policy"] if policy is not None else []), *options])
+    hint = nearest_option(next(iter(options), "policy"), {*_LOADER_OPTIONS, "cache"})
+    return TypeError(
+        f"cache= brings its own policy and options; {extra} cannot be given with it{hint}"
+    )
 
 
 def _option_for(thing: Any) -> str:

@@ -58,7 +58,9 @@ def make(name: Any, dtype: str = "fp16") -> Model:
         ({"cache": LRUCache(1), "policy": "lru"}, TypeError, "cache= brings its own.*policy"),
         ({"cache": LRUCache(1), "validte": 1}, TypeError, "validte.*did you mean 'validate'"),
         ({"cache": {}}, TypeError, r"cache must be a warmcache.Cache or a name, got \{\}"),
-        ({"cache": "nowhere"}, ValueError, "there is no cache 'nowhere' yet: define it"),
+        ({"cache": ""}, ValueError, "cache must be a warmcache.Cache or a name, got ''"),
+        ({"cache": "x", "maxsise": 1}, TypeError, "maxsise.*did you mean 'maxsize'"),
+        ({"cache": "x", "policy": "lru"}, TypeError, "policy 'lru': missing .*'maxsize'"),
     ],
 )
 def test_a_wrong_option_fails_at_decoration_and_says_what_there_is(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import warmcache
-from warmcache import LFUCache, LRUCache, warm
+from warmcache import LFUCache, LRUCache
 
 CAP = 5.0
 
@@ -31,18 +31,32 @@ def test_a_name_is_one_cache_for_the_whole_process(name: str) -> None:
 MODULE = """
 from warmcache import cache, warm
 {define}
-@warm(cache={name!r})
+@warm(cache={name!r}{options})
 def load(x):
     return {value!r}
 """
+SAID = "policy='lru', maxsize=2"
+BY_HAND, BY_LOADER, NOT = ("cache({name!r}, " + SAID + ")", ""), ("", ", " + SAID), ("", "")
 
 
-def test_modules_that_know_nothing_of_each_other_share_it(name: str) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        (BY_HAND, BY_HAND),
+        (BY_LOADER, BY_LOADER),
+        (NOT, BY_LOADER),
+        (NOT, BY_HAND),
+        (BY_LOADER, NOT),
+    ],
+)
+def test_modules_that_know_nothing_of_each_other_share_it(
+    name: str, said: tuple[tuple[str, str], ...]
+) -> None:
     modules = []
-    for value in ("first", "second"):
+    for value, (define, options) in zip(("first", "second"), said, strict=True):
         module = types.ModuleType(value)
-        define = f"cache({name!r}, policy='lru', maxsize=2)"
-        exec(MODULE.format(define=define, name=name, value=value), vars(module))
+        define = define.format(name=name)
+        exec(MODULE.format(define=define, name=name, options=options, value=value), vars(module))
         modules.append(module)
     first, second = modules
 
@@ -50,6 +64,43 @@ def test_modules_that_know_nothing_of_each_other_share_it(name: str) -> None:
     assert first.load.cache is second.load.cache is warmcache.cache(name)
     first.load(2)
     assert not first.load.contains(1) and 2 == first.load.cache.currsize, "one limit for both"
+
+
+REGISTERED = """
+from warmcache import warm
+@warm(cache={name!r}, policy="lru", maxsize=1, teardown={teardown})
+{loader}
+"""
+
+
+def test_strangers_take_turns_as_in_a_registry_of_one_object(name: str) -> None:
+    """What the same calls do under parsl_object_registry, each object shut down before the next."""
+    happened: list[str] = []
+    loader = 'def load(name):\n    said(f"load {name}")\n    return f"stop {name}"'
+    made = (
+        "class load:\n    def __init__(self, name):\n"
+        '        said(f"load {name}")\n        self.name = name\n'
+        '    def stop(self):\n        said(f"stop {self.name}")'
+    )
+    modules = []
+    for teardown, source in (("said", loader), ("'stop'", made)):
+        module = types.ModuleType("stranger")
+        module.said = happened.append  # type: ignore[attr-defined]
+        exec(REGISTERED.format(name=name, teardown=teardown, loader=source), vars(module))
+        modules.append(module)
+    embedder, folder = (module.load for module in modules)
+
+    for load, what in [
+        (embedder, "a"),
+        (folder, "b"),
+        (folder, "b"),
+        (embedder, "a"),
+        (embedder, "c"),
+    ]:
+        assert load(what) is load(what)
+    warmcache.cache(name).clear()
+    expected = "load a, stop a, load b, stop b, load a, stop a, load c, stop c"
+    assert expected.split(", ") == happened
 
 
 def test_lru_is_what_options_alone_mean(name: str) -> None:
@@ -85,8 +136,8 @@ def test_a_name_that_is_not_defined_is_an_error_that_tells_how(name: str) -> Non
     warmcache.cache(f"{name}-other", maxsize=1)
     with pytest.raises(ValueError, match=rf"no cache '{name}' yet: define it.*{name}-other"):
         warmcache.cache(name)
-    with pytest.raises(ValueError, match=rf"no cache '{name}' yet"):
-        warm(cache=name)(lambda x: x)
+    with pytest.raises(ValueError, match=rf"; did you mean '{name}-other'\?"):
+        warmcache.cache(f"{name}-othre")
 
 
 def test_a_bad_definition_defines_nothing(name: str) -> None:

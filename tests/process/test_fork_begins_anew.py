@@ -87,6 +87,17 @@ KINDS = {
         def get(name):
             return Value(name)
     """,
+    "named cache that its loader defines": """
+        @warm(cache="models", policy="gdsf", maxsize=8, teardown="close")
+        def get(name):
+            return Value(name)
+    """,
+    "named cache that is defined later": """
+        @warm(cache="models")
+        def get(name):
+            return Value(name)
+        warmcache.cache("models", maxsize=8, ttl=100, teardown="close")
+    """,
     "memory cache": """
         from warmcache.testing import FakeProbe
         cache = warmcache.MemoryCache("1GiB", probe=FakeProbe(2**30), teardown="close")

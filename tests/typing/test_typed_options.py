@@ -65,7 +65,8 @@ WARM = [*_overloads("warmcache._decorator", "warm", options)]
 NAMED = [*_overloads("warmcache._warm_types.shared_caches", "NamedCache.__call__", option_types)]
 CREATE = [*_overloads("warmcache.policies.option_types", "Create.__call__", option_types)]
 BY_NAME = pytest.mark.parametrize(
-    ("overloads", "loader"), [(WARM, OF_THE_LOADER), (NAMED, set()), (CREATE, set())]
+    ("overloads", "loader"),
+    [(WARM, OF_THE_LOADER | {"cache"}), (NAMED, set()), (CREATE, set())],
 )
 
 
@@ -92,7 +93,7 @@ def test_the_names_that_type_checkers_know_are_those_of_warmcache() -> None:
 def test_a_policy_with_a_maxsize_takes_what_its_class_does(name: str) -> None:
     [found] = [each for each in WARM if name in (each.names or ()) and "maxsize" in each.required]
     kind = policies.registry[name]
-    assert _of_class(kind) | OF_THE_LOADER - {"ttl"} == found.options
+    assert _of_class(kind) | OF_THE_LOADER - {"ttl"} | {"cache"} == found.options
     needed = {
         each.name
         for each in inspect.signature(kind).parameters.values()

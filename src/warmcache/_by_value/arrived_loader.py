@@ -101,6 +101,11 @@ class ArrivedLoader:
                     function.__dict__.update(thing.lease.__self__.function().__dict__)
         return thing
 
+    @property
+    def cache(self) -> Any:
+        """The cache of the loader of this process."""
+        return self.counterpart().cache
+
     def shorten(self, error: BaseException) -> None:
         """Drop the frame of a copy, if that of the counterpart is there to be seen."""
         trace = error.__traceback__

@@ -114,6 +114,20 @@ class Holder:
         else:
             self._known[number:] = [_Known(loader)]
 
+    def moved(self, number: int, loader: Loader) -> None:
+        """Note that ``loader``, added before as the so-manieth, lives in another cache now.
+
+        Of those that hold the name by this, whoever is the first there has the others join it.
+        """
+        if number >= len(self._known):  # it is only being added
+            return
+        known = self._known[number]
+        source = known.source()
+        if source is not None and known.cache() is loader.cache:
+            loader.go_on_with(source)
+        else:
+            self._known[number] = _Known(loader)
+
     def warm(self) -> list[tuple[CacheView, Source]]:
         """Return in which caches it may have something warm, and as whose."""
         return [warm for known in self._known if (warm := known.warm()) is not None]

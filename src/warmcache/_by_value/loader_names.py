@@ -36,6 +36,7 @@ from typing import Any
 
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
+from warmcache.policies.shared_caches import SharedCache
 
 from .digest import digest
 from .holder import Holder
@@ -92,12 +93,14 @@ class LoaderName:
                 return local, thing
         return None
 
-    def cache_of(self, recipe: Recipe) -> Cache[Any, Any]:
+    def cache_of(self, recipe: Recipe) -> Cache[Any, Any] | SharedCache:
         """Return the cache of the name: a new one if it is made otherwise, or was closed."""
+        if recipe.kind == "named":
+            return recipe.cache()
         means = digest(recipe)
         cache = self._cache_if(means)
         if cache is None:
-            made = recipe.cache()
+            made: Any = recipe.cache()
             with _guard.lock:
                 cache = self._cache_if(means)
                 if cache is None:

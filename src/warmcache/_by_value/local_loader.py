@@ -8,12 +8,15 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from warmcache._loaders.calls import Caller
 from warmcache._loaders.loader import Loader
 from warmcache._process.after_fork import in_child
 from warmcache.caches.cache import Cache
+from warmcache.policies.shared_caches import SharedCache, nowhere
 
 from .digest import digest
 from .parts import Parts
+from .stand_ins import LaterCache
 
 _this_process = os.urandom(16).hex()
 
@@ -45,6 +48,10 @@ class HoldsName(Protocol):
         """Have it hold the name for ``loader``, too, the so-manieth of its LocalLoader."""
         ...
 
+    def moved(self, number: int, loader: Loader) -> None:
+        """Note that this lives in another cache from now on."""
+        ...
+
 
 class LocalLoader:
     """What lets a loader of this process be found, and travel: pickled, it is an ArrivedLoader.
@@ -56,7 +63,6 @@ class LocalLoader:
     Attributes:
         name: its module and qualified name.
         parts: what it is made of.
-        cache: the cache that it lives in.
         loaders: its :class:`Loader`; of a method two, if it may be a static one.
         caller: gives what its function offers besides being called; None of a method.
         holder: what it holds its name by, see ``loader_names.py``.
@@ -64,16 +70,20 @@ class LocalLoader:
     """
 
     __slots__ = (
-        *("__weakref__", "_origin", "_thing"),
-        *("cache", "caller", "came_as", "holder", "loaders", "name", "parts"),
+        *("__weakref__", "_cache", "_origin", "_thing"),
+        *("caller", "came_as", "holder", "loaders", "name", "parts"),
     )
 
     def __init__(
-        self, thing: Any, parts: Parts, cache: Cache[Any, Any], arrived: Any = None
+        self,
+        thing: Any,
+        parts: Parts,
+        cache: Cache[Any, Any] | SharedCache,
+        arrived: Any = None,
     ) -> None:
         self._thing: weakref.ref[Any] = weakref.ref(thing)
         self.parts = parts
-        self.cache = cache
+        self._cache = cache
         self.loaders: list[Loader] = []
         self.caller: Callable[[], Any] | None = None
         self.holder: HoldsName | None = None
@@ -84,6 +94,14 @@ class LocalLoader:
     def thing(self) -> Any:
         """Return the warm function or method; None if it is gone."""
         return self._thing()
+
+    @property
+    def cache(self) -> Cache[Any, Any]:
+        """The cache that it lives in; one that is closed where its name is not defined yet."""
+        if isinstance(self._cache, Cache):
+            return self._cache
+        defined = self._cache.cache
+        return nowhere() if defined is None else defined
 
     def digest(self) -> str:
         """Return the digest of what the loader means."""
@@ -100,11 +118,29 @@ class LocalLoader:
     def add(self, loader: Loader) -> None:
         """Have one more Loader, which shares the name as the other does."""
         self.loaders.append(loader)
+        loader.moved = weakref.WeakMethod(self._moved)
         if self.holder is not None:  # and if that comes now, it sees the loader
             self.holder.add(len(self.loaders) - 1, loader)
 
+    def _moved(self, loader: Loader) -> None:
+        """Note that ``loader`` lives in another cache from now on."""
+        if self.holder is not None:
+            self.holder.moved(self.loaders.index(loader), loader)
+        caller = self.caller() if self.caller is not None else None
+        function = caller.function() if caller is not None else None
+        if caller is not None and function is not None:
+            function.__dict__["cache"] = self.cache_of(caller)
+            self.show_cache(function)
+
+    def cache_of(self, caller: Caller) -> Any:
+        """Return what a function shows as its cache: what looks for it, where it is not there."""
+        cache, by_name = caller._loader.cache, caller._loader.shared is not None
+        return LaterCache(caller) if by_name and cache is nowhere() else cache
+
     def show_cache(self, thing: Any) -> None:
         """Have the cache travel as that of ``thing``, if a function, and if as no other's yet."""
+        if isinstance(self._cache, SharedCache) and self._cache.cache is None:
+            return
         shown_by = self.cache._shown_by
         if isinstance(thing, types.FunctionType) and (shown_by is None or shown_by() is None):
             self.cache._shown_by = weakref.ref(thing)

@@ -16,6 +16,7 @@ from warmcache._loaders.functions import warm_function
 from warmcache._loaders.loader import LoaderOptions
 from warmcache._loaders.methods import WarmMethod
 from warmcache.caches.cache import Cache
+from warmcache.policies.shared_caches import SharedCache
 
 from .arrived_loader import ArrivedLoader
 from .digest import importable
@@ -45,8 +46,8 @@ def define(
     parts = Parts(make, target, options, cache.recipe)
     name = loader_name(parts.name)
     statement = name.statement(target if statement_of is None else statement_of)
-    its_cache = cache.cache
-    if its_cache is None and statement is not None:
+    its_cache: Cache[Any, Any] | SharedCache | None = cache.cache
+    if its_cache is None and statement is not None and cache.recipe.kind == "policy":
         its_cache = statement.cache_for(parts)
     if its_cache is None:
         its_cache = cache.recipe.cache()
@@ -58,7 +59,7 @@ def define(
 
 
 def local_function(
-    parts: Parts, cache: Cache[Any, Any], arrived: ArrivedLoader | None = None
+    parts: Parts, cache: Cache[Any, Any] | SharedCache, arrived: ArrivedLoader | None = None
 ) -> Made:
     """Make a warm function."""
     hit, caller = warm_function(parts.target, parts.options, cache)
@@ -68,7 +69,7 @@ def local_function(
 
 
 def local_method(
-    parts: Parts, cache: Cache[Any, Any], arrived: ArrivedLoader | None = None
+    parts: Parts, cache: Cache[Any, Any] | SharedCache, arrived: ArrivedLoader | None = None
 ) -> Made:
     """Make a warm method."""
     method = LocalMethod(parts, cache, arrived, of_class=False)
@@ -76,7 +77,7 @@ def local_method(
 
 
 def local_class_method(
-    parts: Parts, cache: Cache[Any, Any], arrived: ArrivedLoader | None = None
+    parts: Parts, cache: Cache[Any, Any] | SharedCache, arrived: ArrivedLoader | None = None
 ) -> Made:
     """Make a warm class method."""
     method = LocalMethod(parts, cache, arrived, of_class=True)
@@ -86,7 +87,7 @@ def local_class_method(
 def _attach(hit: Any, caller: Caller, local: LocalLoader) -> None:
     local.add(caller._loader)
     local.caller = weakref.ref(caller)
-    PickledAttributes(hit, local).show(caller, local.cache)
+    PickledAttributes(hit, local).show(caller, local.cache_of(caller))
 
 
 class LocalMethod(WarmMethod):
@@ -95,7 +96,7 @@ class LocalMethod(WarmMethod):
     def __init__(
         self,
         parts: Parts,
-        cache: Cache[Any, Any],
+        cache: Cache[Any, Any] | SharedCache,
         arrived: ArrivedLoader | None,
         *,
         of_class: bool,

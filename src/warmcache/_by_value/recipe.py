@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from warmcache import policies
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
-from warmcache.policies.shared_caches import definition_of, named
+from warmcache.policies.definition import Definition
+from warmcache.policies.shared_caches import SharedCache, definition_of, shared_cache
 
 _guard = ForkSafeLock()
 # By what stands for them everywhere: caches that loaders share, made here or like those of others.
@@ -23,20 +24,21 @@ class Recipe(NamedTuple):
         kind: ``"policy"``, ``"named"``, ``"like"`` or ``"only here"``.
         which: the policy, a name or a class; the cache's name; or a name that stands for the
             other cache wherever it is met.
-        options: those of the policy, or what the other cache is set up with.
+        options: those of the policy; the definition of the name, where it is known already; or
+            what the other cache is set up with.
     """
 
     kind: str
     which: Any
     options: Any
 
-    def cache(self) -> Cache[Any, Any]:
+    def cache(self) -> Cache[Any, Any] | SharedCache:
         """Return the cache: a new one only where none of that name is here."""
         if self.kind == "policy":
             created: Cache[Any, Any] = policies.create(self.which, **self.options)
             return created
         if self.kind == "named":
-            return _named(self.which, self.options)
+            return _named(self.which, self.options)  # which may be defined only later
         known = _foreign_cache(self.which)
         return _new_foreign_cache(self.which, *self.options) if known is None else known
 
@@ -46,10 +48,15 @@ class Recipe(NamedTuple):
                 "a loader whose cache is a memory cache made here cannot be sent by value: "
                 f"share the cache by name, cache={self.which!r}, as warmcache.cache() defines it"
             )
-        return Recipe, (self.kind, self.which, self.options)
+        options = self.options
+        if self.kind == "named" and options is None:  # what it is by now
+            options = shared_cache(self.which).definition
+        return Recipe, (self.kind, self.which, options)
 
     def __warm_digest__(self) -> Any:
         """Return what of it has a meaning: not where it writes, nor which cache it is."""
+        if self.kind == "named":  # not how it is made: here that is known before, or later
+            return self.kind, self.which
         if self.kind in ("like", "only here"):
             return self.kind, self.options
         meant = sorted(name for name in self.options if name != "record")
@@ -59,18 +66,18 @@ class Recipe(NamedTuple):
 class LoaderCache(NamedTuple):
     """The cache of a loader, and how another process comes to have the same.
 
-    ``cache`` is None where it is to be the loader's own, made by the recipe.
+    ``cache`` is None where the recipe has it: the loader's own, or one of a name.
     """
 
     cache: Cache[Any, Any] | None
     recipe: Recipe
 
 
-def _named(name: str, definition: dict[str, Any]) -> Cache[Any, Any]:
-    try:
-        return named(name)
-    except ValueError:
-        return named(name, **definition)
+def _named(name: str, definition: Definition | None) -> SharedCache:
+    shared = shared_cache(name)
+    if definition is not None and shared.opened() is None:
+        shared.define(definition.cache(), definition)  # or it is what it is here meanwhile
+    return shared
 
 
 def _foreign_cache(token: str) -> Cache[Any, Any] | None:

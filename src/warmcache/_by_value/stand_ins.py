@@ -61,27 +61,36 @@ class LaterAsyncCaller(LaterCaller, AsyncCaller):
 
 
 class LaterCache:
-    """The cache of a loader that has not been looked up yet."""
+    """The cache of a loader that was not looked up yet: ``owner.cache``, whenever it is used."""
 
-    def __init__(self, arrived: Any) -> None:
-        self._arrived = arrived
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name == "_owner":
             raise AttributeError(name)
-        return getattr(self._arrived.counterpart().cache, name)
+        return getattr(self._owner.cache, name)
+
+    def __repr__(self) -> str:
+        return f"<cache of {self._owner!r}>"
 
     def __len__(self) -> int:
-        return len(self._arrived.counterpart().cache)
+        return len(self._owner.cache)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._arrived.counterpart().cache)
+        return iter(self._owner.cache)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._arrived.counterpart().cache
+        return key in self._owner.cache
 
     def __getitem__(self, key: Any) -> Any:
-        return self._arrived.counterpart().cache[key]
+        return self._owner.cache[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._owner.cache[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self._owner.cache[key]
 
 
 class ArrivedMethod:

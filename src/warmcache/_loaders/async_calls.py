@@ -33,6 +33,9 @@ class AsyncCaller(Caller):
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
                 return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
+            if self._loader.waits:
+                self._find_cache()
+                view = self._loader.cache._view
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return disowned(self._loader, *await self._load_unowned(args, kwargs))
             from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
@@ -84,6 +87,8 @@ class AsyncCaller(Caller):
         """Return an async context manager that holds the value, loading it if need be."""
         try:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
+            if self._loader.waits:
+                self._find_cache()
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
             if self._is_hot(raw):
@@ -109,7 +114,7 @@ class AsyncCaller(Caller):
     @one_frame
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""
-        view = self._loader.cache._view
+        view = self.cache._view
         if view.store.has_orphans:
             from warmcache._core.drivers.event_loop import run_async
 

@@ -54,6 +54,9 @@ class Caller:
         try:
             if loader.outdated and (successor := self.replaced_in_place()) is not None:
                 return successor.slow_call(*successor._loader.bind(*args, **kwargs))
+            if loader.waits:
+                self._find_cache()
+                view = loader.cache._view
             if loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return disowned(loader, *self._load_unowned(args, kwargs))
             return self._get(self._request(raw, args, kwargs), record, view, keep=False)[1]
@@ -62,6 +65,11 @@ class Caller:
             mend_after(view, error)
             drop_frames(error)  # the hit path's is the one that is seen
             raise
+
+    def _find_cache(self) -> None:
+        """Have a loader whose cache was not defined yet live in it, if that matters here."""
+        if not (SCOPES and scopes.disabled_here()):
+            self._loader.find_cache()
 
     def replaced_in_place(self) -> Caller | None:
         """Return the caller that the function belongs to now, if it was made to be another's.
@@ -144,6 +152,8 @@ class Caller:
         """Return a context manager that holds the value, loading it if need be."""
         try:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
+            if self._loader.waits:
+                self._find_cache()
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
             if self._is_hot(raw):
@@ -172,6 +182,8 @@ class Caller:
         """
         try:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
+            if self._loader.waits:
+                self._find_cache()
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs, aside=True)
             if self._is_hot(raw):
@@ -270,7 +282,7 @@ class Caller:
     # -- looking -------------------------------------------------------------------
 
     def _found(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Entry]:
-        cache, key = self._loader.cache, self._key(args, kwargs)
+        cache, key = self.cache, self._key(args, kwargs)
         with cache._store.lock:
             entry = cache._live.get(key)
             return [] if entry is None or cache._ended(entry) else [entry]
@@ -294,6 +306,8 @@ class Caller:
     @one_frame
     def cache_key(self, /, *args: Any, **kwargs: Any) -> CallKey:
         """Return the key of this call in :attr:`cache`."""
+        if self._loader.waits:
+            self._loader.find_cache()
         return self._key(args, kwargs)
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallKey:
@@ -302,12 +316,14 @@ class Caller:
 
     @property
     def cache(self) -> Cache[Any, Any]:
-        """The cache that this loader's values live in."""
+        """The cache that this loader's values live in. ValueError if nobody has defined it."""
+        if self._loader.waits:
+            self._loader.find_cache()
         return self._loader.cache
 
     def cache_info(self) -> CacheInfo:
         """Return this loader's hits and misses, and its share of the cache."""
-        cache, source = self._loader.cache, self._loader.source
+        cache, source = self.cache, self._loader.source
         with cache._store.lock:
             return CacheInfo(
                 hits=source.past_hits + self._loader.uncounted_hits(),
@@ -318,7 +334,7 @@ class Caller:
 
     def cache_parameters(self) -> dict[str, Any]:
         """Return how this loader caches, as ``functools.lru_cache`` does and more."""
-        options, cache = self._loader.options, self._loader.cache
+        options, cache = self._loader.options, self.cache
         return {
             "maxsize": None if cache.maxsize == float("inf") else cache.maxsize,
             "typed": options.typed,

@@ -10,6 +10,7 @@ from typing import Any
 
 from warmcache._signatures import signature_of
 from warmcache.caches.cache import Cache
+from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
 from .calls import Caller, Slow
@@ -26,7 +27,7 @@ def signature_of_loader(target: Callable[..., Any]) -> inspect.Signature:
 
 
 def warm_function(
-    target: Any, options: LoaderOptions, cache: Cache[Any, Any]
+    target: Any, options: LoaderOptions, cache: Cache[Any, Any] | SharedCache
 ) -> tuple[Any, Caller]:
     """Return the warm counterpart of a function, one with its signature, and its caller."""
     signature = signature_of_loader(target)

@@ -18,7 +18,8 @@ one form, and a hit costs one dictionary look-up and two stamps on the entry. Fo
         return _warm_slow((name, dtype), (name, dtype), {})
 
 While somebody records what is asked for, the function has another code, which also
-puts the key into the recording's buffer; it is generated when first wanted.
+puts the key into the recording's buffer, and so it has where its cache is known only later and
+has entries that end; each is generated when first wanted.
 
 No lock is taken. A thread can be switched out only between two of these lines where
 it does no harm: an entry torn down meanwhile has no ``value`` any more, and a stamp
@@ -35,7 +36,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.machinery import ModuleSpec
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any
 
 from warmcache._core.state.use_clock import USE_CLOCK
 from warmcache.keys import frozen_items, typed_items, typed_part
@@ -43,8 +44,6 @@ from warmcache.keys import frozen_items, typed_items, typed_part
 from .hit_path_text import Shape, source_of
 
 _numbers = count(1)
-# Has hits recorded by what it is given, or, given None, no longer recorded.
-Switch: TypeAlias = Callable[[Callable[[Any], object] | None], None]
 
 
 def build(
@@ -59,7 +58,7 @@ def build(
     """Return ``(hit, bind, switch)`` for ``loader``.
 
     ``hit`` is called in its place. ``bind`` takes the same arguments (but for
-    ``first``) and returns ``(raw key, args, kwargs)``. ``switch`` has hits recorded.
+    ``first``) and returns ``(raw key, args, kwargs)``. ``switch`` gives ``hit`` other code.
 
     Args:
         loader: whose ``__name__``, ``__qualname__`` and ``__module__`` to take on.
@@ -70,21 +69,23 @@ def build(
     """
     prefix = _prefix(signature)
     fresh = bool(free.get("fresh"))
-    write = partial(source_of, signature, shape, prefix, first, is_async, fresh)
+    late = loader.shared is not None  # so that only its cache will say whether entries end
+    write = partial(source_of, signature, shape, prefix, first, is_async, late)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
-    source = write()
+    source = write(fresh)
     codes = _compiled(source, filename, names)
     cells = _cells(shape, prefix, free)
     hit = _function(codes["hit"], loader, signature, cells, source)
     bound = signature.replace(parameters=shape.parameters)
     bind = _function(codes["bind"], loader, bound, cells, source)
 
-    def recorded() -> types.CodeType:
-        return _compiled(write(recorded=True), filename, names)["hit"]
+    def code(fresh: bool, recorded: bool) -> types.CodeType:
+        return _compiled(write(fresh, recorded), filename, names)["hit"]
 
-    return hit, bind, _switch(hit, cells[f"{prefix}record"], recorded)
+    asked, told = cells[f"{prefix}fresh"], cells[f"{prefix}record"]
+    return hit, bind, Switch(hit, asked, told, code)
 
 
 def _prefix(signature: inspect.Signature) -> str:
@@ -116,26 +117,42 @@ def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, type
     return cells
 
 
-def _switch(
-    hit: types.FunctionType, record_cell: types.CellType, recorded: Callable[[], types.CodeType]
-) -> Switch:
-    """Return what gives ``hit`` its code: the one it has, or the ``recorded`` one.
+class Switch:
+    """Gives a ``hit`` its code: whether hits are recorded, and whether they ask something first.
 
     The loader owns the switch, and ``hit`` the loader: so that all of them die at once,
-    neither this nor ``recorded`` may hold them.
+    neither this nor ``code``, which makes what is wanted for the first time, may hold them.
     """
-    known = {False: hit.__code__}  # by whether hits are recorded
-    function = weakref.ref(hit)
 
-    def switch(record: Callable[[Any], object] | None) -> None:
-        if record is not None and True not in known:
-            known[True] = recorded()
-        here = function()
-        if here is not None:
-            record_cell.cell_contents = record or record_cell.cell_contents
-            here.__code__ = known[record is not None]
+    def __init__(
+        self,
+        hit: types.FunctionType,
+        asked: types.CellType,
+        told: types.CellType,
+        code: Callable[[bool, bool], types.CodeType],
+    ) -> None:
+        self._asked, self._told, self._code = asked, told, code
+        self._now = bool(asked.cell_contents), False
+        self._known: dict[tuple[bool, bool], types.CodeType] = {self._now: hit.__code__}
+        self._function = weakref.ref(hit)
 
-    return switch
+    def __call__(self, record: Callable[[Any], object] | None) -> None:
+        """Have hits recorded by ``record``; None: no longer."""
+        self._told.cell_contents = record or self._told.cell_contents
+        self._be(self._now[0], record is not None)
+
+    def ask_first(self, fresh: Callable[[Any], bool] | None) -> None:
+        """Have ``fresh`` asked whether a hit may have its entry; None: nobody is."""
+        self._asked.cell_contents = fresh or self._asked.cell_contents
+        self._be(fresh is not None, self._now[1])
+
+    def _be(self, fresh: bool, recorded: bool) -> None:
+        if (fresh, recorded) not in self._known:
+            self._known[fresh, recorded] = self._code(fresh, recorded)
+        hit = self._function()
+        if hit is not None:
+            hit.__code__ = self._known[fresh, recorded]
+        self._now = fresh, recorded
 
 
 def share_closure(hit: types.FunctionType, other: types.FunctionType, *, but: type) -> None:

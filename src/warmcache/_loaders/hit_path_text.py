@@ -38,7 +38,7 @@ def outer():
 
     {define} hit({signature}):
         nonlocal {_}clock
-        if 0: {_}record  # both codes must have the same free variables
+        if 0: {unused}  # all codes must have the same free variables
 {preamble}\
         try:
             {_}entry = {look_up}{entry_key}
@@ -81,6 +81,7 @@ def source_of(
     prefix: str,
     first: str | None,
     is_async: bool,
+    late: bool,
     fresh: bool,
     recorded: bool = False,
 ) -> str:
@@ -108,6 +109,7 @@ def source_of(
         define="async def" if is_async else "def",
         signature=_rendered(list(signature.parameters.values())),
         bound=_rendered(shape.parameters),
+        unused=f"{prefix}record, {prefix}fresh" if late else f"{prefix}record",
         preamble=preamble,
         look_up=f"{prefix}{of}get({words['key']})",
         entry_key=words["entry_key"],

@@ -9,6 +9,7 @@ from typing import Any
 from warmcache import _public
 from warmcache._tracebacks import drop_frames
 from warmcache.caches.cache import Cache
+from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
 from .calls import API, Caller
@@ -36,7 +37,7 @@ class WarmMethod:
         self,
         target: Any,
         options: LoaderOptions,
-        cache: Cache[Any, Any],
+        cache: Cache[Any, Any] | SharedCache,
         *,
         of_class: bool = False,
     ) -> None:
@@ -111,7 +112,7 @@ class WarmMethod:
             return self.__wrapped__.__annotations__
         if name in (*API, "cache"):
             if name == "cache":
-                return self._cache
+                return self._cache if isinstance(self._cache, Cache) else self._cache.find()
             if self._owner is None:
                 return getattr(self._plain(), name)
             raise AttributeError(

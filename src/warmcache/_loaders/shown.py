@@ -14,13 +14,15 @@ def as_text(loader: Loader, where: CallSite | None) -> str:
 
     It takes no lock: it may be shown anywhere.
     """
+    name = loader.__qualname__.rpartition("<locals>.")[2]
+    if loader.waits and loader.shared is not None:
+        return f"<warm {name}: cache {loader.shared.name!r} is not defined>"
     source = loader.source
     own = [
         entry
         for entry in loader.cache._live.copy().values()
         if entry.provenance.source is source and (where is None or entry.key[1] is where)  # type: ignore[index]
     ]
-    name = loader.__qualname__.rpartition("<locals>.")[2]
     return f"<warm {name}: {filled(loader.cache, len(own), sum(entry.weight for entry in own))}>"
 
 

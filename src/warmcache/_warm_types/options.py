@@ -24,13 +24,17 @@ class _OfTheLoader(TypedDict, total=False):
 
 
 class BesideCache(_OfTheLoader, total=False):
-    """What goes with ``cache=``, which has its own policy and its own limit."""
+    """What goes with ``cache=``, if it has its policy and its limit from elsewhere."""
 
     teardown: Teardown | None
     ttl: Any
 
 
-class Timed(_OfTheLoader, CountedOptions, total=False):
+class _Named(TypedDict, total=False):
+    cache: str  # the name of what these options define
+
+
+class Timed(_OfTheLoader, _Named, CountedOptions, total=False):
     """What goes with ``maxsize=``, but for ``ttl``."""
 
 
@@ -52,9 +56,9 @@ class Aging(Counted, total=False):
     keep_uses: bool
 
 
-class Measured(_OfTheLoader, WithinBudget, total=False):
+class Measured(_OfTheLoader, _Named, WithinBudget, total=False):
     """What goes with a budget of memory."""
 
 
-class WithOrder(_OfTheLoader, InMemory, total=False):
+class WithOrder(_OfTheLoader, _Named, InMemory, total=False):
     """What goes with the policies that mean a budget of memory, but for a device."""

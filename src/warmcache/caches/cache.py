@@ -112,6 +112,7 @@ class Cache(cachetools.Cache[K, V]):
     _name: str | None  # by which modules share it
 
     __warm_options__ = tuple(CacheOptions.__optional_keys__)  # what **options stands for
+    _set_up_by: ClassVar[tuple[Callable[..., Any], ...]] = (Setup.of,)  # who knows their defaults
     _timed = False  # whether its entries have times to live
 
     if TYPE_CHECKING:

@@ -172,6 +172,7 @@ class MemoryCache(Cache[K, V]):
         self._watch()
 
     __warm_options__ = tuple(MemoryOptions.__optional_keys__)
+    _set_up_by = (Setup.of, MemorySetup.of)
 
     @classmethod
     def _policy_class(cls) -> type[Cache[Any, Any]]:

@@ -93,6 +93,12 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             return own
         return own | _memory_options(self._memories["probe"]) | {*OF_MEMORY}
 
+    def needs(self, option: str, policy: Any, options: Mapping[str, Any]) -> bool:
+        """Whether who goes first cannot be said without ``option``, as of ``"ttl"`` without it."""
+        kind = self.find(policy if options.get("order") is None else options["order"])
+        parameter = signature_of(kind).parameters.get(option)
+        return parameter is not None and parameter.default is parameter.empty
+
     def create(self, policy: Any, /, **options: Any) -> Any:
         """Make a cache of ``policy``, a name or a class, with ``options``.
 
@@ -180,6 +186,21 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             if option in known:
                 raise TypeError(f"{problem} without a budget= or a device= of memory")
             raise TypeError(problem + nearest_option(option, {*known, *also}))
+
+
+def defaults_of(kind: type[caches.Cache[Any, Any]]) -> dict[str, Any]:
+    """Return what the options of a class of caches are if they are left out, where that is said."""
+    found: dict[str, Any] = {}
+    makers = [vars(each)["__init__"] for each in kind.__mro__ if "__init__" in vars(each)]
+    for maker in (*makers, *kind._set_up_by):
+        try:
+            parameters = signature_of(maker).parameters.values()
+        except (TypeError, ValueError):  # of some built in, nobody knows it
+            continue
+        for each in parameters:
+            if each.default is not each.empty:
+                found.setdefault(each.name, each.default)
+    return found
 
 
 def check_class(policy: Any) -> None:

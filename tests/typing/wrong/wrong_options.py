@@ -53,6 +53,12 @@ warm(policy="lru", maxsize=1, keep_uses=True)  # error: call-overload
 warm(policy="gdsf", maxsize=1, choice=min)  # error: call-overload
 warm(cache=LRUCache(1), maxsize=1)  # error: call-overload
 warm(cache="models", policy="lru")  # error: call-overload
+warm(cache="models", policy="lruu", maxsize=1)  # error: call-overload
+warm(cache="models", policy="lru", maxsize=1, budget="1GiB")  # error: call-overload
+warm(cache="models", policy="gpu", maxsize=1)  # error: call-overload
+warm(cache="models", policy="lru", max_size=1)  # error: call-overload
+warm(cache=LRUCache(1), policy="lru", maxsize=1)  # error: call-overload
+warm(cache=3, policy="lru", maxsize=1)  # error: call-overload
 
 # -- values ----------------------------------------------------------------------------
 

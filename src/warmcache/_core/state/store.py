@@ -708,6 +708,11 @@ class Store:
         if (told := self._told_of_hits()) is not None:
             switch(told)
 
+    def drop_hit_path(self, switch: Callable[[Hit | None], None]) -> None:
+        """Have a generated hit path tell nobody here any more."""
+        self._hit_paths.discard(switch)
+        switch(None)
+
     def take_over_hit_paths(self, other: Store) -> None:
         """Have the hit paths that ``other`` had, whose place this one takes after a fork."""
         self._hit_paths = other._hit_paths
