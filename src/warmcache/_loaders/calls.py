@@ -21,6 +21,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache._core.state.records import CacheInfo, Removal
 from warmcache._progress import track
+from warmcache._texts import short_text_of
 from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
@@ -256,12 +257,18 @@ class Caller:
 
     @one_frame
     def cache_clear(self) -> None:
-        """Tear down everything this loader has warm, and start its counts anew."""
+        """Tear down everything this loader has warm, and start its counts anew.
+
+        Of a bound method, what it has warm for this instance; the counts are those of all
+        instances together, and stay.
+        """
         self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
         self._forget_counts()
 
     def _forget_counts(self) -> None:
         loader = self._loader
+        if self._site.instance is not None:  # others have their part in the counts
+            return
         with loader.cache._store.lock:
             # What is still leased or being torn down adds its hits as it goes.
             loader.source.past_hits = -loader.uncounted_hits()
@@ -338,6 +345,9 @@ class Caller:
         """Load several values, each once, in order, with a progress bar in a terminal.
 
         A call is its one argument, a tuple of arguments or a mapping of keywords.
+
+        Raises:
+            TypeError: it was given one text or mapping, instead of a list of them.
         """
         for args, kwargs in each_call(calls, self._loader.__name__):
             with self.lease(*args, **kwargs):
@@ -393,7 +403,12 @@ def _clear_replaced(loaders: tuple[Replaced, ...]) -> None:
 
 
 def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Yield ``(args, kwargs)`` of each distinct call, showing progress in a terminal."""
+    """Yield ``(args, kwargs)`` of each call, showing progress in a terminal."""
+    if isinstance(calls, str | bytes | Mapping):  # one call, of which each part would be another
+        raise TypeError(
+            f"warm_up() takes several calls, got {short_text_of(calls)}; "
+            f"for this one, write {name}.warm_up([...]) with it inside"
+        )
     for call in track(list(calls), f"warming up {name}()"):
         if isinstance(call, Mapping):
             yield (), dict(call)

@@ -222,7 +222,7 @@ class Loader:
             typed=options.typed,
         )
         ttl = options.ttl
-        self._ttl = None if ttl is None else as_span(ttl, cache._setup.timer)
+        self._ttl = None if ttl is None else as_span("ttl", ttl, cache._setup.timer)
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
         self._single = self.shape.single

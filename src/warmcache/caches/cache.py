@@ -97,7 +97,8 @@ class Cache(cachetools.Cache[K, V]):
             before that call returns; who joined the load may have the value by then.
         ttl: how long after it was stored an entry is torn down, used or not: seconds, or
             whatever ``timer`` counts in.
-        idle_ttl: seconds after which an unused, unleased entry is torn down.
+        idle_ttl: how long an entry may be unused and unleased before it is torn down: seconds, or
+            whatever ``timer`` counts in.
         wait: seconds (60) to wait for a lease to end where only that can give room.
         record: a file that everything asked for is written to, see :meth:`record`;
             nothing is written before there is something to write.
@@ -458,7 +459,10 @@ class Cache(cachetools.Cache[K, V]):
 
     @one_frame
     def expire(self, time: Any = None) -> list[tuple[K, V]]:
-        """Tear down what has ended by ``time`` (now), and return the pairs removed."""
+        """Tear down what has ended by ``time`` (now), and return the pairs removed.
+
+        What is leased is torn down when its last lease ends, and is among them.
+        """
         now = self._timer() if time is None else time
         return run(remove.expired(self._view, now, remove.its_pair), self._view)
 
@@ -599,6 +603,7 @@ class Cache(cachetools.Cache[K, V]):
         to twice as long.
 
         Raises:
+            ClosedError: the cache is closed.
             OSError: the file cannot be written.
             RuntimeError: the cache is being recorded already.
         """

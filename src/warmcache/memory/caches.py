@@ -235,10 +235,19 @@ class MemoryCache(Cache[K, V]):
 
         At least one goes, the one of lowest rank first. Leased entries stay. What the
         allocator has in reserve is given back, too.
+
+        Raises:
+            ValueError: ``nbytes`` is no size.
+            Exception: what ``reclaim`` or ``give_back`` raised, once all else is done.
         """
         wanted = parse_size(nbytes)
         freed = run(remove.make_up(self._view, wanted, RemovalCause.PRESSURE), self._view)
-        flush(self._view)
+        failure = flush(self._view)
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # or this frame, which its traceback has, would keep it
         return freed
 
     def _lacked(self, error: Exception, tries: int) -> float | None:

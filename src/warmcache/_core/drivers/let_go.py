@@ -113,7 +113,7 @@ def let_go(
     entry.provenance.finish = None
     if store.reclaim is not None:
         alive = remains.living if remains is not None else watch
-        raised += _reclaim(store.reclaim, alive)
+        raised += reclaimed(store.reclaim, alive)
     if raised:
         failures += [each for each in raised if isinstance(each, Exception)]
     if cache.meter is None or remains is None or remains.confirmed():
@@ -177,10 +177,10 @@ def vanished(store: Store, entries: list[Entry], *, logs: bool) -> None:
         entry.empty()
 
 
-def _reclaim(
+def reclaimed(
     reclaim: Callable[[], object], alive: Callable[[], object] | None
 ) -> list[BaseException]:
-    """Give memory back; collect first if somebody still holds the value. What it raised."""
+    """Give memory back; collect first if a value is still alive. Log and return what it raised."""
     try:
         if alive is not None and alive():
             gc.collect()

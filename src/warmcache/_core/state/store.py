@@ -54,7 +54,7 @@ class Store:
         limit: float,
         order: Order,
         timer: Callable[[], Any],
-        idle_ttl: float | None,
+        idle_ttl: Any,
         *,
         timed: bool,
         reclaim: Callable[[], object] | None,
@@ -172,7 +172,12 @@ class Store:
     # -- arriving ------------------------------------------------------------------
 
     def publish(self, entry: Entry) -> None:
-        """Make ``entry`` visible; the room for it must have been reserved."""
+        """Make ``entry`` visible; the room for it must have been reserved.
+
+        A timer that raises does so before anything has changed.
+        """
+        deadlines = self.deadlines
+        ends = None if deadlines is None else self._deadline(entry)
         self.live[entry.key] = entry
         provenance, ledger, weight = entry.provenance, self.ledger, entry.weight
         if provenance.source.teardown is not None or provenance.finish is not None:
@@ -186,8 +191,8 @@ class Store:
         else:
             ledger.idle += weight
             self.order.add(entry)
-        if self.deadlines is not None:
-            self.deadlines.add(entry)
+        if deadlines is not None:
+            deadlines.add(entry, ends)
         elif entry.expires is not None:
             self.keep_deadlines()
         if ledger.waiting:
@@ -392,10 +397,12 @@ class Store:
 
     def revive(self, entry: Entry) -> None:
         """Make a retired entry visible again: its very value was handed in once more."""
+        deadlines = self.deadlines
+        ends = None if deadlines is None else self._deadline(entry)
         entry.state = _LIVE
         self.live[entry.key] = entry
-        if self.deadlines is not None:
-            self.deadlines.add(entry)
+        if deadlines is not None:
+            deadlines.add(entry, ends)
         self.ledger.revive(entry.weight)
 
     def restamp(self, entry: Entry, new: Entry) -> None:
@@ -654,13 +661,15 @@ class Store:
         ends = self._deadline(entry)
         return ends is not None and not now < ends
 
+    def due(self, now: Any) -> list[Entry]:
+        """Return what has ended by ``now``, for the caller to condemn."""
+        return [] if self.deadlines is None else self.deadlines.due(now)
+
     def expire(self, now: Any) -> list[Entry]:
         """Condemn what has ended by ``now``; return what is to be torn down."""
-        if self.deadlines is None:
-            return []
         return [
             entry
-            for entry in self.deadlines.due(now)
+            for entry in self.due(now)
             if entry.state is _LIVE and self.condemn(entry, RemovalCause.EXPIRED)
         ]
 
