@@ -40,7 +40,7 @@ def warm_function(
         is_async=loader.is_async,
         free=dict(get=caller._site.hot.get, slow=Slow(caller), fresh=loader.fresh),
     )
-    loader.record_by(switch)
+    loader.tell_hits_by(switch)
     functools.update_wrapper(hit, target)
     caller.function = weakref.ref(hit)
     return hit, caller

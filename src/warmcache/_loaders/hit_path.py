@@ -17,8 +17,13 @@ one form, and a hit costs one dictionary look-up and two stamps on the entry. Fo
             return _warm_value
         return _warm_slow((name, dtype), (name, dtype), {})
 
-While somebody records what is asked for, the function has another code, which also
-puts the key into the recording's buffer; it is generated when first wanted.
+Without the interpreter's lock the two stamps are counters' that Python advances atomically::
+
+            _warm_entry.used = _warm_clock()
+            _warm_entry.hit()
+
+While an observer wants each hit told, the function has another code, which also gives it
+the key; that is generated when first wanted.
 
 No lock is taken. A thread can be switched out only between two of these lines where
 it does no harm: an entry torn down meanwhile has no ``value`` any more, and a stamp
@@ -43,7 +48,7 @@ from warmcache.keys import frozen_items, typed_items, typed_part
 from .hit_path_text import Shape, source_of
 
 _numbers = count(1)
-# Has hits recorded by what it is given, or, given None, no longer recorded.
+# Has hits told to what it is given, or, given None, no longer told.
 Switch: TypeAlias = Callable[[Callable[[Any], object] | None], None]
 
 
@@ -59,7 +64,7 @@ def build(
     """Return ``(hit, bind, switch)`` for ``loader``.
 
     ``hit`` is called in its place. ``bind`` takes the same arguments (but for
-    ``first``) and returns ``(raw key, args, kwargs)``. ``switch`` has hits recorded.
+    ``first``) and returns ``(raw key, args, kwargs)``. ``switch`` has hits told.
 
     Args:
         loader: whose ``__name__``, ``__qualname__`` and ``__module__`` to take on.
@@ -69,8 +74,8 @@ def build(
         free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
     """
     prefix = _prefix(signature)
-    fresh = bool(free.get("fresh"))
-    write = partial(source_of, signature, shape, prefix, first, is_async, fresh)
+    kind: Any = dict(is_async=is_async, fresh=bool(free.get("fresh")))
+    write = partial(source_of, signature, shape, prefix, first, **kind)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
@@ -81,10 +86,10 @@ def build(
     bound = signature.replace(parameters=shape.parameters)
     bind = _function(codes["bind"], loader, bound, cells, source)
 
-    def recorded() -> types.CodeType:
-        return _compiled(write(recorded=True), filename, names)["hit"]
+    def telling() -> types.CodeType:
+        return _compiled(write(tells=True), filename, names)["hit"]
 
-    return hit, bind, _switch(hit, cells[f"{prefix}record"], recorded)
+    return hit, bind, _switch(hit, cells[f"{prefix}tell"], telling)
 
 
 def _prefix(signature: inspect.Signature) -> str:
@@ -106,7 +111,7 @@ def _compiled(source: str, filename: str, names: Any) -> dict[str, types.CodeTyp
 
 def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, types.CellType]:
     """Return what the free variables of the generated code are bound to, by name."""
-    helpers = dict(key=shape.key, types=_types, typed=typed_part, record=None)
+    helpers = dict(key=shape.key, types=_types, typed=typed_part, tell=None)
     helpers |= dict(items=typed_items if shape.typed else frozen_items)
     helpers |= {f"part_{name}": part for name, part in shape.parts.items()}
     cells = {
@@ -117,23 +122,23 @@ def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, type
 
 
 def _switch(
-    hit: types.FunctionType, record_cell: types.CellType, recorded: Callable[[], types.CodeType]
+    hit: types.FunctionType, tell_cell: types.CellType, telling: Callable[[], types.CodeType]
 ) -> Switch:
-    """Return what gives ``hit`` its code: the one it has, or the ``recorded`` one.
+    """Return what gives ``hit`` its code: the one it has, or the ``telling`` one.
 
     The loader owns the switch, and ``hit`` the loader: so that all of them die at once,
-    neither this nor ``recorded`` may hold them.
+    neither this nor ``telling`` may hold them.
     """
-    known = {False: hit.__code__}  # by whether hits are recorded
+    known = {False: hit.__code__}  # by whether hits are told
     function = weakref.ref(hit)
 
-    def switch(record: Callable[[Any], object] | None) -> None:
-        if record is not None and True not in known:
-            known[True] = recorded()
+    def switch(tell: Callable[[Any], object] | None) -> None:
+        if tell is not None and True not in known:
+            known[True] = telling()
         here = function()
         if here is not None:
-            record_cell.cell_contents = record or record_cell.cell_contents
-            here.__code__ = known[record is not None]
+            tell_cell.cell_contents = tell or tell_cell.cell_contents
+            here.__code__ = known[tell is not None]
 
     return switch
 

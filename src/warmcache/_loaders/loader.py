@@ -285,8 +285,8 @@ class Loader:
         """What a hit has to ask first, of a loader whose entries end; else None."""
         return self.cache._freshness.check if self.ends else None
 
-    def record_by(self, switch: Switch) -> None:
-        """Have hits recorded whenever the cache is."""
+    def tell_hits_by(self, switch: Switch) -> None:
+        """Have hits told whenever an observer of the cache wants to hear of each."""
         self._switch = switch  # which the store knows weakly
         with self.cache._store.lock:
             self.cache._store.add_hit_path(switch)

@@ -71,7 +71,7 @@ class WarmMethod:
             is_async=self._loader.is_async,
             free=dict(sites=self._hot_by_id, id=id, slow=self.bound_to, fresh=self._loader.fresh),
         )
-        self._loader.record_by(switch)
+        self._loader.tell_hits_by(switch)
         self._bound: Any = AsyncBound if self._loader.is_async else Bound
         if inspect.iscoroutinefunction(target) and hasattr(inspect, "markcoroutinefunction"):
             inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]

@@ -70,7 +70,7 @@ def load_at_once(
             else:
                 gone = store.vanish_at_once(request.key, weight, cache.rank)
                 if granted := gone is not None:
-                    reserve(store, weight, flight)
+                    store.reserve_at_once(weight, flight)
         if claim is None:
             if gone:
                 vanished(store, gone, logs=logs)
@@ -142,14 +142,6 @@ def begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Fli
     if outer:
         outer[-1].blocked_on.append(flight)
     return flight
-
-
-def reserve(store: Store, weight: float, flight: Flight) -> None:
-    """Reserve what has just been made free."""
-    store.ledger.committed += weight
-    flight.weight = weight
-    if store.leased:
-        store.lease_retired(flight)
 
 
 def _granted(store: Store, claim: Claim, flight: Flight) -> bool:

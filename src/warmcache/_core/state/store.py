@@ -98,7 +98,7 @@ class Store:
         """Become what a forked child has inherited: a place that nothing leaves.
 
         What the child was in the midst of goes on in here and ends without harm: a lease,
-        a load, a teardown. Its cache has a store of its own.
+        a load, a teardown. Its cache has a store of its own. Needs no lock: there is one thread.
         """
         if not self.inherited:
             self.inherited = True
@@ -120,7 +120,10 @@ class Store:
         self.ledger.wake()
 
     def check_anybody_there(self, signal: OneShot) -> None:
-        """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
+        """Raise ClosedError if who would make ``signal`` happen was left behind by a fork.
+
+        Needs no lock.
+        """
         if self.inherited and not signal.happened:
             raise ClosedError("this was begun before the process was forked; ask again")
 
@@ -157,7 +160,7 @@ class Store:
         self.heat(entry)
 
     def cool(self, entry: Entry) -> None:
-        """Take an entry off its hit path: the next call of it takes the slow one."""
+        """Take an entry off its hit path: the next call takes the slow one. Needs no lock."""
         provenance = entry.provenance
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and hot.get(provenance.hot_key) is entry:
@@ -230,6 +233,13 @@ class Store:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
         flight.ended = True
+
+    def reserve_at_once(self, weight: float, flight: Flight) -> None:
+        """Reserve for a load what has just been made free."""
+        self.ledger.committed += weight
+        flight.weight = weight
+        if self.leased:
+            self.lease_retired(flight)
 
     def vanish_at_once(self, key: Hashable, weight: float, rank: Rank) -> list[Entry] | None:
         """Have victims vanish until ``weight`` is free for ``key``, where nothing has a teardown.
@@ -547,7 +557,7 @@ class Store:
         self.ledger.charge_zombie(change)
 
     def removal(self, entry: Entry) -> Removal:
-        """Return what is told of ``entry``."""
+        """Return what is told of ``entry``. Needs no lock once that is gone."""
         provenance = entry.provenance
         return Removal(
             entry.key,
@@ -657,7 +667,7 @@ class Store:
         return None if ends is None else max(0.0, seconds_between(now, ends))
 
     def ended(self, entry: Entry, now: Any) -> bool:
-        """Whether ``entry`` has outlived its time."""
+        """Whether ``entry`` has outlived its time. Needs no lock: it only looks."""
         ends = self._deadline(entry)
         return ends is not None and not now < ends
 
@@ -709,7 +719,7 @@ class Store:
             self._switch_hit_paths()
 
     def add_hit_path(self, switch: Callable[[Hit | None], None]) -> None:
-        """Have a generated hit path tell those observers that want each hit told.
+        """Have a generated hit path tell those observers that want to hear of each hit.
 
         ``switch`` is known weakly, and given what the hit path has to call; None for nothing.
         """
@@ -718,7 +728,7 @@ class Store:
             switch(told)
 
     def take_over_hit_paths(self, other: Store) -> None:
-        """Have the hit paths that ``other`` had, whose place this one takes after a fork."""
+        """Have the hit paths of ``other``, whose place this takes after a fork. Needs no lock."""
         self._hit_paths = other._hit_paths
         self._switch_hit_paths()
 
