@@ -22,6 +22,6 @@ def by_plan() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calls, "load_at_once", lambda *args, **options: None)
         patch.setattr(at_once_async, "load_at_once_async", _nothing)
-        patch.setattr(cache, "put_at_once", lambda *args: False)
+        patch.setattr(cache, "store_at_once", lambda *args: False)
         patch.setattr(Store, "put_at_once", lambda *args: None)
         yield

@@ -12,7 +12,7 @@ from typing import Any
 
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
-from warmcache._core.drivers.threads import release, run
+from warmcache._core.drivers.threads import lease_warm, release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get
@@ -40,6 +40,7 @@ class Caller:
     _instance: Any = None
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
     _may_be_method = False
+    _lease_of: type[Lease[Any] | AsyncLease[Any]] = Lease  # what holds a value
 
     def __init__(self, loader: Loader, site: CallSite) -> None:
         self._loader = loader
@@ -84,7 +85,8 @@ class Caller:
             share_closure(function, other, but=Slow)
         return successor
 
-    def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
+    def _acquire(self, record: LeaseRecord, request: Request) -> Any:
+        """Lease what is asked for, loaded if need be."""
         view = self._loader.cache._view  # once: a fork changes it
         try:
             return self._get(request, record, view, keep=True)[0], view
@@ -142,14 +144,17 @@ class Caller:
         return args if self._site.instance is None else (self._instance, *args)
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return a context manager that holds the value, loading it if need be."""
+        """Return a context manager that holds the value, loading it if need be.
+
+        Of an ``async`` loader it is an async context manager.
+        """
         try:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
             if self._is_hot(raw):
-                return Lease(self._acquire_hot, raw, args, kwargs)
-            return Lease(self._acquire, self._request(raw, args, kwargs))
+                return self._lease_of(self._acquire_hot, raw, args, kwargs)
+            return self._lease_of(self._acquire, self._request(raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
@@ -160,11 +165,10 @@ class Caller:
         except TypeError:  # not hashable as it is
             return False
 
-    def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Leased:
+    def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
         """Lease what a hit would find; when that has left, load it."""
-        return self._lease_warm(self._site.hot, raw, record) or self._acquire(
-            record, self._request(raw, args, kwargs)
-        )
+        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+        return found or self._acquire(record, self._request(raw, args, kwargs))
 
     def alease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be in a thread.
@@ -183,9 +187,8 @@ class Caller:
             raise
 
     def _acquire_hot_aside(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
-        return self._lease_warm(self._site.hot, raw, record) or self._acquire_aside(
-            record, self._request(raw, args, kwargs)
-        )
+        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+        return found or self._acquire_aside(record, self._request(raw, args, kwargs))
 
     def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
         """Lease what is there if nobody has to be asked or waited for; else None."""
@@ -194,7 +197,9 @@ class Caller:
         if entry is None or cache._ended(entry) or request.validate is not None:
             return None
         shares_name = self._loader.name_holder is not None
-        return None if shares_name else self._lease_warm(cache._live, request.key, record)
+        return (
+            None if shares_name else lease_warm(cache._view, cache._live.get, request.key, record)
+        )
 
     async def _acquire_aside(self, record: LeaseRecord, request: Request) -> Leased:
         """Acquire what is there at once, else in a thread, whose the ``record`` is meanwhile."""
@@ -204,7 +209,8 @@ class Caller:
 
         def work() -> Leased:
             record.thread = get_ident()
-            return self._acquire(record, request)
+            leased: Leased = self._acquire(record, request)
+            return leased
 
         def unclaimed(leased: Leased) -> None:
             entry, view = leased
@@ -213,25 +219,6 @@ class Caller:
         leased = await aside(work, "warmcache-load", unclaimed=unclaimed)
         record.thread = get_ident()
         return leased
-
-    def _lease_warm(
-        self, table: Mapping[Any, Entry], key: Any, record: LeaseRecord
-    ) -> Leased | None:
-        """Lease what a hit would find in ``table``, the short way; None when it has left."""
-        view = self._loader.cache._view
-        store = view.store
-        try:
-            with store.lock:
-                entry = table.get(key)
-                if entry is None:
-                    return None
-                store.lease(entry, record)
-                store.used(entry, entry.key)
-        except BaseException as error:
-            record.over = True
-            mend_after(view, error)
-            raise
-        return entry, view
 
     def _lease_unowned(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, aside: bool = False

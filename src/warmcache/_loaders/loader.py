@@ -28,7 +28,7 @@ from warmcache.keys import ATOMS, CallKey, Defaults, checked_parts, frozen
 from . import scopes
 from .hit_path import Switch
 from .hit_path_text import Shape
-from .kinds import module_of, producer, qualname
+from .kinds import module_name, producer, qualname
 
 _request = tuple.__new__  # of a named tuple, without the call of its own, which takes as long again
 
@@ -188,7 +188,7 @@ class Loader:
         self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
         self.__name__ = getattr(self.target, "__name__", type(self.target).__name__)
         self.__qualname__ = qualname(self.target)
-        self.__module__ = module_of(self.target)
+        self.__module__ = module_name(self.target)
         code = code_of(self.target)
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))

@@ -15,11 +15,11 @@ import cachetools
 
 from warmcache import _checks as checks
 from warmcache import _public
-from warmcache._core.drivers.at_once import put_at_once
+from warmcache._core.drivers.at_once import store_at_once
 from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
 from warmcache._core.drivers.mending import mend_after
-from warmcache._core.drivers.threads import run
+from warmcache._core.drivers.threads import lease_warm, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.meter import Meter
@@ -337,7 +337,7 @@ class Cache(cachetools.Cache[K, V]):
             if self._stillborn(entry, now):
                 return value
         view, claim = self._view, Claim(entry.key, entry.weight, present=True)
-        if replace and entry.expires is None and put_at_once(view, entry, claim):
+        if replace and entry.expires is None and store_at_once(view, entry, claim):
             return value
         stored = run(put(view, entry, claim, replace=replace), view)
         self._watch()
@@ -441,6 +441,7 @@ class Cache(cachetools.Cache[K, V]):
         self._expire()
         for pair in run(remove.victims(self._view, 1, remove.its_pair), self._view):
             return pair
+        # As cachetools, which says so even where nothing was raised before.
         raise KeyError(f"{type(self).__name__} has no idle entry") from None
 
     @one_frame
@@ -476,19 +477,15 @@ class Cache(cachetools.Cache[K, V]):
 
         def acquire(record: LeaseRecord) -> Leased:
             self._expire()
-            view, store = self._view, self._store
-            try:
-                with store.lock:
-                    entry = store.live.get(key) or outlived(store.leased, key, record)
-                    if entry is None:
-                        raise KeyError(key)
-                    store.lease(entry, record)
-                    store.used(entry, key)
-            except BaseException as error:
-                record.over = True
-                mend_after(view, error)
-                raise
-            return entry, view
+            store = self._store
+            leased = lease_warm(
+                self._view,
+                lambda key: store.live.get(key) or outlived(store.leased, key, record),
+                *(key, record),
+            )
+            if leased is None:
+                raise KeyError(key)
+            return leased
 
         return Lease(acquire)
 

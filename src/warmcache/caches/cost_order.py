@@ -10,7 +10,7 @@ from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.use_clock import last_tick
 from warmcache._core.state.victim_order import Order, Rank, ScanOrder
 
-from .known_keys import Record
+from .known_keys import KnownKey
 from .leashed_choice import LeashedChoice
 
 
@@ -109,7 +109,7 @@ class OwnRankOrder(ScanOrder):
 
 def forget_or_keep(choice: LeashedChoice, entry: Entry, replaced: bool) -> None:
     """Have ``choice`` note that ``entry`` has left, by its cause."""
-    record: Record | None = choice.known.residents.get(entry)
+    record: KnownKey | None = choice.known.residents.get(entry)
     cause = getattr(entry, "cause", None)
     if record is None:
         ghost = choice.known.ghost(entry.key) if replaced else None

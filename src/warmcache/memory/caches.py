@@ -18,7 +18,7 @@ from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
 from warmcache._sizes import parse_size
 from warmcache._tracebacks import one_frame
-from warmcache.caches.cache import Cache
+from warmcache.caches.cache import MADE, Cache
 from warmcache.caches.options import CacheOptions, Setup
 from warmcache.policies.option_types import (
     MeasuredOptions,
@@ -160,7 +160,6 @@ class MemoryCache(Cache[K, V]):
             options["maxsize"] = self.__budget
         super().__init__(**options)
         self.__meter.look(self._store)
-        _caches[id(self)] = self
         self._watch()
 
     __warm_options__ = tuple(MemoryOptions.__optional_keys__)
@@ -357,12 +356,13 @@ class AutoMemoryCache(MemoryCache[K, V]):
         self._occupy(partial(gpu_or_host, device), budget, getsizeof, {**options})
 
 
-_caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
+def _memory_caches() -> list[MemoryCache[Any, Any]]:
+    return [cache for cache in list(MADE.values()) if isinstance(cache, MemoryCache)]
 
 
 def _stores_on(probe: Probe) -> list[Store]:
     """Return the stores of all caches whose memory is that of ``probe``."""
-    return [cache._store for cache in list(_caches.values()) if cache.probe.name == probe.name]
+    return [cache._store for cache in _memory_caches() if cache.probe.name == probe.name]
 
 
 def devices_table() -> str:
@@ -370,7 +370,7 @@ def devices_table() -> str:
 
     It has, too, what each memory cache of this process holds.
     """
-    return report.devices_table([cache._device_report() for cache in list(_caches.values())])
+    return report.devices_table([cache._device_report() for cache in _memory_caches()])
 
 
 def _as_probe(option: str, probe: Any) -> Probe:

@@ -61,7 +61,7 @@ def load_at_once(
         with store.lock:
             if is_taken(store, request.key, weight):
                 return None
-            flight = begin(store, request, record, kept)
+            flight = begin_flight(store, request, record, kept)
             flight.at_once = True  # from here on this ends it, below
             if store.tears_down:
                 claim = Claim(request.key, weight)
@@ -131,7 +131,7 @@ def is_taken(store: Store, key: Hashable, weight: float) -> bool:
     )
 
 
-def begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
+def begin_flight(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
     """Count a miss and begin its flight, as the plan does; nobody can wait for it yet."""
     source = request.source
     flight = Flight(request.key, record, source, store.timer())
@@ -169,7 +169,7 @@ def _by_plan(
     return entry, value
 
 
-def put_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
+def store_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
     """Store what was handed in, replacing what was there; whether that could be done at once."""
     store = cache.store
     if cache.meter is not None or store.deadlines is not None:

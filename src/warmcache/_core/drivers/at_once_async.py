@@ -22,7 +22,7 @@ from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._log import debugging
 
 from .async_teardown import keep_running
-from .at_once import begin, is_taken
+from .at_once import begin_flight, is_taken
 from .event_loop import load, release_async, run_async, wait
 from .let_go import vanished
 from .mending import mend
@@ -49,7 +49,7 @@ async def load_at_once_async(
             gone = store.vanish_at_once(request.key, weight, cache.rank)
         if gone is None:
             return None
-        flight: Flight = context.run(begin, store, request, record, kept)
+        flight: Flight = context.run(begin_flight, store, request, record, kept)
         store.reserve_at_once(weight, flight)
     vanished(store, gone, logs=bool(gone) and debugging())
     task = asyncio.get_running_loop().create_task(_fly(cache, request, flight), context=context)

@@ -133,7 +133,7 @@ def free_room(store: Store, entry: Entry, *, failed: bool) -> Sequence[BaseExcep
         if not store.gone(entry, failed=failed):
             return ()
     if debugging():
-        _log_removal(store, entry)
+        _log_removal(entry)
     raised = tell(store, entry) if store.listener is not None or store.observers else ()
     entry.empty()
     return raised
@@ -156,12 +156,12 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
     return raised
 
 
-def _log_removal(store: Store, entry: Entry) -> None:
+def _log_removal(entry: Entry) -> None:
     """Log that ``entry`` is gone, and for whom."""
     did = "evicted" if entry.cause.evicted else "removed"
     text = f"{did} {short_text_of(entry.key)} ({entry.cause.value})"
-    if entry.wanted is not None:
-        key, needed, free = entry.wanted
+    if entry.newcomer is not None:
+        key, needed, free = entry.newcomer
         needed_and_free = f"{format_weight(needed)} needed, {format_weight(max(free, 0))} free"
         text += f" for {short_text_of(key)}: {needed_and_free}"
     log().debug("%s", text)
@@ -171,7 +171,7 @@ def vanished(store: Store, entries: list[Entry], *, logs: bool) -> None:
     """Tell of entries that had no teardown and are gone, and drop their values."""
     for entry in entries:
         if logs:
-            _log_removal(store, entry)
+            _log_removal(entry)
         if store.observers:
             tell(store, entry)
         entry.empty()

@@ -44,7 +44,7 @@ from collections.abc import Callable
 from threading import get_ident
 
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN, Basis, Flight
+from warmcache._core.state.flights import CHAIN, Basis, Flight, leads_to
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
@@ -190,7 +190,7 @@ def _evict(
     """Condemn ``old``, which is to be replaced, and as many victims as it takes beside it."""
     store = cache.store
     gain = old.weight if old is not None and not old.leases else 0
-    wanted = store.wanted(claim)
+    wanted = store.newcomer(claim)
     victims, passed = store.victims(short - gain, cache.rank, old)
     claim.carried = 0 if old is None or passed else old.uses
     doomed = []
@@ -239,7 +239,7 @@ def _waiting_for(store: Store, flight: Flight | None) -> list[Flight]:
         other
         for other in store.flights.values()
         if other is not flight
-        and (other in outer or (flight is not None and other.reaches((flight,))))
+        and (other in outer or (flight is not None and leads_to(other, (flight,))))
     ]
 
 

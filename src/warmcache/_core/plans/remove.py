@@ -183,7 +183,7 @@ def make_up(
         taken = [] if first is None else [first]
         if first is not None and weight > first.weight:
             taken, _ = store.victims(weight, cache.rank, first=first)
-        wanted = None if claim is None else store.wanted(claim)
+        wanted = None if claim is None else store.newcomer(claim)
         doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
     yield TearDown(doomed)
     return sum(entry.weight for entry in doomed)

@@ -35,7 +35,7 @@ class RemovalCause(enum.StrEnum):
 _EVICTIONS = {RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE}
 
 
-class Wanted(NamedTuple):
+class Newcomer(NamedTuple):
     """For which key others had to go, what it needed, and how much of that was free."""
 
     key: Hashable
@@ -202,12 +202,12 @@ class Removal(_OfKey):
     uses: int = 0
     load_seconds: float = 0.0
     tags: frozenset[str] = frozenset()
-    _wanted: Wanted | None = None
+    _newcomer: Newcomer | None = None
 
     @property
     def wanted_by(self) -> str | None:
         """The text of the call, or of the key, for which it was evicted."""
-        return None if self._wanted is None else text_of(self._wanted.key)
+        return None if self._newcomer is None else text_of(self._newcomer.key)
 
 
 class Load(_OfKey):

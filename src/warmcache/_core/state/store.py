@@ -29,7 +29,7 @@ from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observer import Observer
 from .one_shot import OneShot
-from .records import Load, Removal, RemovalCause, Wanted
+from .records import Load, Newcomer, Removal, RemovalCause
 from .remains import Remains
 from .use_clock import USE_CLOCK, tick
 from .victim_order import Order, Rank
@@ -279,9 +279,9 @@ class Store:
         if old is not None:
             claim.carried = 0 if passed else old.uses
             self.condemn(old, _REPLACED)
-        wanted = self.wanted(claim) if doomed else None
+        newcomer = self.newcomer(claim) if doomed else None
         for victim in doomed:
-            self.condemn(victim, _SIZE, wanted)
+            self.condemn(victim, _SIZE, newcomer)
             claim.evicted += victim.weight
         if old is not None:
             doomed.insert(0, old)
@@ -347,11 +347,11 @@ class Store:
         """Have idle entries be gone that have no teardown; return what they weighed."""
         removals = self.counts.removals
         told = self.observers or debugging()
-        wanted = Wanted(key, needed, self.ledger.free) if told else None
+        newcomer = Newcomer(key, needed, self.ledger.free) if told else None
         weight: float = 0
         for gone in removed:
             gone.cause = cause = _REPLACED if gone is old else _SIZE
-            gone.wanted = None if gone is old else wanted
+            gone.newcomer = None if gone is old else newcomer
             gone.state = _GONE
             del self.live[gone.key]
             if gone.provenance.hot is not None:
@@ -460,19 +460,19 @@ class Store:
             raise
         return taken, passed
 
-    def wanted(self, claim: Claim) -> Wanted | None:
+    def newcomer(self, claim: Claim) -> Newcomer | None:
         """Return for what victims have to go that make room for ``claim``, if anybody is told."""
         if self.listener is None and not self.observers and not debugging():
             return None
-        return Wanted(claim.key, claim.weight, self.ledger.free_for(claim))
+        return Newcomer(claim.key, claim.weight, self.ledger.free_for(claim))
 
-    def condemn(self, entry: Entry, cause: RemovalCause, wanted: Wanted | None = None) -> bool:
+    def condemn(self, entry: Entry, cause: RemovalCause, newcomer: Newcomer | None = None) -> bool:
         """Take a live entry out of sight; whether it must now be torn down.
 
         When it is leased it is retired instead, and the last release tears it down.
         """
         leased = bool(entry.leases)
-        entry.cause, entry.wanted = cause, wanted
+        entry.cause, entry.newcomer = cause, newcomer
         if leased:
             entry.state = _RETIRED
         else:
@@ -483,7 +483,7 @@ class Store:
 
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
-        entry.cause, entry.wanted, entry.leases = cause, None, ()
+        entry.cause, entry.newcomer, entry.leases = cause, None, ()
         self.begin_to_die(entry)
         self.ledger.turn_away(entry.weight)
 
@@ -493,7 +493,7 @@ class Store:
         The caller empties it, unless it is leased: then somebody may just be about to read it.
         """
         leased = bool(entry.leases)
-        entry.cause, entry.wanted, entry.state = RemovalCause.EXPLICIT, None, _GONE
+        entry.cause, entry.newcomer, entry.state = RemovalCause.EXPLICIT, None, _GONE
         self._take_out(entry)
         self.ledger.detach(entry.weight, leased=leased)
         self.leased.discard(entry)
@@ -567,7 +567,7 @@ class Store:
             entry.uses,
             provenance.seconds,
             provenance.source.tags,
-            entry.wanted,
+            entry.newcomer,
         )
 
     def alive(self) -> Iterator[Entry]:

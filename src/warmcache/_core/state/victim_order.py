@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -22,23 +23,20 @@ _EXACT = 2000  # entries up to which a scan looks at all of them,
 _SAMPLE = 64  # and how many it looks at above
 
 
-_rising: dict[Callable[..., Any], Rank | None] = {}
-
-
-def rises(rank: R) -> R:
+def rises(rank: R, stamp: Rank | None = None) -> R:
     """Decorate a policy's ``rank`` that is higher than before when an entry is stored anew."""
-    _rising[rank] = None
+    # With its code: what wraps it takes over its attributes, and may do otherwise.
+    vars(rank)["_rises"] = _code_of(rank), stamp
     return rank
 
 
 def stamp(name: str) -> Callable[[R], R]:
     """Decorate a ``rank`` that is an entry's stamp of this ``name``: it rises, and is soon read."""
+    return partial(rises, stamp=attrgetter(name))  # no Python code
 
-    def decorate(rank: R) -> R:
-        _rising[rank] = attrgetter(name)  # no Python code
-        return rank
 
-    return decorate
+def _code_of(rank: Rank | None) -> Any:
+    return getattr(rank, "__code__", None)
 
 
 class Order:
@@ -98,8 +96,9 @@ class RankOrder(Order):
     """
 
     def __init__(self, rank: Callable[..., Any] | None = None) -> None:
-        self.renews = rank in _rising
-        self._stamp = _rising.get(rank) if rank is not None else None
+        code, stamp = getattr(rank, "_rises", (None, None))
+        self.renews = code is not None and code is _code_of(rank)
+        self._stamp: Rank | None = stamp if self.renews else None
         self._unranked: deque[Entry] = deque()
         self._run: deque[Entry] = deque()
         self._heap: list[tuple[Any, Entry]] = []
