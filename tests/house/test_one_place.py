@@ -99,7 +99,7 @@ def test_nobody_but_the_store_tells_observers_of_uses_and_stores() -> None:
             and getattr(getattr(node.func, "value", None), "id", None) == "observer"
         )  # type: ignore[attr-defined]
     )
-    assert [] == _elsewhere(found, "_core/state/store.py")
+    assert [] == _elsewhere(found, "_core/state/observers.py")
 
 
 def test_what_pickles_is_not_known_to_loaders() -> None:

@@ -359,7 +359,7 @@ def test_a_child_neither_has_nor_writes_its_parents_recording(tmp_path: Path) ->
             child = os.fork()
             if not child:
                 load(1), load(1), load(2)
-                say(load.cache._store.observers, recording.written, str(recording)[-8:])
+                say(load.cache._store.observers.all, recording.written, str(recording)[-8:])
         if not child:
             load.cache.record(sys.argv[1] + ".child")
             load(3), load(3)

@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_opened_leaves_the_cache_free_to_be_recorded(tmp_p
     cache = warmcache.LRUCache[int, int](2)
     with pytest.raises(IsADirectoryError):
         cache.record(tmp_path)
-    assert () == cache._store.observers
+    assert () == cache._store.observers.all
     cache.record(tmp_path / "trace.csv").stop()
 
 
@@ -194,7 +194,7 @@ def test_a_disk_that_fails_ends_the_recording_and_not_the_process(
     cache[1] = 1
     assert recording.expire_now() is None
     assert "no space left" in caplog.text
-    assert () == cache._store.observers
+    assert () == cache._store.observers.all
 
 
 def test_only_what_is_asked_for_makes_a_file_of_an_option(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ PROGRAM = """
         return object()
     load(1), load(1)
     if sys.argv[2] == "fork":
-        load.cache._store.observers[0].flush()
+        load.cache._store.observers.all[0].flush()
         child = os.fork()
         if not child:
             load(1), load(2)

@@ -289,7 +289,7 @@ class Loader:
         """Have hits told whenever an observer of the cache wants to hear of each."""
         self._switch = switch  # which the store knows weakly
         with self.cache._store.lock:
-            self.cache._store.add_hit_path(switch)
+            self.cache._store.observers.add_hit_path(switch)
 
     def request(
         self, site: CallSite, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -87,12 +87,12 @@ class Recording:
         self._writing = threading.RLock()  # a signal's handler may want it, too
         with store.lock:
             store.check_open()
-            for other in store.observers:
+            for other in store.observers.all:
                 if isinstance(other, Recording):
                     raise RuntimeError(f"this cache is being recorded already, in {other.path}")
             self._counted = self._requests(store)
             _running.add(self)
-            store.observe(self)
+            store.observers.add(self)
         if not lazily:
             self._begin_file()
         begins_anew_in_child(self)
@@ -253,7 +253,8 @@ class Recording:
         if store is not None:
             # Nobody is to be told of its end any more, least of all as the interpreter ends.
             self._store = weakref.ref(store)
-            store.unobserve(self)
+            with store.lock:
+                store.observers.remove(self)
 
     def begin_anew(self) -> None:
         """End it in a forked child: the file is the parent's."""

@@ -24,6 +24,7 @@ from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
+from warmcache._core.state.at_once import put_at_once, renew_at_once
 from warmcache._core.state.entry import (
     Entry,
     LeaseRecord,
@@ -197,7 +198,7 @@ class Cache(cachetools.Cache[K, V]):
         old.begin_anew()
         self._open(self._setup)
         self._shown_by, self._name = shown_by, name
-        self._store.take_over_hit_paths(old)
+        self._store.observers.take_over_hit_paths(old.observers)
         if old.closed:
             self._store.close(old.why_closed)
         if had:
@@ -306,13 +307,13 @@ class Cache(cachetools.Cache[K, V]):
                 return
             if key in store.live:
                 with store.lock:
-                    old = store.renew_at_once(key, value, weight, handed_in, now)
+                    old = renew_at_once(store, key, value, weight, handed_in, now)
                 if old is not None:
                     return
             entry = Entry(key, value, weight, handed_in, now)
             rank = self.rank if store.order.renews else self._view.rank
             with store.lock:
-                evicted = store.put_at_once(entry, rank)
+                evicted = put_at_once(store, entry, rank)
             if evicted is None:
                 self._put(entry)
             else:
@@ -563,8 +564,7 @@ class Cache(cachetools.Cache[K, V]):
         finally:
             with store.lock:
                 store.order.forget()
-        for observer in store.observers:
-            observer.closed()
+        store.observers.closed()
         if failures:
             raise ExceptionGroup("teardown failed in close()", failures)
 

@@ -134,14 +134,14 @@ def free_room(store: Store, entry: Entry, *, failed: bool) -> Sequence[BaseExcep
             return ()
     if debugging():
         _log_removal(entry)
-    raised = tell(store, entry) if store.listener is not None or store.observers else ()
+    raised = tell(store, entry) if store.listener is not None or store.observers.all else ()
     entry.empty()
     return raised
 
 
 def tell(store: Store, entry: Entry) -> list[BaseException]:
     """Tell the listener and the observers that ``entry`` is gone; return what that raised."""
-    told: list[Callable[[Removal], object]] = [each.removed for each in store.observers]
+    told: list[Callable[[Removal], object]] = [each.removed for each in store.observers.all]
     if store.listener is not None:
         told.append(store.listener)
     raised: list[BaseException] = []
@@ -172,7 +172,7 @@ def vanished(store: Store, entries: list[Entry], *, logs: bool) -> None:
     for entry in entries:
         if logs:
             _log_removal(entry)
-        if store.observers:
+        if store.observers.all:
             tell(store, entry)
         entry.empty()
 
