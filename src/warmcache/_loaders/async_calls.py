@@ -22,7 +22,7 @@ from warmcache.caches.lease import AsyncLease, Leased
 from . import scopes
 from .calls import Caller, each_call
 from .disabled import disowned
-from .loader import Replaced
+from .name_holder import Replaced
 
 
 class AsyncCaller(Caller):

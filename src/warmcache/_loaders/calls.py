@@ -29,9 +29,11 @@ from warmcache.caches.options import sooner
 from warmcache.keys import CallKey
 
 from . import scopes
+from .call_site import CallSite
 from .disabled import DisabledLease, disowned
 from .hit_path import share_closure
-from .loader import CallSite, Loader, Replaced
+from .loader import Loader
+from .name_holder import Replaced
 
 
 class Caller:

@@ -12,9 +12,11 @@ from warmcache._signatures import signature_of
 from warmcache.caches.cache import Cache
 
 from .async_calls import AsyncCaller
+from .call_site import CallSite
 from .calls import Caller, Slow
 from .hit_path import build
-from .loader import CallSite, Loader, LoaderOptions
+from .loader import Loader
+from .loader_options import LoaderOptions
 
 
 def signature_of_loader(target: Callable[..., Any]) -> inspect.Signature:

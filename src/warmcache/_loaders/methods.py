@@ -11,10 +11,12 @@ from warmcache._tracebacks import drop_frames
 from warmcache.caches.cache import Cache
 
 from .async_calls import AsyncCaller
+from .call_site import CallSite
 from .calls import API, Caller
 from .functions import signature_of_loader, warm_function
 from .hit_path import build
-from .loader import CallSite, Loader, LoaderOptions
+from .loader import Loader
+from .loader_options import LoaderOptions
 
 # What others of this package call, and nobody else.
 _INTERNAL = {"bound_to", "function", "replaced_in_place", "site", "slow_call", "take_over_sites"}
