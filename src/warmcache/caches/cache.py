@@ -103,7 +103,8 @@ class Cache(cachetools.Cache[K, V]):
         wait: seconds (60) to wait for a lease to end where only that can give room.
         record: a file that everything asked for is written to, see :meth:`record`;
             nothing is written before there is something to write.
-        timer: the clock of ages and times to live.
+        timer: the clock of ages, load times and times to live: returns seconds, or datetimes.
+            What it counts in instead, ``seconds`` of a record or ``ttl`` of an option is, too.
 
     Raises:
         TypeError: an option is of the wrong kind; what it must be is in the message.
@@ -423,7 +424,11 @@ class Cache(cachetools.Cache[K, V]):
     def pop(self, key: K, default: V | T) -> V | T: ...
     @one_frame
     def pop(self, key: K, default: Any = MISSING) -> Any:
-        """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
+        """Remove ``key``, tear its value down and return it; see also :meth:`detach`.
+
+        Raises:
+            KeyError: it is not there, and there is no ``default``.
+        """
         self._expire()
         plan = remove.by_key(self._view, key, RemovalCause.EXPLICIT, remove.its_value)
         for value in run(plan, self._view):
@@ -473,7 +478,8 @@ class Cache(cachetools.Cache[K, V]):
     def lease(self, key: K) -> AbstractContextManager[V]:
         """Return a context manager that holds the entry of ``key`` while inside.
 
-        Entering raises KeyError when it is not there: a bare cache cannot load.
+        Raises:
+            KeyError: as it is entered: the key is not there, and a bare cache cannot load.
         """
 
         def acquire(record: LeaseRecord) -> Leased:

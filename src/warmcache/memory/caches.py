@@ -96,7 +96,7 @@ class MemoryCache(Cache[K, V]):
             where that cannot be seen.
         give_back: has free memory go back to the device, after each teardown.
         order: the policy that says who goes first.
-        timer: the clock of ages and times to live.
+        timer: the clock of ages, load times and times to live: returns seconds, or datetimes.
         options: those of every :class:`Cache`, and those of the ``order``.
 
     Raises:

@@ -89,7 +89,8 @@ class EntryInfo(OfKey):
     """A snapshot of one entry, as :meth:`Cache.entries` gives it.
 
     ``call`` is the key as text, ``load('ada')``, and ``loader`` the name of the loader, None for
-    what was stored by the mapping. ``age``, ``idle`` and ``load_seconds`` are seconds.
+    what was stored by the mapping. ``age``, ``idle`` and ``load_seconds`` are seconds, where the
+    cache's ``timer`` counts seconds or gives datetimes, and else what that counts.
     ``age`` counts from the end of the load, and while that is under way (``state`` is
     ``"loading"``) from when it was first asked for; its ``weight`` then is what is
     reserved. ``idle`` never overstates: a use on the hit path leaves a stamp, not a time,

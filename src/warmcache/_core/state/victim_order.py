@@ -48,7 +48,7 @@ class Order:
         """Have ``entry``, which is live and idle, be a victim in its turn."""
         raise NotImplementedError
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class RankOrder(Order):
             entry.queued = True
             self._unranked.append(entry)
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         if entry.queued:
             entry.queued = False
@@ -208,7 +208,7 @@ class ScanOrder(Order):
     def arrived(self, entry: Entry) -> None:
         """Note that ``entry`` can be a victim from now on."""
 
-    def left(self, entry: Entry, replaced: bool) -> None:
+    def left(self, entry: Entry, *, replaced: bool) -> None:
         """Note that ``entry`` has left, for a successor if ``replaced``."""
 
     def returned(self, entry: Entry) -> None:
@@ -222,11 +222,11 @@ class ScanOrder(Order):
             self._place(entry)
             self.arrived(entry)
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         if entry.queued:
             self._remove(entry)
-            self.left(entry, replaced)
+            self.left(entry, replaced=replaced)
 
     def take(self, rank: Rank) -> Entry | None:
         """Remove and return an idle entry of lowest rank; None when none is idle."""
@@ -300,7 +300,7 @@ class ChoiceOrder(Order):
             self._keys.append(entry.key)
         self._entries[entry.key] = entry
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Forget ``entry``; a ``replaced`` one leaves its place to its successor."""
         if self._entries.get(entry.key) is not entry:
             return
