@@ -12,7 +12,7 @@ from . import policies
 from ._by_value.makers import define, local_class_method, local_function, local_method
 from ._by_value.recipe import LoaderCache, Recipe, recipe_of
 from ._loaders.classes import warm_class
-from ._loaders.loader import LoaderOptions
+from ._loaders.loader_options import LoaderOptions
 from ._suggestions import nearest_option
 from ._texts import text_of
 from ._tracebacks import one_frame

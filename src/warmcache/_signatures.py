@@ -81,6 +81,14 @@ def is_async(function: Any) -> bool:
     return any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in codes)
 
 
+def yields(function: Any) -> bool:
+    """Whether ``function`` is a generator function or the like, as far as it can be seen."""
+    import inspect
+
+    function = _below_partial(function)
+    return callable(function) and inspect.isgeneratorfunction(code_of(function))
+
+
 def _below_partial(function: Any) -> Any:
     while isinstance(function, functools.partial):
         function = function.func

@@ -26,11 +26,11 @@ from typing import Any, TypeVar
 
 import cachetools
 
+from ._code_flags import COROUTINE
+from ._ours import is_ours
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PACKAGE = __name__.partition(".")[0]
-_OF_VALUES = {"demo", "testing"}  # what these of ours define is called as users' code is
-_COROUTINE = 0x80  # inspect.CO_COROUTINE, and that module takes long to import
 _ON_THE_WAY = {"contextlib", "threading"}  # which users' code was called by, or has called us by
 _CACHETOOLS = cachetools.Cache.__missing__.__code__  # which only raises
 
@@ -78,7 +78,7 @@ def one_frame(function: F) -> F:
             raise
 
     code: Any = getattr(function, "__code__")  # noqa: B009 - F need not be a plain function
-    return entered_async if code.co_flags & _COROUTINE else entered  # type: ignore[return-value]
+    return entered_async if code.co_flags & COROUTINE else entered  # type: ignore[return-value]
 
 
 def _leave_one(error: BaseException) -> None:
@@ -100,19 +100,15 @@ def _after_ours(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _is_ours(trace: TracebackType) -> bool:
-    return _is_frame_of_ours(trace.tb_frame) or trace.tb_frame.f_code is _CACHETOOLS
-
-
-def _is_frame_of_ours(frame: FrameType) -> bool:
-    package, _, path = str(frame.f_globals.get("__name__")).partition(".")
-    return package == _PACKAGE and path.partition(".")[0] not in _OF_VALUES
+    frame = trace.tb_frame
+    return is_ours(frame.f_globals.get("__name__")) or frame.f_code is _CACHETOOLS
 
 
 def called_from() -> str:
     """Return where users' code has called what is running, ``at file:line``; else which thread."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and (
-        _is_frame_of_ours(frame) or frame.f_globals.get("__name__") in _ON_THE_WAY
+        is_ours(name := frame.f_globals.get("__name__")) or name in _ON_THE_WAY
     ):
         frame = frame.f_back
     if frame is None:

@@ -51,9 +51,12 @@ class CapacityError(WarmcacheError, ValueError):
 
     Attributes:
         key: what was to be stored.
-        needed: its weight.
+        needed: its weight: bytes, a number of entries, or whatever the cache's weights count, as
+            in all that follows.
         free: weight that was free.
-        leased: weight held by leases and by loads under way.
+        leased: all weight in use that is not idle: leased entries, those that were removed and
+            are leased still, loads under way, what is being torn down, and what was torn down
+            and is still held outside.
         limit: the cache's ``maxsize``, or its budget.
         available: what the device has left beside the headroom; infinity where the
             cache does not look.

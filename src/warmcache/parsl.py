@@ -59,6 +59,10 @@ def warm_app(warm: Callable[..., Any], /, *, executors: Any = ("warm",), **optio
             ``functools.partial(load, "a")``, or None.
         executors: the labels of the executors that it may run on, or ``"all"``.
         options: for ``parsl.python_app``.
+
+    Raises:
+        TypeError: ``warm`` is no function of the app's arguments, ``executors`` are no labels, or
+            what it decorates is no function.
     """
     checks.function("warm", warm, "a function of the app's arguments", _HOW)
     if hasattr(warm, "lease") or (isinstance(warm, partial) and hasattr(warm.func, "lease")):

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from warmcache import LRUCache, disabled, warm
+from warmcache._core.drivers import event_loop
 from warmcache._process.janitor import janitor
+from warmcache.caches import lease as lease_module
 
 
 class Value:
@@ -152,3 +154,34 @@ def test_one_kept_is_not_lost_though_nobody_refers_to_the_loader() -> None:
     assert not value.closed_in
     lease.__exit__(None, None, None)
     assert 1 == len(value.closed_in)
+
+
+def interrupted(*_: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_a_lease_is_over_though_an_interrupt_comes_before_its_end_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load = loader()
+    monkeypatch.setattr(lease_module, "release", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        with load.lease("a"):
+            pass
+    assert (1, 0) == (len(load.cache), leases(load))
+
+
+def test_an_async_lease_is_over_though_an_interrupt_comes_before_its_end_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @warm(policy="lru", maxsize=2, loop_bound=False)
+    async def load(name: str) -> list[str]:
+        return [name]
+
+    async def use() -> None:
+        async with load.lease("a"):
+            monkeypatch.setattr(event_loop, "release_async", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(use())
+    assert (1, 0) == (len(load.cache), leases(load))

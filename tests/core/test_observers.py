@@ -49,7 +49,7 @@ class Notes:
 
 def told(cache: LRUCache[Any, Any], notes: Notes | None = None) -> Notes:
     notes = notes or Notes()
-    cache._store.observe(notes)
+    cache._store.observers.add(notes)
     return notes
 
 
@@ -124,7 +124,7 @@ def test_hits_of_a_loader_are_told_by_its_hit_path_and_off_it() -> None:
     with load.lease("a"):
         pass
     assert [("used", key)] == notes.heard
-    load.cache._store.unobserve(notes)
+    load.cache._store.observers.remove(notes)
     load("a"), load("b")
     assert (2, 1) == (len(notes.hits), len(notes.heard))
 
@@ -142,7 +142,7 @@ def test_several_are_told_and_those_that_need_no_hits_cost_hit_paths_nothing() -
     key = load.cache_key("a")
     assert [key] == one.hits == two.hits
     assert [("stored", key)] == one.heard == two.heard == counts_do.heard
-    load.cache._store.unobserve(one)
+    load.cache._store.observers.remove(one)
     load("a")
     assert ([key], [key, key]) == (one.hits, two.hits)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import random
+import weakref
 from typing import Any
 
 import cachetools
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import warmcache
+from warmcache._core.state.victim_order import stamp
 from warmcache.testing import assert_consistent
 
 
@@ -283,3 +287,35 @@ def test_the_queue_stays_small_however_often_entries_are_replaced_used_or_leased
     records = len(order._unranked) + len(order._run) + len(order._heap)  # type: ignore[union-attr]
     assert records < 200
     assert_consistent(cache)
+
+
+class Youngest(warmcache.LRUCache[str, int]):
+    """Gives up what was used last: with a rank that wraps one that rises."""
+
+    @functools.wraps(warmcache.LRUCache.rank)
+    def rank(self, entry: Any) -> Any:
+        return -super().rank(entry)
+
+
+def test_a_rank_that_wraps_one_that_rises_is_not_taken_for_that() -> None:
+    cache = Youngest(2)
+    cache.update(a=1, b=2)
+    cache["a"] = 3
+    cache["c"] = 4
+    assert ["b", "c"] == sorted(cache)
+
+
+def test_nothing_keeps_a_policy_for_ever() -> None:
+    def defined() -> weakref.ref[Any]:
+        class Brief(warmcache.FIFOCache[str, int]):
+            @stamp("used")
+            def rank(self, entry: Any) -> Any:
+                return entry.used
+
+        cache = Brief(1)
+        cache.update(a=1, b=2)
+        return weakref.ref(Brief.rank)
+
+    rank = defined()
+    gc.collect()
+    assert rank() is None

@@ -207,3 +207,21 @@ def test_the_files_that_the_code_names_are_there() -> None:
             if not _is_there(path, file.parent):
                 missing.append(f"{_name(file)}: {path}")
     assert [] == missing
+
+
+def test_the_drawing_of_the_architecture_is_the_contract_of_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    [drawing] = re.findall(r"```\n( cli .*?)```", page, re.DOTALL)
+    drawn: list[set[str]] = []
+    for line in drawing.splitlines():
+        names = line[:35].replace("/", " ").replace("|", " ").split()
+        if names and line.startswith(" |"):
+            drawn[-1] |= {*names}
+        elif names:
+            drawn.append({*names})
+    core = [{"_core", floor} for floor in ("drivers", "plans", "state")]
+    layers = [{*layer.split(" | ")} for layer in contract]
+    where = layers.index({"_core"})
+    assert [*layers[:where], *core, *layers[where + 1 :]] == [{"__main__"}, *drawn]

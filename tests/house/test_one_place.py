@@ -65,6 +65,20 @@ def test_nothing_but_a_plan_condemns() -> None:
     assert [] == _elsewhere(_found(_calls("condemn", "turn_away")), PLANS, STATE)
 
 
+def test_nobody_outside_of_the_state_touches_a_sum_of_the_ledger() -> None:
+    sums = {"committed", "live", "idle", "retired", "dying", "zombies"}
+
+    def touched(node: ast.AST) -> bool:
+        return any(
+            isinstance(each, ast.Attribute)
+            and each.attr in sums
+            and "ledger" in (getattr(each.value, "attr", None), getattr(each.value, "id", None))
+            for each in [getattr(node, "target", None), *getattr(node, "targets", ())]
+        )
+
+    assert [] == _elsewhere(_found(touched), STATE)
+
+
 def test_what_has_expired_is_condemned_by_plans() -> None:
     places = _found(_calls("expire"))
     assert [] == _elsewhere(places, PLANS, "_core/state/store.py")
@@ -85,7 +99,7 @@ def test_nobody_but_the_store_tells_observers_of_uses_and_stores() -> None:
             and getattr(getattr(node.func, "value", None), "id", None) == "observer"
         )  # type: ignore[attr-defined]
     )
-    assert [] == _elsewhere(found, "_core/state/store.py")
+    assert [] == _elsewhere(found, "_core/state/observers.py")
 
 
 def test_what_pickles_is_not_known_to_loaders() -> None:

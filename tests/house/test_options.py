@@ -19,7 +19,7 @@ import pytest
 
 import warmcache
 from warmcache import caches, executors, memory, policies, routing
-from warmcache._loaders.loader import LoaderOptions
+from warmcache._loaders.loader_options import LoaderOptions
 from warmcache._registry import options_of
 from warmcache.testing import FakeProbe
 

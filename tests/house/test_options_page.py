@@ -11,7 +11,7 @@ import pytest
 
 import warmcache
 from warmcache import policies
-from warmcache._loaders.loader import LoaderOptions
+from warmcache._loaders.loader_options import LoaderOptions
 from warmcache.caches.options import Setup
 from warmcache.memory.setup import MemorySetup
 

@@ -20,6 +20,7 @@ import pytest
 
 import warmcache
 from warmcache import caches, errors, executors, memory, probes, routing
+from warmcache._ours import is_ours
 
 PACKAGE = Path(warmcache.__file__).parent
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -259,3 +260,18 @@ def test_a_heavy_import_in_the_core_breaks_the_contract(copy_of_the_package: Pat
     result = _lint_imports(copy_of_the_package.parent)
     assert 1 == result.returncode
     assert "warmcache._core.state.entry -> torch" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "ours"),
+    [
+        ("warmcache", True),
+        ("warmcache._core.plans.get", True),
+        ("warmcache.demo._run", False),
+        ("warmcache.testing", False),
+        ("warmcache_plus.policies", False),
+        (None, False),
+    ],
+)
+def test_what_stands_for_users_code_does_not_count_as_ours(module: Any, ours: bool) -> None:
+    assert ours is is_ours(module)

@@ -35,6 +35,7 @@ GONE = [
     (r"\b_?strangers?\b", "foreign cache", "src/warmcache/_by_value"),
     (r"\bhome\b", "LoaderCache", "src/warmcache/_by_value"),
     (r"\bhome\b", "LoaderCache", "src/warmcache/_loaders"),
+    (r"\bWanted\b", "Newcomer", "src/warmcache/_core"),
     (r"\brooms\b|\b(which|every|any) room\b", "folder", "tests/house"),
 ]
 

@@ -294,3 +294,26 @@ def test_the_public_names_are_all_there() -> None:
     offered = "lease evict peek contains cache cache_info cache_clear cache_parameters cache_key"
     assert all(hasattr(load, name) for name in (*offered.split(), "warm_up", "__wrapped__"))
     assert load.__wrapped__ is make and sorted(warmcache.__all__) == warmcache.__all__
+
+
+@pytest.mark.parametrize("one", ["llama", b"llama", {"name": "llama"}])
+def test_to_warm_up_one_call_that_is_no_list_is_refused_with_what_to_write(one: Any) -> None:
+    @warm(policy="lru", maxsize=9)
+    def load(name: Any) -> list[Any]:
+        return [name]
+
+    with pytest.raises(TypeError, match=r"takes several calls, got .*; .* load\.warm_up\(\["):
+        load.warm_up(one)
+    assert 0 == len(load.cache)
+    load.warm_up([one])
+    assert 1 == len(load.cache)
+
+
+async def test_to_warm_up_one_async_call_that_is_no_list_is_refused_too() -> None:
+    @warm(policy="lru", maxsize=9)
+    async def load(name: Any) -> list[Any]:
+        return [name]
+
+    with pytest.raises(TypeError, match="takes several calls"):
+        await load.warm_up("llama")
+    assert 0 == len(load.cache)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import warmcache
 from warmcache import LRUCache, warm
 
 
@@ -20,6 +21,10 @@ class Model:
 
     def close(self) -> None:
         self.closed += 1
+
+
+async def compute(value: Any) -> int:
+    return 1
 
 
 def make(name: Any, dtype: str = "fp16") -> Model:
@@ -129,3 +134,15 @@ def test_a_terminal_without_rich_has_no_bar_but_warms_up(monkeypatch: pytest.Mon
     load = warm(make)
     load.warm_up(["a"])
     assert load.contains("a") and "" == sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"validate_errors": 3}, {"key": {"name": compute}}, {"size": compute}]
+)
+def test_a_wrong_option_of_the_loader_is_refused_before_there_is_a_cache(
+    wrong: dict[str, Any],
+) -> None:
+    before = {id(each) for each in warmcache.all_caches()}
+    with pytest.raises(TypeError, match="must"):
+        warm(policy="lru", maxsize=2, ttl=60, **wrong)(lambda name: name)
+    assert [] == [each for each in warmcache.all_caches() if id(each) not in before]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -265,12 +266,35 @@ def test_retry_on_oom_frees_what_a_function_lacked() -> None:
         retry_on_oom(rig.cache)(lambda: 1 / 0)()
 
 
-async def test_retry_on_oom_refuses_an_async_function() -> None:
-    async def infer() -> None:
+async def compute() -> None:
+    """Compute."""
+
+
+async def computes() -> AsyncIterator[int]:
+    yield 1
+
+
+def yielding() -> Iterator[int]:
+    yield 1
+
+
+class Async:
+    async def __call__(self) -> None:
         """Compute."""
 
+
+class Yielding:
+    def __call__(self) -> Iterator[int]:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [compute, computes, yielding, Async(), Yielding(), partial(compute), partial(Async())],
+)
+def test_retry_on_oom_refuses_what_does_its_work_after_the_call(function: Any) -> None:
     with pytest.raises(TypeError, match="plain function"):
-        retry_on_oom(Rig().cache)(infer)
+        retry_on_oom(Rig().cache)(function)
 
 
 def test_relieve_leaves_leases_alone_and_says_what_it_freed() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gates import Gate
 
 import warmcache
 from warmcache import warm
@@ -131,6 +132,47 @@ def test_a_cache_is_recorded_once_at_a_time(tmp_path: Path) -> None:
     assert "t_s,key,size_bytes,load_s\n" == (tmp_path / "two.csv").read_text()
 
 
+def test_a_closed_cache_cannot_be_recorded(tmp_path: Path) -> None:
+    cache = warmcache.LRUCache[int, int](2)
+    cache.close()
+    with pytest.raises(warmcache.ClosedError, match="closed"):
+        cache.record(tmp_path / "trace.csv")
+    assert [] == [*tmp_path.iterdir()]
+
+
+@pytest.mark.race
+def test_while_the_file_is_opened_the_cache_works_and_is_recorded(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    gate, plain = Gate(), _record.Recording._append
+
+    def append(self: Any, requests: Any) -> None:
+        gate.wait()
+        plain(self, requests)
+
+    monkeypatch.setattr(_record.Recording, "_append", append)
+    cache = warmcache.LRUCache[str, int](2)
+    begun: list[Any] = []
+    thread = threading.Thread(target=lambda: begun.append(cache.record(tmp_path / "one.csv")))
+    thread.start()
+    gate.until_reached()
+    cache["a"] = 1
+    with pytest.raises(RuntimeError, match="recorded already, in .*one.csv"):
+        cache.record(tmp_path / "two.csv")
+    gate.open()
+    thread.join(CAP)
+    begun[0].stop()
+    assert ["a"] == keys(tmp_path / "one.csv")
+
+
+def test_a_file_that_cannot_be_opened_leaves_the_cache_free_to_be_recorded(tmp_path: Path) -> None:
+    cache = warmcache.LRUCache[int, int](2)
+    with pytest.raises(IsADirectoryError):
+        cache.record(tmp_path)
+    assert () == cache._store.observers.all
+    cache.record(tmp_path / "trace.csv").stop()
+
+
 def test_a_folder_that_is_not_there_fails_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder .*nix"):
         warmcache.LRUCache[int, int](2, record=tmp_path / "nix" / "trace.csv")
@@ -152,7 +194,7 @@ def test_a_disk_that_fails_ends_the_recording_and_not_the_process(
     cache[1] = 1
     assert recording.expire_now() is None
     assert "no space left" in caplog.text
-    assert () == cache._store.observers
+    assert () == cache._store.observers.all
 
 
 def test_only_what_is_asked_for_makes_a_file_of_an_option(tmp_path: Path) -> None:
@@ -190,7 +232,7 @@ PROGRAM = """
         return object()
     load(1), load(1)
     if sys.argv[2] == "fork":
-        load.cache._store.observers[0].flush()
+        load.cache._store.observers.all[0].flush()
         child = os.fork()
         if not child:
             load(1), load(2)

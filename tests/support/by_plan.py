@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 
 from warmcache._core.drivers import at_once_async
-from warmcache._core.state.store import Store
 from warmcache._loaders import calls
 from warmcache.caches import cache
 
@@ -22,6 +21,6 @@ def by_plan() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calls, "load_at_once", lambda *args, **options: None)
         patch.setattr(at_once_async, "load_at_once_async", _nothing)
-        patch.setattr(cache, "put_at_once", lambda *args: False)
-        patch.setattr(Store, "put_at_once", lambda *args: None)
+        patch.setattr(cache, "store_at_once", lambda *args: False)
+        patch.setattr(cache, "put_at_once", lambda *args: None)
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,23 @@ def test_pages_with_types_are_right_to_the_strict(tmp_path: Path) -> None:
     assert len(pages) >= len(STRICT)
     assert [] == mypy(pages, "--strict")
     assert [] == pyright(pages, typeCheckingMode="strict", reportUnusedExpression="none")
+
+
+def test_the_policy_that_shows_how_to_add_one_is_right_to_the_strict(tmp_path: Path) -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [policy] = re.findall(
+        r"^   ```\n(   class \w+\(Cache\[.*?)^   ```", page, re.DOTALL | re.MULTILINE
+    )
+    where = """from collections.abc import Hashable
+from typing import TypeVar
+from warmcache import Cache, Entry
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+"""
+    file = tmp_path / "policy.py"
+    file.write_text(where + textwrap.dedent(policy), encoding="utf-8")
+    assert [] == mypy([file], "--strict")
+    assert [] == pyright([file], typeCheckingMode="standard")
 
 
 def test_an_attribute_that_is_not_there_would_be_found_on_its_line_of_the_page(

@@ -13,7 +13,7 @@ import pytest
 
 from warmcache import Warm, WarmClass, _decorator, policies
 from warmcache._loaders.calls import API
-from warmcache._loaders.loader import LoaderOptions
+from warmcache._loaders.loader_options import LoaderOptions
 from warmcache._registry import options_of
 from warmcache._warm_types import classes, decorators, options, shared_caches
 from warmcache.policies import option_types

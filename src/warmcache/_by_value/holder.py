@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Source
 from warmcache._loaders.classes import class_made_by
-from warmcache._loaders.loader import Loader, Replaced
+from warmcache._loaders.loader import Loader
 from warmcache._loaders.methods import WarmMethod
+from warmcache._loaders.name_holder import Replaced
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from warmcache._loaders.calls import Caller
 from warmcache._loaders.functions import warm_function
-from warmcache._loaders.loader import LoaderOptions
+from warmcache._loaders.loader_options import LoaderOptions
 from warmcache._loaders.methods import WarmMethod
 from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import SharedCache

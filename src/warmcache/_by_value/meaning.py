@@ -43,7 +43,7 @@ def meaning(
 
     With ``only_itself``, an object that is not immutable is never equal to another.
     """
-    walk = _Meaning(module, before.seen if before is not None else {}, only_itself)
+    walk = _Meaning(module, before.seen if before is not None else {}, only_itself=only_itself)
     return Meaning(walk.of(thing), walk.seen)
 
 
@@ -55,7 +55,7 @@ class _Meaning(Walk):
     """A walk that takes objects for what they were when they were first looked at."""
 
     def __init__(
-        self, module: str, before: Mapping[int, tuple[Any, bytes]], only_itself: bool
+        self, module: str, before: Mapping[int, tuple[Any, bytes]], *, only_itself: bool
     ) -> None:
         super().__init__()
         self.seen: dict[int, tuple[Any, bytes]] = {}

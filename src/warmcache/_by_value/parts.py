@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from warmcache._loaders.loader import LoaderOptions
+from warmcache._loaders.loader_options import LoaderOptions
 
 from .digest import module_of
 from .recipe import Recipe

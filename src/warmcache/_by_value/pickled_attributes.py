@@ -17,11 +17,12 @@ import types
 import weakref
 from typing import Any, NamedTuple
 
+from warmcache._code_flags import COROUTINE
 from warmcache._loaders.calls import API, Caller
 
 from .arrived_loader import ArrivedLoader, as_arrived
 from .local_loader import LocalLoader
-from .stand_ins import COROUTINE, LaterAsyncCaller, LaterCache, LaterCaller, calling
+from .stand_ins import LaterAsyncCaller, LaterCache, LaterCaller, calling
 
 _SHOWN = "_ipython_display_"  # by notebooks
 _OURS = {*API, _SHOWN, "cache", "__wrapped__", "__warm_digest__", "__dask_tokenize__"}

@@ -14,8 +14,6 @@ from typing import Any
 from warmcache._loaders.async_calls import AsyncCaller
 from warmcache._loaders.calls import Caller
 
-COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
-
 _CALLING = """\
 def outer():
     {free}None

@@ -23,6 +23,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from warmcache._code_flags import OPTIMIZED
+from warmcache._ours import is_ours
 from warmcache.caches.cache import Cache
 
 from .holder import Holder
@@ -30,8 +32,6 @@ from .local_loader import LocalLoader
 from .meaning import meaning
 from .parts import Parts
 
-_OURS = __name__.partition(".")[0]
-_OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: of functions, whose variables are not in a dictionary
 _STORES = {opcode.opmap["STORE_NAME"], opcode.opmap["STORE_GLOBAL"]}
 
 
@@ -60,7 +60,7 @@ def statement_that_runs(target: Any) -> Running | None:
     frame: types.FrameType | None = sys._getframe(1)
     directly = True
     while frame is not None and not _runs_module(frame):
-        directly = directly and str(frame.f_globals.get("__name__")).startswith(_OURS)
+        directly = directly and is_ours(frame.f_globals.get("__name__"))
         frame = frame.f_back
     if frame is None or not isinstance(frame.f_globals.get("__name__"), str):
         return None
@@ -72,7 +72,7 @@ def statement_that_runs(target: Any) -> Running | None:
 
 
 def _runs_module(frame: types.FrameType) -> bool:
-    if frame.f_code.co_flags & _OPTIMIZED:
+    if frame.f_code.co_flags & OPTIMIZED:
         return False
     known = frame.f_locals
     return known is frame.f_globals or "__qualname__" not in known  # which a class has

@@ -346,9 +346,9 @@ class RoutedExecutor(Executor):
         finally:
             with self._changed:
                 self._awaited -= wait
-            self._end(wait)
+            self._end(wait=wait)
 
-    def _end(self, wait: bool) -> None:
+    def _end(self, *, wait: bool) -> None:
         """End the workers, unless a call is under way, or somebody else ends them."""
         with self._changed:
             if self._calls:
@@ -356,13 +356,13 @@ class RoutedExecutor(Executor):
             first, self._ending = not self._ending, True
         if first:
             try:
-                self._close(wait)
+                self._close(wait=wait)
             finally:
                 self._ended.set()
         elif wait:
             self._ended.wait()
 
-    def _close(self, wait: bool) -> None:
+    def _close(self, *, wait: bool) -> None:
         """End the workers; wait, if at all, for those that take part."""
         for asked in [*self._asked.values()]:
             asked.cancel()

@@ -16,17 +16,19 @@ from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache._core.state.records import Removal, RemovalCause
-from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
+from warmcache._tracebacks import drop_frames, one_frame
 from warmcache.caches.lease import AsyncLease, Leased
 
 from . import scopes
 from .calls import Caller, each_call
 from .disabled import disowned
-from .loader import Replaced
+from .name_holder import Replaced
 
 
 class AsyncCaller(Caller):
     """What a loader that is ``async`` can do at one site: what loads or tears down is awaited."""
+
+    _lease_of = AsyncLease
 
     async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         view, record = self._loader.cache._view, None
@@ -41,7 +43,7 @@ class AsyncCaller(Caller):
             from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
 
             record = lease_record_of_this_task()
-            entry, view = await self._acquire_async(record, self._request(raw, args, kwargs))
+            entry, view = await self._acquire(record, self._request(raw, args, kwargs))
             value = entry.value
             await release_async(view, entry, record)
         except BaseException as error:
@@ -62,7 +64,7 @@ class AsyncCaller(Caller):
             await self._take_over_name_async()
         return await self._loader.produce_unowned(self._complete(args), kwargs)
 
-    async def _acquire_async(self, record: LeaseRecord, request: Request) -> Leased:
+    async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async
         from warmcache._core.drivers.event_loop import run_async
 
@@ -82,27 +84,6 @@ class AsyncCaller(Caller):
             mend_after(view, error)
             raise
         return entry, view
-
-    def lease(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return an async context manager that holds the value, loading it if need be."""
-        try:
-            raw, args, kwargs = self._loader.bind(*args, **kwargs)
-            if self._loader.waits:
-                self._find_cache()
-            if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
-                return self._lease_unowned(args, kwargs)
-            if self._is_hot(raw):
-                return AsyncLease(self._acquire_hot_async, raw, args, kwargs)
-            return AsyncLease(self._acquire_async, self._request(raw, args, kwargs))
-        except BaseException as error:
-            drop_inner_frames(error)
-            raise
-
-    def _acquire_hot_async(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
-        """Lease what a hit would find; when that has left, return what loads it."""
-        return self._lease_warm(self._site.hot, raw, record) or self._acquire_async(
-            record, self._request(raw, args, kwargs)
-        )
 
     def alease(self, /, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: that is :meth:`lease` here."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
-from warmcache._core.drivers.threads import release, run
+from warmcache._core.drivers.threads import lease_warm, release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get
@@ -21,6 +21,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache._core.state.records import CacheInfo, Removal
 from warmcache._progress import track
+from warmcache._texts import short_text_of
 from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
@@ -28,9 +29,11 @@ from warmcache.caches.options import sooner
 from warmcache.keys import CallKey
 
 from . import scopes
+from .call_site import CallSite
 from .disabled import DisabledLease, disowned
 from .hit_path import share_closure
-from .loader import CallSite, Loader, Replaced
+from .loader import Loader
+from .name_holder import Replaced
 
 
 class Caller:
@@ -39,6 +42,7 @@ class Caller:
     _instance: Any = None
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
     _may_be_method = False
+    _lease_of: type[Lease[Any] | AsyncLease[Any]] = Lease  # what holds a value
 
     def __init__(self, loader: Loader, site: CallSite) -> None:
         self._loader = loader
@@ -91,7 +95,8 @@ class Caller:
             share_closure(function, other, but=Slow)
         return successor
 
-    def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
+    def _acquire(self, record: LeaseRecord, request: Request) -> Any:
+        """Lease what is asked for, loaded if need be."""
         view = self._loader.cache._view  # once: a fork changes it
         try:
             return self._get(request, record, view, keep=True)[0], view
@@ -149,7 +154,16 @@ class Caller:
         return args if self._site.instance is None else (self._instance, *args)
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return a context manager that holds the value, loading it if need be."""
+        """Return a context manager that holds the value, loading it if need be.
+
+        Of an ``async`` loader it is an async context manager. What a call raises, entering it does:
+
+        Raises:
+            CapacityError: there is no room, or leases left none in time.
+            ClosedError: the cache is closed.
+            LoadCycleError: the load waits for itself.
+            WarmMissError: it is not warm, and loading is forbidden here.
+        """
         try:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
             if self._loader.waits:
@@ -157,8 +171,8 @@ class Caller:
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
             if self._is_hot(raw):
-                return Lease(self._acquire_hot, raw, args, kwargs)
-            return Lease(self._acquire, self._request(raw, args, kwargs))
+                return self._lease_of(self._acquire_hot, raw, args, kwargs)
+            return self._lease_of(self._acquire, self._request(raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
@@ -169,11 +183,10 @@ class Caller:
         except TypeError:  # not hashable as it is
             return False
 
-    def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Leased:
+    def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
         """Lease what a hit would find; when that has left, load it."""
-        return self._lease_warm(self._site.hot, raw, record) or self._acquire(
-            record, self._request(raw, args, kwargs)
-        )
+        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+        return found or self._acquire(record, self._request(raw, args, kwargs))
 
     def alease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be in a thread.
@@ -194,9 +207,8 @@ class Caller:
             raise
 
     def _acquire_hot_aside(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
-        return self._lease_warm(self._site.hot, raw, record) or self._acquire_aside(
-            record, self._request(raw, args, kwargs)
-        )
+        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+        return found or self._acquire_aside(record, self._request(raw, args, kwargs))
 
     def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
         """Lease what is there if nobody has to be asked or waited for; else None."""
@@ -205,7 +217,9 @@ class Caller:
         if entry is None or cache._ended(entry) or request.validate is not None:
             return None
         shares_name = self._loader.name_holder is not None
-        return None if shares_name else self._lease_warm(cache._live, request.key, record)
+        return (
+            None if shares_name else lease_warm(cache._view, cache._live.get, request.key, record)
+        )
 
     async def _acquire_aside(self, record: LeaseRecord, request: Request) -> Leased:
         """Acquire what is there at once, else in a thread, whose the ``record`` is meanwhile."""
@@ -215,7 +229,8 @@ class Caller:
 
         def work() -> Leased:
             record.thread = get_ident()
-            return self._acquire(record, request)
+            leased: Leased = self._acquire(record, request)
+            return leased
 
         def unclaimed(leased: Leased) -> None:
             entry, view = leased
@@ -224,25 +239,6 @@ class Caller:
         leased = await aside(work, "warmcache-load", unclaimed=unclaimed)
         record.thread = get_ident()
         return leased
-
-    def _lease_warm(
-        self, table: Mapping[Any, Entry], key: Any, record: LeaseRecord
-    ) -> Leased | None:
-        """Lease what a hit would find in ``table``, the short way; None when it has left."""
-        view = self._loader.cache._view
-        store = view.store
-        try:
-            with store.lock:
-                entry = table.get(key)
-                if entry is None:
-                    return None
-                store.lease(entry, record)
-                store.used(entry, entry.key)
-        except BaseException as error:
-            record.over = True
-            mend_after(view, error)
-            raise
-        return entry, view
 
     def _lease_unowned(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, aside: bool = False
@@ -268,12 +264,18 @@ class Caller:
 
     @one_frame
     def cache_clear(self) -> None:
-        """Tear down everything this loader has warm, and start its counts anew."""
+        """Tear down everything this loader has warm, and start its counts anew.
+
+        Of a bound method, what it has warm for this instance; the counts are those of all
+        instances together, and stay.
+        """
         self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
         self._forget_counts()
 
     def _forget_counts(self) -> None:
         loader = self._loader
+        if self._site.instance is not None:  # others have their part in the counts
+            return
         with loader.cache._store.lock:
             # What is still leased or being torn down adds its hits as it goes.
             loader.source.past_hits = -loader.uncounted_hits()
@@ -354,6 +356,9 @@ class Caller:
         """Load several values, each once, in order, with a progress bar in a terminal.
 
         A call is its one argument, a tuple of arguments or a mapping of keywords.
+
+        Raises:
+            TypeError: it was given one text or mapping, instead of a list of them.
         """
         for args, kwargs in each_call(calls, self._loader.__name__):
             with self.lease(*args, **kwargs):
@@ -409,7 +414,12 @@ def _clear_replaced(loaders: tuple[Replaced, ...]) -> None:
 
 
 def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Yield ``(args, kwargs)`` of each distinct call, showing progress in a terminal."""
+    """Yield ``(args, kwargs)`` of each call, showing progress in a terminal."""
+    if isinstance(calls, str | bytes | Mapping):  # one call, of which each part would be another
+        raise TypeError(
+            f"warm_up() takes several calls, got {short_text_of(calls)}; "
+            f"for this one, write {name}.warm_up([...]) with it inside"
+        )
     for call in track(list(calls), f"warming up {name}()"):
         if isinstance(call, Mapping):
             yield (), dict(call)

@@ -13,9 +13,11 @@ from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
+from .call_site import CallSite
 from .calls import Caller, Slow
 from .hit_path import build
-from .loader import CallSite, Loader, LoaderOptions
+from .loader import Loader
+from .loader_options import LoaderOptions
 
 
 def signature_of_loader(target: Callable[..., Any]) -> inspect.Signature:
@@ -41,7 +43,7 @@ def warm_function(
         is_async=loader.is_async,
         free=dict(get=caller._site.hot.get, slow=Slow(caller), fresh=loader.fresh),
     )
-    loader.record_by(switch)
+    loader.tell_hits_by(switch)
     functools.update_wrapper(hit, target)
     caller.function = weakref.ref(hit)
     return hit, caller

@@ -17,9 +17,14 @@ one form, and a hit costs one dictionary look-up and two stamps on the entry. Fo
             return _warm_value
         return _warm_slow((name, dtype), (name, dtype), {})
 
-While somebody records what is asked for, the function has another code, which also
-puts the key into the recording's buffer, and so it has where its cache is known only later and
-has entries that end; each is generated when first wanted.
+Without the interpreter's lock the two stamps are counters' that Python advances atomically::
+
+            _warm_entry.used = _warm_clock()
+            _warm_entry.hit()
+
+While an observer wants each hit told, the function has another code, which also gives it
+the key, and so it has where its cache is known only later and has entries that end; each is
+generated when first wanted.
 
 No lock is taken. A thread can be switched out only between two of these lines where
 it does no harm: an entry torn down meanwhile has no ``value`` any more, and a stamp
@@ -68,23 +73,24 @@ def build(
         free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
     """
     prefix = _prefix(signature)
-    fresh = bool(free.get("fresh"))
     late = loader.shared is not None  # so that only its cache will say whether entries end
-    write = partial(source_of, signature, shape, prefix, first, is_async, late)
+    kind: Any = dict(is_async=is_async, late=late)
+    fresh = bool(free.get("fresh"))
+    write = partial(source_of, signature, shape, prefix, first, **kind)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
-    source = write(fresh)
+    source = write(fresh=fresh)
     codes = _compiled(source, filename, names)
     cells = _cells(shape, prefix, free)
     hit = _function(codes["hit"], loader, signature, cells, source)
     bound = signature.replace(parameters=shape.parameters)
     bind = _function(codes["bind"], loader, bound, cells, source)
 
-    def code(fresh: bool, recorded: bool) -> types.CodeType:
-        return _compiled(write(fresh, recorded), filename, names)["hit"]
+    def code(*, fresh: bool, tells: bool) -> types.CodeType:
+        return _compiled(write(fresh=fresh, tells=tells), filename, names)["hit"]
 
-    asked, told = cells[f"{prefix}fresh"], cells[f"{prefix}record"]
+    asked, told = cells[f"{prefix}fresh"], cells[f"{prefix}tell"]
     return hit, bind, Switch(hit, asked, told, code)
 
 
@@ -107,7 +113,7 @@ def _compiled(source: str, filename: str, names: Any) -> dict[str, types.CodeTyp
 
 def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, types.CellType]:
     """Return what the free variables of the generated code are bound to, by name."""
-    helpers = dict(key=shape.key, types=_types, typed=typed_part, record=None)
+    helpers = dict(key=shape.key, types=_types, typed=typed_part, tell=None)
     helpers |= dict(items=typed_items if shape.typed else frozen_items)
     helpers |= {f"part_{name}": part for name, part in shape.parts.items()}
     cells = {
@@ -118,7 +124,7 @@ def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, type
 
 
 class Switch:
-    """Gives a ``hit`` its code: whether hits are recorded, and whether they ask something first.
+    """Gives a ``hit`` its code: whether hits are told, and whether they ask something first.
 
     The loader owns the switch, and ``hit`` the loader: so that all of them die at once,
     neither this nor ``code``, which makes what is wanted for the first time, may hold them.
@@ -129,30 +135,30 @@ class Switch:
         hit: types.FunctionType,
         asked: types.CellType,
         told: types.CellType,
-        code: Callable[[bool, bool], types.CodeType],
+        code: Callable[..., types.CodeType],
     ) -> None:
         self._asked, self._told, self._code = asked, told, code
         self._now = bool(asked.cell_contents), False
         self._known: dict[tuple[bool, bool], types.CodeType] = {self._now: hit.__code__}
         self._function = weakref.ref(hit)
 
-    def __call__(self, record: Callable[[Any], object] | None) -> None:
-        """Have hits recorded by ``record``; None: no longer."""
-        self._told.cell_contents = record or self._told.cell_contents
-        self._be(self._now[0], record is not None)
+    def __call__(self, tell: Callable[[Any], object] | None) -> None:
+        """Have each hit told to ``tell``; None: no longer."""
+        self._told.cell_contents = tell or self._told.cell_contents
+        self._be(fresh=self._now[0], tells=tell is not None)
 
     def ask_first(self, fresh: Callable[[Any], bool] | None) -> None:
         """Have ``fresh`` asked whether a hit may have its entry; None: nobody is."""
         self._asked.cell_contents = fresh or self._asked.cell_contents
-        self._be(fresh is not None, self._now[1])
+        self._be(fresh=fresh is not None, tells=self._now[1])
 
-    def _be(self, fresh: bool, recorded: bool) -> None:
-        if (fresh, recorded) not in self._known:
-            self._known[fresh, recorded] = self._code(fresh, recorded)
+    def _be(self, *, fresh: bool, tells: bool) -> None:
+        if (fresh, tells) not in self._known:
+            self._known[fresh, tells] = self._code(fresh=fresh, tells=tells)
         hit = self._function()
         if hit is not None:
-            hit.__code__ = self._known[fresh, recorded]
-        self._now = fresh, recorded
+            hit.__code__ = self._known[fresh, tells]
+        self._now = fresh, tells
 
 
 def share_closure(hit: types.FunctionType, other: types.FunctionType, *, but: type) -> None:

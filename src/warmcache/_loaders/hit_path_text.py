@@ -56,20 +56,20 @@ def outer():
 
 _STAMP = """\
 {_}entry.used = {_}clock = {_}clock + 1.0
-{_}entry.hits += 1.0{recording}
+{_}entry.hits += 1.0{telling}
 return {_}value
 """
 if FREE_THREADED:
     _STAMP = """\
 {_}entry.used = {_}clock()
-{_}entry.hit(){recording}
+{_}entry.hit(){telling}
 return {_}value
 """
 
 
 # The key before the value: an entry that has lost its value tells no key either.
 _ENTRY_KEY = "; {_}entry_key = {_}entry.key"
-_RECORDING = "; {_}record({_}entry_key)"
+_TELLING = "; {_}tell({_}entry_key)"
 
 
 _FRESH = "if {_}fresh({_}entry):\n"
@@ -80,13 +80,14 @@ def source_of(
     shape: Shape,
     prefix: str,
     first: str | None,
+    *,
     is_async: bool,
     late: bool,
     fresh: bool,
-    recorded: bool = False,
+    tells: bool = False,
 ) -> str:
     key = _key_expression(shape, prefix)
-    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh", "record"]
+    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh", "tell"]
     names += ["sites", "id", *(f"part_{name}" for name in shape.parts)]
     words = dict(_=prefix, first=first, key=key)
     words |= dict(args=_args(shape.parameters), kwargs=_kwargs(shape.parameters))
@@ -95,8 +96,8 @@ def source_of(
         # User code makes the key: once, and what it raises is the caller's to see.
         preamble = f"        {prefix}raw = {key}\n"
         words["key"] = f"{prefix}raw"
-    words["recording"] = _RECORDING.format_map(words) if recorded else ""
-    words["entry_key"] = _ENTRY_KEY.format_map(words) if recorded else ""
+    words["telling"] = _TELLING.format_map(words) if tells else ""
+    words["entry_key"] = _ENTRY_KEY.format_map(words) if tells else ""
     stamp = _STAMP.format_map(words)
     if fresh:
         stamp = _FRESH.format_map(words) + _indented(stamp, 4)
@@ -109,7 +110,7 @@ def source_of(
         define="async def" if is_async else "def",
         signature=_rendered(list(signature.parameters.values())),
         bound=_rendered(shape.parameters),
-        unused=f"{prefix}record, {prefix}fresh" if late else f"{prefix}record",
+        unused=f"{prefix}tell, {prefix}fresh" if late else f"{prefix}tell",
         preamble=preamble,
         look_up=f"{prefix}{of}get({words['key']})",
         entry_key=words["entry_key"],

@@ -23,7 +23,7 @@ def qualname(target: Callable[..., Any]) -> str:
     return getattr(target, "__qualname__", type(target).__qualname__)
 
 
-def module_of(target: Callable[..., Any]) -> str:
+def module_name(target: Callable[..., Any]) -> str:
     """Return the module that ``target`` is of; what is built in may not say so."""
     named = (getattr(each, "__module__", None) for each in (target, type(target)))
     return next(module for module in named if isinstance(module, str))

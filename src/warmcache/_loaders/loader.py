@@ -3,163 +3,37 @@
 from __future__ import annotations
 
 import inspect
-import os
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn
 
-from warmcache import _checks as checks
 from warmcache._core.drivers.let_go import on_its_loop
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, Source
-from warmcache._core.state.hot_paths import SCOPES, HotEntries
+from warmcache._core.state.hot_paths import SCOPES
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.janitor import janitor
 from warmcache._signatures import code_of, not_async
-from warmcache._sizes import SizeHint, file_size, parse_size
+from warmcache._sizes import file_size, parse_size
 from warmcache.caches.cache import Cache
-from warmcache.caches.options import Teardown, as_span, as_teardown
+from warmcache.caches.options import as_span, as_teardown
 from warmcache.errors import WarmMissError
 from warmcache.keys import ATOMS, CallKey, Defaults, checked_parts, frozen
 from warmcache.policies.shared_caches import SharedCache, nowhere
 
 from . import scopes
+from .call_site import CallSite
 from .hit_path import Switch
 from .hit_path_text import Shape
-from .kinds import module_of, producer, qualname
+from .kinds import module_name, producer, qualname
+from .loader_options import LoaderOptions, weight_by
+from .name_holder import NameHolder, Replaced
 
 _request = tuple.__new__  # of a named tuple, without the call of its own, which takes as long again
-
-
-class LoaderOptions(NamedTuple):
-    """What ``@warm`` was told about the loader itself."""
-
-    teardown: Teardown | None = None
-    teardown_in: str | None = None
-    key: Any = None
-    typed: bool = False
-    size: float | str | Callable[[Any], float | str] | None = None
-    size_hint: SizeHint | None = None
-    validate: Callable[[Any], object] | None = None
-    validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception
-    tags: Iterable[str] = ()
-    version: Hashable = None
-    ttl: Any = None
-    loop_bound: bool = True
-
-    @classmethod
-    def of(cls, **options: Any) -> LoaderOptions:
-        """Return the options, checked; :class:`Loader` knows whether they fit what it loads.
-
-        Raises:
-            TypeError: an option is of the wrong kind.
-            ValueError: it is out of its range.
-        """
-        own = cls(**options)
-        as_teardown(own.teardown)
-        checks.optional(_teardown_in, "teardown_in", own.teardown_in)
-        if not (own.key is None or callable(own.key) or isinstance(own.key, Mapping)):
-            must_be = "callable, or a mapping of arguments to what stands for them"
-            raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
-        checks.flag("typed", own.typed)
-        checks.flag("loop_bound", own.loop_bound)
-        if callable(own.size):
-            checks.function("size", own.size)
-        elif own.size is not None:
-            checks.size("size", own.size, "a size, or callable")
-        hint = own.size_hint
-        if hint is not None and not callable(hint) and not isinstance(hint, os.PathLike):
-            checks.size("size_hint", hint, "a size, the path of a file, or callable")
-        checks.optional(checks.function, "validate", own.validate)
-        checks.hashable("version", own.version)
-        return own._replace(tags=checks.texts("tags", own.tags))
-
-
-# Where the teardown of an async loader's value runs that is not async itself.
-_TEARDOWN_IN = ("loop", "thread")
-
-
-def _teardown_in(option: str, where: Any) -> str:
-    return checks.one_of(option, where, _TEARDOWN_IN)
-
-
-def checked_errors(errors: Any) -> None:
-    """Raise TypeError unless ``errors`` is what an ``except`` clause may name."""
-    for error in errors if isinstance(errors, tuple) else (errors,):
-        if not (isinstance(error, type) and issubclass(error, Exception)):
-            raise TypeError(
-                f"validate_errors must be a class of exceptions or a tuple of such, got {errors!r}"
-            )
-
-
-def _refuse_async(options: LoaderOptions) -> None:
-    not_async("size", options.size, "give a number, or have the value know its size")
-    not_async("size_hint", options.size_hint, "give a number, a text or a path")
-    parts = options.key.items() if isinstance(options.key, Mapping) else [(None, options.key)]
-    for name, part in parts:
-        option = "key" if name is None else f"key={{{name!r}: ...}}"
-        not_async(option, part, "await what it needs before the call, and pass that")
-
-
-class CallSite:
-    """Where calls come from: a function, or one instance that a method is bound to.
-
-    An instance is referenced weakly; when it dies, what it loaded is torn down.
-    """
-
-    __slots__ = ("__weakref__", "hot", "instance")
-
-    def __init__(
-        self, instance: Any = None, died: Callable[[CallSite], None] | None = None
-    ) -> None:
-        self.hot = HotEntries()
-        self.instance: Callable[[], Any] | None = None
-        if died is not None:
-            self.bind(instance, died)
-
-    def bind(self, instance: Any, died: Callable[[CallSite], None]) -> None:
-        """Be that of ``instance``, until it dies, and of no other any more."""
-        self.instance = weakref.ref(instance, lambda _: died(self))
-
-    def __repr__(self) -> str:
-        instance = self.instance() if self.instance is not None else None
-        return "<dead instance>" if instance is None else f"<{type(instance).__name__}>"
-
-
-class Replaced(Protocol):
-    """A loader whose name another has taken over."""
-
-    def warm(self) -> list[tuple[CacheView, Source]]:
-        """Return in which caches there may be something of it, and as whose."""
-        ...
-
-
-class NameHolder(Protocol):
-    """What holds a name for a loader that shares it with others.
-
-    A loader asks it at each miss. What there is warm of a loader whose name another takes
-    over, is torn down before that one loads.
-    """
-
-    def take_over_name(self) -> tuple[Replaced, ...]:
-        """Have the name; return whose it was, as long as not all of theirs is torn down."""
-        ...
-
-    def torn_down(self, replaced: tuple[Replaced, ...]) -> None:
-        """Note that what there was of these is torn down."""
-        ...
-
-    def has_name(self) -> bool:
-        """Whether no other has taken it over."""
-        ...
-
-    def inherit(self) -> None:
-        """Have what is warm of the predecessor, if that means the same."""
-        ...
 
 
 class Loader:
@@ -194,27 +68,14 @@ class Loader:
         self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
         self.__name__ = getattr(self.target, "__name__", type(self.target).__name__)
         self.__qualname__ = qualname(self.target)
-        self.__module__ = module_of(self.target)
+        self.__module__ = module_name(self.target)
         code = code_of(self.target)
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
-        if yields and options.teardown is not None:
-            raise TypeError(
-                f"{self.__name__}() is a generator: what follows its yield is the teardown; "
-                f"teardown= would be a second one"
-            )
-        if options.teardown_in is not None and (yields or not self.is_async):
-            kind = "a generator" if yields else "not async"
-            where = "as part of it" if yields else "in the thread whose act removes the value"
-            raise TypeError(
-                f"teardown_in= is for async loaders with a teardown: {self.__name__}() is {kind}, "
-                f"whose teardown runs {where}"
-            )
-        checked_errors(options.validate_errors)
+        options.refuse_two_teardowns(self.__name__, yields=yields, is_async=self.is_async)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
-        _refuse_async(options)
         self.weight: float | None = None
         if options.size is not None and not callable(options.size):
             self.weight = parse_size(options.size)
@@ -246,13 +107,13 @@ class Loader:
         options = self.options
         ttl = options.ttl
         if not self.waits or cache is not nowhere():
-            ttl = None if ttl is None else as_span(ttl, cache._setup.timer)
+            ttl = None if ttl is None else as_span("ttl", ttl, cache._setup.timer)
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or cache._source.teardown
         if options.teardown_in == "loop" and teardown is not None:
             teardown = partial(on_its_loop, teardown)
         # Nothing that outlives the loader may hold it: entries have their source.
-        weigh = None if options.size is None else partial(_weight, options.size)
+        weigh = None if options.size is None else partial(weight_by, options.size)
         tags = frozenset(options.tags)
         self._ttl = ttl
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, options.loop_bound)
@@ -270,10 +131,10 @@ class Loader:
 
     def _move_hit_path(self, switch: Switch, before: Store, store: Store) -> None:
         with before.lock:
-            pass
+            before.observers.drop_hit_path(switch)
         switch.ask_first(self.fresh)
         with store.lock:
-            store.add_hit_path(switch)
+            store.observers.add_hit_path(switch)
 
     def find_cache(self) -> None:
         """Live in the cache of its name, wherever it was defined meanwhile.
@@ -323,14 +184,14 @@ class Loader:
         """What a hit has to ask first, of a loader whose entries end; else None."""
         return self.cache._freshness.check if self.ends else None
 
-    def record_by(self, switch: Switch) -> None:
-        """Have hits recorded whenever the cache is."""
+    def tell_hits_by(self, switch: Switch) -> None:
+        """Have hits told whenever an observer of the cache wants to hear of each."""
         self._switch = switch  # which the store knows weakly
         if self.shared is not None:
             self.shared.add(self)
             return
         with self.cache._store.lock:
-            self.cache._store.add_hit_path(switch)
+            self.cache._store.observers.add_hit_path(switch)
 
     def request(
         self, site: CallSite, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -457,8 +318,3 @@ class Loader:
 
     def __repr__(self) -> str:
         return f"<Loader {self.__qualname__}>"
-
-
-def _weight(size: float | str | Callable[[Any], float | str], value: Any) -> float:
-    """Return what ``value`` weighs, as ``size`` says it."""
-    return parse_size(size(value) if callable(size) else size)

@@ -12,10 +12,12 @@ from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
+from .call_site import CallSite
 from .calls import API, Caller
 from .functions import signature_of_loader, warm_function
 from .hit_path import build
-from .loader import CallSite, Loader, LoaderOptions
+from .loader import Loader
+from .loader_options import LoaderOptions
 
 # What others of this package call, and nobody else.
 _INTERNAL = {"bound_to", "function", "replaced_in_place", "site", "slow_call", "take_over_sites"}
@@ -72,7 +74,7 @@ class WarmMethod:
             is_async=self._loader.is_async,
             free=dict(sites=self._hot_by_id, id=id, slow=self.bound_to, fresh=self._loader.fresh),
         )
-        self._loader.record_by(switch)
+        self._loader.tell_hits_by(switch)
         self._bound: Any = AsyncBound if self._loader.is_async else Bound
         if inspect.iscoroutinefunction(target) and hasattr(inspect, "markcoroutinefunction"):
             inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]

@@ -25,15 +25,14 @@ class _Scope:
 
     __slots__ = ("__weakref__", "disabled", "no_load")
 
-    def __init__(self, disabled: bool, no_load: bool) -> None:
+    def __init__(self, *, disabled: bool, no_load: bool) -> None:
         self.disabled = disabled
         self.no_load = no_load
 
 
 _current: ByCall[_Scope | None] = ByCall("warmcache_scope", None)
-_everywhere: list[
-    tuple[_Scope, int | None]
-] = []  # that all are inside of, and whose thread ends it
+# Those that all are inside of, and whose thread ends each.
+_everywhere: list[tuple[_Scope, int | None]] = []
 
 
 def disabled_here() -> bool:
@@ -57,8 +56,8 @@ def leave_all() -> None:
 def _entered(*, disabled: bool = False, no_load: bool = False) -> Iterator[None]:
     outer = _current.get()
     scope = _Scope(
-        disabled or (outer is not None and outer.disabled),
-        no_load or (outer is not None and outer.no_load),
+        disabled=disabled or (outer is not None and outer.disabled),
+        no_load=no_load or (outer is not None and outer.no_load),
     )
     switch_off_for(scope)
     token = _current.set(scope)

@@ -6,7 +6,8 @@ from warmcache._progress import display
 from warmcache._tables import as_html
 from warmcache.caches.shown import filled
 
-from .loader import CallSite, Loader
+from .call_site import CallSite
+from .loader import Loader
 
 
 def as_text(loader: Loader, where: CallSite | None) -> str:

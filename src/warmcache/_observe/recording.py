@@ -86,18 +86,32 @@ class Recording:
         self._names: dict[str, Hashable] = {}
         self._writing = threading.RLock()  # a signal's handler may want it, too
         with store.lock:
-            for other in store.observers:
+            store.check_open()
+            for other in store.observers.all:
                 if isinstance(other, Recording):
                     raise RuntimeError(f"this cache is being recorded already, in {other.path}")
-            if not lazily:
-                self._append([])
             self._counted = self._requests(store)
-            store.observe(self)
-        _running.add(self)
+            _running.add(self)
+            store.observers.add(self)
+        if not lazily:
+            self._begin_file()
         begins_anew_in_child(self)
         close_at_exit(self)
         register_exit()
         janitor.watch(self, _PERIOD)
+
+    def _begin_file(self) -> None:
+        """Replace what was there, with no lock of the cache's held: a file may open slowly.
+
+        What is asked for meanwhile is in the buffer.
+        """
+        try:
+            with self._writing:
+                self._append([])
+        except BaseException:
+            self._stopped = True
+            self._detach()
+            raise
 
     # -- what a cache tells --------------------------------------------------------
 
@@ -239,7 +253,8 @@ class Recording:
         if store is not None:
             # Nobody is to be told of its end any more, least of all as the interpreter ends.
             self._store = weakref.ref(store)
-            store.unobserve(self)
+            with store.lock:
+                store.observers.remove(self)
 
     def begin_anew(self) -> None:
         """End it in a forked child: the file is the parent's."""

@@ -70,7 +70,14 @@ class Warm(_Common[P, R_co], Protocol[P, R_co]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def lease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[R_co]:
-        """``with load.lease(...) as value``: load if need be, and hold: no teardown inside."""
+        """``with load.lease(...) as value``: load if need be, and hold: no teardown inside.
+
+        Raises:
+            CapacityError: as it is entered: there is no room, or leases left none in time.
+            ClosedError: the cache is closed.
+            LoadCycleError: the load waits for itself.
+            WarmMissError: it is not warm, and loading is forbidden here.
+        """
         ...
 
     def alease(self, *args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[R_co]:

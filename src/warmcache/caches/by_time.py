@@ -68,7 +68,7 @@ class TTLCache(_TimedCache[K, V], cachetools.TTLCache[K, V]):  # type: ignore[mi
         getsizeof: Callable[[V], float] | None = None,
         **options: Unpack[CommonOptions],
     ) -> None:
-        ttl = as_span(ttl, checks.hook("timer", timer))
+        ttl = as_span("ttl", ttl, checks.hook("timer", timer))
         super().__init__(maxsize, getsizeof, timer=timer, ttl=ttl, **options)
 
 

@@ -15,15 +15,16 @@ import cachetools
 
 from warmcache import _checks as checks
 from warmcache import _public
-from warmcache._core.drivers.at_once import put_at_once
+from warmcache._core.drivers.at_once import store_at_once
 from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
 from warmcache._core.drivers.mending import mend_after
-from warmcache._core.drivers.threads import run
+from warmcache._core.drivers.threads import lease_warm, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
+from warmcache._core.state.at_once import put_at_once, renew_at_once
 from warmcache._core.state.entry import (
     Entry,
     LeaseRecord,
@@ -97,11 +98,13 @@ class Cache(cachetools.Cache[K, V]):
             before that call returns; who joined the load may have the value by then.
         ttl: how long after it was stored an entry is torn down, used or not: seconds, or
             whatever ``timer`` counts in.
-        idle_ttl: seconds after which an unused, unleased entry is torn down.
+        idle_ttl: how long an entry may be unused and unleased before it is torn down: seconds, or
+            whatever ``timer`` counts in.
         wait: seconds (60) to wait for a lease to end where only that can give room.
         record: a file that everything asked for is written to, see :meth:`record`;
             nothing is written before there is something to write.
-        timer: the clock of ages and times to live.
+        timer: the clock of ages, load times and times to live: returns seconds, or datetimes.
+            What it counts in instead, ``seconds`` of a record or ``ttl`` of an option is, too.
 
     Raises:
         TypeError: an option is of the wrong kind; what it must be is in the message.
@@ -197,7 +200,7 @@ class Cache(cachetools.Cache[K, V]):
         old.begin_anew()
         self._open(self._setup)
         self._shown_by, self._name = shown_by, name
-        self._store.take_over_hit_paths(old)
+        self._store.observers.take_over_hit_paths(old.observers)
         if old.closed:
             self._store.close(old.why_closed)
         if had:
@@ -306,13 +309,13 @@ class Cache(cachetools.Cache[K, V]):
                 return
             if key in store.live:
                 with store.lock:
-                    old = store.renew_at_once(key, value, weight, handed_in, now)
+                    old = renew_at_once(store, key, value, weight, handed_in, now)
                 if old is not None:
                     return
             entry = Entry(key, value, weight, handed_in, now)
             rank = self.rank if store.order.renews else self._view.rank
             with store.lock:
-                evicted = store.put_at_once(entry, rank)
+                evicted = put_at_once(store, entry, rank)
             if evicted is None:
                 self._put(entry)
             else:
@@ -337,7 +340,7 @@ class Cache(cachetools.Cache[K, V]):
             if self._stillborn(entry, now):
                 return value
         view, claim = self._view, Claim(entry.key, entry.weight, present=True)
-        if replace and entry.expires is None and put_at_once(view, entry, claim):
+        if replace and entry.expires is None and store_at_once(view, entry, claim):
             return value
         stored = run(put(view, entry, claim, replace=replace), view)
         self._watch()
@@ -422,7 +425,11 @@ class Cache(cachetools.Cache[K, V]):
     def pop(self, key: K, default: V | T) -> V | T: ...
     @one_frame
     def pop(self, key: K, default: Any = MISSING) -> Any:
-        """Remove ``key``, tear its value down and return it; see also :meth:`detach`."""
+        """Remove ``key``, tear its value down and return it; see also :meth:`detach`.
+
+        Raises:
+            KeyError: it is not there, and there is no ``default``.
+        """
         self._expire()
         plan = remove.by_key(self._view, key, RemovalCause.EXPLICIT, remove.its_value)
         for value in run(plan, self._view):
@@ -441,6 +448,7 @@ class Cache(cachetools.Cache[K, V]):
         self._expire()
         for pair in run(remove.victims(self._view, 1, remove.its_pair), self._view):
             return pair
+        # As cachetools, which says so even where nothing was raised before.
         raise KeyError(f"{type(self).__name__} has no idle entry") from None
 
     @one_frame
@@ -459,7 +467,10 @@ class Cache(cachetools.Cache[K, V]):
 
     @one_frame
     def expire(self, time: Any = None) -> list[tuple[K, V]]:
-        """Tear down what has ended by ``time`` (now), and return the pairs removed."""
+        """Tear down what has ended by ``time`` (now), and return the pairs removed.
+
+        What is leased is torn down when its last lease ends, and is among them.
+        """
         now = self._timer() if time is None else time
         return run(remove.expired(self._view, now, remove.its_pair), self._view)
 
@@ -468,24 +479,21 @@ class Cache(cachetools.Cache[K, V]):
     def lease(self, key: K) -> AbstractContextManager[V]:
         """Return a context manager that holds the entry of ``key`` while inside.
 
-        Entering raises KeyError when it is not there: a bare cache cannot load.
+        Raises:
+            KeyError: as it is entered: the key is not there, and a bare cache cannot load.
         """
 
         def acquire(record: LeaseRecord) -> Leased:
             self._expire()
-            view, store = self._view, self._store
-            try:
-                with store.lock:
-                    entry = store.live.get(key) or outlived(store.leased, key, record)
-                    if entry is None:
-                        raise KeyError(key)
-                    store.lease(entry, record)
-                    store.used(entry, key)
-            except BaseException as error:
-                record.over = True
-                mend_after(view, error)
-                raise
-            return entry, view
+            store = self._store
+            leased = lease_warm(
+                self._view,
+                lambda key: store.live.get(key) or outlived(store.leased, key, record),
+                *(key, record),
+            )
+            if leased is None:
+                raise KeyError(key)
+            return leased
 
         return Lease(acquire)
 
@@ -563,8 +571,7 @@ class Cache(cachetools.Cache[K, V]):
         finally:
             with store.lock:
                 store.order.forget()
-        for observer in store.observers:
-            observer.closed()
+        store.observers.closed()
         if failures:
             raise ExceptionGroup("teardown failed in close()", failures)
 
@@ -600,6 +607,7 @@ class Cache(cachetools.Cache[K, V]):
         to twice as long.
 
         Raises:
+            ClosedError: the cache is closed.
             OSError: the file cannot be written.
             RuntimeError: the cache is being recorded already.
         """

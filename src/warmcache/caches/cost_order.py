@@ -10,7 +10,7 @@ from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.use_clock import last_tick
 from warmcache._core.state.victim_order import Order, Rank, ScanOrder
 
-from .known_keys import Record
+from .known_keys import KnownKey
 from .leashed_choice import LeashedChoice
 
 
@@ -58,9 +58,9 @@ class CostOrder(Order):
             entry.queued = True
             self.choice.called_off(entry.key, entry, entry.weight)
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         entry.queued = False
-        forget_or_keep(self.choice, entry, replaced)
+        forget_or_keep(self.choice, entry, replaced=replaced)
 
     def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
         wanted = {*entries}
@@ -90,8 +90,8 @@ class OwnRankOrder(ScanOrder):
     def returned(self, entry: Entry) -> None:
         self.choice.called_off(entry.key, entry, entry.weight)
 
-    def left(self, entry: Entry, replaced: bool) -> None:
-        forget_or_keep(self.choice, entry, replaced)
+    def left(self, entry: Entry, *, replaced: bool) -> None:
+        forget_or_keep(self.choice, entry, replaced=replaced)
 
     def look(self, entries: Sequence[Entry]) -> None:
         if len(entries) == len(self._entries):
@@ -107,9 +107,9 @@ class OwnRankOrder(ScanOrder):
         self.choice.forget()
 
 
-def forget_or_keep(choice: LeashedChoice, entry: Entry, replaced: bool) -> None:
+def forget_or_keep(choice: LeashedChoice, entry: Entry, *, replaced: bool) -> None:
     """Have ``choice`` note that ``entry`` has left, by its cause."""
-    record: Record | None = choice.known.residents.get(entry)
+    record: KnownKey | None = choice.known.residents.get(entry)
     cause = getattr(entry, "cause", None)
     if record is None:
         ghost = choice.known.ghost(entry.key) if replaced else None

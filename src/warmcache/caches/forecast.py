@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from .known_keys import Record
+from .known_keys import KnownKey
 from .leash import Leash
 from .worth import Worth
 
 
-def forecast(residents: Iterable[Record], worth: Worth, leash: Leash) -> list[Record]:
+def forecast(residents: Iterable[KnownKey], worth: Worth, leash: Leash) -> list[KnownKey]:
     """Return ``residents`` in the order in which they would go, changing nothing.
 
     The leased stand by their rank between the others, and have no part in it otherwise.
@@ -20,8 +20,8 @@ def forecast(residents: Iterable[Record], worth: Worth, leash: Leash) -> list[Re
     ranked = sorted(orders, key=lambda pair: pair[0])
     idle = [(order, record) for order, record in ranked if not record.stamps.leases]
     leased = [(order, record) for order, record in ranked if record.stamps.leases]
-    ahead: list[Record] = []
-    for order, record in _Forecast(idle, worth, leash).run():
+    ahead: list[KnownKey] = []
+    for order, record in _Forecast(idle, leash).run():
         while leased and leased[0][0] < order:
             ahead.append(leased.pop(0)[1])
         ahead.append(record)
@@ -31,18 +31,18 @@ def forecast(residents: Iterable[Record], worth: Worth, leash: Leash) -> list[Re
 class _Forecast:
     """Evicts in thought: what the shadow holds while the slack lasts, else what it drops."""
 
-    def __init__(self, idle: list[tuple[Any, Record]], worth: Worth, leash: Leash) -> None:
+    def __init__(self, idle: list[tuple[Any, KnownKey]], leash: Leash) -> None:
         self.slack = leash.slack
         self.orders = {record: order for order, record in idle}  # of those that are still there
         self.surplus = [(order, id(r), r) for order, r in idle if not r.held]
         self.shared = [(order, id(r), r) for order, r in idle if r.held]
         heapify(self.surplus)
         heapify(self.shared)
-        self.too_dear: list[tuple[float, int, Record]] = []  # for the slack
+        self.too_dear: list[tuple[float, int, KnownKey]] = []  # for the slack
         self.line = iter(leash.shadow.in_order())
         self.lacking = {each: each.owed for each in leash.lacking}
 
-    def run(self) -> list[tuple[Any, Record]]:
+    def run(self) -> list[tuple[Any, KnownKey]]:
         """Return all, as they would go."""
         gone = []
         while self.orders:
@@ -53,17 +53,17 @@ class _Forecast:
             gone.append((self.orders.pop(record), record))
         return gone
 
-    def _first(self, heap: list[tuple[Any, int, Record]]) -> Any:
+    def _first(self, heap: list[tuple[Any, int, KnownKey]]) -> Any:
         """Return the lowest of a heap that is still there, if any."""
         while heap and heap[0][2] not in self.orders:
             heappop(heap)
         return heap[0] if heap else None
 
-    def _lowest(self) -> Record:
+    def _lowest(self) -> KnownKey:
         surplus = self._first(self.surplus)
         while (shared := self._first(self.shared)) is not None and shared < surplus:
             heappop(self.shared)
-            record: Record = shared[2]
+            record: KnownKey = shared[2]
             owed = record.expected
             if owed <= self.slack:
                 self.slack -= owed

@@ -30,7 +30,7 @@ class AgingOrder(RankOrder):
     happened, and the lazy queue stays exact.
     """
 
-    def __init__(self, keep_uses: bool) -> None:
+    def __init__(self, *, keep_uses: bool) -> None:
         super().__init__()
         self._keep_uses = keep_uses
         self._ticks: list[float] = []  # when L rose,
@@ -87,11 +87,11 @@ class AgingOrder(RankOrder):
             self._residents[entry] = self._cost(entry), before
             super().add(entry)
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
-        super().discard(entry, replaced)
-        self._leave(entry, replaced)
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
+        super().discard(entry, replaced=replaced)
+        self._leave(entry, replaced=replaced)
 
-    def _leave(self, entry: Entry, replaced: bool) -> None:
+    def _leave(self, entry: Entry, *, replaced: bool) -> None:
         _, before = self._residents.pop(entry, (0, None))
         if before is None or not self._keep_uses:
             return
@@ -152,7 +152,7 @@ class GDSFCache(Cache[K, V]):
         super().__init__(maxsize, getsizeof, timer=timer, **options)
 
     def _new_order(self) -> AgingOrder:
-        return AgingOrder(self._keep_uses)
+        return AgingOrder(keep_uses=self._keep_uses)
 
     def rank(self, entry: Entry) -> float:
         aging: AgingOrder = self._store.order  # type: ignore[assignment]

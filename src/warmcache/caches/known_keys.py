@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import Any
 
 GHOSTS = 4  # remembered keys that have left, for each resident
 
 
-class Stamps(Protocol):
-    """What uses leave behind, and who holds on: an entry, as a policy of keys sees it."""
-
-    hits: float
-    base_uses: int
-    used: float
-    loaded: float
-    leases: tuple[Any, ...]
-
-
-class Record:
+class KnownKey:
     """What is known of one key, resident or ghost; never its value.
 
     ``counts`` are its decayed uses, as of ``block``; ``folded`` of its resident's uses are in
@@ -90,9 +80,9 @@ class KnownKeys:
     __slots__ = ("_most", "gone", "lacking", "residents")
 
     def __init__(self) -> None:
-        self.residents: dict[Any, Record] = {}
-        self.lacking: dict[Hashable, Record] = {}
-        self.gone: OrderedDict[Hashable, Record] = OrderedDict()
+        self.residents: dict[Any, KnownKey] = {}
+        self.lacking: dict[Hashable, KnownKey] = {}
+        self.gone: OrderedDict[Hashable, KnownKey] = OrderedDict()
         self._most = 1  # residents there were at once
 
     @property
@@ -105,15 +95,15 @@ class KnownKeys:
         """Whether one more of what the shadow holds may leave."""
         return len(self.lacking) < GHOSTS * self._most
 
-    def arrive(self, key: Hashable, stamps: Any) -> Record:
+    def arrive(self, key: Hashable, stamps: Any) -> KnownKey:
         """Return the record of what is resident from now on."""
-        record = self.lacking.pop(key, None) or self.gone.pop(key, None) or Record(key)
+        record = self.lacking.pop(key, None) or self.gone.pop(key, None) or KnownKey(key)
         record.stamps = stamps
         self.residents[stamps] = record
         self._most = max(self._most, len(self.residents))
         return record
 
-    def leave(self, record: Record) -> None:
+    def leave(self, record: KnownKey) -> None:
         """Remember what is a ghost from now on."""
         stamps = record.stamps
         record.left, record.stamps, record.place = stamps.used, None, 0
@@ -121,11 +111,11 @@ class KnownKeys:
         self.residents.pop(stamps, None)
         self._trim()
 
-    def ghost(self, key: Hashable) -> Record | None:
+    def ghost(self, key: Hashable) -> KnownKey | None:
         """Return the record of a key that has left, if it is remembered."""
         return self.lacking.get(key) or self.gone.get(key)
 
-    def drop(self, record: Record) -> None:
+    def drop(self, record: KnownKey) -> None:
         """Note that the shadow no longer holds a ghost."""
         if self.lacking.get(record.key) is record:
             self.gone[record.key] = record

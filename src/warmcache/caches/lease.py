@@ -16,11 +16,12 @@ from time import monotonic
 from types import FrameType, ModuleType
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
+from warmcache._code_flags import YIELDS
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import release
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.outer_leases import GENERATOR, Place, place_of
+from warmcache._core.state.outer_leases import Place, place_of
 from warmcache._process.janitor import janitor
 from warmcache._texts import text_of
 from warmcache._tracebacks import drop_inner_frames
@@ -54,7 +55,7 @@ class _Entered(LeaseRecord):
         self.over = False
         frame = enter.f_back or enter  # nothing but C code may call it
         code = frame.f_code
-        plain = not code.co_flags & GENERATOR
+        plain = not code.co_flags & YIELDS
         self.place = (id(frame), code, frame.f_lasti) if plain else place_of(frame)
 
 
@@ -108,6 +109,12 @@ class _EntryLease(EnteredOnce):
         self._record = None
         self._acquire, self._call = acquire, call
 
+    def _mend(self, record: LeaseRecord, error: BaseException) -> None:
+        """Have it be over, though ``error`` may have come before anything had begun to end it."""
+        record.over = True
+        mend_after(self._cache, error)
+        drop_inner_frames(error)
+
     def __del__(self) -> None:
         record = getattr(self, "_record", None)
         if (
@@ -148,9 +155,7 @@ class Lease(_EntryLease, Generic[V]):
         try:
             release(self._cache, self._entry, record)
         except BaseException as error:
-            record.over = True
-            mend_after(self._cache, error)
-            drop_inner_frames(error)
+            self._mend(record, error)
             raise
 
     def __aenter__(self) -> NoReturn:
@@ -187,11 +192,12 @@ class AsyncLease(_EntryLease, Generic[V]):
         return self._entry.value  # type: ignore[no-any-return]
 
     async def __aexit__(self, *exc: object) -> None:
-        assert self._record is not None, "it was not entered"
+        record = self._record
+        assert record is not None, "it was not entered"
         try:
-            await _event_loop().release_async(self._cache, self._entry, self._record)
+            await _event_loop().release_async(self._cache, self._entry, record)
         except BaseException as error:
-            drop_inner_frames(error)
+            self._mend(record, error)
             raise
 
     def __enter__(self) -> NoReturn:

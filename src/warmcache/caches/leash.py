@@ -60,7 +60,7 @@ costs; the debt is that cost, exactly.
 
 from __future__ import annotations
 
-from .known_keys import KnownKeys, Record
+from .known_keys import KnownKey, KnownKeys
 from .shadow import Shadow
 
 WIDTH = 0.01  # what may be paid beyond LRU's seconds, as a share of them
@@ -84,17 +84,17 @@ class Leash:
         return (1 + self.width) * self.lru - self.paid - self.debt
 
     @property
-    def lacking(self) -> list[Record]:
+    def lacking(self) -> list[KnownKey]:
         """What the shadow holds and we do not."""
         return list(self._known.lacking.values())
 
-    def loaded(self, record: Record, seconds: float) -> None:
+    def loaded(self, record: KnownKey, seconds: float) -> None:
         """Note that ``record`` had to be loaded, in ``seconds``."""
         self.paid += seconds
         if not record.held:
             self.lru += seconds
 
-    def redeem(self, record: Record) -> None:
+    def redeem(self, record: KnownKey) -> None:
         """Take what arrives, or is dropped, off the debt."""
         if not record.owed:
             return
@@ -105,19 +105,19 @@ class Leash:
         """Note a use of what LRU would have had to load."""
         self.lru += seconds
 
-    def owes(self, record: Record, seconds: float) -> None:
+    def owes(self, record: KnownKey, seconds: float) -> None:
         """Note that ``record`` is evicted, which the shadow holds."""
         record.owed = seconds
         self.debt += seconds
 
-    def drop_next(self) -> Record | None:
+    def drop_next(self) -> KnownKey | None:
         """Drop what LRU would drop next and return it; None if it can drop nothing."""
         record = self.shadow.next(self._known.held)
         if record is not None:
             self.drop(record)
         return record
 
-    def drop(self, record: Record) -> None:
+    def drop(self, record: KnownKey) -> None:
         """Have the shadow no longer hold ``record``."""
         self.shadow.drop(record)
         if record.stamps is None:

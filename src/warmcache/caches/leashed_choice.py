@@ -30,7 +30,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from .forecast import forecast
-from .known_keys import KnownKeys, Record
+from .known_keys import KnownKey, KnownKeys
 from .leash import WIDTH, Leash
 from .ranking import Ranking
 from .worth import Worth
@@ -53,14 +53,13 @@ class LeashedChoice:
     ) -> None:
         self.known = KnownKeys()
         self.leash = Leash(self.known, limit, width)
-        self.conceded = 0  # evictions before which the shadow had to drop something
         self.worth = Worth(clock)
         self._exact = exact
         self._begin()
 
     def _begin(self) -> None:
         self._shared, self._surplus = Ranking(), Ranking()
-        self._turns: deque[Record] = deque()
+        self._turns: deque[KnownKey] = deque()
         self._looked = 0  # in this round
         self._serial = 0
 
@@ -94,7 +93,7 @@ class LeashedChoice:
         if resized or not record.place:
             self._take_place(record)
 
-    def victim(self) -> Record | None:
+    def victim(self) -> KnownKey | None:
         """Return who goes next; None if nobody is idle. It has to be :meth:`evicted` then."""
         self.worth.show()
         candidates = self._idle_surplus()
@@ -102,7 +101,6 @@ class LeashedChoice:
             dropped = self._drop_next()
             if dropped is None:
                 return None
-            self.conceded += 1
             if dropped.stamps is not None and dropped.place:
                 candidates = [dropped]
         slack = self.leash.slack
@@ -113,7 +111,7 @@ class LeashedChoice:
                 self._notice(record)
         return self.worth.lowest(candidates)
 
-    def _idle_surplus(self) -> list[Record]:
+    def _idle_surplus(self) -> list[KnownKey]:
         for _ in range(_ROUNDS):
             lowest, used = self._surplus.lowest(len(self.known.residents))
             for record in used:
@@ -123,14 +121,14 @@ class LeashedChoice:
                 return lowest
         return []
 
-    def evicted(self, record: Record) -> None:
+    def evicted(self, record: KnownKey) -> None:
         """Note that the policy gave up ``record``."""
         self.worth.fold(record)
         if record.held:
             self.leash.owes(record, record.expected)
         self.known.leave(record)
 
-    def pressed_out(self, record: Record) -> None:
+    def pressed_out(self, record: KnownKey) -> None:
         """Note that ``record`` went for others need the memory; LRU would have lost as much."""
         shadow = self.leash.shadow
         enough = shadow.size - record.size
@@ -140,7 +138,7 @@ class LeashedChoice:
             self.leash.forced += 1
         self.evicted(record)
 
-    def removed(self, record: Record, *, replaced: bool = False) -> None:
+    def removed(self, record: KnownKey, *, replaced: bool = False) -> None:
         """Note that ``record`` left by no policy's choice: the shadow loses it as well."""
         self.worth.fold(record)
         if record.held:
@@ -204,7 +202,7 @@ class LeashedChoice:
             self._credit(record)
         self._rank_all()
 
-    def forecast(self) -> list[Record]:
+    def forecast(self) -> list[KnownKey]:
         """Return the residents in the order in which they would go, the leased by rank between."""
         self.look()
         return forecast(self.known.residents.values(), self.worth, self.leash)
@@ -217,7 +215,7 @@ class LeashedChoice:
             record.in_turn, record.place = False, 0
             self._take_place(record)
 
-    def _take_place(self, record: Record) -> None:
+    def _take_place(self, record: KnownKey) -> None:
         """Give ``record`` its place, by its rank of now, unless it is leased."""
         if not record.in_turn:
             record.in_turn = True
@@ -229,18 +227,18 @@ class LeashedChoice:
         record.filed = self.worth.place(record)
         self._file(record)
 
-    def _file(self, record: Record) -> None:
+    def _file(self, record: KnownKey) -> None:
         self._serial += 1
         ranking = self._shared if record.held else self._surplus
         ranking.file(record, self._serial, len(self.known.residents))
 
-    def _notice(self, record: Record) -> None:
+    def _notice(self, record: KnownKey) -> None:
         """Count the uses of ``record``, and give it a new place."""
         if self.worth.fold(record):
             self._credit(record)
         self._take_place(record)
 
-    def _credit(self, record: Record) -> None:
+    def _credit(self, record: KnownKey) -> None:
         """Note uses of ``record``; those of surplus LRU would have had to load."""
         if not record.held:
             self.leash.used_surplus(record.expected)
@@ -249,13 +247,13 @@ class LeashedChoice:
         elif self._exact:
             self._hold(record)
 
-    def _hold(self, record: Record) -> None:
+    def _hold(self, record: KnownKey) -> None:
         """Have the shadow hold ``record``, and drop what LRU would drop for it."""
         self.leash.shadow.hold(record, self.known.held)
         while self.leash.shadow.excess and self._drop_next() is not None:
             pass
 
-    def _drop_next(self) -> Record | None:
+    def _drop_next(self) -> KnownKey | None:
         dropped = self.leash.drop_next()
         if dropped is not None and dropped.stamps is not None:
             if self.worth.fold(dropped):  # those were hits for LRU too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .known_keys import Record
+from .known_keys import KnownKey
 
 _SAME = 1e-12  # how little the logarithms of seconds vary where they do not
 
@@ -28,7 +28,7 @@ class LoadSeconds:
         self._pairs = 0  # keys loaded twice,
         self._chance = 0.0  # and the sum of how the logarithms of both differ, squared
 
-    def learn(self, record: Record, seconds: float) -> None:
+    def learn(self, record: KnownKey, seconds: float) -> None:
         """Note a load in ``seconds``, more than 0."""
         log = math.log(seconds)
         if record.loads == 1:
@@ -41,7 +41,7 @@ class LoadSeconds:
         self._squares += log * log
         self.mean += (seconds - self.mean) / self._count
 
-    def expected(self, record: Record) -> float:
+    def expected(self, record: KnownKey) -> float:
         """Return what the next load of ``record`` may take."""
         if not record.loads:
             return self.mean

@@ -23,7 +23,7 @@ class CommonOptions(TypedDict, total=False):
     reclaim: Callable[[], object] | None
     on_removal: Callable[[Removal], object] | None
     on_load: Callable[[Load], object] | None
-    idle_ttl: float | None
+    idle_ttl: Any
     wait: float
     record: str | os.PathLike[str] | None
 
@@ -59,7 +59,7 @@ class Setup(NamedTuple):
     on_removal: Callable[[Removal], object] | None
     on_load: Callable[[Load], object] | None
     ttl: Any
-    idle_ttl: float | None
+    idle_ttl: Any
     wait: float
 
     @classmethod
@@ -72,7 +72,7 @@ class Setup(NamedTuple):
         on_removal: Callable[[Removal], object] | None = None,
         on_load: Callable[[Load], object] | None = None,
         ttl: Any = None,
-        idle_ttl: float | None = None,
+        idle_ttl: Any = None,
         wait: float = 60.0,
         record: object = None,
     ) -> Setup:
@@ -91,8 +91,8 @@ class Setup(NamedTuple):
             reclaim=checks.optional(checks.hook, "reclaim", reclaim),
             on_removal=checks.optional(checks.hook, "on_removal", on_removal),
             on_load=checks.optional(checks.hook, "on_load", on_load),
-            ttl=None if ttl is None else as_span(ttl, timer),
-            idle_ttl=checks.optional(checks.some_seconds, "idle_ttl", idle_ttl),
+            ttl=None if ttl is None else as_span("ttl", ttl, timer),
+            idle_ttl=None if idle_ttl is None else as_span("idle_ttl", idle_ttl, timer, some=True),
             wait=checks.seconds("wait", wait),
         )
 
@@ -109,23 +109,34 @@ def as_teardown(teardown: Teardown | None) -> Callable[[Any], object] | None:
     return methodcaller(teardown)
 
 
-def as_span(ttl: Any, timer: Callable[[], Any]) -> Any:
-    """Return ``ttl``, which is seconds, or whatever else can be added to a time of ``timer``."""
-    if checks.is_number(ttl):
-        checks.seconds("ttl", ttl)
-    if timer is time.monotonic and checks.is_number(ttl):
-        return ttl
+def as_span(option: str, span: Any, timer: Callable[[], Any], *, some: bool = False) -> Any:
+    """Return ``span``, which is seconds, or whatever else can be added to a time of ``timer``.
+
+    With ``some``, it must not be 0.
+    """
+    is_number = checks.is_number(span)
+    if is_number:
+        (checks.some_seconds if some else checks.seconds)(option, span)
+        if timer is time.monotonic:
+            return span
     must_be = "seconds, or what the timer= of the cache counts in"
     now = timer()
     try:
-        fits = not isinstance(ttl, bool) and bool(now <= now + ttl)
-    except OverflowError:  # it is longer than such a clock goes
-        return ttl
+        ends = now + span
+        # Of a large time and a small number, the sum may be the time.
+        fits = not isinstance(span, bool) and bool(
+            is_number or (now < ends if some else now <= ends)
+        )
+    except OverflowError:  # it is longer than such a clock goes: what is stored with it fails
+        return span
     except TypeError:
-        raise checks.type_error("ttl", must_be, ttl, "with the usual one, write ttl=60") from None
+        remedy = f"with the usual one, write {option}=60"
+        raise checks.type_error(option, must_be, span, remedy) from None
     if not fits:
-        raise checks.value_error("ttl", f"{must_be}, 0 or more", ttl)
-    return ttl
+        raise checks.value_error(
+            option, f"{must_be}, {'more than 0' if some else '0 or more'}", span
+        )
+    return span
 
 
 def sooner(one: Any, other: Any) -> Any:

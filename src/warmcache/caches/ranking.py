@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .known_keys import Record
+from .known_keys import KnownKey
 from .lazy_heap import Item, LazyHeap
 
 LOOKS = 8  # of the lowest, one of which goes
@@ -25,15 +25,15 @@ class Ranking:
     def __bool__(self) -> bool:
         return bool(self._front or self._heap)
 
-    def file(self, record: Record, serial: int, living: int) -> None:
+    def file(self, record: KnownKey, serial: int, living: int) -> None:
         """Give ``record`` its place; another that it had counts no more."""
         record.place = serial
         self._heap.push((record.filed, serial, record), living)
 
-    def lowest(self, living: int) -> tuple[list[Record], list[Record]]:
+    def lowest(self, living: int) -> tuple[list[KnownKey], list[KnownKey]]:
         """Return the lowest records, and those met that were used since: they want a new place."""
         kept: list[Item] = []
-        used: list[Record] = []
+        used: list[KnownKey] = []
         for item in self._front:
             record = item[2]
             if item[1] == record.place:
@@ -60,8 +60,8 @@ def _in_place(item: Item) -> bool:
     return bool(item[1] == item[2].place)
 
 
-def _sort_in(item: Item, kept: list[Item], used: list[Record]) -> None:
-    record: Record = item[2]
+def _sort_in(item: Item, kept: list[Item], used: list[KnownKey]) -> None:
+    record: KnownKey = item[2]
     stamps = record.stamps
     if stamps.leases:
         record.place = 0

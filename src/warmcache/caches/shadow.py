@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .known_keys import Record
+from .known_keys import KnownKey
 from .lazy_heap import Item, LazyHeap
 
 _STALE = 16  # stamps put right for one drop, at most
@@ -32,7 +32,7 @@ class Shadow:
         """Whether LRU would have to drop something."""
         return self.size > self.limit * _SLACK
 
-    def hold(self, record: Record, living: int) -> None:
+    def hold(self, record: KnownKey, living: int) -> None:
         """Have ``record``, as of its last use and with its size of now."""
         if record.held:
             self.size -= record.held_size
@@ -40,17 +40,17 @@ class Shadow:
         self.size += record.size
         self._line_up(record, living)
 
-    def drop(self, record: Record) -> None:
+    def drop(self, record: KnownKey) -> None:
         """Have ``record`` no more."""
         record.held, record.turn = False, 0
         self.size -= record.held_size
 
-    def next(self, living: int) -> Record | None:
+    def next(self, living: int) -> KnownKey | None:
         """Return what LRU would drop next, out of the line already; None: it can drop nothing."""
         line = self._line
-        stale: list[Record] = []  # and the one that is not
+        stale: list[KnownKey] = []  # and the one that is not
         while len(stale) < _STALE and (item := line.first()) is not None:
-            record: Record = item[2]
+            record: KnownKey = item[2]
             line.pop()
             if item[1] != record.turn:
                 continue
@@ -68,17 +68,17 @@ class Shadow:
                 self._line_up(record, living)
         return least
 
-    def in_order(self) -> list[Record]:
+    def in_order(self) -> list[KnownKey]:
         """Return what is in line, what would be dropped first at the front."""
         return sorted((item[2] for item in self._line if _in_line(item)), key=_last_used)
 
-    def _line_up(self, record: Record, living: int) -> None:
+    def _line_up(self, record: KnownKey, living: int) -> None:
         self._serial += 1
         record.turn = self._serial
         self._line.push((record.last_used, self._serial, record), living)
 
 
-def _last_used(record: Record) -> float:
+def _last_used(record: KnownKey) -> float:
     return record.last_used
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from math import log2
 
-from .known_keys import Record
+from .known_keys import KnownKey
 from .load_seconds import LoadSeconds
 from .own_time import OwnTime
 from .use_counts import HALF_LIVES, Decay
@@ -42,7 +42,7 @@ class Worth:
 
     # -- what it is told ---------------------------------------------------------------
 
-    def arrived(self, record: Record, seconds: float) -> None:
+    def arrived(self, record: KnownKey, seconds: float) -> None:
         """Note a load in ``seconds``, 0 for unknown; or the store of what replaces another."""
         stamps = record.stamps
         if seconds > 0:
@@ -53,7 +53,7 @@ class Worth:
         record.since, record.replaced = stamps.loaded, False
         self.fold(record)
 
-    def fold(self, record: Record) -> bool:
+    def fold(self, record: KnownKey) -> bool:
         """Count the uses of a resident since the last look; whether there were any."""
         stamps = record.stamps
         new = stamps.hits + stamps.base_uses - record.folded
@@ -64,7 +64,7 @@ class Worth:
         self._add(record, new)
         return True
 
-    def fold_all(self, records: Iterable[Record]) -> list[Record]:
+    def fold_all(self, records: Iterable[KnownKey]) -> list[KnownKey]:
         """Count the uses of all residents; return those that had any."""
         used = [(record, new) for record in records if (new := record.unnoticed)]
         self._time.count(sum(new for _, new in used))
@@ -74,7 +74,7 @@ class Worth:
             self._add(record, new)
         return [record for record, _ in used]
 
-    def _add(self, record: Record, new: float) -> None:
+    def _add(self, record: KnownKey, new: float) -> None:
         decay, time, used = self._decay, self._time, record.stamps.used
         last = min(time.at(used), decay.now)
         span = max(0.0, last - time.at(record.since)) if new > 1 else 0.0
@@ -91,11 +91,11 @@ class Worth:
         """What a load takes of which nothing is known."""
         return self._seconds.mean
 
-    def expect(self, record: Record) -> None:
+    def expect(self, record: KnownKey) -> None:
         """Have ``record`` know what its next load may take, by what is known now."""
         record.expected = self._seconds.expected(record)
 
-    def saved(self, record: Record) -> float:
+    def saved(self, record: KnownKey) -> float:
         """Return the load seconds that ``record`` saves with each use of the cache."""
         decay = self._decay
         if record.block != decay.block:
@@ -104,11 +104,11 @@ class Worth:
         w, x, y, z = decay.weights
         return (w * a + x * b + y * c + z * d) * record.expected
 
-    def rank(self, record: Record) -> float:
+    def rank(self, record: KnownKey) -> float:
         """Return what a byte of ``record`` saves."""
         return self.saved(record) / record.size if record.size else math.inf
 
-    def place(self, record: Record) -> float:
+    def place(self, record: KnownKey) -> float:
         """Return by what to file ``record``: two that only the slowest decays keep their order."""
         size, decay = record.size, self._decay
         if not size:
@@ -120,7 +120,7 @@ class Worth:
         rank = (w * a + x * b + y * c + z * d) * record.expected / size
         return log2(rank or _TINY) + self._drift
 
-    def lowest(self, records: list[Record]) -> Record:
+    def lowest(self, records: list[KnownKey]) -> KnownKey:
         """Return who is of lowest rank now; of equals, who was loaded first."""
         decay = self._decay
         block, (w, x, y, z) = decay.block, decay.weights

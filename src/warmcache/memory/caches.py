@@ -18,7 +18,7 @@ from warmcache._core.state.store import Store
 from warmcache._process.janitor import janitor
 from warmcache._sizes import format_weight, parse_size
 from warmcache._tracebacks import one_frame
-from warmcache.caches.cache import Cache
+from warmcache.caches.cache import MADE, Cache
 from warmcache.caches.options import CacheOptions, Setup
 from warmcache.policies.option_types import (
     MeasuredOptions,
@@ -99,7 +99,7 @@ class MemoryCache(Cache[K, V]):
             where that cannot be seen.
         give_back: has free memory go back to the device, after each teardown.
         order: the policy that says who goes first.
-        timer: the clock of ages and times to live.
+        timer: the clock of ages, load times and times to live: returns seconds, or datetimes.
         options: those of every :class:`Cache`, and those of the ``order``.
 
     Raises:
@@ -168,7 +168,6 @@ class MemoryCache(Cache[K, V]):
         super().__init__(**options)
         self.__arbiter.join(self)
         self.__meter.look(self._store)
-        _caches[id(self)] = self
         self._watch()
 
     __warm_options__ = tuple(MemoryOptions.__optional_keys__)
@@ -243,10 +242,19 @@ class MemoryCache(Cache[K, V]):
 
         At least one goes, the one of lowest rank first. Leased entries stay. What the
         allocator has in reserve is given back, too.
+
+        Raises:
+            ValueError: ``nbytes`` is no size.
+            Exception: what ``reclaim`` or ``give_back`` raised, once all else is done.
         """
         wanted = parse_size(nbytes)
         freed = run(remove.make_up(self._view, wanted, RemovalCause.PRESSURE), self._view)
-        flush(self._view)
+        failure = flush(self._view)
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # or this frame, which its traceback has, would keep it
         return freed
 
     def _lacked(self, error: Exception, tries: int) -> float | None:
@@ -356,7 +364,8 @@ class AutoMemoryCache(MemoryCache[K, V]):
         self._occupy(partial(gpu_or_host, device), budget, getsizeof, {**options})
 
 
-_caches: weakref.WeakValueDictionary[int, MemoryCache[Any, Any]] = weakref.WeakValueDictionary()
+def _memory_caches() -> list[MemoryCache[Any, Any]]:
+    return [cache for cache in list(MADE.values()) if isinstance(cache, MemoryCache)]
 
 
 def devices_table() -> str:
@@ -364,7 +373,7 @@ def devices_table() -> str:
 
     It has, too, what each memory cache of this process holds.
     """
-    return report.devices_table([cache._device_report() for cache in list(_caches.values())])
+    return report.devices_table([cache._device_report() for cache in _memory_caches()])
 
 
 def _as_probe(option: str, probe: Any) -> Probe:

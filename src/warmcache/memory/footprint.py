@@ -20,6 +20,7 @@ from itertools import chain
 from typing import Any
 
 from warmcache._log import log
+from warmcache._ours import is_ours
 
 from .address_ranges import BUFFERS, Range, Ref, address, clusters, extent
 
@@ -35,8 +36,6 @@ _LEAVES = frozenset(
     ]
 )
 _SHARED = ("torch._", "torch.fx", "torch.distributed", "importlib", "numpy")
-_OURS = __name__.partition(".")[0]
-_OF_VALUES = {"demo", "testing"}  # what these of ours define is loaded, by users and by tests
 _WALKED_STDLIB = {"collections", "dataclasses", "functools", "types"}
 
 
@@ -144,7 +143,7 @@ class _Walk:
             return self._cuda_array
         if issubclass(kind, BUFFERS):
             return self._buffer
-        if _is_ours(kind):
+        if is_ours(_path(kind)):
             return _nothing
         return _container(kind) or (_attributes if _is_entered(kind) else _nothing)
 
@@ -342,12 +341,6 @@ def _path(kind: type) -> str:
     """Return the module of a class; a class may make something else of ``__module__``."""
     path: object = kind.__module__
     return path if isinstance(path, str) else ""
-
-
-def _is_ours(kind: type) -> bool:
-    """Whether a type is this package's, and its instances are not what somebody loads."""
-    package, _, path = _path(kind).partition(".")
-    return package == _OURS and path.partition(".")[0] not in _OF_VALUES
 
 
 def _is_entered(kind: type) -> bool:

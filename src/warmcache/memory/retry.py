@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
+
+from warmcache._signatures import is_async, yields
 
 from .caches import MemoryCache
 
@@ -26,13 +27,20 @@ def retry_on_oom(cache: MemoryCache[Any, Any]) -> Callable[[Callable[P, R]], Cal
 
         @warmcache.retry_on_oom(load.cache)
         def infer(batch): ...
+
+    Raises:
+        TypeError: ``cache`` is no memory cache; or the function is async or a generator, for what
+            fails is not the call then, but what is done with its result.
     """
     if not isinstance(cache, MemoryCache):
         raise TypeError(f"retry_on_oom() takes a memory cache, got {cache!r}")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.iscoroutinefunction(function):
-            raise TypeError("retry_on_oom() goes over a plain function: it cannot await another")
+        if is_async(function) or yields(function):
+            raise TypeError(
+                "retry_on_oom() goes over a plain function: it can neither await another nor take "
+                "back what one has yielded; have it go over what runs out of memory inside"
+            )
 
         @wraps(function)
         def retrying(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -120,7 +120,12 @@ class Fleet(Generic[W, K]):
         return self._workers.keys()
 
     def add(self, worker: W, slots: int = 1, warm: Iterable[K] = ()) -> None:
-        """Have ``worker`` take part: it serves ``slots`` requests at once, and has ``warm``."""
+        """Have ``worker`` take part: it serves ``slots`` requests at once, and has ``warm``.
+
+        Raises:
+            TypeError: ``slots`` is no whole number.
+            ValueError: it takes part already, or has no slot.
+        """
         if worker in self._workers:
             raise ValueError(f"{text_of(worker)} takes part already")
         checks.count("slots", slots)
@@ -130,7 +135,11 @@ class Fleet(Generic[W, K]):
         self.changed(worker, warmed=warm)
 
     def remove(self, worker: W) -> list[Placement[W, K]]:
-        """Forget ``worker``, and return what was placed there and is not done."""
+        """Forget ``worker``, and return what was placed there and is not done.
+
+        Raises:
+            KeyError: it takes no part.
+        """
         record = self._workers.pop(worker)
         self._busy(record)
         for model in [*record.warm]:

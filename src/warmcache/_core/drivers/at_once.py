@@ -26,6 +26,7 @@ from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
 from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.put import arrive
 from warmcache._core.plans.steps import Disguised, Request
+from warmcache._core.state.at_once import condemn_at_once, reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight, go_inside
 from warmcache._core.state.ledger import Claim
@@ -61,16 +62,16 @@ def load_at_once(
         with store.lock:
             if is_taken(store, request.key, weight):
                 return None
-            flight = begin(store, request, record, kept)
+            flight = begin_flight(store, request, record, kept)
             flight.at_once = True  # from here on this ends it, below
             if store.tears_down:
                 claim = Claim(request.key, weight)
-                gone = store.condemn_at_once(claim, cache.rank, flight=flight)
+                gone = condemn_at_once(store, claim, cache.rank, flight=flight)
                 granted = gone == [] and _granted(store, claim, flight)
             else:
-                gone = store.vanish_at_once(request.key, weight, cache.rank)
+                gone = vanish_at_once(store, request.key, weight, cache.rank)
                 if granted := gone is not None:
-                    reserve(store, weight, flight)
+                    reserve_at_once(store, weight, flight)
         if claim is None:
             if gone:
                 vanished(store, gone, logs=logs)
@@ -89,7 +90,7 @@ def load_at_once(
         # Observers are told of who holds it, and so of who asked, and when; and it stays there
         # until who listens has heard of it.
         load = load_record(entry) if logs or store.load_listener is not None else None
-        done = None if keep or store.observers or load is not None else record
+        done = None if keep or store.observers.all or load is not None else record
         landed: tuple[Entry, Any] | None = None
         with store.lock:
             if not store.closed and request.key not in store.live:
@@ -131,7 +132,7 @@ def is_taken(store: Store, key: Hashable, weight: float) -> bool:
     )
 
 
-def begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
+def begin_flight(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
     """Count a miss and begin its flight, as the plan does; nobody can wait for it yet."""
     source = request.source
     flight = Flight(request.key, record, source, store.timer())
@@ -142,14 +143,6 @@ def begin(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Fli
     if outer:
         outer[-1].blocked_on.append(flight)
     return flight
-
-
-def reserve(store: Store, weight: float, flight: Flight) -> None:
-    """Reserve what has just been made free."""
-    store.ledger.committed += weight
-    flight.weight = weight
-    if store.leased:
-        store.lease_retired(flight)
 
 
 def _granted(store: Store, claim: Claim, flight: Flight) -> bool:
@@ -177,7 +170,7 @@ def _by_plan(
     return entry, value
 
 
-def put_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
+def store_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
     """Store what was handed in, replacing what was there; whether that could be done at once."""
     store = cache.store
     if cache.meter is not None or store.deadlines is not None:
@@ -187,7 +180,7 @@ def put_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
             old = store.live.get(new.key)
             if store.closed or store.leased or (old is not None and old.value is new.value):
                 return False
-            doomed = store.condemn_at_once(claim, cache.rank, old)
+            doomed = condemn_at_once(store, claim, cache.rank, old)
             if not doomed:
                 return doomed is not None and _arrived(store, new, claim)
         tear_down(cache, doomed)

@@ -17,12 +17,13 @@ from warmcache._core.plans.get import leave
 from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
 from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.steps import Disguised, Load, Request
+from warmcache._core.state.at_once import reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._log import debugging
 
 from .async_teardown import keep_running
-from .at_once import begin, is_taken, reserve
+from .at_once import begin_flight, is_taken
 from .event_loop import load, release_async, run_async, wait
 from .let_go import vanished
 from .mending import mend
@@ -46,11 +47,11 @@ async def load_at_once_async(
     with store.lock:
         gone = None
         if not is_taken(store, request.key, weight):
-            gone = store.vanish_at_once(request.key, weight, cache.rank)
+            gone = vanish_at_once(store, request.key, weight, cache.rank)
         if gone is None:
             return None
-        flight: Flight = context.run(begin, store, request, record, kept)
-        reserve(store, weight, flight)
+        flight: Flight = context.run(begin_flight, store, request, record, kept)
+        reserve_at_once(store, weight, flight)
     vanished(store, gone, logs=bool(gone) and debugging())
     task = asyncio.get_running_loop().create_task(_fly(cache, request, flight), context=context)
 

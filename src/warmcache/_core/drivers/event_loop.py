@@ -33,7 +33,7 @@ from .let_go import let_go, may_block, teardown_of
 from .lingering import flush
 from .loop_ends import tell_when_closed
 from .mending import mend, mend_after
-from .teardown import begin, tear_down
+from .teardown import begin_teardown, tear_down
 
 T = TypeVar("T")
 
@@ -198,7 +198,7 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
         if _may_block(cache, entry):
             interrupt = await _torn_down_aside(cache, entry, failures) or interrupt
             continue
-        pending, error = begin(cache, entry)
+        pending, error = begin_teardown(cache, entry)
         if pending is None:
             interrupt = let_go(cache, entry, error, failures) or interrupt
         else:

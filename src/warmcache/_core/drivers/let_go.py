@@ -113,7 +113,7 @@ def let_go(
     entry.provenance.finish = None
     if store.reclaim is not None:
         alive = remains.living if remains is not None else watch
-        raised += _reclaim(store.reclaim, alive)
+        raised += reclaimed(store.reclaim, alive)
     if raised:
         failures += [each for each in raised if isinstance(each, Exception)]
     if cache.meter is None or remains is None or remains.confirmed():
@@ -133,15 +133,15 @@ def free_room(store: Store, entry: Entry, *, failed: bool) -> Sequence[BaseExcep
         if not store.gone(entry, failed=failed):
             return ()
     if debugging():
-        _log_removal(store, entry)
-    raised = tell(store, entry) if store.listener is not None or store.observers else ()
+        _log_removal(entry)
+    raised = tell(store, entry) if store.listener is not None or store.observers.all else ()
     entry.empty()
     return raised
 
 
 def tell(store: Store, entry: Entry) -> list[BaseException]:
     """Tell the listener and the observers that ``entry`` is gone; return what that raised."""
-    told: list[Callable[[Removal], object]] = [each.removed for each in store.observers]
+    told: list[Callable[[Removal], object]] = [each.removed for each in store.observers.all]
     if store.listener is not None:
         told.append(store.listener)
     raised: list[BaseException] = []
@@ -156,12 +156,12 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
     return raised
 
 
-def _log_removal(store: Store, entry: Entry) -> None:
+def _log_removal(entry: Entry) -> None:
     """Log that ``entry`` is gone, and for whom."""
     did = "evicted" if entry.cause.evicted else "removed"
     text = f"{did} {short_text_of(entry.key)} ({entry.cause.value})"
-    if entry.wanted is not None:
-        key, needed, free = entry.wanted
+    if entry.newcomer is not None:
+        key, needed, free = entry.newcomer
         needed_and_free = f"{format_weight(needed)} needed, {format_weight(max(free, 0))} free"
         text += f" for {short_text_of(key)}: {needed_and_free}"
     log().debug("%s", text)
@@ -171,16 +171,16 @@ def vanished(store: Store, entries: list[Entry], *, logs: bool) -> None:
     """Tell of entries that had no teardown and are gone, and drop their values."""
     for entry in entries:
         if logs:
-            _log_removal(store, entry)
-        if store.observers:
+            _log_removal(entry)
+        if store.observers.all:
             tell(store, entry)
         entry.empty()
 
 
-def _reclaim(
+def reclaimed(
     reclaim: Callable[[], object], alive: Callable[[], object] | None
 ) -> list[BaseException]:
-    """Give memory back; collect first if somebody still holds the value. What it raised."""
+    """Give memory back; collect first if a value is still alive. Log and return what it raised."""
     try:
         if alive is not None and alive():
             gc.collect()

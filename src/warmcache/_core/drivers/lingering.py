@@ -12,7 +12,7 @@ from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._sizes import format_weight
 from warmcache._texts import text_of
 
-from .let_go import free_room
+from .let_go import free_room, reclaimed
 
 _search = ForkSafeLock()  # of who holds what; nothing of the user's runs under it
 
@@ -51,19 +51,26 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         free_room(store, entry, failed=failed)
 
 
-def flush(cache: CacheView) -> None:
+def flush(cache: CacheView) -> Exception | None:
     """Collect garbage, and have what nobody holds given back to the device.
 
     Who holds what is a zombie still, is looked up anew: somebody may be refused for it.
+    Returns what ``reclaim`` raised, which is logged and counted, as after a teardown: nobody
+    fails for it who only wants room.
     """
+    store = cache.store
     gc.collect()
-    if cache.store.reclaim is not None:
-        cache.store.reclaim()
-    with cache.store.lock:
-        zombies = list(cache.store.zombies)
+    raised = [] if store.reclaim is None else reclaimed(store.reclaim, None)
+    with store.lock:
+        store.counts.teardown_failures += len(raised)
+        zombies = list(store.zombies)
     for remains in zombies:
         if remains.left():
             _find_holders(remains)
+    failure = raised.pop() if raised else None
+    if failure is None or isinstance(failure, Exception):
+        return failure
+    raise failure
 
 
 def write_off_the_dead(store: Store) -> None:

@@ -31,11 +31,10 @@ from types import TracebackType
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.consistency import make_consistent
 from warmcache._core.state.flights import CHAIN
+from warmcache._ours import is_ours
 from warmcache.errors import WarmcacheError
 
 from .teardown import tear_down
-
-_OURS = f"{__name__.partition('.')[0]}."
 
 
 def mend_after(cache: CacheView, error: BaseException) -> None:
@@ -65,7 +64,7 @@ def _hit_us(trace: TracebackType | None) -> bool:
     """Whether our own code was running, be it that a signal's handler had interrupted it."""
     ours, handlers = False, _handlers()
     while trace is not None and trace.tb_frame.f_code not in handlers:
-        ours = trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS)
+        ours = is_ours(trace.tb_frame.f_globals.get("__name__"))
         trace = trace.tb_next
     return ours
 

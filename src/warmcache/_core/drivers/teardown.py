@@ -11,7 +11,9 @@ from warmcache._core.state.flights import CHAIN, go_inside
 from .let_go import destroy, let_go, needs_teardown
 
 
-def begin(cache: CacheView, entry: Entry) -> tuple[Awaitable[object] | None, BaseException | None]:
+def begin_teardown(
+    cache: CacheView, entry: Entry
+) -> tuple[Awaitable[object] | None, BaseException | None]:
     """Run the user's teardown; return what is still to be awaited, and what it raised.
 
     What interrupts this before that has begun is raised: it is still to be done.
@@ -42,7 +44,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     for entry in entries:
         if cache.store.inherited:
             break
-        pending, error = begin(cache, entry)
+        pending, error = begin_teardown(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over
 

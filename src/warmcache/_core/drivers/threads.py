@@ -6,6 +6,7 @@ ever held around them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
@@ -88,6 +89,25 @@ def _perform(step: Ask | TearDown | Elsewhere | Flush | Wait, cache: CacheView) 
         return run(step.plan, step.cache)
     cache.store.check_anybody_there(step.signal)
     return step.signal.wait(step.timeout)
+
+
+def lease_warm(
+    cache: CacheView, find: Callable[[Any], Entry | None], key: Any, record: LeaseRecord
+) -> tuple[Entry, CacheView] | None:
+    """Lease what ``find(key)`` gives with the lock held, a use of it; None if that is nothing."""
+    store = cache.store
+    try:
+        with store.lock:
+            entry = find(key)
+            if entry is None:
+                return None
+            store.lease(entry, record)
+            store.used(entry, entry.key)
+    except BaseException as error:
+        record.over = True
+        mend_after(cache, error)
+        raise
+    return entry, cache
 
 
 def release(cache: CacheView, entry: Entry, record: LeaseRecord) -> None:

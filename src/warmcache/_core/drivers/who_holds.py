@@ -20,10 +20,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from warmcache._code_flags import OPTIMIZED
+from warmcache._ours import is_ours
+
 _FEW = 4
 _DEEP = 5
 _WALKS = 12  # over all objects, at most
-_OURS = f"{__name__.partition('.')[0]}."
 _INDEXED = (list, tuple, deque)
 _PARTS = (*_INDEXED, set, frozenset, functools.partial, types.MethodType, types.CellType)
 _SUSPENDED = {
@@ -121,7 +123,7 @@ class _Search:
 
     def _of_dict(self, holder: dict[Any, Any], objects: list[Any], deep: int) -> list[HeldBy]:
         keys = _keys(holder, objects)
-        module = _module_of(holder)
+        module = _module_with(holder)
         if module is not None:
             return _of_module(module, keys, objects)
         shell = _shell()
@@ -223,7 +225,9 @@ def _running(objects: list[Any]) -> list[HeldBy]:
     for number, frame in sys._current_frames().items():
         thread = "" if number == here else f" (thread {threads.get(number, number)!r})"
         while frame is not None:
-            is_function = frame.f_code.co_flags & 1  # what has a dictionary, that is found by
+            is_function = (
+                frame.f_code.co_flags & OPTIMIZED
+            )  # what has a dictionary, that is found by
             if is_function and not _is_ours(frame):
                 found += _by_variable(frame, objects, thread, "`del {}` there")
             frame = frame.f_back  # at last None: a frame must not refer to itself
@@ -242,7 +246,7 @@ def _variables(frame: types.FrameType) -> list[tuple[str, Any]]:
         return []
     snapshot = frame.f_locals
     found = list(snapshot.items())
-    if frame.f_code.co_flags & 1 and sys.getrefcount(snapshot) <= _ALONE:
+    if frame.f_code.co_flags & OPTIMIZED and sys.getrefcount(snapshot) <= _ALONE:
         snapshot.clear()
     return found
 
@@ -290,7 +294,7 @@ def _keys(variables: dict[Any, Any], objects: list[Any]) -> list[Any]:
     return [key for key, held in variables.copy().items() if _is_one_of(held, objects)]
 
 
-def _module_of(variables: dict[str, Any]) -> str | None:
+def _module_with(variables: dict[str, Any]) -> str | None:
     for module in list(sys.modules.values()):
         if vars_of(module) is variables:
             return str(module.__name__)
@@ -333,7 +337,7 @@ def _short(key: Any) -> str:
 
 
 def _is_ours(frame: types.FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).startswith(_OURS)
+    return is_ours(frame.f_globals.get("__name__"))
 
 
 def _is_ipythons(thing: Any) -> bool:

@@ -6,7 +6,7 @@ import copy
 from types import MemberDescriptorType, TracebackType
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
-from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.flights import CHAIN, Flight, leads_to
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import RemovalCause
@@ -87,7 +87,7 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
     # same moment, at least one then sees it.
     if chain:
         chain[-1].blocked_on.append(flight)
-        if flight.reaches(chain):
+        if leads_to(flight, chain):
             leave(flight, record)
             if mine:
                 del store.flights[request.key]

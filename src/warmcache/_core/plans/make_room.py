@@ -50,7 +50,7 @@ from collections.abc import Callable
 from threading import get_ident
 
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN, Basis, Flight
+from warmcache._core.state.flights import CHAIN, Basis, Flight, leads_to
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
@@ -202,8 +202,8 @@ def _made_by_all(
         own = parts.pop(cache, 0)
         if own:
             victims, _ = store.victims(own, cache.rank)
-            wanted = store.wanted(claim)
-            doomed = [each for each in victims if store.condemn(each, RemovalCause.SIZE, wanted)]
+            newcomer = store.newcomer(claim)
+            doomed = [each for each in victims if store.condemn(each, RemovalCause.SIZE, newcomer)]
             claim.evicted += sum([each.weight for each in doomed])
         _owe(cache, claim, shortage.weight, flight)
     yield TearDown(doomed)
@@ -261,13 +261,13 @@ def _evict(
     """Condemn ``old``, which is to be replaced, and as many victims as it takes beside it."""
     store = cache.store
     gain = old.weight if old is not None and not old.leases else 0
-    wanted = store.wanted(claim)
+    newcomer = store.newcomer(claim)
     victims, passed = store.victims(short - gain, cache.rank, old)
     claim.carried = 0 if old is None or passed else old.uses
     doomed = []
     if old is not None and store.condemn(old, RemovalCause.REPLACED):
         doomed.append(old)
-    doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE, wanted)]
+    doomed += [entry for entry in victims if store.condemn(entry, RemovalCause.SIZE, newcomer)]
     claim.evicted += sum([entry.weight for entry in victims])
     _owe(cache, claim, weight, flight)
     if old is not None and not doomed:  # it was leased and is only retired: look again
@@ -310,7 +310,7 @@ def _waiting_for(store: Store, flight: Flight | None) -> list[Flight]:
         other
         for other in store.flights.values()
         if other is not flight
-        and (other in outer or (flight is not None and other.reaches((flight,))))
+        and (other in outer or (flight is not None and leads_to(other, (flight,))))
     ]
 
 

@@ -61,7 +61,11 @@ def arrive(store: Store, new: Entry, claim: Claim) -> None:
     """Make visible what was handed in, and its room just granted; the lock is held."""
     if claim.carried:
         new.base_uses = claim.carried + 1
-    store.publish(new)
+    try:
+        store.publish(new)
+    except Exception:  # the timer has raised, and the value is still the caller's
+        store.ledger.unreserve(claim.weight)
+        raise
 
 
 def put_ended(cache: CacheView, new: Entry) -> Plan[None]:

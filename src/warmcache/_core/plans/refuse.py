@@ -103,8 +103,7 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
         own=own,
         option="maxsize" if cache.meter is None else "budget",
     )
-    for observer in store.observers:
-        observer.refused(error)
+    store.observers.refused(error)
     return error
 
 

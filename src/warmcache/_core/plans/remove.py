@@ -136,14 +136,8 @@ def everything(cache: CacheView) -> Plan[list[Hashable]]:
 
 
 def expired(cache: CacheView, now: Any, note: Callable[[Entry], T]) -> Plan[list[T]]:
-    """Remove what has ended by ``now``; return a note of each that nobody leases."""
-    store = cache.store
-    with store.lock:
-        doomed = store.expire(now)
-        noted = [note(entry) for entry in doomed]
-    if doomed:
-        yield TearDown(doomed)
-    return noted
+    """Remove what has ended by ``now``; return a note of each."""
+    return chosen(cache, lambda store: store.due(now), RemovalCause.EXPIRED, note)
 
 
 def orphans(cache: CacheView) -> Plan[None]:
@@ -189,7 +183,7 @@ def make_up(
         taken = [] if first is None else [first]
         if first is not None and weight > first.weight:
             taken, _ = store.victims(weight, cache.rank, first=first)
-        wanted = None if claim is None else store.wanted(claim)
+        wanted = None if claim is None else store.newcomer(claim)
         doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
     yield TearDown(doomed)
     return sum(entry.weight for entry in doomed)

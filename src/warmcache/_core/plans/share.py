@@ -104,11 +104,11 @@ def give(cache: CacheView, weight: float, claim: Claim) -> Plan[float]:
     store = cache.store
     given, doomed = 0.0, []
     with store.lock:
-        wanted = store.wanted(claim)
+        newcomer = store.newcomer(claim)
         for entry in _askable(cache, own=False, residency=_meter(cache).residency):
             if given >= weight - store.ledger.slack:
                 break
-            if entry.weight and store.condemn(entry, RemovalCause.PRESSURE, wanted):
+            if entry.weight and store.condemn(entry, RemovalCause.PRESSURE, newcomer):
                 given += entry.weight
                 doomed.append(entry)
     yield TearDown(doomed)

@@ -22,9 +22,11 @@ class Deadlines:
         self._heap: list[tuple[Any, Entry]] = []
         self._live = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, ends: Any) -> None:
+        """Keep an entry that ``ends`` then, unless it is used; None is never."""
         self._live += 1
-        self.renew(entry)
+        if ends is not None:
+            heappush(self._heap, (ends, entry))
         if len(self._heap) > _SLACK + 2 * self._live:
             self.sweep()
 
@@ -43,7 +45,7 @@ class Deadlines:
         """Begin anew with what is ``live``, for some change was interrupted."""
         self._heap, self._live = [], 0
         for entry in live:
-            self.add(entry)
+            self.add(entry, self._deadline(entry))
 
     def discard(self) -> None:
         """Note that some entry has left."""

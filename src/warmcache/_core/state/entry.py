@@ -13,7 +13,7 @@ from warmcache._process.gil import FREE_THREADED
 from warmcache._texts import text_of
 
 from .hot_paths import HotEntries
-from .records import RemovalCause, Wanted
+from .records import Newcomer, RemovalCause
 from .use_clock import USE_CLOCK, counted, tick
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Entry(_Hits):
     What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
     was asked for, the first time included), ``used`` and ``loaded`` (ticks of the
     clock of uses: larger is later), ``key``, ``tags``. The rest is the cache's;
-    ``cause`` and ``wanted`` are set when it is removed.
+    ``cause`` and ``newcomer`` are set when it is removed.
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
     the hit path writes without it): ``leases`` is empty in every state but LIVE and
@@ -172,7 +172,7 @@ class Entry(_Hits):
     """
 
     cause: RemovalCause
-    wanted: Wanted | None  # for what it had to go, if that is why
+    newcomer: Newcomer | None  # for what it had to go, if that is why
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
@@ -192,6 +192,7 @@ class Entry(_Hits):
         "loaded",
         "loaded_at",
         "loop",
+        "newcomer",
         "provenance",
         "queued",
         "recorded",
@@ -201,7 +202,6 @@ class Entry(_Hits):
         "state",
         "used",
         "value",
-        "wanted",
         "weight",
     )
 
@@ -258,7 +258,7 @@ class Entry(_Hits):
             del self.value
         except AttributeError:
             pass  # its teardown did
-        self.key, self.provenance, self.remains, self.wanted = None, NOWHERE, None, None
+        self.key, self.provenance, self.remains, self.newcomer = None, NOWHERE, None, None
 
     def __repr__(self) -> str:
         return f"<Entry {text_of(self.key)} {self.state.value} weight={self.weight}>"

@@ -77,10 +77,6 @@ class Flight:
             self.done = OneShot()
         return self.done
 
-    def reaches(self, chain: tuple[Flight | Entry, ...]) -> bool:
-        """Whether this flight waits, in the end, for anything in ``chain``."""
-        return leads_to(self, chain)
-
 
 def leads_to(link: Flight | Entry, chain: tuple[Flight | Entry, ...]) -> bool:
     """Whether ``link`` is in ``chain``, or waits, in the end, for anything in there."""

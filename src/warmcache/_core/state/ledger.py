@@ -1,9 +1,10 @@
 """The sums of a cache: what is committed of its limit, and what may still be promised.
 
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
-entry goes through its life, and each move has a method here. (Three that every call or every
-insertion makes are spelt out in the store, for their cost: ``lease`` and ``end_lease`` of what
-stays live, ``publish``, and what has victims vanish at once.) ::
+entry goes through its life, and each move has a method here. (Six that every call or every
+insertion makes are spelt out, for their cost: in the store ``lease``, ``end_lease`` of what stays
+live, and ``publish``; in ``at_once.py`` beside it ``reserve_at_once``, ``vanish_at_once`` and
+``put_at_once``.) ::
 
     reserve ──▶ (reserved) ─ publish ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
                     │                    │  ▲              ▲   ▲

@@ -20,6 +20,8 @@ from collections.abc import Hashable, Iterable
 from types import CodeType, FrameType
 from typing import TypeAlias
 
+from warmcache._code_flags import ASYNC_GENERATOR, COROUTINE, YIELDS
+
 from .entry import Entry, LeaseRecord, LoadLease, State
 from .flights import CHAIN, Flight
 from .records import RemovalCause
@@ -28,9 +30,6 @@ from .standstill import loop_here
 Place: TypeAlias = tuple[int, CodeType, int]  # a frame's id and code, and where in that it is
 
 
-# As module inspect has them, which takes long to import.
-CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
-GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
 _ENTERS = {
     contextlib._GeneratorContextManager.__enter__.__code__,
     contextlib._AsyncGeneratorContextManager.__aenter__.__code__,
@@ -39,7 +38,7 @@ _ENTERS = {
 
 def place_of(frame: FrameType) -> Place:
     """Return where ``frame`` enters a lease, or the context manager that it is the generator of."""
-    while frame.f_code.co_flags & GENERATOR:
+    while frame.f_code.co_flags & YIELDS:
         enter = frame.f_back
         if enter is None or enter.f_code not in _ENTERS or enter.f_back is None:
             break
@@ -66,7 +65,7 @@ class OuterLeases:
             # A synchronous caller blocks its whole thread, any task of it included.
             me.task is None
             and record.thread == me.thread
-            and place[1].co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR) != 0
+            and place[1].co_flags & (COROUTINE | ASYNC_GENERATOR) != 0
             and loop_here() is not None
         )
         return waits and _by_with_statement(place)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections.abc import Callable, Hashable, Iterator
 from threading import get_ident
 from typing import Any
@@ -23,21 +22,19 @@ from warmcache.errors import ClosedError
 
 from .counts import Counts
 from .deadlines import Deadlines
-from .entry import Entry, LeaseRecord, LoadLease, Provenance, State, seconds_between
+from .entry import Entry, LeaseRecord, LoadLease, State, seconds_between
 from .flights import Flight
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
-from .observer import Observer
+from .observers import Observers
 from .one_shot import OneShot
-from .records import Load, Removal, RemovalCause, Wanted
+from .records import Load, Newcomer, Removal, RemovalCause
 from .remains import Remains
 from .use_clock import USE_CLOCK, tick
 from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
 _LIVE, _RETIRED, _DYING, _GONE = State.LIVE, State.RETIRED, State.DYING, State.GONE
-
-Hit = Callable[[Hashable], object]
 
 
 class Store:
@@ -54,7 +51,7 @@ class Store:
         limit: float,
         order: Order,
         timer: Callable[[], Any],
-        idle_ttl: float | None,
+        idle_ttl: Any,
         *,
         timed: bool,
         reclaim: Callable[[], object] | None,
@@ -90,15 +87,14 @@ class Store:
         self.flights: dict[Hashable, Flight] = {}
 
         self.counts = Counts()
-        self.observers: tuple[Observer, ...] = ()
-        self._hit_paths: weakref.WeakSet[Callable[[Hit | None], None]] = weakref.WeakSet()
+        self.observers = Observers()
         begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
         """Become what a forked child has inherited: a place that nothing leaves.
 
         What the child was in the midst of goes on in here and ends without harm: a lease,
-        a load, a teardown. Its cache has a store of its own.
+        a load, a teardown. Its cache has a store of its own. Needs no lock: there is one thread.
         """
         if not self.inherited:
             self.inherited = True
@@ -120,7 +116,10 @@ class Store:
         self.ledger.wake()
 
     def check_anybody_there(self, signal: OneShot) -> None:
-        """Raise ClosedError if who would make ``signal`` happen was left behind by a fork."""
+        """Raise ClosedError if who would make ``signal`` happen was left behind by a fork.
+
+        Needs no lock.
+        """
         if self.inherited and not signal.happened:
             raise ClosedError("this was begun before the process was forked; ask again")
 
@@ -135,9 +134,8 @@ class Store:
             entry.hits += 1.0
             # tick(), without a call
             USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1.0
-        if self.observers:
-            for observer in self.observers:
-                observer.used(key)
+        if self.observers.all:
+            self.observers.used(key)
 
     def heat(self, entry: Entry) -> None:
         """Put a live entry on its loader's hit path."""
@@ -157,7 +155,7 @@ class Store:
         self.heat(entry)
 
     def cool(self, entry: Entry) -> None:
-        """Take an entry off its hit path: the next call of it takes the slow one."""
+        """Take an entry off its hit path: the next call takes the slow one. Needs no lock."""
         provenance = entry.provenance
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and hot.get(provenance.hot_key) is entry:
@@ -166,13 +164,17 @@ class Store:
     def waited(self, what: Claim | Flight) -> None:
         """Count that a caller waits: for room, or for another's load."""
         self.counts.waits += 1
-        for observer in self.observers:
-            observer.waited(what)
+        self.observers.waited(what)
 
     # -- arriving ------------------------------------------------------------------
 
     def publish(self, entry: Entry) -> None:
-        """Make ``entry`` visible; the room for it must have been reserved."""
+        """Make ``entry`` visible; the room for it must have been reserved.
+
+        A timer that raises does so before anything has changed.
+        """
+        deadlines = self.deadlines
+        ends = None if deadlines is None else self._deadline(entry)
         self.live[entry.key] = entry
         provenance, ledger, weight = entry.provenance, self.ledger, entry.weight
         if provenance.source.teardown is not None or provenance.finish is not None:
@@ -186,14 +188,14 @@ class Store:
         else:
             ledger.idle += weight
             self.order.add(entry)
-        if self.deadlines is not None:
-            self.deadlines.add(entry)
+        if deadlines is not None:
+            deadlines.add(entry, ends)
         elif entry.expires is not None:
             self.keep_deadlines()
         if ledger.waiting:
             ledger.wake()
-        for observer in self.observers:
-            observer.stored(entry)
+        if self.observers.all:
+            self.observers.stored(entry)
         if provenance.hot is not None:
             self.heat(entry)
 
@@ -226,160 +228,6 @@ class Store:
             del self.flights[flight.key]
         flight.ended = True
 
-    def vanish_at_once(self, key: Hashable, weight: float, rank: Rank) -> list[Entry] | None:
-        """Have victims vanish until ``weight`` is free for ``key``, where nothing has a teardown.
-
-        Returns them, to be emptied once the lock is released, for then a value may die; or None
-        when it takes a plan: idle entries cannot make the room.
-        """
-        chosen = self._chosen_at_once(weight, rank, None)
-        if chosen is None:
-            return None
-        victims, _ = chosen
-        if victims:
-            freed, ledger = self._vanish(victims, None, key, weight), self.ledger
-            ledger.live -= freed
-            ledger.idle -= freed
-            ledger.committed -= freed
-        return victims
-
-    def condemn_at_once(
-        self,
-        claim: Claim,
-        rank: Rank,
-        old: Entry | None = None,
-        flight: Flight | None = None,
-    ) -> list[Entry] | None:
-        """Condemn the victims that make room for ``claim``, and ``old``, which is to be replaced.
-
-        Returns what is to be torn down; or None when it takes a plan: idle entries cannot make
-        the room, or others make some, which is to be reckoned with.
-        """
-        if self.dying or self.ledger.claims:
-            return None
-        chosen = self._chosen_at_once(claim.weight, rank, old)
-        if chosen is None:
-            return None
-        doomed, passed = chosen
-        if old is not None:
-            claim.carried = 0 if passed else old.uses
-            self.condemn(old, _REPLACED)
-        wanted = self.wanted(claim) if doomed else None
-        for victim in doomed:
-            self.condemn(victim, _SIZE, wanted)
-            claim.evicted += victim.weight
-        if old is not None:
-            doomed.insert(0, old)
-        if doomed:
-            self.ledger.owe(claim, claim.weight, flight)
-        return doomed
-
-    def put_at_once(self, entry: Entry, rank: Rank) -> list[Entry] | None:
-        """Store ``entry`` where that takes no user code and no waiting.
-
-        That is: nothing has a teardown, nothing expires, and idle entries can make
-        the room. Returns what was removed, to be emptied once the lock is released; or None
-        when it takes a plan.
-        """
-        if self.tears_down or self.deadlines is not None or self.closed:
-            return None
-        ledger, weight = self.ledger, entry.weight
-        old = self.live.get(entry.key)
-        if old is not None and (old.leases or old.value is entry.value):
-            return None
-        chosen = self._chosen_at_once(weight, rank, old)
-        if chosen is None:
-            return None
-        removed, passed = chosen
-        if old is not None:
-            if not passed:  # one that came up itself starts anew
-                entry.base_uses = old.uses + 1
-            self.order.discard(old, replaced=True)
-            removed.append(old)
-        change = weight - self._vanish(removed, old, entry.key, weight) if removed else weight
-        self.live[entry.key] = entry  # the successor of ``old`` comes last
-        self.order.add(entry)
-        if change:
-            ledger.live += change
-            ledger.idle += change
-            ledger.committed += change
-        if self.observers:
-            for observer in self.observers:
-                observer.stored(entry)
-        if ledger.waiting:
-            ledger.wake()
-        return removed
-
-    def _chosen_at_once(
-        self, weight: float, rank: Rank, old: Entry | None
-    ) -> tuple[list[Entry], bool] | None:
-        """Return the victims that make room beside ``old``, and whether that came up itself."""
-        ledger = self.ledger
-        gain = 0 if old is None else old.weight
-        short = ledger.committed + weight - gain - ledger.limit
-        if short <= ledger.slack:
-            return [], False
-        if short > ledger.idle - gain or weight > ledger.limit:
-            return None
-        first = self.order.take(rank)  # most often it is enough
-        if first is not None and first is not old and first.weight >= short - ledger.slack:
-            return [first], False
-        return self.victims(short, rank, old, first)
-
-    def _vanish(
-        self, removed: list[Entry], old: Entry | None, key: Hashable, needed: float
-    ) -> float:
-        """Have idle entries be gone that have no teardown; return what they weighed."""
-        removals = self.counts.removals
-        told = self.observers or debugging()
-        wanted = Wanted(key, needed, self.ledger.free) if told else None
-        weight: float = 0
-        for gone in removed:
-            gone.cause = cause = _REPLACED if gone is old else _SIZE
-            gone.wanted = None if gone is old else wanted
-            gone.state = _GONE
-            del self.live[gone.key]
-            if gone.provenance.hot is not None:
-                self.cool(gone)
-            if gone.hits:
-                self.counts.left(gone)
-            removals[cause] += 1
-            weight += gone.weight
-        return weight
-
-    def renew_at_once(
-        self, key: Hashable, value: Any, weight: float, handed_in: Provenance, now: Any
-    ) -> tuple[Any] | None:
-        """Give an idle entry another ``value`` in its place, as if that had an entry of its own.
-
-        Returns the old value, to be dropped once the lock is released; or None if that value takes
-        an entry. The rank must rise with that, or its place in the order would come too late.
-        """
-        entry = self.live.get(key)
-        if (
-            entry is None
-            or entry.leases
-            or entry.weight != weight
-            or entry.value is value
-            or entry.provenance is not handed_in
-            or not self.order.renews
-            or self.deadlines is not None
-            or self.observers
-            or self.tears_down
-            or self.closed
-        ):
-            return None
-        if entry.hits:
-            self.counts.left(entry)
-            entry.base_uses += int(entry.hits)
-            entry.hits = 0.0
-        entry.base_uses += 1
-        self.counts.removals[_REPLACED] += 1
-        entry.loaded = entry.used = entry.seen = tick()
-        entry.loaded_at = entry.seen_at = now
-        old, entry.value = entry.value, value
-        return (old,)
-
     def owner_of(self, key: Hashable, value: Any) -> Entry | None:
         """Return the entry of ``key``, live or retired, that has this very value."""
         live = self.live.get(key)
@@ -392,18 +240,19 @@ class Store:
 
     def revive(self, entry: Entry) -> None:
         """Make a retired entry visible again: its very value was handed in once more."""
+        deadlines = self.deadlines
+        ends = None if deadlines is None else self._deadline(entry)
         entry.state = _LIVE
         self.live[entry.key] = entry
-        if self.deadlines is not None:
-            self.deadlines.add(entry)
+        if deadlines is not None:
+            deadlines.add(entry, ends)
         self.ledger.revive(entry.weight)
 
     def restamp(self, entry: Entry, new: Entry) -> None:
         """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
         entry.expires, entry.loaded = new.expires, new.loaded
         entry.base_uses += 1
-        for observer in self.observers:
-            observer.used(entry.key)
+        self.observers.used(entry.key)
         if self.deadlines is not None:
             self.deadlines.renew(entry)
 
@@ -443,19 +292,19 @@ class Store:
             raise
         return taken, passed
 
-    def wanted(self, claim: Claim) -> Wanted | None:
+    def newcomer(self, claim: Claim) -> Newcomer | None:
         """Return for what victims have to go that make room for ``claim``, if anybody is told."""
-        if self.listener is None and not self.observers and not debugging():
+        if self.listener is None and not self.observers.all and not debugging():
             return None
-        return Wanted(claim.key, claim.weight, self.ledger.free_for(claim))
+        return Newcomer(claim.key, claim.weight, self.ledger.free_for(claim))
 
-    def condemn(self, entry: Entry, cause: RemovalCause, wanted: Wanted | None = None) -> bool:
+    def condemn(self, entry: Entry, cause: RemovalCause, newcomer: Newcomer | None = None) -> bool:
         """Take a live entry out of sight; whether it must now be torn down.
 
         When it is leased it is retired instead, and the last release tears it down.
         """
         leased = bool(entry.leases)
-        entry.cause, entry.wanted = cause, wanted
+        entry.cause, entry.newcomer = cause, newcomer
         if leased:
             entry.state = _RETIRED
         else:
@@ -466,7 +315,7 @@ class Store:
 
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
-        entry.cause, entry.wanted, entry.leases = cause, None, ()
+        entry.cause, entry.newcomer, entry.leases = cause, None, ()
         self.begin_to_die(entry)
         self.ledger.turn_away(entry.weight)
 
@@ -476,7 +325,7 @@ class Store:
         The caller empties it, unless it is leased: then somebody may just be about to read it.
         """
         leased = bool(entry.leases)
-        entry.cause, entry.wanted, entry.state = RemovalCause.EXPLICIT, None, _GONE
+        entry.cause, entry.newcomer, entry.state = RemovalCause.EXPLICIT, None, _GONE
         self._take_out(entry)
         self.ledger.detach(entry.weight, leased=leased)
         self.leased.discard(entry)
@@ -540,7 +389,7 @@ class Store:
         self.ledger.charge_zombie(change)
 
     def removal(self, entry: Entry) -> Removal:
-        """Return what is told of ``entry``."""
+        """Return what is told of ``entry``. Needs no lock once that is gone."""
         provenance = entry.provenance
         return Removal(
             entry.key,
@@ -550,7 +399,7 @@ class Store:
             entry.uses,
             provenance.seconds,
             provenance.source.tags,
-            entry.wanted,
+            entry.newcomer,
         )
 
     def alive(self) -> Iterator[Entry]:
@@ -650,17 +499,19 @@ class Store:
         return None if ends is None else max(0.0, seconds_between(now, ends))
 
     def ended(self, entry: Entry, now: Any) -> bool:
-        """Whether ``entry`` has outlived its time."""
+        """Whether ``entry`` has outlived its time. Needs no lock: it only looks."""
         ends = self._deadline(entry)
         return ends is not None and not now < ends
 
+    def due(self, now: Any) -> list[Entry]:
+        """Return what has ended by ``now``, for the caller to condemn."""
+        return [] if self.deadlines is None else self.deadlines.due(now)
+
     def expire(self, now: Any) -> list[Entry]:
         """Condemn what has ended by ``now``; return what is to be torn down."""
-        if self.deadlines is None:
-            return []
         return [
             entry
-            for entry in self.deadlines.due(now)
+            for entry in self.due(now)
             if entry.state is _LIVE and self.condemn(entry, RemovalCause.EXPIRED)
         ]
 
@@ -684,47 +535,3 @@ class Store:
             for entry in [*self.live.values()]
             if entry.provenance.is_orphan and self.condemn(entry, RemovalCause.INVALID)
         ]
-
-    # -- who is told ---------------------------------------------------------------
-
-    def observe(self, observer: Observer) -> None:
-        """Tell ``observer`` from now on. Takes the lock itself."""
-        with self.lock:
-            self.observers = (*self.observers, observer)
-            self._switch_hit_paths()
-
-    def unobserve(self, observer: Observer) -> None:
-        """Tell ``observer`` no more. Takes the lock itself."""
-        with self.lock:
-            self.observers = tuple(each for each in self.observers if each is not observer)
-            self._switch_hit_paths()
-
-    def add_hit_path(self, switch: Callable[[Hit | None], None]) -> None:
-        """Have a generated hit path tell those observers that want each hit told.
-
-        ``switch`` is known weakly, and given what the hit path has to call; None for nothing.
-        """
-        self._hit_paths.add(switch)
-        if (told := self._told_of_hits()) is not None:
-            switch(told)
-
-    def drop_hit_path(self, switch: Callable[[Hit | None], None]) -> None:
-        """Have a generated hit path tell nobody here any more."""
-        self._hit_paths.discard(switch)
-        switch(None)
-
-    def take_over_hit_paths(self, other: Store) -> None:
-        """Have the hit paths that ``other`` had, whose place this one takes after a fork."""
-        self._hit_paths = other._hit_paths
-        self._switch_hit_paths()
-
-    def _switch_hit_paths(self) -> None:
-        told = self._told_of_hits()
-        for switch in list(self._hit_paths):
-            switch(told)
-
-    def _told_of_hits(self) -> Hit | None:
-        told = [hit for observer in self.observers if (hit := observer.hit) is not None]
-        if len(told) < 2:
-            return told[0] if told else None
-        return lambda key: [hit(key) for hit in told]

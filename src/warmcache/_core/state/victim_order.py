@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -22,23 +23,20 @@ _EXACT = 2000  # entries up to which a scan looks at all of them,
 _SAMPLE = 64  # and how many it looks at above
 
 
-_rising: dict[Callable[..., Any], Rank | None] = {}
-
-
-def rises(rank: R) -> R:
+def rises(rank: R, stamp: Rank | None = None) -> R:
     """Decorate a policy's ``rank`` that is higher than before when an entry is stored anew."""
-    _rising[rank] = None
+    # With its code: what wraps it takes over its attributes, and may do otherwise.
+    vars(rank)["_rises"] = _code_of(rank), stamp
     return rank
 
 
 def stamp(name: str) -> Callable[[R], R]:
     """Decorate a ``rank`` that is an entry's stamp of this ``name``: it rises, and is soon read."""
+    return partial(rises, stamp=attrgetter(name))  # no Python code
 
-    def decorate(rank: R) -> R:
-        _rising[rank] = attrgetter(name)  # no Python code
-        return rank
 
-    return decorate
+def _code_of(rank: Rank | None) -> Any:
+    return getattr(rank, "__code__", None)
 
 
 class Order:
@@ -50,7 +48,7 @@ class Order:
         """Have ``entry``, which is live and idle, be a victim in its turn."""
         raise NotImplementedError
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         raise NotImplementedError
 
@@ -98,8 +96,9 @@ class RankOrder(Order):
     """
 
     def __init__(self, rank: Callable[..., Any] | None = None) -> None:
-        self.renews = rank in _rising
-        self._stamp = _rising.get(rank) if rank is not None else None
+        code, stamp = getattr(rank, "_rises", (None, None))
+        self.renews = code is not None and code is _code_of(rank)
+        self._stamp: Rank | None = stamp if self.renews else None
         self._unranked: deque[Entry] = deque()
         self._run: deque[Entry] = deque()
         self._heap: list[tuple[Any, Entry]] = []
@@ -110,7 +109,7 @@ class RankOrder(Order):
             entry.queued = True
             self._unranked.append(entry)
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         if entry.queued:
             entry.queued = False
@@ -209,7 +208,7 @@ class ScanOrder(Order):
     def arrived(self, entry: Entry) -> None:
         """Note that ``entry`` can be a victim from now on."""
 
-    def left(self, entry: Entry, replaced: bool) -> None:
+    def left(self, entry: Entry, *, replaced: bool) -> None:
         """Note that ``entry`` has left, for a successor if ``replaced``."""
 
     def returned(self, entry: Entry) -> None:
@@ -223,11 +222,11 @@ class ScanOrder(Order):
             self._place(entry)
             self.arrived(entry)
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         if entry.queued:
             self._remove(entry)
-            self.left(entry, replaced)
+            self.left(entry, replaced=replaced)
 
     def take(self, rank: Rank) -> Entry | None:
         """Remove and return an idle entry of lowest rank; None when none is idle."""
@@ -301,7 +300,7 @@ class ChoiceOrder(Order):
             self._keys.append(entry.key)
         self._entries[entry.key] = entry
 
-    def discard(self, entry: Entry, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
         """Forget ``entry``; a ``replaced`` one leaves its place to its successor."""
         if self._entries.get(entry.key) is not entry:
             return

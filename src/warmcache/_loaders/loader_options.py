@@ -1,0 +1,103 @@
+"""The options of a loader itself, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from warmcache import _checks as checks
+from warmcache._signatures import not_async
+from warmcache._sizes import SizeHint, parse_size
+from warmcache.caches.options import Teardown, as_teardown
+
+
+class LoaderOptions(NamedTuple):
+    """What ``@warm`` was told about the loader itself."""
+
+    teardown: Teardown | None = None
+    teardown_in: str | None = None
+    key: Any = None
+    typed: bool = False
+    size: float | str | Callable[[Any], float | str] | None = None
+    size_hint: SizeHint | None = None
+    validate: Callable[[Any], object] | None = None
+    validate_errors: type[Exception] | tuple[type[Exception], ...] = Exception
+    tags: Iterable[str] = ()
+    version: Hashable = None
+    ttl: Any = None
+    loop_bound: bool = True
+
+    @classmethod
+    def of(cls, **options: Any) -> LoaderOptions:
+        """Return the options, checked; :class:`Loader` knows whether they fit what it loads.
+
+        Raises:
+            TypeError: an option is of the wrong kind.
+            ValueError: it is out of its range.
+        """
+        own = cls(**options)
+        as_teardown(own.teardown)
+        checks.optional(_teardown_in, "teardown_in", own.teardown_in)
+        if not (own.key is None or callable(own.key) or isinstance(own.key, Mapping)):
+            must_be = "callable, or a mapping of arguments to what stands for them"
+            raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
+        checks.flag("typed", own.typed)
+        checks.flag("loop_bound", own.loop_bound)
+        if callable(own.size):
+            checks.function("size", own.size)
+        elif own.size is not None:
+            checks.size("size", own.size, "a size, or callable")
+        hint = own.size_hint
+        if hint is not None and not callable(hint) and not isinstance(hint, os.PathLike):
+            checks.size("size_hint", hint, "a size, the path of a file, or callable")
+        checks.optional(checks.function, "validate", own.validate)
+        _errors("validate_errors", own.validate_errors)
+        _refuse_async(own)
+        checks.hashable("version", own.version)
+        return own._replace(tags=checks.texts("tags", own.tags))
+
+    def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
+        """Raise TypeError if what is loaded has a teardown already, or has it run elsewhere."""
+        if yields and self.teardown is not None:
+            raise TypeError(
+                f"{name}() is a generator: what follows its yield is the teardown; "
+                f"teardown= would be a second one"
+            )
+        if self.teardown_in is not None and (yields or not is_async):
+            kind = "a generator" if yields else "not async"
+            where = "as part of it" if yields else "in the thread whose act removes the value"
+            raise TypeError(
+                f"teardown_in= is for async loaders with a teardown: {name}() is {kind}, "
+                f"whose teardown runs {where}"
+            )
+
+
+# Where the teardown of an async loader's value runs that is not async itself.
+_TEARDOWN_IN = ("loop", "thread")
+
+
+def _teardown_in(option: str, where: Any) -> str:
+    return checks.one_of(option, where, _TEARDOWN_IN)
+
+
+def _errors(option: str, errors: Any) -> None:
+    """Check for what an ``except`` clause may name."""
+    for error in errors if isinstance(errors, tuple) else (errors,):
+        if not (isinstance(error, type) and issubclass(error, Exception)):
+            must_be = "a class of exceptions or a tuple of such"
+            raise checks.type_error(option, must_be, errors)
+
+
+def _refuse_async(options: LoaderOptions) -> None:
+    not_async("size", options.size, "give a number, or have the value know its size")
+    not_async("size_hint", options.size_hint, "give a number, a text or a path")
+    parts = options.key.items() if isinstance(options.key, Mapping) else [(None, options.key)]
+    for name, part in parts:
+        option = "key" if name is None else f"key={{{name!r}: ...}}"
+        not_async(option, part, "await what it needs before the call, and pass that")
+
+
+def weight_by(size: float | str | Callable[[Any], float | str], value: Any) -> float:
+    """Return what ``value`` weighs, as ``size`` says it."""
+    return parse_size(size(value) if callable(size) else size)

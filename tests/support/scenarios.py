@@ -1,0 +1,302 @@
+"""What is done with a cache while it is interrupted at one place after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import warmcache
+from warmcache import LRUCache, MemoryCache, warm
+from warmcache.testing import FakeProbe, ManualClock
+
+
+class Value:
+    """Something that writes down that it was torn down, where nothing holds the value itself."""
+
+    def __init__(self, torn_down: list[None]) -> None:
+        self._torn_down = torn_down
+
+    def close(self) -> None:
+        self._torn_down.append(None)
+
+
+class Scenario:
+    """What is done with a cache, and what it has loaded by then."""
+
+    def __init__(self, **options: Any) -> None:
+        self.made: list[list[None]] = []
+        self.handed_in: list[list[None]] = []
+        self.cache: Any = self.new_cache(**options)
+
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(1, teardown="close", wait=0.05, **options)
+
+    def load(self, name: str) -> Any:
+        self.made.append([])
+        return Value(self.made[-1])
+
+    def new(self) -> Value:
+        """Return a value to be handed in."""
+        self.handed_in.append([])
+        return Value(self.handed_in[-1])
+
+    def act(self) -> None:
+        raise NotImplementedError
+
+    def goes_on(self) -> None:
+        """Use the cache, as anybody may who knows nothing of the interrupt."""
+        for name in "abc":
+            self.cache[name] = self.new()
+
+
+class Loads(Scenario):
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache)(lambda name: self.load(name))
+
+    def act(self) -> None:
+        self.warm("a")
+        self.warm("b")
+        self.warm("b")
+        self.warm.evict("b")
+        self.warm("b")
+        self.warm.cache_clear()
+
+    def goes_on(self) -> None:
+        for name in "abc":
+            self.warm(name)
+
+
+class LoadsThatSayTheirSize(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache, size=lambda value: 1)(lambda name: self.load(name))
+
+
+class LoadsThatFail(Loads):
+    def load(self, name: str) -> Any:
+        if name == "bad":
+            raise ValueError(name)
+        return super().load(name)
+
+    def act(self) -> None:
+        for name in ("a", "bad", "b"):
+            try:
+                self.warm(name)
+            except ValueError:
+                pass
+
+
+class Leases(Loads):
+    def act(self) -> None:
+        with self.warm.lease("a"):
+            self.warm.evict("a")
+        with self.warm.lease("a"), self.warm.lease("a"):
+            try:
+                self.warm("b")
+            except warmcache.CapacityError:
+                pass
+
+
+class LoadsThatLoad(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, teardown="close", wait=0.05)
+
+    def load(self, name: str) -> Any:
+        if len(name) < 2:
+            self.warm(name + name)
+        return super().load(name)
+
+
+class LoadsOfWhatIsRetired(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, teardown="close", wait=0.05)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leases = contextlib.ExitStack()
+
+    def load(self, name: str) -> Any:
+        self.leases.close()
+        return super().load(name)
+
+    def act(self) -> None:
+        self.leases.enter_context(self.warm.lease("a"))
+        self.warm.evict("a")
+        self.warm("a")
+
+    def goes_on(self) -> None:
+        self.leases.close()
+        super().goes_on()
+
+
+class Generators(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+
+        def load(name: str) -> Iterator[Value]:
+            value = self.load(name)
+            yield value
+            value.close()
+
+        self.warm = warm(cache=self.cache)(load)
+
+
+class Validated(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache, validate=lambda value: False)(
+            lambda name: self.load(name)
+        )
+
+    def act(self) -> None:
+        self.warm("a")
+        self.warm("a")
+
+
+class Mapping(Scenario):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, teardown="close", wait=0.05, getsizeof=lambda value: 1)
+
+    def act(self) -> None:
+        cache = self.cache
+        cache["a"] = self.new()
+        cache["b"] = self.new()
+        cache["c"] = self.new()
+        cache["c"] = self.new()
+        cache["c"] = cache["c"]
+        cache.pop("b")
+        cache.setdefault("d", self.new())
+        cache.popitem()
+        cache.clear()
+
+
+class PlainMapping(Mapping):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, wait=0.05)
+
+
+class Choices(Mapping):
+    def new_cache(self, **options: Any) -> Any:
+        return warmcache.RRCache(2, min, teardown="close", wait=0.05)
+
+    def goes_on(self) -> None:
+        for name in "abc":
+            self.cache[name] = self.new()
+
+
+class Costs(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return warmcache.CostCache(1, teardown="close", wait=0.05)
+
+
+class Aging(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return warmcache.GDSFCache(1, teardown="close", wait=0.05, keep_uses=True)
+
+
+class Expiry(Scenario):
+    def new_cache(self, **options: Any) -> Any:
+        self.clock = ManualClock()
+        return warmcache.TTLCache(2, 10, self.clock, teardown="close", wait=0.05)
+
+    def act(self) -> None:
+        self.cache["a"] = self.new()
+        self.clock.advance(5)
+        self.cache["b"] = self.new()
+        self.clock.advance(5)
+        self.cache.expire()
+        self.clock.advance(5)
+        self.cache["c"] = self.new()
+
+
+class LoadsThatEnd(Loads):
+    """The first that ends makes its cache look at the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache, ttl=10)(lambda name: self.load(name))
+
+    def new_cache(self, **options: Any) -> Any:
+        self.clock = ManualClock()
+        return LRUCache(2, timer=self.clock, teardown="close", wait=0.05)
+
+    def act(self) -> None:
+        self.cache["mapped"] = self.new()
+        self.warm("a")
+        self.warm("b")
+
+    def goes_on(self) -> None:
+        self.clock.advance(10)
+        self.cache.expire()
+        assert not self.warm.contains("a") and not self.cache.stats().dying
+        super().goes_on()
+
+
+class Memory(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        probe = FakeProbe(total=2**30)
+        return MemoryCache(
+            10, lambda value: 10, probe=probe, poll=0, teardown="close", wait=0.05, headroom=0
+        )
+
+
+class Closing(Loads):
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(3, teardown="close", wait=0.05)
+
+    def act(self) -> None:
+        for name in "abc":
+            self.warm(name)
+        with self.warm.lease("a"):
+            self.cache.close()
+
+    def goes_on(self) -> None:
+        if not self.cache._store.closed:
+            super().goes_on()
+
+
+class AsyncLoads(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+
+        async def load(name: str) -> Value:
+            return self.load(name)
+
+        self.warm = warm(cache=self.cache)(load)
+
+    def act(self) -> None:
+        async def main() -> None:
+            await self.warm("a")
+            async with self.warm.lease("b"):
+                pass
+            await self.warm.evict("b")
+
+        asyncio.run(main())
+
+    def goes_on(self) -> None:
+        async def main() -> None:
+            for name in "abc":
+                await self.warm(name)
+
+        asyncio.run(main())
+
+
+SCENARIOS = [
+    *(Loads, LoadsThatSayTheirSize, LoadsThatFail, Leases, LoadsThatLoad, LoadsOfWhatIsRetired),
+    *(Generators, Validated),
+    *(
+        Mapping,
+        PlainMapping,
+        Choices,
+        Costs,
+        Aging,
+        Expiry,
+        LoadsThatEnd,
+        Memory,
+        Closing,
+        AsyncLoads,
+    ),
+]
