@@ -270,7 +270,7 @@ class Loader:
 
     def _move_hit_path(self, switch: Switch, before: Store, store: Store) -> None:
         with before.lock:
-            pass
+            before.drop_hit_path(switch)
         switch.ask_first(self.fresh)
         with store.lock:
             store.add_hit_path(switch)
