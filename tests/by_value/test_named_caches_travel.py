@@ -70,3 +70,17 @@ def test_a_loader_is_the_same_before_and_after_its_cache_is_defined() -> None:
     first = arrived(after)
     value = first(1)
     assert cloudpickle.loads(before)(1) is value
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_cache_travels_as_that_of_its_loader(first: bool) -> None:
+    """As all that are a loader's do, for what is warm in it stays where it is."""
+    names = {} if first else cell(CELL.format(""))
+    warmcache.cache(NAME, maxsize=3, teardown="clear")
+    load = (names or cell(CELL.format(""))).pop("load")
+    load(1)
+    data = cloudpickle.dumps((load, load.cache))
+    names.clear()
+    del load
+    there, cache = arrived(data)
+    assert 3 == cache.maxsize and [1] == there(1) and 1 == len(cache)

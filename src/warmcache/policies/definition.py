@@ -99,6 +99,7 @@ def _device(value: Any) -> int | str:
 _READINGS: Mapping[str, Callable[[Any], Any]] = {
     "maxsize": partial(checks.limit, "maxsize"),
     "budget": _share,
+    "floor": _share,
     "headroom": _share,
     "device": _device,
     "learn": os.fspath,

@@ -95,7 +95,8 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
 
     def needs(self, option: str, policy: Any, options: Mapping[str, Any]) -> bool:
         """Whether who goes first cannot be said without ``option``, as of ``"ttl"`` without it."""
-        kind = self.find(policy if options.get("order") is None else options["order"])
+        order = options.get("order")
+        kind = self.find(policy) if order is None else self.order(order)
         parameter = signature_of(kind).parameters.get(option)
         return parameter is not None and parameter.default is parameter.empty
 
