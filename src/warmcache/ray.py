@@ -106,7 +106,7 @@ class WarmActorPool(RoutedExecutor):
     def _has_ended(self, slot: int, error: BaseException | None) -> bool:
         return isinstance(error, RayActorError)
 
-    def _close(self, wait: bool) -> None:
+    def _close(self, *, wait: bool) -> None:
         with self._changed:  # or one might join meanwhile
             came = [self._slots[slot] for slot in self._backlog.workers] if wait else []
         try:

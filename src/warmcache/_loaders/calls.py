@@ -156,10 +156,10 @@ class Caller:
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be.
 
-        Of an ``async`` loader it is an async context manager. What a call raises, entering it does:
+        Of an ``async`` loader it is an async context manager.
 
         Raises:
-            CapacityError: there is no room, or leases left none in time.
+            CapacityError: as it is entered: there is no room, or leases left none in time.
             ClosedError: the cache is closed.
             LoadCycleError: the load waits for itself.
             WarmMissError: it is not warm, and loading is forbidden here.

@@ -104,7 +104,7 @@ class Cache(cachetools.Cache[K, V]):
         record: a file that everything asked for is written to, see :meth:`record`;
             nothing is written before there is something to write.
         timer: the clock of ages, load times and times to live: returns seconds, or datetimes.
-            What it counts in instead, ``seconds`` of a record or ``ttl`` of an option is, too.
+            Where it counts something else, so do they.
 
     Raises:
         TypeError: an option is of the wrong kind; what it must be is in the message.
