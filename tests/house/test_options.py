@@ -68,6 +68,7 @@ WRONG: dict[str, list[Any]] = {
     "min_residency": [each for each in SECONDS if each is not None],
     "mp_context": [*NOTHING, 5, "spawn"],
     "name": [*NO_TEXT, None],
+    "node": [5, "", "a\0b"],
     "on_load": [*NO_FUNCTION, lambda: 1],
     "on_removal": [*NO_FUNCTION, lambda: 1],
     "patience": [*SECONDS, 0],

@@ -102,6 +102,7 @@ class Asking:
         self._me = me
         self._giving = giving
         self._pledged: list[_Pledged] = []
+        self._urged: dict[int, int] = {}  # when they were pinged to say what is idle
         self._passed: dict[int, tuple[object, ...]] = {}  # what their records said then
 
     def look(
@@ -141,6 +142,8 @@ class Asking:
             self._pledged.append(_Pledged(pledge, request, *state))
         self._say()
         ping += self._to_ping(picture.now)
+        if nbytes > left and not new:
+            ping += self._may_have_more(picture)
         mine = sum(pledge.end - pledge.start for pledge in new if pledge.owner == self._me.number)
         asked = {*passed, *(each.pledge.owner for each in self._pledged)} - {self._me.number}
         in_vain = [str(owners[number]) for number in asked if number in owners]
@@ -163,6 +166,20 @@ class Asking:
             if each.pledge.owner != self._me.number and now - each.pinged > _PINGS * _NS:
                 each.pinged = now
                 due.append(each.pledge.owner)
+        return due
+
+    def _may_have_more(self, picture: Picture) -> list[int]:
+        """Return who may have something idle that it has not said yet; it does so when pinged."""
+        due = []
+        for each in picture.others:
+            said = sum(quote.nbytes for quote in each.quotes)
+            more = each.readable and each.committed > said + each.floor
+            if more and picture.now - self._urged.get(each.number, 0) > _PINGS * _NS:
+                due.append(each.number)
+        self._urged = {
+            each.number: picture.now if each.number in due else self._urged.get(each.number, 0)
+            for each in picture.others
+        }
         return due
 
     def _review(self, picture: Picture, own: tuple[Quote, ...]) -> None:

@@ -215,10 +215,13 @@ class NodeLedger:
         if self._member.takes_part:
             self._tell_waiting(give_back)
 
-    def publish(self) -> None:
-        """Say what is idle now, for that has changed; whoever waits for room hears of it."""
+    def publish(self) -> bool:
+        """Say what is idle now, for that has changed; whoever waits for room hears of it.
+
+        Returns whether anybody does.
+        """
         if not self._member.takes_part:
-            return
+            return False
         turn = next(self._turns)
         own = self._own_quotes()
         known = self._me.quotes
@@ -228,8 +231,17 @@ class NodeLedger:
                 self._published = turn
                 self._me.quotes = quoted(own, self._me.committed, self._me.floor)
 
-        if known or own:
-            self._tell_waiting(publish)
+        return bool(known or own) and self._tell_waiting(publish)
+
+    def _publish_news(self) -> None:
+        """Say what is idle if that is not what was said; prices alone change all the time.
+
+        Else two who wait would ping each other for ever.
+        """
+        me = self._me
+        quotes = quoted(self._own_quotes(), me.committed, me.floor)
+        if sorted(quote.nbytes for quote in quotes) != sorted(each.nbytes for each in me.quotes):
+            self.publish()
 
     def _own_quotes(self) -> tuple[Quote, ...]:
         try:
@@ -306,15 +318,17 @@ class NodeLedger:
 
     # -- news ----------------------------------------------------------------------------
 
-    def _tell_waiting(self, act: Callable[[Picture], object]) -> None:
-        """Do ``act`` inside, and have all look who wait for room."""
+    def _tell_waiting(self, act: Callable[[Picture], object]) -> bool:
+        """Do ``act`` inside, and have all look who wait for room; whether there are any."""
 
         def and_return_who_waits(picture: Picture) -> list[int]:
             act(picture)
             return [each.number for each in picture.others if each.waits]
 
-        self._member.ping(self._member.inside(and_return_who_waits))
+        waiting = self._member.inside(and_return_who_waits)
+        self._member.ping(waiting)
         self._wake()
+        return bool(waiting)
 
     def _wake(self) -> None:
         with self._changed:
@@ -335,6 +349,7 @@ class NodeLedger:
         while files.listen(POLL if self._asking.requests else None):
             self._wake()
             try:
+                self._publish_news()
                 giving = self._member.inside(self._giving.what_is_asked)
                 if giving is not None:
                     self._give(giving)

@@ -23,15 +23,19 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from threading import get_ident
 from typing import Any, NamedTuple
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.store import Store
+from warmcache._node.folder import folder_for
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache.caches.cache import Cache
 from warmcache.probes.probe import Probe
+
+from .node_member import NodeMember
 
 _SHOWN = 0.25  # of what was evicted has to come back before another cache evicts
 
@@ -55,11 +59,27 @@ class Arbiter:
         self._members = weakref.WeakValueDictionary()
         self._promising = ForkSafeLock()
         self._evicted = (0.0, 0.0, 0.0)  # under pressure: what it weighed, used before, until when
+        self._nodes: weakref.WeakValueDictionary[Path, NodeMember]
+        self._nodes = weakref.WeakValueDictionary()
+        self._joining = ForkSafeLock()
         self.promises = 0
 
     def join(self, cache: Cache[Any, Any]) -> None:
         """Have ``cache`` share the device from now on, until it is closed or collected."""
         self._members[id(cache)] = cache
+
+    def node_member(self, node: Any, budget: float, confirm: float) -> NodeMember:
+        """Return this process' member at the ledger of ``node``, as ``node=`` has it.
+
+        Raises what :func:`folder_for` raises.
+        """
+        device = getattr(self._probe, "device_id", None) or self._probe.name
+        folder = folder_for(node, str(device))
+        with self._joining.lock:
+            found = self._nodes.get(folder)
+            if found is None or found.left:
+                found = self._nodes[folder] = NodeMember(folder, self._probe, budget, confirm)
+            return found
 
     def views(self) -> list[CacheView]:
         """Return the caches that are open."""

@@ -15,6 +15,7 @@ from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
+from warmcache._node.refusal import Node
 from warmcache._process.janitor import janitor
 from warmcache._sizes import format_weight, parse_size
 from warmcache._tracebacks import one_frame
@@ -35,6 +36,7 @@ from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, shar
 from .footprint import Footprint
 from .learned_sizes import Learned
 from .meter import MemoryMeter
+from .node_member import NodeMember
 from .ordered import of_the_policy, ordered, policy_of
 from .out_of_memory import lacked
 from .report import DeviceReport
@@ -45,6 +47,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _LINGER = 0.02  # seconds between looks at what has not come back
+_PUBLISH, _ASKED = 1.0, 0.25  # seconds after which to say what is idle; while others wait for room
 
 
 class MemoryOptions(MeasuredOptions, total=False):
@@ -92,6 +95,8 @@ class MemoryCache(Cache[K, V]):
         min_residency: seconds for which the watcher leaves a loaded entry alone, 10 by
             default, and for which other caches do, if it is said.
         floor: of what is warm here, other caches on the device never ask for as much.
+        node: whether ``budget`` is that of all on this node who say so, in whatever process;
+            a folder where they meet, if that is not the usual one.
         confirm: seconds to wait for the memory of what was torn down.
         learn: a file that keeps what loads have taken from one run to the next.
         probe: what reads the device.
@@ -163,10 +168,14 @@ class MemoryCache(Cache[K, V]):
             floor, budget = format_weight(setup.floor), format_weight(self.__budget)
             raise ValueError(f"floor= is {floor}, which is more than the budget, {budget}")
         self.__learned = Learned(learn, circumstances(device.probe))
+        self.__member: NodeMember | None = None
+        if setup.node:
+            asked = setup.node, self.__budget, setup.confirm
+            self.__member = self.__arbiter.node_member(*asked)
         if "maxsize" in options:
             options["maxsize"] = self.__budget
         super().__init__(**options)
-        self.__arbiter.join(self)
+        self.__join()
         self.__meter.look(self._store)
         self._watch()
 
@@ -185,14 +194,21 @@ class MemoryCache(Cache[K, V]):
     def _new_reclaim(self) -> Callable[[], object]:
         return partial(_reclaim, self._setup.reclaim, self.__device.give_back)
 
+    def __join(self) -> None:
+        self.__arbiter.join(self)
+        if self.__member is not None:
+            self.__member.join(self._view, self.__budget)
+
     def begin_anew(self) -> None:
         super().begin_anew()
         self.__watcher.begin_anew()
+        self.__join()
 
     def _new_meter(self) -> MemoryMeter:
         # Nothing that outlives the cache may hold it, or its end would go unnoticed.
         linger = partial(_look_soon, weakref.ref(self))
-        return MemoryMeter(self.__device, self.__memory, self.__learned, linger, self.__arbiter)
+        known = self.__device, self.__memory, self.__learned, linger
+        return MemoryMeter(*known, self.__arbiter, self.__member)
 
     @property
     def __meter(self) -> MemoryMeter:
@@ -216,6 +232,11 @@ class MemoryCache(Cache[K, V]):
     def budget(self) -> float:
         """The most bytes to hold; the same as ``maxsize``."""
         return self.__budget
+
+    @property
+    def node(self) -> Node | None:
+        """How full the node is whose processes share the budget; None where none do."""
+        return None if self.__member is None else self.__member.status()
 
     @property
     def headroom(self) -> float:
@@ -280,11 +301,16 @@ class MemoryCache(Cache[K, V]):
             waits.append(self.__watcher.next_look())
         if store.lingering:
             waits.append(_LINGER)
+        if self.__member is not None and not store.closed:
+            self.__member.true_up()
+            waits.append(_ASKED if self.__member.publish() else _PUBLISH)
         return min(waits, default=None)
 
     def _watch(self) -> None:
         if self.__watcher.poll and not self._store.closed:
             janitor.watch(self, self.__watcher.next_look())
+        if self.__member is not None and not self._store.closed:
+            janitor.watch(self, _PUBLISH)
         super()._watch()
 
 

@@ -26,6 +26,7 @@ from .arbiter import Arbiter, dying_in, figures
 from .device import Device
 from .footprint import Footprint
 from .learned_sizes import Learned
+from .node_member import NodeMember
 from .setup import MemorySetup
 
 _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
@@ -39,7 +40,8 @@ class MemoryMeter:
     """Weighs values on one device and watches their memory come back.
 
     ``learned`` is what earlier loads took; ``linger`` has the device looked at again soon;
-    ``arbiter`` knows the other caches of this process on the same device.
+    ``arbiter`` knows the other caches of this process on the same device, and ``member``, where
+    processes share a budget, what all of these may have.
     """
 
     def __init__(
@@ -49,12 +51,13 @@ class MemoryMeter:
         learned: Learned,
         linger: Callable[[Store], None],
         arbiter: Arbiter,
+        member: NodeMember | None,
     ) -> None:
         self.probe, self.footprint, self.exact = device.probe, device.footprint, device.exact
         self.headroom, self.low, self.patience = setup.headroom, setup.low, setup.confirm
         self.learned = learned
         self.give_back = device.give_back
-        self.linger, self.arbiter = linger, arbiter
+        self.linger, self.arbiter, self.member = linger, arbiter, member
         self.floor, self.residency = setup.floor, setup.residency
         self.min_residency = setup.min_residency
         self._there = figures(())  # what others had of the device at the last look
@@ -96,6 +99,25 @@ class MemoryMeter:
                 promises=promises,
             )
             self._binding = ledger.free < ledger.limit - ledger.committed
+
+    # -- the node ------------------------------------------------------------------
+
+    @property
+    def shared(self) -> bool:
+        return self.member is not None
+
+    def agree(self, flight: Flight, wait: float) -> str | None:
+        refused = None if self.member is None else self.member.agree(flight, wait)
+        return None if refused is None else str(refused)
+
+    def true_up(self) -> float:
+        return 0 if self.member is None else self.member.true_up()
+
+    def landed(self, flight: Flight) -> None:
+        if self.member is not None:
+            self.member.landed(flight)
+
+    # -- other caches --------------------------------------------------------------
 
     def is_outdated(self, store: Store) -> bool:
         return self._there != figures(self.beside(store))

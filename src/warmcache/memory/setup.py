@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 from warmcache import _checks as checks
@@ -23,6 +24,7 @@ class MemorySetup(NamedTuple):
     confirm: float
     floor: Any = 0  # bytes, likewise
     residency: float = 0  # as far as other caches have to respect it
+    node: Any = None  # a folder, or True
 
     @classmethod
     def of(
@@ -35,6 +37,7 @@ class MemorySetup(NamedTuple):
         min_residency: float | None = None,
         confirm: float = 2.0,
         floor: float | str | None = None,
+        node: bool | str | os.PathLike[str] | None = None,
     ) -> MemorySetup:
         """Return the set-up that the options of a cache mean, whatever its device.
 
@@ -54,6 +57,7 @@ class MemorySetup(NamedTuple):
             confirm=checks.seconds("confirm", confirm),
             floor=checks.optional(checks.share, "floor", floor),
             residency=residency or 0,
+            node=node if isinstance(node, bool) else checks.optional(checks.path, "node", node),
         )
 
     def on(self, total: int | None) -> MemorySetup:

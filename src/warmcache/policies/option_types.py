@@ -7,6 +7,7 @@ anything runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
@@ -43,6 +44,7 @@ class MeasuredOptions(CacheOptions, total=False):
     poll: float
     min_residency: float | None
     floor: float | str | None
+    node: bool | str | os.PathLike[str] | None
     confirm: float
     learn: str | PathLike[str] | None
     timer: Callable[[], Any]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import (
+    Aside,
     Ask,
     Disguised,
     Elsewhere,
@@ -106,6 +107,8 @@ async def _perform(step: Step, cache: CacheView) -> Any:
         return None
     if isinstance(step, Flush):
         return flush(cache)
+    if isinstance(step, Aside):
+        return await aside(step.function, "warmcache-node")
     if isinstance(step, Elsewhere):
         return await run_async(step.plan, step.cache)
     cache.store.check_anybody_there(step.signal)

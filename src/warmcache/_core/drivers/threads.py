@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import (
+    Aside,
     Ask,
     Disguised,
     Elsewhere,
@@ -78,13 +79,15 @@ def run(plan: Plan[T], cache: CacheView) -> T:
         del found
 
 
-def _perform(step: Ask | TearDown | Elsewhere | Flush | Wait, cache: CacheView) -> Any:
+def _perform(step: Ask | TearDown | Elsewhere | Aside | Flush | Wait, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return tear_down(cache, step.entries)
     if isinstance(step, Ask):
         return not_coroutine(step.option, step.function())
     if isinstance(step, Flush):
         return flush(cache)
+    if isinstance(step, Aside):
+        return step.function()
     if isinstance(step, Elsewhere):
         return run(step.plan, step.cache)
     cache.store.check_anybody_there(step.signal)

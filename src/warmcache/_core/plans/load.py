@@ -50,7 +50,7 @@ from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
 from .share import made_up
-from .steps import Ask, Disguised, Flush, Load, Plan, Request, TearDown, Wait
+from .steps import Aside, Ask, Disguised, Flush, Load, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
@@ -70,7 +70,10 @@ def fly(
             if request.key in store.dying:
                 yield from _after_teardown(cache, request, flight)
             yield from room(cache, claim or _claim(cache, request), flight=flight)
-        yield from _load(cache, request, flight)
+        if cache.meter is not None and cache.meter.shared:
+            yield from _load_agreed(cache, cache.meter, request, flight)
+        else:
+            yield from _load(cache, request, flight)
     except Exception as error:
         flight.error, flight.trace = error, Disguised.trace_of(error)
     except BaseException as error:
@@ -80,6 +83,18 @@ def fly(
     if not flight.ended:
         with store.lock:
             store.end_flight(flight)
+
+
+def _load_agreed(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> Plan[None]:
+    """Load what other processes have granted, too. Raises CapacityError when they do not."""
+    try:
+        refused = yield Aside(lambda: meter.agree(flight, cache.wait))
+        if refused is not None:
+            with cache.store.lock:
+                raise refusal(cache, Claim(request.key, flight.weight), node=refused)
+        yield from _load(cache, request, flight)
+    finally:
+        meter.landed(flight)
 
 
 def _claim(cache: CacheView, request: Request) -> Claim:
@@ -257,6 +272,8 @@ def _measure(
         ledger.recharge(flight, weight)
         entry.weight = weight
         debt = ledger.committed - ledger.dying - ledger.limit
+    if meter.shared:
+        debt = max(debt, (yield Aside(meter.true_up)))
     if debt > ledger.slack:
         yield from make_up(cache, debt, RemovalCause.SIZE, Claim(request.key, weight))
 

@@ -32,6 +32,22 @@ class Meter(Protocol):
         """Return the views of the other open caches of this process over the same device."""
         ...
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes have to grant what is loaded."""
+        ...
+
+    def agree(self, flight: Flight, wait: float) -> str | None:
+        """Have other processes grant what ``flight`` has reserved; return why they do not."""
+        ...
+
+    def true_up(self) -> float:
+        """Tell other processes what is in use now; return the bytes that they do not grant."""
+        ...
+
+    def landed(self, flight: Flight) -> None:
+        """Note that the load has ended for which others had granted something."""
+
     def is_outdated(self, store: Store) -> bool:
         """Whether other caches have promised, freed or condemned something since :meth:`look`."""
         ...

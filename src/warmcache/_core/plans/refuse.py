@@ -80,8 +80,13 @@ def _held_by(me: LeaseRecord, store: Store) -> float:
     return weight
 
 
-def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityError:
-    """Return the error that says who is in the way of ``claim``; the lock is held."""
+def refusal(
+    cache: CacheView, claim: Claim, *, own: bool = False, node: str | None = None
+) -> CapacityError:
+    """Return the error that says who is in the way of ``claim``; the lock is held.
+
+    If it is other processes, ``node`` is what is said of them.
+    """
     store, ledger = cache.store, cache.store.ledger
     holders, remedies = _in_the_way(store)
     if not claim.present and claim.weight > ledger.available - ledger.reserved:
@@ -90,6 +95,8 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
             there += _kept_from_others(other)
             holders += [f"{holder}, in {other.name}" for holder in there]
             remedies += more
+    if node is not None:
+        holders, remedies = [node], []
     error = CapacityError(
         claim.key,
         needed=claim.weight,

@@ -14,7 +14,7 @@ asked looks again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from typing import NamedTuple
 
@@ -75,15 +75,32 @@ def cheapest(cache: CacheView, shortage: Shortage) -> dict[CacheView, float] | N
         _, weight = next(own, (0, math.inf))
         parts[cache] += weight
     short = shortage.device - parts[cache]
-    givers = [_rising(cache, own, 0)]
-    for place, each in enumerate(cache.beside(), start=1):
-        givers.append(_rising(each, iter(offers(each, now, own=False)), place))
-    for _, _, weight, giver in merge(*givers, key=lambda offer: offer[:2]):
+    others = [(each, iter(offers(each, now, own=False))) for each in cache.beside()]
+    short = _shared_out(parts, [(cache, own), *others], short, slack)
+    return parts if short <= slack and parts[cache] < math.inf else None
+
+
+def cheapest_of(caches: Iterable[CacheView], weight: float) -> dict[CacheView, float]:
+    """Return which of the ``caches`` should give how much of ``weight``, as far as they can."""
+    now, parts = use_times.note(), dict[CacheView, float]()
+    _shared_out(parts, [(each, iter(offers(each, now, own=False))) for each in caches], weight, 0)
+    return parts
+
+
+def _shared_out(
+    parts: dict[CacheView, float],
+    givers: Iterable[tuple[CacheView, Iterator[tuple[float, float]]]],
+    short: float,
+    slack: float,
+) -> float:
+    """Add to ``parts`` what of ``short`` each should give, the lowest first; return the rest."""
+    offered = [_rising(giver, offers, place) for place, (giver, offers) in enumerate(givers)]
+    for _, _, weight, giver in merge(*offered, key=lambda offer: offer[:2]):
         if short <= slack:
             break
         parts[giver] = parts.get(giver, 0) + weight
         short -= weight
-    return parts if short <= slack and parts[cache] < math.inf else None
+    return short
 
 
 def _rising(
@@ -96,19 +113,25 @@ def _rising(
         yield dearest, place, weight, giver
 
 
-def give(cache: CacheView, weight: float, claim: Claim) -> Plan[float]:
-    """Remove idle entries for the ``claim`` of another cache until they make up ``weight``.
+def give(
+    cache: CacheView,
+    weight: float,
+    claim: Claim | None,
+    cause: RemovalCause = RemovalCause.PRESSURE,
+) -> Plan[float]:
+    """Remove idle entries for another cache until they make up ``weight``.
 
-    Returns what they weighed: less, if too little can be asked for.
+    They go for its ``claim``, if it is one of this process. Returns what they weighed: less, if too
+    little can be asked for.
     """
     store = cache.store
     given, doomed = 0.0, []
     with store.lock:
-        newcomer = store.newcomer(claim)
+        newcomer = None if claim is None else store.newcomer(claim)
         for entry in _askable(cache, own=False, residency=_meter(cache).residency):
             if given >= weight - store.ledger.slack:
                 break
-            if entry.weight and store.condemn(entry, RemovalCause.PRESSURE, newcomer):
+            if entry.weight and store.condemn(entry, cause, newcomer):
                 given += entry.weight
                 doomed.append(entry)
     yield TearDown(doomed)

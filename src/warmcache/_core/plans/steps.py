@@ -57,6 +57,12 @@ class Ask(NamedTuple):
     option: str = "a hook"
 
 
+class Aside(NamedTuple):
+    """Call ``function``, which may block: an event loop has it called in a thread."""
+
+    function: Callable[[], Any]
+
+
 Box: TypeAlias = "defaultdict[int, Any]"
 
 
@@ -126,5 +132,5 @@ class Disguised(Exception):  # noqa: N818 - it is none of its own
         return (error.error if isinstance(error, cls) else error).__traceback__
 
 
-Step: TypeAlias = Ask | Load | Launch | TearDown | Elsewhere | Flush | Wait
+Step: TypeAlias = Ask | Load | Launch | TearDown | Elsewhere | Aside | Flush | Wait
 Plan: TypeAlias = Generator[Step, Any, T]

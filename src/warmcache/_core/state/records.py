@@ -17,6 +17,7 @@ class RemovalCause(enum.StrEnum):
     SIZE = "size"
     EXPIRED = "expired"
     PRESSURE = "pressure"
+    NODE = "node"
     EXPLICIT = "explicit"
     REPLACED = "replaced"
     INVALID = "invalid"
@@ -30,7 +31,9 @@ class RemovalCause(enum.StrEnum):
         return self in _EVICTIONS
 
 
-_EVICTIONS = {RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE}
+_EVICTIONS = {
+    *(RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE, RemovalCause.NODE),
+}
 
 
 class Newcomer(NamedTuple):
