@@ -262,9 +262,10 @@ def test_deleting_a_loader_that_was_defined_anew_lets_go_of_what_it_has() -> Non
 
 def test_a_predecessors_leased_value_is_torn_down_when_its_lease_ends() -> None:
     notebook = Notebook()
-    with notebook.run(CELL).lease("a"):
+    cell = CELL.replace("maxsize=1", "maxsize=2")
+    with notebook.run(cell).lease("a"):
         journal.clear()
-        notebook.run(CELL, "maxsize=1", "maxsize=2")("b")
+        notebook.run(cell, "FACTOR = 1", "FACTOR = 2")("b")
         assert [("load", "b")] == journal
     assert [("load", "b"), ("close", "a")] == journal
 

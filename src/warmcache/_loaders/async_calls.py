@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
+from warmcache._core.plans.remove import Successor
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
@@ -49,14 +50,17 @@ class AsyncCaller(Caller):
             raise
         return value
 
-    async def _take_over_name_async(self) -> None:
+    async def _take_over_name_async(self, successor: Successor) -> None:
         if replaced := self._loader.take_over_name():
-            await _clear_replaced_async(replaced)
+            await _clear_replaced_async(replaced, successor)
             self._loader.torn_down(replaced)
 
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not scopes.disabled_here():
-            await self._take_over_name_async()
+            from warmcache._core.drivers.event_loop import lease_record_of_this_task
+
+            record = lease_record_of_this_task()
+            await self._take_over_name_async(self._successor(args, kwargs, record))
         return await self._loader.produce_unowned(self._complete(args), kwargs)
 
     async def _acquire_async(self, record: LeaseRecord, request: Request) -> Leased:
@@ -67,7 +71,7 @@ class AsyncCaller(Caller):
         view = cache._view  # once: a fork changes it
         try:
             if request.may_load and loader.name_holder is not None:
-                await self._take_over_name_async()
+                await self._take_over_name_async(Successor(view, record, lambda: request.key))
             entry = await load_at_once_async(view, request, record)
             if entry is None:
                 entry = await run_async(get(view, request, record), view)
@@ -139,9 +143,11 @@ class AsyncCaller(Caller):
                 pass
 
 
-async def _clear_replaced_async(loaders: tuple[Replaced, ...]) -> None:
+async def _clear_replaced_async(
+    loaders: tuple[Replaced, ...], successor: Successor | None = None
+) -> None:
     from warmcache._core.drivers.event_loop import run_async
 
     for loader in loaders:
         for view, source in loader.warm():
-            await run_async(remove.replaced(view, source), view)
+            await run_async(remove.replaced(view, source, successor), view)

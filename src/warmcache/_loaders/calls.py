@@ -16,6 +16,7 @@ from warmcache._core.drivers.threads import release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get
+from warmcache._core.plans.remove import Successor
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
@@ -25,6 +26,7 @@ from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
 from warmcache.caches.options import sooner
+from warmcache.errors import KeyingError
 from warmcache.keys import CallKey
 
 from . import scopes
@@ -99,7 +101,7 @@ class Caller:
         loader = self._loader
         shares_name = loader.name_holder is not None
         if shares_name and request.may_load:
-            self._take_over_name()
+            self._take_over_name(Successor(view, record, lambda: request.key))
         found = load_at_once(view, request, record, keep=keep)
         if found is None:
             entry = run(get(view, request, record), view)
@@ -111,10 +113,10 @@ class Caller:
             _clear_replaced((loader,))
         return found
 
-    def _take_over_name(self) -> None:
+    def _take_over_name(self, successor: Successor) -> None:
         """Have the name, if others have it in turn; what there is of theirs goes before a load."""
         if replaced := self._loader.take_over_name():
-            _clear_replaced(replaced)
+            _clear_replaced(replaced, successor)
             self._loader.torn_down(replaced)
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -241,8 +243,21 @@ class Caller:
     def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
         if not scopes.disabled_here():
-            self._take_over_name()
+            self._take_over_name(self._successor(args, kwargs))
         return self._loader.produce_unowned(self._complete(args), kwargs)
+
+    def _successor(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], record: LeaseRecord | None = None
+    ) -> Successor:
+        """Return who takes a predecessor's place, for a value that is to be the caller's own."""
+
+        def key() -> CallKey:
+            try:
+                return self._key(args, kwargs)
+            except KeyingError:  # what is not kept needs none
+                return CallKey((self._loader.source,))
+
+        return Successor(self._loader.cache._view, record or LeaseRecord(time.monotonic()), key)
 
     # -- letting go ----------------------------------------------------------------
 
@@ -385,11 +400,11 @@ class Slow:
         return Slow, ()
 
 
-def _clear_replaced(loaders: tuple[Replaced, ...]) -> None:
+def _clear_replaced(loaders: tuple[Replaced, ...], successor: Successor | None = None) -> None:
     """Tear down what is warm of ``loaders``, whose name another has taken over."""
     for loader in loaders:
         for view, source in loader.warm():
-            run(remove.replaced(view, source), view)
+            run(remove.replaced(view, source, successor), view)
 
 
 def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

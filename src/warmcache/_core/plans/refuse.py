@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from typing import Any
 
 from warmcache._core.state.entry import Entry, LeaseRecord
@@ -75,11 +75,7 @@ def _held_by(me: LeaseRecord, store: Store) -> float:
 def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityError:
     """Return the error that says who is in the way of ``claim``; the lock is held."""
     store, ledger, now = cache.store, cache.store.ledger, time.monotonic()
-    holders = [
-        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
-        for entry in store.leased
-        for record in entry.leases
-    ]
+    holders = _leases_of(store.leased, now)
     holders += [
         f"{text_of(flight.key)} being loaded by {flight.record.holder}"
         for flight in store.flights.values()
@@ -107,3 +103,31 @@ def refusal(cache: CacheView, claim: Claim, *, own: bool = False) -> CapacityErr
     for observer in store.observers:
         observer.refused(error)
     return error
+
+
+def refused_by_predecessor(
+    cache: CacheView, key: Hashable, held: Collection[Entry], *, own: bool
+) -> CapacityError:
+    """Return the error that says that a loader's predecessor still has these leased elsewhere.
+
+    The lock of where they are is held; nothing of ``cache`` is free as long as they are there.
+    """
+    limit = cache.store.ledger.limit
+    return CapacityError(
+        key,
+        needed=min(1, limit),
+        free=0,
+        leased=sum(entry.weight for entry in held),
+        limit=limit,
+        holders=_leases_of(held, time.monotonic()),
+        own=own,
+        defined_anew=True,
+    )
+
+
+def _leases_of(entries: Collection[Entry], now: float) -> list[str]:
+    return [
+        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
+        for entry in entries
+        for record in entry.leases
+    ]
