@@ -71,6 +71,14 @@ def test_what_is_warm_stays_when_nothing_is_edited() -> None:
     assert [("load", "a")] == journal
 
 
+def test_the_cache_keeps_its_name_when_the_old_loader_is_gone() -> None:
+    notebook = Notebook()
+    for _ in range(3):
+        notebook.run(CELL)("a")
+        gc.collect()
+        assert "__main__.load" == notebook["load"].cache.name
+
+
 RANKED = CELL.replace("maxsize=1", "policy=Heaviest, maxsize=1").replace(
     "@warm",
     """

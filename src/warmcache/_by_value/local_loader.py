@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import types
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -104,7 +103,8 @@ class LocalLoader:
             self.holder.add(len(self.loaders) - 1, loader)
 
     def show_cache(self, thing: Any) -> None:
-        """Have the cache travel as that of ``thing``, if a function, and if as no other's yet."""
-        shown_by = self.cache._shown_by
-        if isinstance(thing, types.FunctionType) and (shown_by is None or shown_by() is None):
-            self.cache._shown_by = weakref.ref(thing)
+        """Have the cache named after ``thing``, unless it is after another; see ``Cache.name``."""
+        cache = self.cache
+        known = cache._of_loader() if cache._of_loader is not None else None
+        if known is None or (known.__module__, known.__qualname__) == self.name:
+            cache._of_loader = weakref.ref(thing)

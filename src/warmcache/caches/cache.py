@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from operator import attrgetter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
 import cachetools
@@ -108,7 +109,7 @@ class Cache(cachetools.Cache[K, V]):
         ValueError: it is out of its range, as a negative ``maxsize`` or ``wait``.
     """
 
-    _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
+    _of_loader: weakref.ref[Any] | None  # the function or method that it was made for
     _name: str | None  # by which modules share it
 
     __warm_options__ = tuple(CacheOptions.__optional_keys__)  # what **options stands for
@@ -161,7 +162,7 @@ class Cache(cachetools.Cache[K, V]):
         own = vars(self).keys() - getattr(self, "_running", ())
         self._setup = setup
         meter = self._new_meter()
-        self._shown_by = self._name = None
+        self._of_loader = self._name = None
         self._timer = self._new_timer()
         self._sized = self.getsizeof is not cachetools.Cache.getsizeof
         self._unit_weight = not self._sized and meter is None
@@ -191,11 +192,11 @@ class Cache(cachetools.Cache[K, V]):
 
     def begin_anew(self) -> None:
         """Forget, in a forked child, what is the parent's."""
-        old, had, shown_by = self._store, self._has_leftovers_torn_down, self._shown_by
+        old, had, of_loader = self._store, self._has_leftovers_torn_down, self._of_loader
         name = self._name
         old.begin_anew()
         self._open(self._setup)
-        self._shown_by, self._name = shown_by, name
+        self._of_loader, self._name = of_loader, name
         self._store.take_over_hit_paths(old)
         if old.closed:
             self._store.close(old.why_closed)
@@ -381,7 +382,7 @@ class Cache(cachetools.Cache[K, V]):
     @property
     def name(self) -> str | None:
         """What it was called by :func:`warmcache.cache`; else which loader's it is, or None."""
-        loader = self._shown_by() if self._shown_by is not None else None
+        loader = self._of_loader() if self._of_loader is not None else None
         if self._name is not None or loader is None:
             return self._name
         return f"{loader.__module__}.{loader.__qualname__}"
@@ -651,8 +652,8 @@ class Cache(cachetools.Cache[K, V]):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # What a loader has warm stays here: its cache travels as that loader's.
-        loader = self._shown_by() if self._shown_by is not None else None
-        if loader is not None:
+        loader = self._of_loader() if self._of_loader is not None else None
+        if isinstance(loader, FunctionType):  # whose attribute ``cache`` it is
             return attrgetter("cache"), (loader,)
         return super().__reduce_ex__(protocol)
 
