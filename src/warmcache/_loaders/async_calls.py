@@ -22,8 +22,9 @@ from warmcache.caches.lease import AsyncLease, Leased
 
 from . import scopes
 from .calls import Caller, each_call
-from .disabled import disowned
+from .disabled import disowned, failures_logged, finish_last
 from .loader import Replaced
+from .told_loads import told_load
 
 
 class AsyncCaller(Caller):
@@ -56,12 +57,19 @@ class AsyncCaller(Caller):
             self._loader.torn_down(replaced)
 
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not scopes.disabled_here():
-            from warmcache._core.drivers.event_loop import lease_record_of_this_task
+        loader, complete = self._loader, self._complete(args)
+        if scopes.disabled_here():
+            return await loader.produce_unowned(complete, kwargs)
+        from warmcache._core.drivers.event_loop import lease_record_of_this_task
 
-            record = lease_record_of_this_task()
-            await self._take_over_name_async(self._successor(args, kwargs, record))
-        return await self._loader.produce_unowned(self._complete(args), kwargs)
+        successor = self._successor(args, kwargs, lease_record_of_this_task())
+        await self._take_over_name_async(successor)
+        for pending in finish_last(loader):
+            with failures_logged(loader):
+                await pending
+        with told_load(loader, successor.key) as box:
+            box.append(await loader.produce_unowned(complete, kwargs))
+        return box[0]
 
     async def _acquire_async(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async

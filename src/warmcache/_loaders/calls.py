@@ -30,9 +30,10 @@ from warmcache.errors import KeyingError
 from warmcache.keys import CallKey
 
 from . import scopes
-from .disabled import DisabledLease, disowned
+from .disabled import DisabledLease, await_if_need_be, disowned, finish_last
 from .hit_path import share_closure
 from .loader import CallSite, Loader, Replaced
+from .told_loads import told_load
 
 
 class Caller:
@@ -242,9 +243,16 @@ class Caller:
 
     def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
-        if not scopes.disabled_here():
-            self._take_over_name(self._successor(args, kwargs))
-        return self._loader.produce_unowned(self._complete(args), kwargs)
+        loader, complete = self._loader, self._complete(args)
+        if scopes.disabled_here():
+            return loader.produce_unowned(complete, kwargs)
+        successor = self._successor(args, kwargs)
+        self._take_over_name(successor)
+        for pending in finish_last(loader):
+            await_if_need_be(pending)
+        with told_load(loader, successor.key) as box:
+            box.append(loader.produce_unowned(complete, kwargs))
+        return box[0]
 
     def _successor(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], record: LeaseRecord | None = None

@@ -183,6 +183,7 @@ class Loader:
         self.options = options
         self.cache = cache
         self.keeps_nothing = cache.maxsize == 0  # as functools.lru_cache with this maxsize
+        self.unfinished: list[Callable[[], object]] = []  # ends what it gave and nobody keeps
         self.name_holder: NameHolder | None = None
         self.defined_anew = False
         self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
