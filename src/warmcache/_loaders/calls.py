@@ -336,7 +336,9 @@ class Caller:
                 hits=source.past_hits + self._loader.uncounted_hits(),
                 misses=source.misses,
                 maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
-                currsize=sum(entry.weight for entry in self._loader.own_entries()),
+                currsize=sum(
+                    entry.weight for entry in self._loader.own_entries() if not cache._ended(entry)
+                ),
             )
 
     def cache_parameters(self) -> dict[str, Any]:

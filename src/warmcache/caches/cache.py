@@ -183,7 +183,7 @@ class Cache(cachetools.Cache[K, V]):
         self._freshness = Freshness(store, self._timer)
         self._source = Source(type(self).__name__, setup.teardown)
         self._handed_in = Provenance(self._source)
-        self._has_leftovers_torn_down = False
+        self._has_leftovers_torn_down = self._places_taken = False
         self._running = {"_running", *vars(self)} - own
         begins_anew_in_child(self)
         MADE[id(self)] = self
@@ -304,12 +304,15 @@ class Cache(cachetools.Cache[K, V]):
             if store.tears_down:
                 self._put(Entry(key, value, weight, handed_in, now))
                 return
-            if key in store.live:
+            replaces = key in store.live
+            if replaces:
                 with store.lock:
                     old = store.renew_at_once(key, value, weight, handed_in, now)
                 if old is not None:
                     return
             entry = Entry(key, value, weight, handed_in, now)
+            if replaces:
+                self._take_place(entry)
             rank = self.rank if store.order.renews else self._view.rank
             with store.lock:
                 evicted = store.put_at_once(entry, rank)
@@ -328,6 +331,13 @@ class Cache(cachetools.Cache[K, V]):
         weight = self._weigh(value) if source.weigh is None else source.weigh(value)
         return Entry(key, value, weight, provenance, self._timer())
 
+    def _take_place(self, entry: Entry) -> None:
+        """Have ``entry`` stand in the mapping where what it replaces does."""
+        old = self._live.get(entry.key)
+        if old is not None:
+            entry.placed = old.placed
+            self._places_taken = True
+
     def _put(self, entry: Entry, *, replace: bool = True) -> Any:
         """Store ``entry`` with all that it takes; return the value that is stored."""
         value, ttl = entry.value, entry.provenance.source.ttl
@@ -336,6 +346,8 @@ class Cache(cachetools.Cache[K, V]):
             entry.expires = self._ends_at(ttl, entry.key, value, now)  # type: ignore[arg-type]
             if self._stillborn(entry, now):
                 return value
+        if entry.key in self._live:
+            self._take_place(entry)
         view, claim = self._view, Claim(entry.key, entry.weight, present=True)
         if replace and entry.expires is None and put_at_once(view, entry, claim):
             return value
@@ -359,7 +371,10 @@ class Cache(cachetools.Cache[K, V]):
         return len(self._live)
 
     def __iter__(self) -> Iterator[K]:
-        for key, entry in self._live.copy().items():
+        items = [*self._live.copy().items()]
+        if self._places_taken:
+            items.sort(key=lambda item: item[1].placed)
+        for key, entry in items:
             if entry.state is State.LIVE and not self._ended(entry):
                 yield key  # type: ignore[misc]
 
@@ -666,7 +681,7 @@ class Cache(cachetools.Cache[K, V]):
                     "it can be neither copied nor pickled"
                 )
             entries = [
-                (e.key, e.value, e.weight, e.uses, e.expires, e.used, e.load_seconds)
+                (e.key, e.value, e.weight, e.uses, e.expires, e.used, e.placed, e.load_seconds)
                 for e in sorted(self._live.values(), key=attrgetter("loaded"))
             ]
         own, setup = self.__warm_digest__()
@@ -677,15 +692,20 @@ class Cache(cachetools.Cache[K, V]):
         vars(self).update(state)
         self._open(setup)
         store, now, stamped = self._store, self._timer(), []
-        for key, value, weight, uses, expires, used, seconds in entries:
+        places: list[tuple[float, Entry]] = []
+        for key, value, weight, uses, expires, used, placed, seconds in entries:
             provenance = Provenance(self._source, seconds) if seconds else self._handed_in
             entry = Entry(key, value, weight, provenance, now, expires)
             entry.base_uses = uses
             store.ledger.reserve(Claim(key, weight))
             store.publish(entry)
             stamped.append((used, entry))
+            places.append((placed, entry))
         for _, entry in sorted(stamped):
             entry.used = entry.seen = tick()
+        for place, (_, entry) in zip([e.placed for _, e in places], sorted(places), strict=True):
+            self._places_taken = self._places_taken or entry.placed != place
+            entry.placed = place
         self._watch()
 
     def __warm_digest__(self) -> tuple[dict[str, Any], Setup]:

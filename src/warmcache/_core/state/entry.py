@@ -161,7 +161,8 @@ class Entry(_Hits):
     What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
     was asked for, the first time included), ``used`` and ``loaded`` (ticks of the
     clock of uses: larger is later), ``key``, ``tags``. The rest is the cache's;
-    ``cause`` and ``wanted`` are set when it is removed.
+    ``cause`` and ``wanted`` are set when it is removed, and ``placed`` says where it stands in the
+    mapping, as in a dict: what replaces another takes its place.
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
     the hit path writes without it): ``leases`` is empty in every state but LIVE and
@@ -192,6 +193,7 @@ class Entry(_Hits):
         "loaded",
         "loaded_at",
         "loop",
+        "placed",
         "provenance",
         "queued",
         "recorded",
@@ -226,7 +228,7 @@ class Entry(_Hits):
         else:
             clock = USE_CLOCK
             clock.cell_contents = stamp = clock.cell_contents + 1.0  # tick(), without a call
-        self.loaded = self.used = self.seen = stamp
+        self.loaded = self.used = self.seen = self.placed = stamp
         self.hits = 0.0
         self.base_uses = 1
         self.expires = expires
