@@ -212,9 +212,7 @@ def _frozen(value: Any) -> Hashable:
         return _frozen_record(value)
     if isinstance(getattr(kind, "model_fields", None), dict) and hasattr(kind, "model_dump"):
         return _frozen_model(value)
-    try:
-        hash(value)
-    except TypeError:
+    if not _is_hashable(value):  # out here, or its error would be shown before ours
         return _frozen_unhashable(value)
     if setter := _setter_of_state(kind):
         raise KeyingError(
@@ -225,6 +223,14 @@ def _frozen(value: Any) -> Hashable:
             f"very object, whatever happens to it"
         )
     return value  # type: ignore[no-any-return]
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 # By which pairs of methods a class says that its instances have a state that is put in: modules,

@@ -136,6 +136,7 @@ class Cache(cachetools.Cache[K, V]):
                     f"on_removal= is told of it"
                 )
 
+    @one_frame
     def __init__(
         self,
         maxsize: float | str | None,

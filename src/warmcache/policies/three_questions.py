@@ -20,6 +20,7 @@ from warmcache import caches
 from warmcache._registry import Registry, options_of
 from warmcache._signatures import signature_of
 from warmcache._suggestions import nearest_option
+from warmcache._tracebacks import one_frame
 
 OF_MEMORY = ("budget", "device", "probe")  # any of these says that a device limits the cache
 _MUST_BE = "the name of a policy, or a cache class"
@@ -93,6 +94,7 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             return own
         return own | _memory_options(self._memories["probe"]) | {*OF_MEMORY}
 
+    @one_frame
     def create(self, policy: Any, /, **options: Any) -> Any:
         """Make a cache of ``policy``, a name or a class, with ``options``.
 
