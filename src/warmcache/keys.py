@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from types import CoroutineType, MemberDescriptorType, SimpleNamespace
 from typing import Any
 
@@ -143,10 +143,22 @@ def shown(part: Any, text: Callable[[Any], str] = repr) -> str:
     if type(part) is frozenset:
         return f"{{{', '.join(sorted(_all_shown(part, text)))}}}"
     if isinstance(part, CallKey):
-        return f"{part.source.name}({', '.join(_all_shown(part[1:], text))})"
+        return f"{part.source.name}({', '.join(_arguments(part, text))})"
     if type(part) is _Contents:
         return f"{part.kind.__name__}:{shown(part.contents, text)}"
     return text(part)
+
+
+def _arguments(key: CallKey, text: Callable[[Any], str]) -> Iterator[str]:
+    """Yield the texts of what a call was given, spread out as it was."""
+    positional, keywords = key.source.spread
+    for place, part in enumerate(key[1:], 1 - len(key)):
+        if place == positional and type(part) is tuple:
+            yield from _all_shown(part, text)
+        elif place == keywords and type(part) is frozenset:
+            yield from sorted(f"{name}={shown(value, text)}" for name, value, *_ in part)
+        else:
+            yield shown(part, text)
 
 
 def _all_shown(parts: Iterable[Any], text: Callable[[Any], str]) -> list[str]:

@@ -127,6 +127,29 @@ class Placed(LRUCache[Any, Any]):
         self.place = device
 
 
+class OnlyMaxsize(Cache[Any, Any]):
+    def __init__(self, maxsize: Any) -> None:
+        super().__init__(maxsize)
+
+
+@pytest.mark.parametrize("limit", [{"maxsize": 3}, {"budget": "1MiB", "probe": FakeProbe(GiB)}])
+@pytest.mark.parametrize("option", ["ttl", "wait", "on_removal"])
+def test_an_option_that_a_class_takes_away_is_missing_with_and_without_a_budget(
+    limit: dict[str, Any], option: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        cache_of(policy=OnlyMaxsize, **limit, **{option: print if option == "on_removal" else 4})
+    assert str(caught.value) == (
+        f"policy OnlyMaxsize has no option '{option}', for its __init__() does not take it: give "
+        f"that **options, and hand these on to super().__init__()"
+    )
+    with pytest.raises(TypeError, match=f"OnlyMaxsize has no option '{option}', for its __init__"):
+        HostMemoryCache(
+            "1MiB", order=OnlyMaxsize, **{option: print if option == "on_removal" else 4}
+        )
+    assert 3 == cache_of(policy=OnlyMaxsize, maxsize=3).maxsize
+
+
 def test_what_a_policy_calls_a_device_itself_is_its_own() -> None:
     cache = cache_of(policy=Placed, maxsize=3, device="left")
     assert (Placed, 3, "left") == (type(cache), cache.maxsize, cache.place)

@@ -242,6 +242,7 @@ class Loader:
         weigh = None if options.size is None else partial(_weight, options.size)
         tags = frozenset(options.tags)
         self._source = Source(self.__name__, teardown, tags, weigh, self._ttl, options.loop_bound)
+        self._source.spread = self.shape.spread
         if teardown is not None or yields:
             self.cache._have_leftovers_torn_down()
         begins_anew_in_child(self)

@@ -44,9 +44,9 @@ def named(
             found[0]._name = name
     if found is None:
         raise ValueError(
-            f"there is no cache {name!r} yet: define it with "
+            f"there is no cache {name!r} {'any more' if name in _caches else 'yet'}: define it by "
             f"warmcache.cache({name!r}, policy=..., maxsize=...). "
-            f"There are: {', '.join(sorted(_caches)) or 'none'}"
+            f"There are: {', '.join(sorted(filter(_open, [*_caches]))) or 'none'}"
         )
     cache, known = found
     if defines and definition != known and _meant(definition) != _meant(known):

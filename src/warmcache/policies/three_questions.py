@@ -179,6 +179,8 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             problem = f"policy {shown(policy)} has no option {option!r}"
             if not making.kind._of_memory:
                 known |= self.options(policy) or known
+            if (passed_on := not_passed_on(self.find(policy), option)) is not None:
+                raise TypeError(problem + passed_on)
             if option in known:
                 raise TypeError(f"{problem} without a budget= or a device= of memory")
             raise TypeError(problem + nearest_option(option, {*known, *also}))
@@ -215,8 +217,23 @@ def _memory_options(kind: Any) -> set[str]:
 
 
 def _united(memory: set[str], order: set[str] | None) -> set[str] | None:
-    """Return the options of a memory cache whose entries go in an order with options of its own."""
-    return None if order is None else memory | (order - {"maxsize"})
+    """Return the options of a memory cache whose entries go in an order with options of its own.
+
+    Those of every cache it hands on to that order, which may not take them.
+    """
+    handed_on = {*caches.Cache.__warm_options__} - (order or set())
+    return None if order is None else (memory - handed_on) | (order - {"maxsize"})
+
+
+def not_passed_on(kind: type[caches.Cache[Any, Any]], option: str) -> str | None:
+    """Return the end of a message about an option of every cache that ``kind`` takes away."""
+    own = options_of(kind)
+    if own is None or option in own or option not in caches.Cache.__warm_options__:
+        return None
+    return (
+        ", for its __init__() does not take it: give that **options, and hand these on to "
+        "super().__init__()"
+    )
 
 
 def _is_the_machine(device: Any) -> bool:

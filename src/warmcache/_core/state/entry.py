@@ -69,13 +69,14 @@ class Source:
 
     ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not,
     and ``ttl`` how long what is of a loader lives, in whatever cache. What is ``loop_bound`` is of
-    no use once the event loop that loaded it is closed.
+    no use once the event loop that loaded it is closed. ``spread`` are the places in a key, from
+    its end, of what a call spreads out: ``*args`` and ``**kwargs``, if it has them.
     ``past_hits`` counts the hits of entries that have left.
     """
 
     __slots__ = (
-        *("__weakref__", "loop_bound", "misses", "name", "past_hits", "tags", "teardown", "ttl"),
-        "weigh",
+        *("__weakref__", "loop_bound", "misses", "name", "past_hits", "spread", "tags", "teardown"),
+        *("ttl", "weigh"),
     )
 
     def __init__(
@@ -93,6 +94,7 @@ class Source:
         self.tags = tags
         self.weigh = weigh
         self.ttl = ttl
+        self.spread: tuple[int | None, int | None] = (None, None)
         self.past_hits = 0
         self.misses = 0
 
