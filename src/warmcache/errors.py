@@ -20,7 +20,7 @@ import math
 from collections.abc import Hashable, Sequence
 
 from ._public import list_public
-from ._sizes import MIB, format_number, format_weight
+from ._sizes import MIB, format_number, format_size, format_weight
 from ._texts import text_of
 
 __all__ = [
@@ -98,7 +98,8 @@ class CapacityError(WarmcacheError, ValueError):
 
     def __str__(self) -> str:
         # Bytes beside a count of entries would be compared wrongly.
-        size = format_weight if self.limit >= MIB else format_number
+        weights = format_weight if self.limit >= MIB else format_number
+        size = format_size if self.option == "budget" else weights  # of bytes, however few
         text = f"{text_of(self.key)} needs {size(self.needed)} of {size(self.limit)}"
         if self.defined_anew:
             text = (

@@ -15,7 +15,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from types import CoroutineType, MemberDescriptorType, SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from ._public import list_public
 from ._texts import text_of
@@ -111,10 +111,30 @@ class CallKey(tuple[Any, ...]):
         return self[0]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return str, (repr(self),)
+        return CallText, (repr(self), self.source.name)
 
     def __repr__(self) -> str:
         return shown(self, text_of)
+
+
+class CallText(str):
+    """A key as it arrives in another process: the text of the call, and the name of its loader."""
+
+    __slots__ = ("loader",)
+    loader: str
+
+    def __new__(cls, text: str, loader: str) -> Self:
+        made = super().__new__(cls, text)
+        made.loader = loader
+        return made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CallText, (str(self), self.loader)
+
+    def __str__(self) -> str:
+        return str.__str__(self)
+
+    __repr__ = __str__
 
 
 _hash_of = tuple.__hash__
