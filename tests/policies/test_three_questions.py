@@ -111,6 +111,13 @@ def test_a_device_without_a_budget_has_the_usual_one() -> None:
     assert 16 * GiB == cache.budget
 
 
+@pytest.mark.parametrize("device", ["cpu", "CPU", "cpu:0"])
+@pytest.mark.parametrize("policy", ["ram", None, "lfu"])
+def test_the_machine_is_a_device_for_all_that_can_be_of_it(policy: Any, device: str) -> None:
+    named = {} if policy is None else {"policy": policy}
+    assert isinstance(cache_of(budget="1MiB", device=device, **named), HostMemoryCache)
+
+
 def test_classes_take_the_same_options() -> None:
     assert 60 == LRUCache(10, ttl=60).ttl and LRUCache(10).ttl is None
     cache = MemoryCache(GiB, probe=probe(), poll=0, order=HeaviestCache, ttl=60)
@@ -202,6 +209,7 @@ def test_what_does_not_go_together_is_a_type_error_with_a_remedy(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"policy": "LRU", "maxsize": 1}, "there is no policy 'LRU'; did you mean 'lru'"),
         ({"policy": "lruu", "budget": 1}, "there is no policy 'lruu'; did you mean 'lru'"),
         ({"policy": "ram", "order": "lruu"}, "there is no policy 'lruu'; did you mean 'lru'"),
         ({"policy": "ram", "order": "gpu"}, "order must be a policy without a memory of its own"),

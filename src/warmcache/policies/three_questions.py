@@ -141,6 +141,9 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
                 f"entries or weights, and budget= is bytes of a device, as in budget='20GiB'"
             )
         if kind._of_memory:
+            if kind is self._memories["ram"] and _is_the_machine(options.get("device")):
+                options = {name: value for name, value in options.items() if name != "device"}
+                own = own and {*own, "device"}  # which is said and done
             order = options.get("order")
             if own is not None and order is not None:
                 own = _united(own, options_of(self.order(order)))
@@ -239,4 +242,4 @@ def not_passed_on(kind: type[caches.Cache[Any, Any]], option: str) -> str | None
 def _is_the_machine(device: Any) -> bool:
     """Whether ``device`` is what torch calls the machine: a text, or a torch.device."""
     said = isinstance(device, str) or type(device).__name__ == "device"
-    return said and str(device) in ("cpu", "cpu:0")
+    return said and str(device).lower() in ("cpu", "cpu:0")
