@@ -44,8 +44,8 @@ def named(
             found[0]._name = name
     if found is None:
         raise ValueError(
-            f"there is no cache {name!r} {'any more' if name in _caches else 'yet'}: define it by "
-            f"warmcache.cache({name!r}, policy=..., maxsize=...). "
+            f"there is no cache {name!r} {'any more' if name in _caches else 'yet'}: "
+            f"define it with warmcache.cache({name!r}, policy=..., maxsize=...). "
             f"There are: {', '.join(sorted(filter(_open, [*_caches]))) or 'none'}"
         )
     cache, known = found
