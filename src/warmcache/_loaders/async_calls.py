@@ -51,10 +51,9 @@ class AsyncCaller(Caller):
             raise
         return value
 
-    async def _take_over_name_async(self, successor: Successor) -> None:
-        if replaced := self._loader.take_over_name():
-            await _clear_replaced_async(replaced, successor)
-            self._loader.torn_down(replaced)
+    async def _clear_async(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
+        await _clear_replaced_async(replaced, successor)
+        self._loader.torn_down(replaced)
 
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         loader, complete = self._loader, self._complete(args)
@@ -63,7 +62,8 @@ class AsyncCaller(Caller):
         from warmcache._core.drivers.event_loop import lease_record_of_this_task
 
         successor = self._successor(args, kwargs, lease_record_of_this_task())
-        await self._take_over_name_async(successor)
+        if replaced := loader.take_over_name():
+            await self._clear_async(replaced, successor)
         for pending in finish_last(loader):
             with failures_logged(loader):
                 await pending
@@ -78,8 +78,12 @@ class AsyncCaller(Caller):
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
-            if request.may_load and loader.name_holder is not None:
-                await self._take_over_name_async(Successor(view, record, lambda: request.key))
+            if (
+                request.may_load
+                and loader.name_holder is not None
+                and (replaced := loader.take_over_name())
+            ):
+                await self._clear_async(replaced, Successor(view, record, lambda: request.key))
             entry = await load_at_once_async(view, request, record)
             if entry is None:
                 entry = await run_async(get(view, request, record), view)

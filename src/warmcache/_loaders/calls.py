@@ -101,8 +101,8 @@ class Caller:
         """Return the entry and its value, loaded if need be; leased if it is to be kept."""
         loader = self._loader
         shares_name = loader.name_holder is not None
-        if shares_name and request.may_load:
-            self._take_over_name(Successor(view, record, lambda: request.key))
+        if shares_name and request.may_load and (replaced := loader.take_over_name()):
+            self._clear(replaced, Successor(view, record, lambda: request.key))
         found = load_at_once(view, request, record, keep=keep)
         if found is None:
             entry = run(get(view, request, record), view)
@@ -114,11 +114,10 @@ class Caller:
             _clear_replaced((loader,))
         return found
 
-    def _take_over_name(self, successor: Successor) -> None:
-        """Have the name, if others have it in turn; what there is of theirs goes before a load."""
-        if replaced := self._loader.take_over_name():
-            _clear_replaced(replaced, successor)
-            self._loader.torn_down(replaced)
+    def _clear(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
+        """Have what there is go of those whose name the loader has taken over, before it loads."""
+        _clear_replaced(replaced, successor)
+        self._loader.torn_down(replaced)
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         if self._may_be_method and args:
@@ -247,7 +246,8 @@ class Caller:
         if scopes.disabled_here():
             return loader.produce_unowned(complete, kwargs)
         successor = self._successor(args, kwargs)
-        self._take_over_name(successor)
+        if replaced := loader.take_over_name():
+            self._clear(replaced, successor)
         for pending in finish_last(loader):
             await_if_need_be(pending)
         with told_load(loader, successor.key) as box:
