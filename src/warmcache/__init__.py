@@ -13,10 +13,9 @@ from . import _interrupts, _public, keys, policies  # noqa: F401  # the first on
 from ._core.state.entry import Entry
 from ._core.state.records import CacheInfo, EntryInfo, Load, Removal, RemovalCause, Stats
 from ._loaders.scopes import disabled, no_load
-from ._process.at_exit import close_all
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
-from .caches.all_caches import all_caches, clear_all, clear_all_async
+from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache

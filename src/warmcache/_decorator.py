@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
@@ -181,6 +182,19 @@ def warm(
     if policy is not None or cache is not None or options:
         raise TypeError("warm() takes options by name, and then the loader: @warm(policy=...)")
     return _decorated(target, None, None, {})
+
+
+def _signature() -> inspect.Signature:
+    """Return that of :func:`warm` with the names of its options, which completion offers."""
+    signature = inspect.signature(warm)
+    first, policy, cache, rest = signature.parameters.values()
+    names = {"maxsize", "timer", "getsizeof", *OF_MEMORY, *Cache.__warm_options__, *_LOADER_OPTIONS}
+    kind = inspect.Parameter.KEYWORD_ONLY
+    options = [inspect.Parameter(name, kind, default=...) for name in sorted(names)]
+    return signature.replace(parameters=[first, policy, cache, *options, rest])
+
+
+warm.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) -> Any:

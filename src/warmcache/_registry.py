@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 from ._process.fork_safe_lock import ForkSafeLock
 from ._signatures import signature_of
 from ._suggestions import nearest, nearest_option
+from ._tracebacks import one_frame
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Callable[..., Any])
@@ -130,6 +131,7 @@ class Registry(Mapping[str, F]):
         """
         return options_of(self._found(name))
 
+    @one_frame
     def create(self, name: str, /, *args: Any, **options: Any) -> Any:
         """Call the factory called ``name`` with ``args`` and ``options``.
 

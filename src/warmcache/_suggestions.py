@@ -12,13 +12,14 @@ _OPTIONS: dict[str, tuple[str, str]] = {
         "the most to hold",
         "budget capacity limit max_entries max_items max_objects max_len maxlen max_size "
         "max_cache_size cache_size size_limit bytes_limit max_bytes max_memory memory "
-        "memory_limit n",
+        "memory_limit max_num_models_per_replica n",
     ),
     "budget": (
         "the most memory to hold",
         "maxsize capacity limit max_entries max_items max_objects max_len maxlen max_size "
         "max_cache_size cache_size size_limit bytes_limit "
-        "max_bytes max_memory max_ram max_vram memory memory_limit gpu_memory vram",
+        "max_bytes max_memory max_num_models_per_replica max_ram max_vram memory memory_limit "
+        "gpu_memory vram",
     ),
     "policy": (
         "who goes first",
@@ -94,7 +95,9 @@ _WORDS = [word for _, words in _OPTIONS.values() for word in words.split()]
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return the end of a message about a wrong name: the one meant, and all there are."""
-    return _said(map(repr, _near(str(name), known)), known)
+    known = [*known]
+    near = _near(str(name), known) or _near(str(name).lower(), known)
+    return _said(map(repr, near), known)
 
 
 def nearest_option(name: str, known: Iterable[str]) -> str:

@@ -94,9 +94,17 @@ def _all_wanted() -> bool:
 
 
 def _after_ours(trace: TracebackType | None) -> TracebackType | None:
-    while trace is not None and _is_ours(trace):
-        trace = trace.tb_next
-    return trace
+    """Return what comes after the frames of ours, and those by which these call each other."""
+    left = trace
+    while trace is not None and (_is_ours(trace) or _is_between(trace)):
+        ours, trace = _is_ours(trace), trace.tb_next
+        if ours:
+            left = trace
+    return left
+
+
+def _is_between(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_globals.get("__name__") in _ON_THE_WAY
 
 
 def _is_ours(trace: TracebackType) -> bool:

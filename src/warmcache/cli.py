@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from . import __version__
 from ._info import info
 from ._interrupts import INTERRUPTED, be_interruptible
+from ._public import list_public
 from ._simulation.budget import Budget
 from ._simulation.picture import check_picture
 from ._simulation.simulation import BUDGETS, POLICIES, simulate
@@ -29,6 +30,8 @@ from .errors import WarmcacheError
 from .memory.report import survey
 
 __all__ = ["main"]
+
+list_public(globals())
 
 _MOST = 1_000_000
 

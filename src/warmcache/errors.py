@@ -20,7 +20,7 @@ import math
 from collections.abc import Hashable, Sequence
 
 from ._public import list_public
-from ._sizes import MIB, format_number, format_weight
+from ._sizes import MIB, format_number, format_size, format_weight
 from ._texts import text_of
 
 __all__ = [
@@ -65,6 +65,8 @@ class CapacityError(WarmcacheError, ValueError):
         remedies: what would make some of them let go, one text each.
         own: whether only the asking thread or task could have given the room.
         option: what the limit is called where the cache is made.
+        defined_anew: whether it is in the way that the loader had these leased, in another cache,
+            before it was defined anew.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class CapacityError(WarmcacheError, ValueError):
         remedies: Sequence[str] = ("release a lease",),
         own: bool = False,
         option: str = "maxsize",
+        defined_anew: bool = False,
     ) -> None:
         self.key = key
         self.needed = needed
@@ -93,12 +96,19 @@ class CapacityError(WarmcacheError, ValueError):
         self.remedies = tuple(remedies)
         self.own = own
         self.option = option
+        self.defined_anew = defined_anew
         super().__init__(key)
 
     def __str__(self) -> str:
         # Bytes beside a count of entries would be compared wrongly.
-        size = format_weight if self.limit >= MIB else format_number
+        weights = format_weight if self.limit >= MIB else format_number
+        size = format_size if self.option == "budget" else weights  # of bytes, however few
         text = f"{text_of(self.key)} needs {size(self.needed)} of {size(self.limit)}"
+        if self.defined_anew:
+            text = (
+                f"{text_of(self.key)} waits for what was leased before its loader was defined anew"
+            )
+            return f"{text}{self._holders()}{self._remedies('')}"
         if self.needed > self.limit:
             return f"{text}: more than the whole cache; raise its {self.option}"
         if self.needed > self.attainable:
@@ -107,14 +117,18 @@ class CapacityError(WarmcacheError, ValueError):
         text += f"; {size(max(self.free, 0))} free, {size(self.leased)} in use"
         if self.available < self.limit:
             text += f", {size(max(self.available, 0))} available on the device"
-        if self.holders:
-            text += ": " + ", ".join(self.holders[:_FEW])
-            if len(self.holders) > _FEW:
-                text += f" and {len(self.holders) - _FEW} more"
+        return f"{text}{self._holders()}{self._remedies(f'raise {self.option}, ')}"
+
+    def _holders(self) -> str:
+        more = len(self.holders) - _FEW
+        text = ": " * bool(self.holders) + ", ".join(self.holders[:_FEW])
+        return f"{text} and {more} more" if more > 0 else text
+
+    def _remedies(self, last: str) -> str:
         if self.own:
-            return f"{text}; only the caller itself could release it, so waiting is pointless"
+            return "; only the caller itself could release it, so waiting is pointless"
         remedies = "".join(f"{remedy}, " for remedy in self.remedies)
-        return f"{text}; {remedies}raise {self.option}, or pass a longer wait="
+        return f"; {remedies}{last}or pass a longer wait="
 
     def __reduce__(self) -> tuple[object, ...]:
         return copyreg.__newobj__, (type(self), self.key), vars(self)  # type: ignore[attr-defined]

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from types import CoroutineType, MemberDescriptorType, SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from ._public import list_public
 from ._texts import text_of
@@ -111,10 +111,30 @@ class CallKey(tuple[Any, ...]):
         return self[0]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return str, (repr(self),)
+        return CallText, (repr(self), self.source.name)
 
     def __repr__(self) -> str:
         return shown(self, text_of)
+
+
+class CallText(str):
+    """A key as it arrives in another process: the text of the call, and the name of its loader."""
+
+    __slots__ = ("loader",)
+    loader: str
+
+    def __new__(cls, text: str, loader: str) -> Self:
+        made = super().__new__(cls, text)
+        made.loader = loader
+        return made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CallText, (str(self), self.loader)
+
+    def __str__(self) -> str:
+        return str.__str__(self)
+
+    __repr__ = __str__
 
 
 _hash_of = tuple.__hash__
@@ -143,10 +163,22 @@ def shown(part: Any, text: Callable[[Any], str] = repr) -> str:
     if type(part) is frozenset:
         return f"{{{', '.join(sorted(_all_shown(part, text)))}}}"
     if isinstance(part, CallKey):
-        return f"{part.source.name}({', '.join(_all_shown(part[1:], text))})"
+        return f"{part.source.name}({', '.join(_arguments(part, text))})"
     if type(part) is _Contents:
         return f"{part.kind.__name__}:{shown(part.contents, text)}"
     return text(part)
+
+
+def _arguments(key: CallKey, text: Callable[[Any], str]) -> Iterator[str]:
+    """Yield the texts of what a call was given, spread out as it was."""
+    positional, keywords = key.source.spread
+    for place, part in enumerate(key[1:], 1 - len(key)):
+        if place == positional and type(part) is tuple:
+            yield from _all_shown(part, text)
+        elif place == keywords and type(part) is frozenset:
+            yield from sorted(f"{name}={shown(value, text)}" for name, value, *_ in part)
+        else:
+            yield shown(part, text)
 
 
 def _all_shown(parts: Iterable[Any], text: Callable[[Any], str]) -> list[str]:
@@ -212,9 +244,7 @@ def _frozen(value: Any) -> Hashable:
         return _frozen_record(value)
     if isinstance(getattr(kind, "model_fields", None), dict) and hasattr(kind, "model_dump"):
         return _frozen_model(value)
-    try:
-        hash(value)
-    except TypeError:
+    if not _is_hashable(value):  # out here, or its error would be shown before ours
         return _frozen_unhashable(value)
     if setter := _setter_of_state(kind):
         raise KeyingError(
@@ -225,6 +255,14 @@ def _frozen(value: Any) -> Hashable:
             f"very object, whatever happens to it"
         )
     return value  # type: ignore[no-any-return]
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 # By which pairs of methods a class says that its instances have a state that is put in: modules,

@@ -22,8 +22,8 @@ from ._engines.submitted_call import SubmittedCall
 from ._engines.wanted import Wanted
 from ._engines.worker_side import Answer, Report, serve, warm_here
 from ._extras import brought_by
-from ._process.at_exit import close_all
 from ._public import list_public
+from .caches.all_caches import close_all
 
 with brought_by("ray", "ray", what=__name__):
     import ray as _ray  # pyright: ignore[reportMissingImports]

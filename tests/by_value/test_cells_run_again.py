@@ -71,6 +71,14 @@ def test_what_is_warm_stays_when_nothing_is_edited() -> None:
     assert [("load", "a")] == journal
 
 
+def test_the_cache_keeps_its_name_when_the_old_loader_is_gone() -> None:
+    notebook = Notebook()
+    for _ in range(3):
+        notebook.run(CELL)("a")
+        gc.collect()
+        assert "__main__.load" == notebook["load"].cache.name
+
+
 RANKED = CELL.replace("maxsize=1", "policy=Heaviest, maxsize=1").replace(
     "@warm",
     """
@@ -262,9 +270,10 @@ def test_deleting_a_loader_that_was_defined_anew_lets_go_of_what_it_has() -> Non
 
 def test_a_predecessors_leased_value_is_torn_down_when_its_lease_ends() -> None:
     notebook = Notebook()
-    with notebook.run(CELL).lease("a"):
+    cell = CELL.replace("maxsize=1", "maxsize=2")
+    with notebook.run(cell).lease("a"):
         journal.clear()
-        notebook.run(CELL, "maxsize=1", "maxsize=2")("b")
+        notebook.run(cell, "FACTOR = 1", "FACTOR = 2")("b")
         assert [("load", "b")] == journal
     assert [("load", "b"), ("close", "a")] == journal
 

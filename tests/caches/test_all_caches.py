@@ -45,6 +45,58 @@ def test_every_kind_of_cache_is_listed_with_its_name() -> None:
     assert [of_loader, name, None, None] == [cache.name for cache in found]
 
 
+def with_methods() -> type[Any]:
+    class Models:
+        @warm
+        def method(self, name: str) -> list[str]:
+            return [name]
+
+        @classmethod
+        @warm
+        def below_classmethod(cls, name: str) -> list[str]:
+            return [name]
+
+        @warm
+        @classmethod
+        def above_classmethod(cls, name: str) -> list[str]:
+            return [name]
+
+        @warm
+        @staticmethod
+        def static(name: str) -> list[str]:
+            return [name]
+
+        @staticmethod
+        @warm
+        def below_static(name: str) -> list[str]:
+            return [name]
+
+        @property
+        @warm
+        def wrapped(self) -> list[str]:
+            return []
+
+        @warm
+        async def later(self, name: str) -> list[str]:
+            return [name]
+
+    return Models
+
+
+METHODS = [name for name in vars(with_methods()) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_cache_of_a_method_has_its_name_and_says_it_when_closed(name: str) -> None:
+    models = with_methods()
+    method: Any = vars(models)[name].fget if name == "wrapped" else getattr(models(), name)
+    expected = f"{models.__module__}.{models.__qualname__}.{name}"
+    assert expected == method.cache.name
+    method.cache.close()
+    with pytest.raises(ClosedError, match=f"LRUCache '{expected}' was closed by close"):
+        method.cache["key"] = 1
+
+
 def test_a_cache_that_nobody_refers_to_is_not_kept_by_the_list() -> None:
     cache: LRUCache[str, int] | None = LRUCache(2)
     assert listed(cache)

@@ -54,6 +54,41 @@ def test_a_cache_with_nothing_to_tear_down_can_be_copied_and_pickled(policy: str
         assert_consistent(twin)
 
 
+MAKERS: dict[str, Any] = {
+    "lru": lambda: LRUCache(9),
+    "lru that tears down": lambda: LRUCache(9, teardown=lambda value: None),
+    "lru by weight": lambda: LRUCache(99, getsizeof=int),
+    "ttl": lambda: warmcache.TTLCache(9, 9),
+    "tlru": lambda: warmcache.TLRUCache(9, ttu=lambda key, value, now: now + 9),
+    "idle": lambda: warmcache.LFUCache(9, idle_ttl=9),
+    "memory": lambda: warmcache.HostMemoryCache("1MiB", getsizeof=int),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_value_that_replaces_another_stands_where_that_did_as_in_a_dict(make: str) -> None:
+    """So it is with cachetools, of all its classes since 8.0."""
+    cache, like = MAKERS[make](), dict[int, int]()
+    with cache:
+        for key, value in [(4, 1), (5, 2), (4, 3), (6, 1), (5, 9), (5, 9), (4, 3)]:
+            cache[key] = like[key] = value
+        assert [*like.items()] == [*cache.items()]
+        assert [*like] == [*cache]
+        del cache[4], like[4]
+        cache[4] = like[4] = 7
+        assert [*like] == [*cache] == [5, 6, 4]
+
+
+@pytest.mark.parametrize("make", ["lru", "lru by weight", "ttl", "tlru", "idle"])
+def test_a_copy_has_the_places_of_the_original(make: str) -> None:
+    cache = MAKERS[make]()
+    for key, value in [(4, 1), (5, 2), (4, 3)]:
+        cache[key] = value
+    for twin in (copy.copy(cache), copy.deepcopy(cache)):
+        twin[6] = 1
+        assert [4, 5, 6] == [*twin]
+
+
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_cache_that_tears_down_is_the_only_owner_of_its_values(duplicate: Any) -> None:
     cache: LRUCache[str, int] = LRUCache(3, teardown=print)

@@ -41,6 +41,10 @@ SHOWN: dict[str, Callable[[], Any]] = {
     "LRUCache(2 warm, 8 of 10)": lambda: filled(LRUCache(10, lambda value: 4)),
     "LRUCache(2 warm, 8.0 MiB of 1.0 GiB)": lambda: filled(LRUCache("1GiB", lambda v: 4 * MiB)),
     "LRUCache(2 warm, 0.5 of 1)": lambda: filled(LRUCache(1, lambda value: 0.25)),
+    "HostMemoryCache(2 warm, 8 B of 1.0 GiB)": lambda: filled(
+        HostMemoryCache("1GiB", lambda value: 4, probe=FakeProbe(2**40), poll=0)
+    ),
+    "HostMemoryCache(0 warm, 0 B of 1.0 GiB)": lambda: host("1GiB"),
     "HostMemoryCache(2 warm, 60.0 MiB of 1.0 GiB)": lambda: filled(host("1GiB")),
 }
 
@@ -48,6 +52,43 @@ SHOWN: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("text", SHOWN)
 def test_its_repr_is_its_class_what_is_warm_and_the_limit(text: str) -> None:
     assert text == repr(SHOWN[text]())
+
+
+SIZED: dict[str, dict[str, Any]] = {
+    "2 warm, 2.0 MiB of 3.0 MiB": {"maxsize": "3MiB", "size": "1MiB"},
+    "2 warm, 4 of 10": {"maxsize": 10, "size": 2},
+    "2 warm of 10": {"maxsize": 10, "size": 1},
+    "2 warm, 2.0 MiB": {"maxsize": None, "size": lambda value: "1MiB"},
+}
+
+
+@pytest.mark.parametrize("text", SIZED)
+def test_what_loaders_say_that_values_weigh_is_not_shown_as_a_number_of_entries(text: str) -> None:
+    @warm(**SIZED[text])
+    def load(name: str) -> list[str]:
+        return [name]
+
+    load("a"), load("b")
+    assert f"LRUCache({text})" == repr(load.cache)
+    assert text in repr(load.lease.__self__)
+
+
+def test_few_bytes_of_memory_have_their_unit_everywhere(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "warmcache")
+    cache: Any = HostMemoryCache("1MiB", probe=FakeProbe(2**40), poll=0)
+    load = warm(cache=cache, size="512 KiB")(Model)
+    load("a")
+    assert caplog.messages[-1].endswith(", 512.0 KiB (size)")
+    assert "weight=512.0 KiB" in repr(cache.entries()[0])
+    assert "<td>512.0 KiB</td>" in cache._repr_html_()
+    with load.lease("a"), load.lease("b"), pytest.raises(warmcache.CapacityError) as caught:
+        load("c")
+    assert "needs 512.0 KiB of 1.0 MiB; 0 B free, 1.0 MiB in use" in str(caught.value)
+
+
+class Model:
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def test_one_that_modules_share_is_shown_with_its_name() -> None:

@@ -173,7 +173,23 @@ def test_a_record_travels_with_its_key_as_text() -> None:
     there = pickle.loads(pickle.dumps(removal))
     assert "load('ada', 1)" == there.key
     assert (removal.cause, removal.weight, removal.tags) == (there.cause, there.weight, there.tags)
+    assert (removal, hash(removal)) == (there, hash(there))
+    assert (
+        (removal.call, removal.loader) == (there.call, there.loader) == ("load('ada', 1)", "load")
+    )
+    assert there == pickle.loads(pickle.dumps(there)) and repr(removal) == repr(there)
     assert load.cache.stats() == pickle.loads(pickle.dumps(load.cache.stats()))
+
+
+def test_what_it_had_to_go_for_and_entries_travel_too() -> None:
+    told: list[Any] = []
+    load = warm(maxsize=1, on_removal=told.append)(lambda name: name)
+    load("a"), load("b")
+    (removal,), (entry,) = told, load.cache.entries()
+    for record in (removal, entry):
+        there = pickle.loads(pickle.dumps(record))
+        assert record == there and record.as_dict() == there.as_dict()
+    assert removal.wanted_by == pickle.loads(pickle.dumps(removal)).wanted_by
 
 
 def test_people_see_units() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import gc
 import sys
 import threading
 import types
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from warmcache._core.drivers.who_holds import holders_of, in_words
@@ -77,6 +80,27 @@ def of(instance: Any, value: Any) -> Any:
     return instance
 
 
+def of_method(value: Any) -> Any:
+    return types.MethodType(print, value)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    kept: Any
+
+
+class Pair(NamedTuple):
+    first: int
+    second: Any
+
+
+def remembering(value: Any) -> Any:
+    kept = [value]
+    cached = functools.lru_cache(kept.pop)
+    cached()
+    return cached
+
+
 def future_of(value: Any) -> Any:
     future = asyncio.Future(loop=asyncio.new_event_loop())
     future.get_loop().close()
@@ -91,10 +115,28 @@ KEPT: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "a deque": (lambda value: deque([value]), "app.it[0]", "`del app.it[0]`"),
     "a dict": (lambda value: {"a": value}, "app.it['a']", "`del app.it['a']`"),
     "a set": (lambda value: {value}, "app.it", "`del app.it`"),
-    "a nest": (lambda value: {"a": [(value,)]}, "app.it['a'][0][0]", "`del app.it['a'][0][0]`"),
+    "a nest": (lambda value: {"a": [(value,)]}, "app.it['a'][0][0]", "`del app.it['a'][0]`"),
     "an attribute": (lambda value: of(Server(), value), "app.it.kept", "`del app.it.kept`"),
     "a slot": (lambda value: of(Slotted(), value), "app.it.kept", "`del app.it.kept`"),
-    "a partial": (lambda value: functools.partial(print, value), "app.it[0]", "`del app.it[0]`"),
+    "a method": (lambda value: of_method(value), "app.it", "`del app.it`"),
+    "a method of C": (lambda value: value.__repr__, "app.it", "`del app.it`"),
+    "a subclass of dict": (lambda value: OrderedDict(a=value), "app.it['a']", "`del app.it['a']`"),
+    "keys that are tuples": (lambda v: {("a", 1): v}, "app.it[('a', 1)]", "`del app.it[('a', 1)]`"),
+    "keys that nobody can write": (lambda v: {len: v}, "app.it[...]", "`del app.it`"),
+    "a frozen dataclass": (lambda value: Frozen(value), "app.it.kept", "`del app.it`"),
+    "a named tuple": (lambda value: Pair(1, value), "app.it[1]", "`del app.it`"),
+    "a nest of tuples": (lambda value: [((value,),)], "app.it[0][0][0]", "`del app.it[0]`"),
+    "keywords": (
+        lambda value: functools.partial(print, end=value),
+        "app.it.keywords['end']",
+        "`del app.it.keywords['end']`",
+    ),
+    "a cached function": (
+        lambda value: remembering(value),
+        "app.it",
+        "`app.it.cache_clear()`",
+    ),
+    "a partial": (lambda value: functools.partial(print, value), "app.it.args[0]", "`del app.it`"),
     "a closure": (closing_over, "function closing_over.<locals>.closure()", "drop that function"),
     "a generator": (
         suspended,
@@ -109,18 +151,76 @@ KEPT: dict[str, tuple[Callable[[Any], Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", KEPT)
-def test_what_a_module_keeps_is_named(what: str, app: Any) -> None:
+def array() -> Any:
+    return np.zeros(3)
+
+
+VALUES: dict[str, Callable[[], Any]] = {"an object": Value, "an array": array}
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (value, what)
+        for what in KEPT
+        for value in VALUES
+        if (value, what) != ("an array", "a set")  # which has no hash
+    ],
+)
+def test_what_a_module_keeps_is_named_and_goes_by_the_remedy(
+    value: str, what: str, app: Any
+) -> None:
+    """The collector tracks no array, and no dict or tuple of arrays."""
     make, text, remedy = KEPT[what]
 
-    def put() -> weakref.ref[Value]:
-        value = Value()
-        app.it = make(value)
-        return weakref.ref(value)
+    def put() -> weakref.ref[Any]:
+        made = VALUES[value]()
+        app.it = make(made)
+        return weakref.ref(made)
 
-    named, remedies = in_words(_holders(put()))
+    reference = put()
+    named, remedies = in_words(_holders(reference))
     assert text in named
     assert remedy in remedies
+    if remedy.startswith("`"):
+        exec(remedy.strip("`"), {"app": app})
+        assert reference() is None
+
+
+def test_what_a_variable_has_that_nobody_tracks_is_named_more_than_once(app: Any) -> None:
+    made = array()
+    models = {"a": {"b": (made,)}}
+    reference = weakref.ref(made)
+    del made
+    for _ in range(2):
+        named, remedies = in_words(_holders(reference))
+        assert named.startswith("models['a']['b'][0] in test_what_a_variable_has")
+        assert ("`del models['a']['b']` there",) == remedies
+    assert 1 == len(models)
+
+
+def test_an_object_whose_variables_nobody_tracks_is_named_more_than_once(app: Any) -> None:
+    app.state = Server()
+    app.state.kept = array()
+    for _ in range(2):
+        named, remedies = in_words(_holders(weakref.ref(app.state.kept)))
+        assert ("app.state.kept", ("`del app.state.kept`",)) == (named, remedies)
+
+
+def test_a_default_and_a_context_variable_are_named() -> None:
+    made = array()
+
+    def function(default: Any = made) -> None: ...
+
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+    variable.set(made)
+    reference = weakref.ref(made)
+    del made
+    named, _ = in_words(_holders(reference))
+    assert "function test_a_default_and_a_context_variable_are_named.<locals>.function()" in named
+    assert "a context variable" in named
+    variable.set(None)
+    function.__defaults__ = None
 
 
 def _holders(reference: weakref.ref[Any]) -> Any:

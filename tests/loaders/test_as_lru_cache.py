@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from warmcache import CapacityError, LoadCycleError, warm
+from warmcache.testing import ManualClock
 
 CAP = 5.0
 BOTH = pytest.mark.parametrize("decorate", [functools.lru_cache, warm], ids=["lru_cache", "warm"])
@@ -310,3 +311,22 @@ def test_of_many_threads_that_want_one_cold_key_one_loads() -> None:
     for thread in threads:
         thread.join(CAP)
     assert [1] == loads
+
+
+ENDING: list[dict[str, Any]] = [
+    {"policy": "ttl", "ttl": 5},
+    {"ttl": 5},
+    {"idle_ttl": 5},
+    {"policy": "ttl", "ttl": 0},
+    {"ttl": 0},
+]
+
+
+@pytest.mark.parametrize("options", ENDING)
+def test_cache_info_has_nothing_that_has_ended(options: dict[str, Any]) -> None:
+    clock = ManualClock()
+    load = warm(maxsize=3, timer=clock, **options)(lambda name: [name])
+    load("a"), load("b")
+    assert (2 if 5 in options.values() else 0) == load.cache_info().currsize
+    clock.advance(6)
+    assert 0 == load.cache_info().currsize

@@ -178,12 +178,12 @@ def _run(said: str | None) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("said", ["off", "OFF", "0", "false", "no", " No "])
+@pytest.mark.parametrize("said", ["off", "OFF", "0", "false", "no", " No ", "disabled", "none"])
 def test_the_environment_switches_it_off(said: str) -> None:
     assert "3 0\n" == _run(said).stdout
 
 
-@pytest.mark.parametrize("said", [None, "", "on", "1", "True", "yes"])
+@pytest.mark.parametrize("said", [None, "", "on", "1", "True", "yes", "enabled"])
 def test_the_environment_leaves_it_on(said: str | None) -> None:
     assert "1 1\n" == _run(said).stdout
 
@@ -192,3 +192,26 @@ def test_the_environment_is_refused_where_it_says_neither() -> None:
     done = _run("offf")
     assert "WARMCACHE='offf', which is neither on nor off: set it to off, 0," in done.stderr
     assert 0 != done.returncode and "" == done.stdout
+
+
+@pytest.mark.parametrize("program", ["module", "script"])
+def test_the_command_says_in_a_line_what_the_environment_says(program: str, tmp_path: Path) -> None:
+    script = tmp_path / "warmcache"
+    script.write_text("import sys\nfrom warmcache.cli import main\nsys.exit(main())\n")
+    where = ["-m", "warmcache"] if program == "module" else [str(script)]
+    done = subprocess.run(
+        [sys.executable, *where, "info"],
+        env={"PYTHONPATH": str(Path(warmcache.__file__).parents[1]), "WARMCACHE": "maybe"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warmcache: the environment says WARMCACHE='maybe', which is neither")
+    assert 0 != done.returncode
+
+
+def test_everywhere_is_true_or_false() -> None:
+    with pytest.raises(TypeError, match="everywhere must be True or False, got 'x'"):
+        disabled(everywhere="x")  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ FROM_ELSEWHERE = {
     "on_eviction": ["teardown", "on_removal"],
     "removal_listener": ["on_removal"],
     "max_entries": ["maxsize"],
+    "max_num_models_per_replica": ["maxsize"],
     "maxSize": ["maxsize"],
     "max-size": ["maxsize"],
     "capacity": ["maxsize"],

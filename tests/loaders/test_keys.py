@@ -369,7 +369,7 @@ def test_a_key_has_the_same_text_in_every_process() -> None:
     }
 
     assert 1 == len(texts)
-    assert texts.pop().startswith("<lambda>({'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}, {(")
+    assert texts.pop().startswith("<lambda>({'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}, a=")
 
 
 def test_two_loaders_of_one_cache_never_share_a_key() -> None:

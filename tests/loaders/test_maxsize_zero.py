@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import subprocess
 import sys
 import textwrap
 import threading
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -21,6 +26,7 @@ from warmcache import (
     WarmMissError,
     warm,
 )
+from warmcache.testing import ManualClock
 
 
 class Model:
@@ -170,21 +176,206 @@ def test_the_loaders_own_exception_passes_through() -> None:
         fail("a")
 
 
-def test_what_a_generator_yields_is_torn_down_as_the_process_ends_or_its_lease() -> None:
+def test_what_a_generator_yields_is_torn_down_by_the_next_call_or_the_end_or_its_lease() -> None:
     program = """
         import warmcache
 
         @warmcache.warm(maxsize=0)
         def load(name):
+            print("load", name)
             yield name
             print("torn down:", name)
 
         with load.lease("leased"):
             print("inside")
-        print(load("a"), load("b"))
+        print(load("a"))
+        print(load("b"))
     """
     ran = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50
     )
-    assert "inside\ntorn down: leased\na b\ntorn down: b\ntorn down: a\n" == ran.stdout
+    leased = ["load leased", "inside", "torn down: leased"]
+    called = ["load a", "a", "torn down: a", "load b", "b", "torn down: b"]
+    assert [*leased, *called] == ran.stdout.splitlines()
     assert "" == ran.stderr
+
+
+def test_a_generator_that_is_called_for_ever_keeps_no_more_than_one() -> None:
+    alive: weakref.WeakSet[Model] = weakref.WeakSet()
+
+    @warm(maxsize=0)
+    def load(name: int) -> Iterator[Model]:
+        model = Model(name)
+        alive.add(model)
+        yield model
+
+    for number in range(100):
+        load(number)
+    assert [99] == [model.name for model in alive]
+
+
+def test_so_it_is_of_those_that_were_called_inside_of_a_load() -> None:
+    ended: list[int] = []
+
+    @warm(maxsize=0)
+    def load(depth: int) -> Iterator[int]:
+        yield load(depth - 1) + 1 if depth else 0
+        ended.append(depth)
+
+    assert 3 == load(3)
+    assert 0 == load(0)
+    assert [3, 2, 1, 0] == ended
+
+
+def test_a_teardown_that_fails_is_logged_and_hinders_no_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @warm(maxsize=0)
+    def load(name: str) -> Iterator[str]:
+        yield name
+        if name == "a":
+            raise OSError("not closed")
+
+    load("a")
+    assert "b" == load("b")
+    assert "teardown of what" in caplog.text and "not closed" in caplog.text
+
+
+def test_inside_disabled_what_was_yielded_stays_for_its_caller() -> None:
+    ended: list[str] = []
+
+    @warm(maxsize=0)
+    def load(name: str) -> Iterator[str]:
+        yield name
+        ended.append(name)
+
+    with warmcache.disabled():
+        load("a"), load("b")
+    load("c")
+    assert [] == ended
+
+
+async def test_the_next_call_of_an_async_generator_ends_the_last_one_before_it_loads() -> None:
+    journal: list[tuple[str, str]] = []
+
+    @warm(maxsize=0)
+    async def load(name: str) -> AsyncIterator[str]:
+        journal.append(("load", name))
+        yield name
+        await asyncio.sleep(0)
+        journal.append(("end", name))
+
+    await load("a")
+    async with load.lease("b"):
+        assert [("load", "a"), ("end", "a"), ("load", "b")] == journal
+    await load("c")
+    await load("d")
+    assert [("end", "b"), ("load", "c"), ("end", "c"), ("load", "d")] == journal[3:]
+
+
+def test_what_lives_on_a_loop_that_goes_on_is_left_to_that() -> None:
+    ended: list[str] = []
+
+    @warm(maxsize=0)
+    async def load(name: str) -> AsyncIterator[str]:
+        yield name
+        ended.append(name)
+
+    with asyncio.Runner() as one:
+        one.run(load("a"))
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, load("b")).result(5)
+        assert [] == ended
+        one.run(load("c"))
+        assert ["b", "a"] == ended
+
+
+# -- what is told ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [{"maxsize": 0}, {"policy": "ram", "budget": 0}])
+def test_its_loads_are_counted_told_and_logged(
+    limit: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "warmcache")
+    told: list[warmcache.Load] = []
+    clock = ManualClock()
+
+    @warm(**limit, on_load=told.append, timer=clock, tags=["large"])
+    def load(name: str) -> str:
+        clock.advance(2)
+        if name == "bad":
+            raise OSError(name)
+        return name
+
+    load("a")
+    with load.lease("b"):
+        pass
+    with pytest.raises(OSError, match="bad"):
+        load("bad")
+    weight = 1 if "maxsize" in limit else 0  # of which nobody knows more
+    assert [("load('a')", 2.0, weight), ("load('b')", 2.0, weight)] == [
+        (each.call, each.seconds, each.weight) for each in told
+    ]
+    assert {"large"} == told[0].tags
+    stats = load.cache.stats()
+    assert (2, 1, 4.0, 3) == (stats.loads, stats.load_failures, stats.load_seconds, stats.misses)
+    assert [
+        f"loaded load('a') in 2 s, {weight}",
+        f"loaded load('b') in 2 s, {weight}",
+        "failed to load load('bad') after 2 s: OSError('bad')",
+    ] == caplog.messages
+
+
+async def test_those_of_async_loaders_are_told_likewise() -> None:
+    told: list[warmcache.Load] = []
+
+    @warm(maxsize=0, on_load=told.append, size="2MiB")
+    async def load(name: str) -> str:
+        if name == "bad":
+            raise OSError(name)
+        return name
+
+    await load("a")
+    async with load.lease("b"):
+        pass
+    with pytest.raises(OSError, match="bad"):
+        await load("bad")
+    assert [("load('a')", 2 * 2**20), ("load('b')", 2 * 2**20)] == [
+        (each.call, each.weight) for each in told
+    ]
+    stats = load.cache.stats()
+    assert (2, 1, 3) == (stats.loads, stats.load_failures, stats.misses)
+
+
+def test_what_cannot_be_a_key_is_told_of_by_its_loader() -> None:
+    told: list[str] = []
+
+    @warm(maxsize=0, on_load=lambda load: told.append(load.call))
+    def load(things: Any) -> Any:
+        return things
+
+    class NoKey:
+        __hash__ = None  # type: ignore[assignment]
+
+    load(NoKey())
+    assert ["load()"] == told
+
+
+def test_what_weighs_it_may_fail_for_it_is_weighed_for_nobody() -> None:
+    told: list[float] = []
+
+    @warm(maxsize=0, on_load=lambda load: told.append(load.weight), size=lambda value: value.size)
+    def load(name: str) -> str:
+        return name
+
+    assert "a" == load("a")
+    assert [0] == told
+
+
+def test_inside_disabled_nothing_is_told() -> None:
+    told: list[Any] = []
+    load = warm(maxsize=0, on_load=told.append)(Model)
+    with warmcache.disabled():
+        load("a")
+    assert [] == told and 0 == load.cache.stats().loads

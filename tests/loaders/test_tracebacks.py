@@ -196,6 +196,19 @@ OURS_ALONE: dict[str, tuple[Callable[[], object], list[str]]] = {
     "a bad budget": (lambda: warm(policy="ram", budget="much")(fail), ["[decorate]"]),
     "options beside a loader": (lambda: warm(fail, maxsize=3), ["[warm]"]),  # type: ignore[call-overload]
     "no loader": (lambda: warm(3), ["[warm]"]),  # type: ignore[call-overload]
+    "a bad time to live": (lambda: LRUCache(3, ttl=-1), ["[__init__]"]),
+    "a bad time to live, of another": (lambda: warmcache.TTLCache(3, "x"), ["[__init__]"]),
+    "no function": (lambda: warmcache.TLRUCache(3, 5), ["[__init__]"]),  # type: ignore[arg-type]
+    "no choice": (lambda: warmcache.RRCache(3, 5), ["[__init__]"]),  # type: ignore[arg-type]
+    "a bad limit": (lambda: LRUCache(-1), ["[__init__]"]),
+    "a bad limit of memory": (lambda: warmcache.HostMemoryCache("x"), ["[__init__]"]),
+    "a bad order": (lambda: warmcache.HostMemoryCache(3, order="x"), ["[__new__]"]),
+    "no such option": (lambda: LRUCache(3, max_size=3), ["[__init__]"]),  # type: ignore[call-arg]
+    "an unknown policy to create": (lambda: warmcache.policies.create("lruu"), ["[create]"]),
+    "a bad option to create": (lambda: warmcache.policies.create("lru", m=3), ["[create]"]),
+    "nothing registered": (lambda: warmcache.Registry("x").create("y"), ["[create]"]),
+    "no patience": (lambda: warmcache.close_all(patience=-1), ["[close_all]"]),
+    "no such trace": (lambda: warmcache.simulate("none.csv"), ["[simulate]"]),
     "no such cache": (lambda: warmcache.cache("nobody defined this"), ["[named]"]),
 }
 

@@ -7,7 +7,10 @@ import logging
 import os
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from real_shell import shown_by_ipython
 
 import warmcache
 from warmcache import warm
+from warmcache.probes import nvml_session
 
 SOURCES = Path(warmcache.__file__).parents[1]
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -151,3 +155,40 @@ def test_a_failing_teardown_is_logged_with_the_users_frames(
     load.evict("ada")
     printed = [line for line in caplog.text.splitlines() if line.startswith("  File ")]
     assert ["close"] == [line.rpartition(" ")[2] for line in printed]
+
+
+class NoKey:
+    __hash__ = None  # type: ignore[assignment]
+
+
+class NoDriverError(Exception):
+    value = 12
+
+    def __str__(self) -> str:
+        return "NVML Shared Library Not Found"
+
+
+def _no_driver() -> Any:
+    raise NoDriverError
+
+
+UNCHAINED: dict[str, Callable[[], object]] = {
+    "what cannot be a key": lambda: warm(maxsize=3)(lambda name: name)(NoKey()),
+    "a GPU without a driver": lambda: warm(policy="gpu")(lambda name: name),
+    "a cache for that": lambda: warmcache.GPUMemoryCache("1GiB"),
+    "a trace that is not there": lambda: warmcache.simulate("none.csv"),
+}
+
+
+@pytest.mark.parametrize("what", UNCHAINED)
+def test_an_error_of_ours_is_printed_with_one_frame_and_without_what_led_to_it(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvml_session, "_pynvml", lambda: SimpleNamespace(nvmlInit=_no_driver))
+    monkeypatch.setattr(nvml_session.session, "_initialised", False)
+    with pytest.raises((warmcache.WarmcacheError, ValueError)) as caught:
+        UNCHAINED[what]()
+    printed = "".join(traceback.format_exception(caught.value))
+    assert 1 == printed.count("Traceback (most recent call last)")
+    ours = f'File "{SOURCES}/warmcache/'
+    assert 1 == printed.count(ours) + printed.count('File "warm:')

@@ -161,6 +161,14 @@ def test_a_closed_cache_may_be_defined_anew(name: str) -> None:
     assert second is not first and 2 == second.maxsize
 
 
+def test_a_closed_cache_is_not_among_those_that_there_are(name: str) -> None:
+    warmcache.cache(name, maxsize=1).close()
+    with pytest.raises(ValueError, match=f"no cache '{name}' any more") as caught:
+        warmcache.cache(name)
+    there_are = str(caught.value).partition("There are: ")[2]
+    assert there_are and name not in there_are
+
+
 def test_a_named_cache_lives_though_nobody_holds_it(name: str) -> None:
     number = id(warmcache.cache(name, maxsize=1))
     gc.collect()

@@ -111,6 +111,13 @@ def test_a_device_without_a_budget_has_the_usual_one() -> None:
     assert 16 * GiB == cache.budget
 
 
+@pytest.mark.parametrize("device", ["cpu", "CPU", "cpu:0"])
+@pytest.mark.parametrize("policy", ["ram", None, "lfu"])
+def test_the_machine_is_a_device_for_all_that_can_be_of_it(policy: Any, device: str) -> None:
+    named = {} if policy is None else {"policy": policy}
+    assert isinstance(cache_of(budget="1MiB", device=device, **named), HostMemoryCache)
+
+
 def test_classes_take_the_same_options() -> None:
     assert 60 == LRUCache(10, ttl=60).ttl and LRUCache(10).ttl is None
     cache = MemoryCache(GiB, probe=probe(), poll=0, order=HeaviestCache, ttl=60)
@@ -125,6 +132,29 @@ class Placed(LRUCache[Any, Any]):
     def __init__(self, maxsize: Any, *, device: str, **options: Any) -> None:
         super().__init__(maxsize, **options)
         self.place = device
+
+
+class OnlyMaxsize(Cache[Any, Any]):
+    def __init__(self, maxsize: Any) -> None:
+        super().__init__(maxsize)
+
+
+@pytest.mark.parametrize("limit", [{"maxsize": 3}, {"budget": "1MiB", "probe": FakeProbe(GiB)}])
+@pytest.mark.parametrize("option", ["ttl", "wait", "on_removal"])
+def test_an_option_that_a_class_takes_away_is_missing_with_and_without_a_budget(
+    limit: dict[str, Any], option: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        cache_of(policy=OnlyMaxsize, **limit, **{option: print if option == "on_removal" else 4})
+    assert str(caught.value) == (
+        f"policy OnlyMaxsize has no option '{option}', for its __init__() does not take it: give "
+        f"that **options, and hand these on to super().__init__()"
+    )
+    with pytest.raises(TypeError, match=f"OnlyMaxsize has no option '{option}', for its __init__"):
+        HostMemoryCache(
+            "1MiB", order=OnlyMaxsize, **{option: print if option == "on_removal" else 4}
+        )
+    assert 3 == cache_of(policy=OnlyMaxsize, maxsize=3).maxsize
 
 
 def test_what_a_policy_calls_a_device_itself_is_its_own() -> None:
@@ -179,6 +209,7 @@ def test_what_does_not_go_together_is_a_type_error_with_a_remedy(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"policy": "LRU", "maxsize": 1}, "there is no policy 'LRU'; did you mean 'lru'"),
         ({"policy": "lruu", "budget": 1}, "there is no policy 'lruu'; did you mean 'lru'"),
         ({"policy": "ram", "order": "lruu"}, "there is no policy 'lruu'; did you mean 'lru'"),
         ({"policy": "ram", "order": "gpu"}, "order must be a policy without a memory of its own"),

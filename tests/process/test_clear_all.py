@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from processes import needs_fork, run
 
 
@@ -31,6 +32,84 @@ def test_after_close_all_a_cache_says_where_that_was_called_and_what_to_call(
         f"LRUCache '__main__.load' was closed by close_all() at {tmp_path}/program.py:{line}; "
         f"a program that goes on calls clear_all() instead, which leaves caches open",
     ] == said
+
+
+CLOSES = {
+    "no teardown": "warm(policy='lru', maxsize=3)",
+    "a weight": "warm(policy='lru', maxsize='1MiB', size=1)",
+    "memory": "warm(policy='ram', budget='1MiB')",
+    "a listener": "warm(maxsize=3, on_removal=lambda removal: say(removal.cause.value))",
+    "a reclaim": "warm(maxsize=3, reclaim=lambda: say('reclaim'))",
+    "a teardown": "warm(maxsize=3, teardown=lambda value: say('teardown'))",
+    "a name": "warm(cache=warmcache.cache('shared', maxsize=3))",
+}
+TOLD = {
+    "a listener": ["closed"],
+    "a reclaim": ["reclaim"],
+    "a teardown": ["teardown"],
+}
+
+
+@pytest.mark.parametrize("what", CLOSES)
+def test_close_all_closes_whatever_is_warm_and_lets_it_go(what: str, tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        f"""
+        import gc, weakref
+        class Model: pass
+        @{CLOSES[what]}
+        def load(name):
+            return Model()
+        model = weakref.ref(load("a"))
+        warmcache.close_all()
+        gc.collect()
+        say(model(), len(load.cache), warmcache.all_caches())
+        try:
+            load("a")
+        except warmcache.ClosedError:
+            say("refused")
+        """,
+    )
+    assert [*TOLD.get(what, []), "None 0 []", "refused"] == said
+
+
+def test_close_all_closes_what_was_never_used(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        """
+        load = warm(maxsize=3)(len)
+        cache = warmcache.LRUCache(3)
+        warmcache.close_all()
+        for use in (lambda: load("a"), lambda: cache.update(a=1)):
+            try:
+                use()
+            except warmcache.ClosedError as error:
+                say(str(error).partition(" at ")[0])
+        say(warmcache.all_caches())
+        """,
+    )
+    by = "was closed by close_all()"
+    assert [f"LRUCache 'builtins.len' {by}", f"LRUCache {by}", "[]"] == said
+
+
+def test_a_program_that_ends_may_use_what_needs_no_teardown_until_then(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        """
+        import atexit
+        @atexit.register
+        def last():
+            say(load("b"))
+        @warm(teardown="close")
+        def other(name):
+            return Value(name)
+        @warm
+        def load(name):
+            return [name]
+        load("a"), other("a")
+        """,
+    )
+    assert ["parent closes parent's a", "['b']"] == said
 
 
 def test_at_the_end_a_cache_says_that_it_is_the_end(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -215,4 +216,4 @@ def test_a_signal_just_as_a_teardown_ends_leaves_no_last_resort_behind(
 
 def test_patience_is_ten_seconds_unless_said() -> None:
     assert 10.0 == _exit.PATIENCE
-    assert warmcache.close_all.__kwdefaults__ == {"patience": 10.0}
+    assert 10.0 == inspect.signature(warmcache.close_all).parameters["patience"].default

@@ -88,6 +88,27 @@ def test_a_budget_that_makes_no_sense_is_refused(budget: Any, small: Path) -> No
         simulate(small, budgets=[budget])
 
 
+class Heaviest(warmcache.Cache[Any, Any]):
+    def rank(self, entry: warmcache.Entry) -> float:
+        return -entry.weight
+
+
+def test_a_policy_is_a_class_as_well_as_a_name(small: Path) -> None:
+    by_class = simulate(small, policies=[warmcache.LRUCache, "cost"], budgets="50%")
+    assert str(simulate(small, policies=["lru", "cost"], budgets="50%")) == str(by_class)
+    assert 1 == len(simulate(small, policies=["lru", warmcache.LRUCache], budgets="50%"))
+    (own,) = found = simulate(small, policies=Heaviest, budgets="100%")
+    assert "Heaviest" == own.policy == found.policy
+    assert "take policy=Heaviest, maxsize=" in found.why[0]
+    assert "Heaviest" in found.as_dict()["policy"]
+
+
+@pytest.mark.parametrize("policy", [warmcache.LRUCache(3), dict, 5])
+def test_what_is_neither_is_refused(policy: Any, small: Path) -> None:
+    with pytest.raises(WarmcacheError, match="the name of a policy, or a cache class"):
+        simulate(small, policies=[policy])
+
+
 def test_nothing_to_simulate_is_refused(small: Path) -> None:
     for options in (dict(policies=[]), dict(budgets=[])):
         with pytest.raises(ValueError, match="at least one policy and one budget"):

@@ -4,7 +4,7 @@ A digest covers a function's bytecode, constants and names, its defaults, what i
 over, and the globals it reads; functions and classes among these likewise, unless they
 can be imported, for then they are their name. File names and line numbers do not
 count, nor does anything that differs between two runs of one program, as hashes and
-addresses do.
+addresses do, nor what the functions among these store to, see ``rebound.py``.
 
 Other objects count by what pickle would take of them; of what cannot be pickled, a lock
 or a connection, only the type is known. A class says otherwise with a method
@@ -17,8 +17,10 @@ import functools
 import opcode
 import sys
 import types
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from .rebound import Rebound, rebound_by, stored_to
 
 _READS = {  # opcodes that read a global, and by how much to shift the argument
     opcode.opmap[name]: shift
@@ -52,7 +54,8 @@ _INCIDENTAL = {
 
 def digest(thing: object) -> str:
     """Return the digest of ``thing``, a text of 32 characters. It never raises."""
-    return Walk().of(thing).hex()
+    result, _ = walked(Walk, thing)
+    return result.hex()
 
 
 def importable(thing: Any) -> bool:
@@ -87,9 +90,15 @@ def module_of(thing: Any) -> str:
 
 
 class Walk:
-    """One walk through what a thing is made of, each object visited once."""
+    """One walk through what a thing is made of, each object visited once.
 
-    def __init__(self) -> None:
+    Attributes:
+        rebound: what the functions that it has met store to.
+    """
+
+    def __init__(self, left_out: set[Rebound]) -> None:
+        self.rebound: set[Rebound] = set()
+        self._left_out = left_out
         self._done: dict[int, bytes] = {}
         self._under_way: dict[int, int] = {}
         self._kept: list[object] = []  # so that no two objects have one number
@@ -130,7 +139,8 @@ class Walk:
         if kind is types.ModuleType:
             return hashed("module", thing.__name__.encode())
         if kind is types.CellType:
-            return hashed("cell", *self._all(_contents(thing)))
+            left_out = (id(thing), "") in self._left_out
+            return hashed("cell", *self._all(() if left_out else _contents(thing)))
         is_class = issubclass(kind, type)
         if (is_class or kind in _FUNCTIONS) and self._is_its_name(thing):
             return hashed("named", self._name(thing))
@@ -149,7 +159,9 @@ class Walk:
 
     def _function(self, function: types.FunctionType) -> bytes:
         known = function.__globals__
-        reads = sorted(set(_globals_of(function.__code__)) & known.keys() - {"__name__"})
+        self.rebound.update(rebound_by(function))
+        left_out = {name for where, name in self._left_out if where == id(known)}
+        reads = sorted(set(_globals_of(function.__code__)) & known.keys() - {"__name__"} - left_out)
         return hashed(
             "function",
             self.of(function.__code__),
@@ -171,6 +183,7 @@ class Walk:
         own = [(name, value) for name, value in vars(cls).items() if name not in _INCIDENTAL]
         slots = (types.GetSetDescriptorType, types.MemberDescriptorType)
         own = [(name, value) for name, value in own if not isinstance(value, slots)]
+        own = [item for item in own if not stored_to(cls, item[0], self._left_out)]
         return hashed(
             "class",
             cls.__name__.encode(),
@@ -187,6 +200,23 @@ class Walk:
 
     def _name(self, thing: Any) -> bytes:
         return f"{module_of(thing)}.{thing.__qualname__}".encode()
+
+
+W = TypeVar("W", bound=Walk)
+
+
+def walked(walk: Callable[[set[Rebound]], W], thing: Any) -> tuple[bytes, W]:
+    """Return the digest of ``thing`` and the walk that found it, which leaves out what is rebound.
+
+    What is, it takes a walk to know, and so another to leave it out.
+    """
+    left_out: set[Rebound] = set()
+    while True:
+        this = walk(left_out)
+        result = this.of(thing)
+        if this.rebound <= left_out:
+            return result, this
+        left_out |= this.rebound
 
 
 def hashed(kind: str, *parts: bytes) -> bytes:

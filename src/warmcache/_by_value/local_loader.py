@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import types
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -138,9 +137,10 @@ class LocalLoader:
         return LaterCache(caller) if by_name and cache is nowhere() else cache
 
     def show_cache(self, thing: Any) -> None:
-        """Have the cache travel as that of ``thing``, if a function, and if as no other's yet."""
+        """Have the cache named after ``thing``, unless it is after another; see ``Cache.name``."""
         if isinstance(self._cache, SharedCache) and self._cache.cache is None:
             return
-        shown_by = self.cache._shown_by
-        if isinstance(thing, types.FunctionType) and (shown_by is None or shown_by() is None):
-            self.cache._shown_by = weakref.ref(thing)
+        cache = self.cache
+        known = cache._of_loader() if cache._of_loader is not None else None
+        if known is None or (known.__module__, known.__qualname__) == self.name:
+            cache._of_loader = weakref.ref(thing)

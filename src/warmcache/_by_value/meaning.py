@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 from warmcache._loaders.methods import WarmMethod
 
-from .digest import Walk, hashed, importable, module_of
+from .digest import Walk, hashed, importable, module_of, walked
 from .local_loader import LocalLoader
+from .rebound import Rebound
 
 _MOST_PARTS = 1_000  # of one object
 _MOST_BYTES = 1 << 20  # of one array
@@ -43,8 +44,13 @@ def meaning(
 
     With ``only_itself``, an object that is not immutable is never equal to another.
     """
-    walk = _Meaning(module, before.seen if before is not None else {}, only_itself=only_itself)
-    return Meaning(walk.of(thing), walk.seen)
+    seen = before.seen if before is not None else {}
+
+    def walk_of(left_out: set[Rebound]) -> _Meaning:
+        return _Meaning(left_out, module, seen, only_itself=only_itself)
+
+    result, walk = walked(walk_of, thing)
+    return Meaning(result, walk.seen)
 
 
 class _TooLarge(BaseException):
@@ -55,9 +61,14 @@ class _Meaning(Walk):
     """A walk that takes objects for what they were when they were first looked at."""
 
     def __init__(
-        self, module: str, before: Mapping[int, tuple[Any, bytes]], *, only_itself: bool
+        self,
+        left_out: set[Rebound],
+        module: str,
+        before: Mapping[int, tuple[Any, bytes]],
+        *,
+        only_itself: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(left_out)
         self.seen: dict[int, tuple[Any, bytes]] = {}
         self._module = module
         self._before = before

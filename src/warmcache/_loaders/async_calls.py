@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
+from warmcache._core.plans.remove import Successor
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
@@ -21,8 +22,9 @@ from warmcache.caches.lease import AsyncLease, Leased
 
 from . import scopes
 from .calls import Caller, each_call
-from .disabled import disowned
+from .disabled import disowned, failures_logged, finish_last
 from .name_holder import Replaced
+from .told_loads import told_load
 
 
 class AsyncCaller(Caller):
@@ -54,15 +56,25 @@ class AsyncCaller(Caller):
             raise
         return value
 
-    async def _take_over_name_async(self) -> None:
-        if replaced := self._loader.take_over_name():
-            await _clear_replaced_async(replaced)
-            self._loader.torn_down(replaced)
+    async def _clear_async(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
+        await _clear_replaced_async(replaced, successor)
+        self._loader.torn_down(replaced)
 
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not scopes.disabled_here():
-            await self._take_over_name_async()
-        return await self._loader.produce_unowned(self._complete(args), kwargs)
+        loader, complete = self._loader, self._complete(args)
+        if scopes.disabled_here():
+            return await loader.produce_unowned(complete, kwargs)
+        from warmcache._core.drivers.event_loop import lease_record_of_this_task
+
+        successor = self._successor(args, kwargs, lease_record_of_this_task())
+        if replaced := loader.take_over_name():
+            await self._clear_async(replaced, successor)
+        for pending in finish_last(loader):
+            with failures_logged(loader):
+                await pending
+        with told_load(loader, successor.key) as box:
+            box.append(await loader.produce_unowned(complete, kwargs))
+        return box[0]
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async
@@ -71,8 +83,12 @@ class AsyncCaller(Caller):
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
-            if request.may_load and loader.name_holder is not None:
-                await self._take_over_name_async()
+            if (
+                request.may_load
+                and loader.name_holder is not None
+                and (replaced := loader.take_over_name())
+            ):
+                await self._clear_async(replaced, Successor(view, record, lambda: request.key))
             entry = await load_at_once_async(view, request, record)
             if entry is None:
                 entry = await run_async(get(view, request, record), view)
@@ -125,9 +141,11 @@ class AsyncCaller(Caller):
                 pass
 
 
-async def _clear_replaced_async(loaders: tuple[Replaced, ...]) -> None:
+async def _clear_replaced_async(
+    loaders: tuple[Replaced, ...], successor: Successor | None = None
+) -> None:
     from warmcache._core.drivers.event_loop import run_async
 
     for loader in loaders:
         for view, source in loader.warm():
-            await run_async(remove.replaced(view, source), view)
+            await run_async(remove.replaced(view, source, successor), view)

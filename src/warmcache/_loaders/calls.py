@@ -16,6 +16,7 @@ from warmcache._core.drivers.threads import lease_warm, release, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get
+from warmcache._core.plans.remove import Successor
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
@@ -26,14 +27,16 @@ from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame
 from warmcache.caches.cache import Cache
 from warmcache.caches.lease import AsyncLease, Lease, Leased
 from warmcache.caches.options import sooner
+from warmcache.errors import KeyingError
 from warmcache.keys import CallKey
 
 from . import scopes
 from .call_site import CallSite
-from .disabled import DisabledLease, disowned
+from .disabled import DisabledLease, await_if_need_be, disowned, finish_last
 from .hit_path import share_closure
 from .loader import Loader
 from .name_holder import Replaced
+from .told_loads import told_load
 
 
 class Caller:
@@ -111,8 +114,8 @@ class Caller:
         """Return the entry and its value, loaded if need be; leased if it is to be kept."""
         loader = self._loader
         shares_name = loader.name_holder is not None
-        if shares_name and request.may_load:
-            self._take_over_name()
+        if shares_name and request.may_load and (replaced := loader.take_over_name()):
+            self._clear(replaced, Successor(view, record, lambda: request.key))
         found = load_at_once(view, request, record, keep=keep)
         if found is None:
             entry = run(get(view, request, record), view)
@@ -124,11 +127,10 @@ class Caller:
             _clear_replaced((loader,))
         return found
 
-    def _take_over_name(self) -> None:
-        """Have the name, if others have it in turn; what there is of theirs goes before a load."""
-        if replaced := self._loader.take_over_name():
-            _clear_replaced(replaced)
-            self._loader.torn_down(replaced)
+    def _clear(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
+        """Have what there is go of those whose name the loader has taken over, before it loads."""
+        _clear_replaced(replaced, successor)
+        self._loader.torn_down(replaced)
 
     def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         if self._may_be_method and args:
@@ -248,9 +250,30 @@ class Caller:
 
     def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
-        if not scopes.disabled_here():
-            self._take_over_name()
-        return self._loader.produce_unowned(self._complete(args), kwargs)
+        loader, complete = self._loader, self._complete(args)
+        if scopes.disabled_here():
+            return loader.produce_unowned(complete, kwargs)
+        successor = self._successor(args, kwargs)
+        if replaced := loader.take_over_name():
+            self._clear(replaced, successor)
+        for pending in finish_last(loader):
+            await_if_need_be(pending)
+        with told_load(loader, successor.key) as box:
+            box.append(loader.produce_unowned(complete, kwargs))
+        return box[0]
+
+    def _successor(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], record: LeaseRecord | None = None
+    ) -> Successor:
+        """Return who takes a predecessor's place, for a value that is to be the caller's own."""
+
+        def key() -> CallKey:
+            try:
+                return self._key(args, kwargs)
+            except KeyingError:  # what is not kept needs none
+                return CallKey((self._loader.source,))
+
+        return Successor(self._loader.cache._view, record or LeaseRecord(time.monotonic()), key)
 
     # -- letting go ----------------------------------------------------------------
 
@@ -331,7 +354,9 @@ class Caller:
                 hits=source.past_hits + self._loader.uncounted_hits(),
                 misses=source.misses,
                 maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
-                currsize=sum(entry.weight for entry in self._loader.own_entries()),
+                currsize=sum(
+                    entry.weight for entry in self._loader.own_entries() if not cache._ended(entry)
+                ),
             )
 
     def cache_parameters(self) -> dict[str, Any]:
@@ -406,11 +431,11 @@ class Slow:
         return Slow, ()
 
 
-def _clear_replaced(loaders: tuple[Replaced, ...]) -> None:
+def _clear_replaced(loaders: tuple[Replaced, ...], successor: Successor | None = None) -> None:
     """Tear down what is warm of ``loaders``, whose name another has taken over."""
     for loader in loaders:
         for view, source in loader.warm():
-            run(remove.replaced(view, source), view)
+            run(remove.replaced(view, source, successor), view)
 
 
 def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

@@ -51,6 +51,11 @@ class _Cold(type):
             meta: Any = type(cls)
             type.__setattr__(cls, "__class__", _metaclasses(meta)[1])
 
+    def __dir__(cls) -> list[str]:
+        """Return what there is, for completion: of a warm class, what that can do as well."""
+        offered = {*API, "cache"} if isinstance(cls, _Warm) else set()
+        return sorted({*super().__dir__()} | offered)
+
 
 for _name in (*API, "cache", "__signature__"):
     setattr(_Cold, _name, _OfClass(_name))

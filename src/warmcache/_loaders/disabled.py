@@ -17,6 +17,7 @@ from warmcache._process.at_exit import ExitJob, close_at_exit, register_exit
 from warmcache._tracebacks import one_frame
 from warmcache.caches.lease import ASYNC, NOT_ASYNC, EnteredOnce
 
+from . import scopes
 from .kinds import Produced
 from .loader import Loader
 
@@ -26,7 +27,9 @@ V = TypeVar("V")
 class _Unfinished:
     """Teardowns of what generator loaders yielded that no cache has.
 
-    The caller owns the value, but only the suspended generator knows how to end it.
+    The caller owns the value, but only the suspended generator knows how to end it. Where a cache
+    keeps nothing, the next call of the loader has it end: there is never a second one, as with one
+    place. Inside ``disabled()``, as in a test, nothing ends before the process.
     """
 
     def __init__(self) -> None:
@@ -39,9 +42,13 @@ class _Unfinished:
         self._jobs[finish] = ExitJob(tick(), False, name, partial(self._end, finish))
         register_exit()
 
+    def take(self, finish: Callable[[], object]) -> bool:
+        """Leave ``finish`` to the caller; return whether it has not run yet."""
+        return self._jobs.pop(finish, None) is not None
+
     def _end(self, finish: Callable[[], object]) -> None:
         if self._jobs.pop(finish, None) is not None:
-            _await_if_need_be(no_second_yield(finish()))
+            await_if_need_be(no_second_yield(finish()))
 
     def begin_anew(self) -> None:
         """Forget, in a forked child, what is the parent's."""
@@ -61,7 +68,7 @@ class _Unfinished:
 unfinished = _Unfinished()
 
 
-def _await_if_need_be(pending: object) -> None:
+def await_if_need_be(pending: object) -> None:
     if inspect.isawaitable(pending):
         from warmcache._core.drivers.async_teardown import await_soon
 
@@ -72,7 +79,41 @@ def disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _:
     """Return a value that was loaded for its caller alone."""
     if finish is not None:
         unfinished.add(loader.__qualname__, finish)
+        if not scopes.disabled_here():
+            loader.unfinished.append(finish)
     return value
+
+
+def finish_last(loader: Loader) -> Iterator[Awaitable[object]]:
+    """End what the last calls of ``loader`` have yielded; yield what is to be awaited of that.
+
+    What lives on another event loop that goes on, that one's next call ends.
+    """
+    left = []
+    while loader.unfinished:
+        try:
+            finish = loader.unfinished.pop()
+        except IndexError:  # another thread was faster
+            break
+        if loader.is_async and not finish.ends_here():  # type: ignore[attr-defined]
+            left.append(finish)
+        elif unfinished.take(finish):
+            pending: object = None
+            with failures_logged(loader):
+                pending = no_second_yield(finish())
+            if inspect.isawaitable(pending):
+                yield pending
+    loader.unfinished += left
+
+
+@contextmanager
+def failures_logged(loader: Loader) -> Iterator[None]:
+    """Log what a teardown raises that no cache carries out."""
+    try:
+        yield
+    except Exception as error:
+        text = defused(error)
+        log().error("teardown of what %s() gave failed:\n%s", loader.__qualname__, text)
 
 
 class DisabledLease(EnteredOnce, Generic[V]):
@@ -124,7 +165,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
         end = self._let_go
         try:
             if self._may_block():
-                pending = await aside(end, "warmcache-teardown", unclaimed=_await_if_need_be)
+                pending = await aside(end, "warmcache-teardown", unclaimed=await_if_need_be)
             else:
                 pending = end()
         except NoThreadError:
@@ -147,7 +188,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
         return teardown is not None and may_block(teardown, self._value)
 
     def _end(self) -> None:
-        _await_if_need_be(self._let_go())
+        await_if_need_be(self._let_go())
 
     def _let_go(self) -> Coroutine[Any, Any, None] | None:
         """Tear the value down; return what is left of that. What fails is logged, as elsewhere."""
@@ -158,7 +199,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
             return None
         pending: object = None
         teardown = teardown_of(self._loader.source, value)
-        with self._failures_logged():
+        with failures_logged(self._loader):
             if self._finish is not None:
                 pending = no_second_yield(self._finish())
             elif teardown is not None:
@@ -166,13 +207,5 @@ class DisabledLease(EnteredOnce, Generic[V]):
         return self._rest(pending) if inspect.isawaitable(pending) else None
 
     async def _rest(self, pending: Awaitable[object]) -> None:
-        with self._failures_logged():
+        with failures_logged(self._loader):
             await pending
-
-    @contextmanager
-    def _failures_logged(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            text = defused(error)
-            log().error("teardown of what %s() gave failed:\n%s", self._loader.__qualname__, text)

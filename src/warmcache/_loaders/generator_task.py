@@ -144,6 +144,10 @@ class GeneratorTask:
         await self._generator.aclose()
         raise RuntimeError("a generator loader yielded a second time in its teardown")
 
+    def ends_here(self) -> bool:
+        """Whether the running loop is its own, or that has ended."""
+        return self._loop is asyncio.get_running_loop() or self._loop.is_closed()
+
     async def __call__(self) -> None:
         """End it, on the loop that it lives on, or, if that has ended, on this one."""
         loop = asyncio.get_running_loop()

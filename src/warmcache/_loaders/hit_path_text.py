@@ -28,6 +28,22 @@ class Shape(NamedTuple):
         return [p for p in self.parameters if self.parts.get(p.name, p) is not None]
 
     @property
+    def spread(self) -> tuple[int | None, int | None]:
+        """The places of ``*args`` and of ``**kwargs`` in a raw key, from its end."""
+        places: dict[object, int] = {}
+        if self.key is None:
+            types = sum(map(self._has_type, self.kept)) if self.typed else 0
+            for place, p in enumerate(reversed(self.kept), 1):
+                if p.name not in self.parts:
+                    places[p.kind] = -place - types
+        return places.get(inspect.Parameter.VAR_POSITIONAL), places.get(
+            inspect.Parameter.VAR_KEYWORD
+        )
+
+    def _has_type(self, p: inspect.Parameter) -> bool:
+        return p.kind is not p.VAR_KEYWORD and p.name not in self.parts
+
+    @property
     def single(self) -> bool:
         return self.key is not None or (len(self.kept) == 1 and not self.typed)
 
@@ -170,7 +186,7 @@ def _key_expression(shape: Shape, prefix: str) -> str:
         parts += [
             f"{prefix}types({p.name})" if p.kind is p.VAR_POSITIONAL else f"{p.name}.__class__"
             for p in shape.kept
-            if p.kind is not p.VAR_KEYWORD and p.name not in shape.parts
+            if shape._has_type(p)
         ]
     return parts[0] if shape.single else _tuple(parts)
 

@@ -63,6 +63,7 @@ class Loader:
         self.waits = self.shared is not None
         self.moved: Callable[[], Callable[[Loader], None] | None] | None = None
         self._switch: Switch | None = None
+        self.unfinished: list[Callable[[], object]] = []  # ends what it gave and nobody keeps
         self.name_holder: NameHolder | None = None
         self.defined_anew = False
         self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
@@ -73,7 +74,7 @@ class Loader:
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
-        options.refuse_two_teardowns(self.__name__, yields=yields, is_async=self.is_async)
+        options.refuse_what_does_not_fit(self.__name__, yields=yields, is_async=self.is_async)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
         self.weight: float | None = None
@@ -117,6 +118,7 @@ class Loader:
         tags = frozenset(options.tags)
         self._ttl = ttl
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, options.loop_bound)
+        self._source.spread = self.shape.spread
         self.keeps_nothing = cache.maxsize == 0  # as functools.lru_cache with this maxsize
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time

@@ -11,10 +11,12 @@ all hit paths are emptied and kept empty, and every call takes the slow path, wh
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import get_ident
 
+from warmcache import _checks as checks
 from warmcache._core.state.by_call import ByCall
 from warmcache._core.state.hot_paths import switch_off_for
 from warmcache._process.after_fork import in_child
@@ -97,7 +99,11 @@ def disabled(*, everywhere: bool = False) -> AbstractContextManager[None]:
     teardown runs for it. A lease taken in here tears its value down when it ends; what
     fails then is logged, as it is everywhere.
     What a generator loader yields is torn down when the process ends.
+
+    Raises:
+        TypeError: ``everywhere`` is neither True nor False.
     """
+    checks.flag("everywhere", everywhere)
     return _entered_everywhere() if everywhere else _entered(disabled=True)
 
 
@@ -106,7 +112,8 @@ def no_load() -> AbstractContextManager[None]:
     return _entered(no_load=True)
 
 
-_OFF, _ON = ("off", "0", "false", "no"), ("on", "1", "true", "yes", "")
+_OFF, _ON = ("off", "0", "false", "no"), ("on", "1", "true", "yes")
+_ALSO_OFF, _ALSO_ON = ("disabled", "disable", "none"), ("enabled", "enable", "")
 
 
 def _obey_environment() -> None:
@@ -116,15 +123,24 @@ def _obey_environment() -> None:
         ValueError: it says something that is neither on nor off.
     """
     said = os.environ.get("WARMCACHE", "")
-    if said.strip().lower() in _OFF:
+    if said.strip().lower() in (*_OFF, *_ALSO_OFF):
         scope = _Scope(disabled=True, no_load=False)
         switch_off_for(scope)
         _everywhere.append((scope, None))
-    elif said.strip().lower() not in _ON:
-        raise ValueError(
+    elif said.strip().lower() not in (*_ON, *_ALSO_ON):
+        problem = (
             f"the environment says WARMCACHE={said!r}, which is neither on nor off: set it to "
-            f"{', '.join(_OFF)}, and nothing is kept warm; to on, 1, true, yes, or leave it out"
+            f"{', '.join(_OFF)}, and nothing is kept warm; to {', '.join(_ON)}, or leave it out"
         )
+        if _is_the_command():  # nobody could catch it there
+            raise SystemExit(f"warmcache: {problem}")
+        raise ValueError(problem)
+
+
+def _is_the_command() -> bool:
+    """Whether it is for the ``warmcache`` command that this is imported."""
+    by_module = sys.orig_argv[1:3] == ["-m", "warmcache"]
+    return by_module or sys.argv[0].rpartition(os.sep)[2].partition(".")[0] == "warmcache"
 
 
 _obey_environment()

@@ -27,7 +27,6 @@ from typing import Any, NamedTuple, Protocol, Self
 from warmcache import _checks as checks
 from warmcache._log import log
 from warmcache._texts import text_of
-from warmcache._tracebacks import called_from
 
 from .after_fork import in_child
 from .janitor import janitor
@@ -187,29 +186,6 @@ def _end_own_threads() -> set[threading.Thread]:
     return set()
 
 
-def close_all(*, patience: float = PATIENCE) -> None:
-    """Tear down everything that is warm in this process, as its end does.
-
-    All caches that tear anything down are closed. Their entries go in this thread, the
-    last loaded first, whichever cache they are in; then those that are leased, for nobody
-    will release them. What fails is logged. A program that goes on, as an app that is
-    started anew, calls :func:`clear_all`: what is closed here stays closed.
-
-    In the main thread, a teardown that takes more than ``patience`` seconds is interrupted
-    by an exception, and a line in the log names what was left so. Each time that happens
-    the next ones have half as long. (Not on Windows, which has no timers for that.)
-
-    Args:
-        patience: seconds that a teardown may take; ``math.inf`` is no limit.
-
-    Raises:
-        TypeError: ``patience`` is no number; nothing was closed.
-        ValueError: it is not more than 0; nothing was closed.
-    """
-    remedy = "a program that goes on calls clear_all() instead, which leaves caches open"
-    _close(_Watch(as_patience(patience)), f"close_all() {called_from()}; {remedy}")
-
-
 def end(patience: float) -> None:
     """Close all, for the process ends now.
 
@@ -217,7 +193,12 @@ def end(patience: float) -> None:
     it from ending: after twice its time the process ends there and then, with status 1,
     and says where each thread was.
     """
-    _close(_Watch(patience, last_resort=True), THE_END)
+    _close(closing(), _Watch(patience, last_resort=True), THE_END)
+
+
+def close_now(things: list[ClosesAtExit], patience: float, by: str) -> None:
+    """Close ``things`` as the end does, earlier: ``by`` has closed them."""
+    _close(things, _Watch(patience), by)
 
 
 def as_patience(patience: float) -> float:
@@ -225,8 +206,7 @@ def as_patience(patience: float) -> float:
     return min(checks.some_seconds("patience", patience), _MOST)
 
 
-def _close(watch: _Watch, by: str) -> None:
-    things = closing()
+def _close(things: list[ClosesAtExit], watch: _Watch, by: str) -> None:
     with watch:
         _finish_jobs(watch)
         patience = watch.patience

@@ -59,9 +59,9 @@ class _Handler:
 def close_on_sigterm(*, patience: float = PATIENCE) -> Callable[[], None]:
     """Have a SIGTERM tear down everything that is warm before it does what it did before.
 
-    Many engines end their workers by it, and Python then runs nothing at all. All caches
-    are closed as at the end of the process, see :func:`close_all`. Then the handler that
-    was there is called; where there was none, the process dies of the signal. A second
+    Many engines end their workers by it, and Python then runs nothing at all. All that tears
+    anything down is closed as at the end of the process, see :func:`close_all`. Then the handler
+    that was there is called; where there was none, the process dies of the signal. A second
     SIGTERM meanwhile does not wait for that. Where SIGTERM is ignored it stays so, and
     nothing is closed, for the process lives on. Forked children inherit it. Calling this
     twice is fine.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from warmcache import policies
 from warmcache._sizes import two_digits
 
 from .replay import Outcome
@@ -65,8 +66,9 @@ def _reasons(
     worst: float,
 ) -> list[str]:
     maxsize = int(knee.budget) if trace.counts else f'"{trace.in_words(knee.budget)}"'
+    policy = f'"{knee.policy}"' if knee.policy in policies.registry else knee.policy
     why = [
-        f'take policy="{knee.policy}", maxsize={maxsize} '
+        f"take policy={policy}, maxsize={maxsize} "
         f"({knee.share:.1%} of all): {two_digits(knee.load_seconds)} s of loads, "
         f"{knee.load_seconds / worst:.0%} of what keeping nothing costs"
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from warmcache._core.state.entry import Entry, Provenance
 from warmcache._registry import options_of
 from warmcache.caches.cache import Cache
 from warmcache.errors import CapacityError, WarmcacheError
+from warmcache.policies.three_questions import shown
 from warmcache.testing import ManualClock
 
 from .trace_file import Trace
@@ -50,7 +52,7 @@ class _TraceClock(ManualClock):
 
 def replay(
     trace: Trace,
-    policy: str,
+    policy: str | type[Cache[Any, Any]],
     budget: float,
     tell: Callable[[int], object] = lambda done: None,
     ttl: float | None = None,
@@ -83,7 +85,7 @@ def replay(
     asked_bytes = sum(map(sizes.__getitem__, trace.keys))
     cache.close()
     return Outcome(
-        policy=policy,
+        policy=name_of(policy),
         budget=budget,
         share=budget / trace.footprint if trace.footprint else 1.0,
         requests=len(trace),
@@ -95,12 +97,25 @@ def replay(
     )
 
 
-def check_policy(policy: str, ttl: float | None = None) -> None:
+def name_of(policy: str | type[Cache[Any, Any]]) -> str:
+    """Return what a policy is registered as; else the name of its class."""
+    if isinstance(policy, str):
+        return policy
+    for name in policies.names():
+        with suppress(Exception):  # another package's, that is broken
+            if policies.registry.find(name) is policy:
+                return name
+    return policy.__qualname__
+
+
+def check_policy(policy: str | type[Cache[Any, Any]], ttl: float | None = None) -> None:
     """Raise ReplayError if ``policy`` cannot be replayed."""
     _made(policy, 1, ManualClock(), ttl).close()
 
 
-def _made(policy: str, budget: float, clock: ManualClock, ttl: float | None) -> Cache[Any, Any]:
+def _made(
+    policy: str | type[Cache[Any, Any]], budget: float, clock: ManualClock, ttl: float | None
+) -> Cache[Any, Any]:
     options: dict[str, Any] = {"maxsize": budget}
     if ttl is not None:
         options["ttl"] = ttl
@@ -114,7 +129,7 @@ def _made(policy: str, budget: float, clock: ManualClock, ttl: float | None) -> 
     except ValueError as error:
         raise ReplayError(str(error)) from None
     except TypeError as error:
-        raise ReplayError(f"policy {policy!r} cannot be simulated: {error}") from None
+        raise ReplayError(f"policy {shown(policy)} cannot be simulated: {error}") from None
     return cache
 
 

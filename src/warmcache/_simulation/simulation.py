@@ -12,12 +12,13 @@ from warmcache._progress import progress_bar
 from warmcache._sizes import two_digits
 from warmcache._tables import aligned, as_html
 from warmcache._tracebacks import one_frame
+from warmcache.caches.cache import Cache
 
 from .budget import Budget
 from .offline_bound import offline_bound
 from .picture import check_picture, draw
 from .recommend import Recommendation, recommend
-from .replay import Outcome, check_policy, replay
+from .replay import Outcome, check_policy, name_of, replay
 from .trace_file import Trace, TraceError, read_trace
 
 POLICIES = ("lru", "gdsf", "cost")
@@ -117,7 +118,7 @@ class Simulation(Sequence[Outcome]):
 @one_frame
 def simulate(
     path: str | os.PathLike[str],
-    policies: str | Iterable[str] = POLICIES,
+    policies: str | type[Cache[Any, Any]] | Iterable[str | type[Cache[Any, Any]]] = POLICIES,
     budgets: float | str | Iterable[float | str] = BUDGETS,
     ttl: float | None = None,
 ) -> Simulation:
@@ -125,7 +126,7 @@ def simulate(
 
     Args:
         path: the trace, as ``record=`` and :meth:`Cache.record` write it.
-        policies: registered policies that need no more than a ``maxsize``: names.
+        policies: those that need no more than a ``maxsize``: names, or cache classes.
         budgets: each bytes (``"8GiB"``, a number), or a number of entries where the trace is of a
             cache that counts them; or a share of all that is asked for (``"20%"``, or a float
             up to 1.0).
@@ -135,7 +136,7 @@ def simulate(
         ValueError: there is no such trace or policy, or a budget makes no sense. It is a
             :class:`WarmcacheError`, too, where it is for the trace or a policy.
     """
-    named = [policies] if isinstance(policies, str) else list(policies)
+    named = [policies] if isinstance(policies, str | type) else list(policies)
     given = [budgets] if isinstance(budgets, str | int | float) else list(budgets)
     if not named or not given:
         raise ValueError("there must be at least one policy and one budget to simulate")
@@ -151,13 +152,17 @@ def simulate(
 
 
 def _replayed(
-    trace: Trace, budgets: Sequence[int], policies: Sequence[str], ttl: float | None
+    trace: Trace,
+    budgets: Sequence[int],
+    policies: Sequence[str | type[Cache[Any, Any]]],
+    ttl: float | None,
 ) -> list[Outcome]:
-    jobs = [(policy, budget) for budget in budgets for policy in dict.fromkeys(policies)]
+    different = {name_of(policy): policy for policy in policies}.values()
+    jobs = [(policy, budget) for budget in budgets for policy in different]
     with progress_bar(len(jobs) * len(trace)) as tell:
         outcomes = []
         for policy, budget in jobs:
-            tell(description=f"{policy} with {trace.in_words(budget)}")
+            tell(description=f"{name_of(policy)} with {trace.in_words(budget)}")
             outcomes.append(replay(trace, policy, budget, lambda done: tell(advance=done), ttl))
     return outcomes
 

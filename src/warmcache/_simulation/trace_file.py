@@ -144,9 +144,9 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[Iterator[tuple[str, 
     except TraceError:
         raise
     except OSError as error:
-        raise TraceError(f"{path}: {error.strerror or error}") from error
+        raise TraceError(f"{path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
-        raise TraceError(f"{path}: not a CSV file: {error}") from error
+        raise TraceError(f"{path}: not a CSV file: {error}") from None
 
 
 def _lacks(path: Path, missing: list[str], head: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""All caches of this process that are open, and how to empty them all."""
+"""All caches of this process that are open, and how to empty or close them all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Plan
 from warmcache._core.state.entry import Entry
-from warmcache._tracebacks import one_frame
+from warmcache._process.at_exit import PATIENCE, as_patience, close_now, closing
+from warmcache._tracebacks import called_from, one_frame
 
 from .cache import MADE, Cache
 
@@ -64,3 +65,29 @@ def _clearing() -> Iterator[tuple[CacheView, Plan[Any]]]:
     for view in views:
         with view.store.lock:
             view.store.order.forget()
+
+
+@one_frame
+def close_all(*, patience: float = PATIENCE) -> None:
+    """Tear down everything that is warm in this process, as its end does, and close all caches.
+
+    Whether they tear anything down or not, and were used or not. Their entries go in this
+    thread, the last loaded first, whichever cache they are in; then those that are leased, for
+    nobody will release them. What fails is logged. A program that goes on, as an app that is
+    started anew, calls :func:`clear_all`: what is closed here stays closed.
+
+    In the main thread, a teardown that takes more than ``patience`` seconds is interrupted
+    by an exception, and a line in the log names what was left so. Each time that happens
+    the next ones have half as long. (Not on Windows, which has no timers for that.)
+
+    Args:
+        patience: seconds that a teardown may take; ``math.inf`` is no limit.
+
+    Raises:
+        TypeError: ``patience`` is no number; nothing was closed.
+        ValueError: it is not more than 0; nothing was closed.
+    """
+    seconds = as_patience(patience)
+    remedy = "a program that goes on calls clear_all() instead, which leaves caches open"
+    things = {id(thing): thing for thing in (*closing(), *all_caches())}
+    close_now([*things.values()], seconds, f"close_all() {called_from()}; {remedy}")

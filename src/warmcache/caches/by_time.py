@@ -14,6 +14,7 @@ from warmcache._core.drivers.threads import run
 from warmcache._core.plans.put import put_ended
 from warmcache._core.state.entry import Entry
 from warmcache._signatures import not_coroutine
+from warmcache._tracebacks import one_frame
 
 from .cache import Cache
 from .frozen_clock import Timer
@@ -60,6 +61,7 @@ class TTLCache(_TimedCache[K, V], cachetools.TTLCache[K, V]):  # type: ignore[mi
     ``ttl`` is in the units of ``timer``: seconds, unless you bring your own clock.
     """
 
+    @one_frame
     def __init__(
         self,
         maxsize: float | str | None,
@@ -81,6 +83,7 @@ class TLRUCache(_TimedCache[K, V], cachetools.TLRUCache[K, V]):  # type: ignore[
 
     _timed = True
 
+    @one_frame
     def __init__(
         self,
         maxsize: float | str | None,

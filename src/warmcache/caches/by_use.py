@@ -12,6 +12,7 @@ import cachetools
 from warmcache import _checks as checks
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.victim_order import ChoiceOrder, rises, stamp
+from warmcache._tracebacks import one_frame
 
 from .cache import Cache
 from .options import CacheOptions
@@ -47,6 +48,7 @@ class FIFOCache(Cache[K, V], cachetools.FIFOCache[K, V]):  # pyright: ignore[rep
 class RRCache(Cache[K, V], cachetools.RRCache[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives up an entry of ``choice``'s choosing: at random by default."""
 
+    @one_frame
     def __init__(
         self,
         maxsize: float | str | None,

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from operator import attrgetter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
 import cachetools
@@ -111,7 +112,7 @@ class Cache(cachetools.Cache[K, V]):
         ValueError: it is out of its range, as a negative ``maxsize`` or ``wait``.
     """
 
-    _shown_by: weakref.ref[Any] | None  # a function whose attribute ``cache`` it is
+    _of_loader: weakref.ref[Any] | None  # the function or method that it was made for
     _name: str | None  # by which modules share it
 
     __warm_options__ = tuple(CacheOptions.__optional_keys__)  # what **options stands for
@@ -139,6 +140,7 @@ class Cache(cachetools.Cache[K, V]):
                     f"on_removal= is told of it"
                 )
 
+    @one_frame
     def __init__(
         self,
         maxsize: float | str | None,
@@ -165,7 +167,7 @@ class Cache(cachetools.Cache[K, V]):
         own = vars(self).keys() - getattr(self, "_running", ())
         self._setup = setup
         meter = self._new_meter()
-        self._shown_by = self._name = None
+        self._of_loader = self._name = None
         self._timer = self._new_timer()
         self._sized = self.getsizeof is not cachetools.Cache.getsizeof
         self._unit_weight = not self._sized and meter is None
@@ -186,7 +188,7 @@ class Cache(cachetools.Cache[K, V]):
         self._freshness = Freshness(store, self._timer)
         self._source = Source(type(self).__name__, setup.teardown)
         self._handed_in = Provenance(self._source)
-        self._has_leftovers_torn_down = False
+        self._has_leftovers_torn_down = self._places_taken = False
         self._running = {"_running", *vars(self)} - own
         begins_anew_in_child(self)
         MADE[id(self)] = self
@@ -195,11 +197,11 @@ class Cache(cachetools.Cache[K, V]):
 
     def begin_anew(self) -> None:
         """Forget, in a forked child, what is the parent's."""
-        old, had, shown_by = self._store, self._has_leftovers_torn_down, self._shown_by
+        old, had, of_loader = self._store, self._has_leftovers_torn_down, self._of_loader
         name = self._name
         old.begin_anew()
         self._open(self._setup)
-        self._shown_by, self._name = shown_by, name
+        self._of_loader, self._name = of_loader, name
         self._store.observers.take_over_hit_paths(old.observers)
         if old.closed:
             self._store.close(old.why_closed)
@@ -307,12 +309,15 @@ class Cache(cachetools.Cache[K, V]):
             if store.tears_down:
                 self._put(Entry(key, value, weight, handed_in, now))
                 return
-            if key in store.live:
+            replaces = key in store.live
+            if replaces:
                 with store.lock:
                     old = renew_at_once(store, key, value, weight, handed_in, now)
                 if old is not None:
                     return
             entry = Entry(key, value, weight, handed_in, now)
+            if replaces:
+                self._take_place(entry)
             rank = self.rank if store.order.renews else self._view.rank
             with store.lock:
                 evicted = put_at_once(store, entry, rank)
@@ -331,6 +336,13 @@ class Cache(cachetools.Cache[K, V]):
         weight = self._weigh(value) if source.weigh is None else source.weigh(value)
         return Entry(key, value, weight, provenance, self._timer())
 
+    def _take_place(self, entry: Entry) -> None:
+        """Have ``entry`` stand in the mapping where what it replaces does."""
+        old = self._live.get(entry.key)
+        if old is not None:
+            entry.placed = old.placed
+            self._places_taken = True
+
     def _put(self, entry: Entry, *, replace: bool = True) -> Any:
         """Store ``entry`` with all that it takes; return the value that is stored."""
         value, ttl = entry.value, entry.provenance.source.ttl
@@ -339,6 +351,8 @@ class Cache(cachetools.Cache[K, V]):
             entry.expires = self._ends_at(ttl, entry.key, value, now)  # type: ignore[arg-type]
             if self._stillborn(entry, now):
                 return value
+        if entry.key in self._live:
+            self._take_place(entry)
         view, claim = self._view, Claim(entry.key, entry.weight, present=True)
         if replace and entry.expires is None and store_at_once(view, entry, claim):
             return value
@@ -362,7 +376,10 @@ class Cache(cachetools.Cache[K, V]):
         return len(self._live)
 
     def __iter__(self) -> Iterator[K]:
-        for key, entry in self._live.copy().items():
+        items = [*self._live.copy().items()]
+        if self._places_taken:
+            items.sort(key=lambda item: item[1].placed)
+        for key, entry in items:
             if entry.state is State.LIVE and not self._ended(entry):
                 yield key  # type: ignore[misc]
 
@@ -385,7 +402,7 @@ class Cache(cachetools.Cache[K, V]):
     @property
     def name(self) -> str | None:
         """What it was called by :func:`warmcache.cache`; else which loader's it is, or None."""
-        loader = self._shown_by() if self._shown_by is not None else None
+        loader = self._of_loader() if self._of_loader is not None else None
         if self._name is not None or loader is None:
             return self._name
         return f"{loader.__module__}.{loader.__qualname__}"
@@ -660,8 +677,8 @@ class Cache(cachetools.Cache[K, V]):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # What a loader has warm stays here: its cache travels as that loader's.
-        loader = self._shown_by() if self._shown_by is not None else None
-        if loader is not None:
+        loader = self._of_loader() if self._of_loader is not None else None
+        if isinstance(loader, FunctionType):  # whose attribute ``cache`` it is
             return attrgetter("cache"), (loader,)
         return super().__reduce_ex__(protocol)
 
@@ -674,7 +691,7 @@ class Cache(cachetools.Cache[K, V]):
                     "it can be neither copied nor pickled"
                 )
             entries = [
-                (e.key, e.value, e.weight, e.uses, e.expires, e.used, e.load_seconds)
+                (e.key, e.value, e.weight, e.uses, e.expires, e.used, e.placed, e.load_seconds)
                 for e in sorted(self._live.values(), key=attrgetter("loaded"))
             ]
         own, setup = self.__warm_digest__()
@@ -685,15 +702,20 @@ class Cache(cachetools.Cache[K, V]):
         vars(self).update(state)
         self._open(setup)
         store, now, stamped = self._store, self._timer(), []
-        for key, value, weight, uses, expires, used, seconds in entries:
+        places: list[tuple[float, Entry]] = []
+        for key, value, weight, uses, expires, used, placed, seconds in entries:
             provenance = Provenance(self._source, seconds) if seconds else self._handed_in
             entry = Entry(key, value, weight, provenance, now, expires)
             entry.base_uses = uses
             store.ledger.reserve(Claim(key, weight))
             store.publish(entry)
             stamped.append((used, entry))
+            places.append((placed, entry))
         for _, entry in sorted(stamped):
             entry.used = entry.seen = tick()
+        for place, (_, entry) in zip([e.placed for _, e in places], sorted(places), strict=True):
+            self._places_taken = self._places_taken or entry.placed != place
+            entry.placed = place
         self._watch()
 
     def __warm_digest__(self) -> tuple[dict[str, Any], Setup]:

@@ -13,6 +13,7 @@ from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.use_clock import last_tick, tick
 from warmcache._core.state.victim_order import Rank, RankOrder
+from warmcache._tracebacks import one_frame
 
 from .cache import Cache
 from .known_keys import GHOSTS
@@ -139,6 +140,7 @@ class GDSFCache(Cache[K, V]):
     of what was measured here. What weighs nothing goes last.
     """
 
+    @one_frame
     def __init__(
         self,
         maxsize: float | str | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from warmcache._sizes import MIB, format_number, format_weight, two_digits
+from warmcache._sizes import MIB, format_number, format_size, format_weight, two_digits
 from warmcache._tables import as_html
 from warmcache._texts import short_text_of
 
@@ -21,9 +21,10 @@ def filled(cache: Any, warm: int, weight: float) -> str:
     limit = cache.maxsize
     if cache._store.closed:
         return "closed"
-    if cache._unit_weight:
+    if cache._unit_weight and weight == warm:  # else loaders say what their values weigh
         return f"{warm:,} warm" + (f" of {format_number(limit)}" if limit < math.inf else "")
-    size = format_weight if MIB <= limit < math.inf or weight >= MIB else format_number
+    weights = format_weight if MIB <= limit < math.inf or weight >= MIB else format_number
+    size = format_size if cache._of_memory else weights
     return f"{warm:,} warm, {size(weight)}" + (f" of {size(limit)}" if limit < math.inf else "")
 
 
@@ -36,7 +37,7 @@ def as_text(cache: Any) -> str:
 
 def as_table(cache: Any) -> str:
     """Return a table of a cache's entries as HTML."""
-    size = format_number if cache._unit_weight else format_weight
+    size = format_size if cache._of_memory else format_weight
     entries = cache.entries()
     rows = [
         (

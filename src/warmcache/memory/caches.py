@@ -121,10 +121,12 @@ class MemoryCache(Cache[K, V]):
 
     # What is its own is hidden from policies, whose classes have attributes of their own.
 
+    @one_frame
     def __new__(cls, *args: Any, order: Any = None, **options: Any) -> Self:
         made: Self = super().__new__(ordered(cls, order))
         return made
 
+    @one_frame
     def __init__(
         self,
         budget: float | str | None = None,
@@ -328,6 +330,7 @@ class GPUMemoryCache(MemoryCache[K, V]):
         ProbeUnavailable: there is no such GPU, or no driver; it says what to do.
     """
 
+    @one_frame
     def __init__(
         self,
         budget: float | str | None = None,
@@ -354,6 +357,7 @@ class HostMemoryCache(MemoryCache[K, V]):
         options: those of :class:`MemoryCache`.
     """
 
+    @one_frame
     def __init__(
         self,
         budget: float | str | None = None,
@@ -378,6 +382,7 @@ class AutoMemoryCache(MemoryCache[K, V]):
         options: those of :class:`MemoryCache`.
     """
 
+    @one_frame
     def __init__(
         self,
         budget: float | str | None = None,

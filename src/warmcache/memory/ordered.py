@@ -22,6 +22,7 @@ from warmcache._signatures import signature_of
 from warmcache._suggestions import nearest_option
 from warmcache.caches.by_cost import CostCache
 from warmcache.caches.cache import Cache
+from warmcache.policies.three_questions import not_passed_on
 
 _SAYS_WHO_GOES = ("rank", "_new_order", "drifts")
 
@@ -90,6 +91,8 @@ def of_the_policy(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
         raise TypeError(f"{name} has no option 'maxsize': its limit is budget=, in bytes")
     for option in rest:
         if known is not None and option not in known:
+            if (passed_on := not_passed_on(policy, option)) is not None:
+                raise TypeError(f"{policy.__name__} has no option {option!r}{passed_on}")
             every = known.union(options_of(kind) or ()) - {"maxsize"}
             raise TypeError(f"{name} has no option {option!r}" + nearest_option(option, every))
     if known is None or "maxsize" in known:

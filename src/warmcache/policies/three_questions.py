@@ -20,6 +20,7 @@ from warmcache import caches
 from warmcache._registry import Registry, options_of
 from warmcache._signatures import signature_of
 from warmcache._suggestions import nearest_option
+from warmcache._tracebacks import one_frame
 
 OF_MEMORY = ("budget", "device", "probe")  # any of these says that a device limits the cache
 _MUST_BE = "the name of a policy, or a cache class"
@@ -100,6 +101,7 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
         parameter = signature_of(kind).parameters.get(option)
         return parameter is not None and parameter.default is parameter.empty
 
+    @one_frame
     def create(self, policy: Any, /, **options: Any) -> Any:
         """Make a cache of ``policy``, a name or a class, with ``options``.
 
@@ -146,6 +148,9 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
                 f"entries or weights, and budget= is bytes of a device, as in budget='20GiB'"
             )
         if kind._of_memory:
+            if kind is self._memories["ram"] and _is_the_machine(options.get("device")):
+                options = {name: value for name, value in options.items() if name != "device"}
+                own = own and {*own, "device"}  # which is said and done
             order = options.get("order")
             if own is not None and order is not None:
                 own = _united(own, options_of(self.order(order)))
@@ -184,6 +189,8 @@ class Policies(Registry[type[caches.Cache[Any, Any]]]):
             problem = f"policy {shown(policy)} has no option {option!r}"
             if not making.kind._of_memory:
                 known |= self.options(policy) or known
+            if (passed_on := not_passed_on(self.find(policy), option)) is not None:
+                raise TypeError(problem + passed_on)
             if option in known:
                 raise TypeError(f"{problem} without a budget= or a device= of memory")
             raise TypeError(problem + nearest_option(option, {*known, *also}))
@@ -235,11 +242,26 @@ def _memory_options(kind: Any) -> set[str]:
 
 
 def _united(memory: set[str], order: set[str] | None) -> set[str] | None:
-    """Return the options of a memory cache whose entries go in an order with options of its own."""
-    return None if order is None else memory | (order - {"maxsize"})
+    """Return the options of a memory cache whose entries go in an order with options of its own.
+
+    Those of every cache it hands on to that order, which may not take them.
+    """
+    handed_on = {*caches.Cache.__warm_options__} - (order or set())
+    return None if order is None else (memory - handed_on) | (order - {"maxsize"})
+
+
+def not_passed_on(kind: type[caches.Cache[Any, Any]], option: str) -> str | None:
+    """Return the end of a message about an option of every cache that ``kind`` takes away."""
+    own = options_of(kind)
+    if own is None or option in own or option not in caches.Cache.__warm_options__:
+        return None
+    return (
+        ", for its __init__() does not take it: give that **options, and hand these on to "
+        "super().__init__()"
+    )
 
 
 def _is_the_machine(device: Any) -> bool:
     """Whether ``device`` is what torch calls the machine: a text, or a torch.device."""
     said = isinstance(device, str) or type(device).__name__ == "device"
-    return said and str(device) in ("cpu", "cpu:0")
+    return said and str(device).lower() in ("cpu", "cpu:0")

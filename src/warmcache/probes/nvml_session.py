@@ -137,7 +137,7 @@ def explained() -> Iterator[None]:
         if number is None:
             raise
         remedy = _REMEDIES.get(number, "`nvidia-smi` may say more")
-        raise ProbeUnavailable(f"NVML says: {error} (code {number})", remedy) from error
+        raise ProbeUnavailable(f"NVML says: {error} (code {number})", remedy) from None
 
 
 def code(error: Exception) -> int | None:

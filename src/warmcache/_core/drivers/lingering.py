@@ -9,7 +9,7 @@ from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._log import log
 from warmcache._process.fork_safe_lock import ForkSafeLock
-from warmcache._sizes import format_weight
+from warmcache._sizes import format_size
 from warmcache._texts import text_of
 
 from .let_go import free_room, reclaimed
@@ -103,12 +103,12 @@ def _find_holders(remains: Remains) -> None:
 
 
 def _complain(remains: Remains, left: float) -> None:
-    key, weight = text_of(remains.key), format_weight(remains.weight)
+    key, weight = text_of(remains.key), format_size(remains.weight)
     if left:
         log().warning(
             "%s was torn down, but %s of its %s are still held, by %s; they stay charged "
             "until that lets go%s",
-            *(key, format_weight(left), weight, remains.holders),
+            *(key, format_size(left), weight, remains.holders),
             "".join(f": {remedy}" for remedy in remains.remedies[:1]),
         )
     else:

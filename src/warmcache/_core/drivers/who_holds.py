@@ -4,6 +4,9 @@ The garbage collector says which objects refer to a value. Here they are named a
 their user: a displayed result, the last error, ``server.model``, ``models[0]`` in a function that
 runs. What is only part of something else is named by what has that in turn, a few deep at most.
 
+The collector sees only what it tracks, and no dict or tuple of what can be in no cycle, such as
+arrays. Those are looked for from the other side, in what everything that is tracked refers to.
+
 Invariants: nothing of the user's runs, and nothing is kept, no frame and no snapshot of a
 function's variables. Each step takes a walk over all objects, so it is done once for a value, where
 that is given up, and never under a lock.
@@ -27,7 +30,13 @@ _FEW = 4
 _DEEP = 5
 _WALKS = 12  # over all objects, at most
 _INDEXED = (list, tuple, deque)
-_PARTS = (*_INDEXED, set, frozenset, functools.partial, types.MethodType, types.CellType)
+_CACHED = type(functools.lru_cache(len))
+_PARTS: tuple[type, ...] = (  # what is in there has no name of its own
+    *(set, frozenset, types.CellType, types.MethodType, types.BuiltinMethodType),
+    *(types.MethodWrapperType, _CACHED),
+)
+_ATOMS = (str, int, bytes, float, type(None))
+_HEAP_TYPE = 1 << 9  # a flag of classes that are written in Python
 _SUSPENDED = {
     types.GeneratorType: "gi_frame",
     types.CoroutineType: "cr_frame",
@@ -37,15 +46,24 @@ _ERRORS = ("last_exc", "last_value", "last_traceback")
 _UNSEEN = "a variable of a function that is running, or by a C library"
 
 
+class Step(NamedTuple):
+    """What leads from a thing to what is in there, and whether ``del`` can be said of that."""
+
+    text: str
+    deletable: bool = True
+
+
 class HeldBy(NamedTuple):
     """What holds something: a path that leads to it, what it is called, what makes it let go.
 
-    ``{}`` stands for the path. Where there is none, nothing leads further from there.
+    ``{}`` stands for the path; of what makes it let go, for as much of it as can be deleted. Where
+    there is no path, nothing leads further from there.
     """
 
     path: str
     called: str = "{}"
     remedies: str = ""
+    deleted: str | None = None
 
     @property
     def text(self) -> str:
@@ -53,11 +71,14 @@ class HeldBy(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        return self.remedies.replace("{}", self.path)
+        return self.remedies.replace("{}", self.path if self.deleted is None else self.deleted)
 
-    def part(self, step: str) -> HeldBy:
+    def part(self, step: Step) -> HeldBy:
         """Return what lies in there."""
-        return self._replace(path=self.path + step) if self.path else self
+        if not self.path:
+            return self
+        path, deleted = self.path + step.text, self.path if self.deleted is None else self.deleted
+        return self._replace(path=path, deleted=path if step.deletable else deleted)
 
 
 def holders_of(objects: Sequence[Any]) -> list[HeldBy]:
@@ -66,7 +87,9 @@ def holders_of(objects: Sequence[Any]) -> list[HeldBy]:
     Frames of this package and ``objects`` themselves are no answer.
     """
     few = list(objects[:_FEW])
-    found = _Search(objects, few).found(few, _DEEP)
+    search = _Search(objects, few)
+    found = search.found(few, _DEEP)
+    search.close()
     few.clear()
     found.sort(key=lambda holder: not holder.remedy)
     return found[:_FEW] or [HeldBy("", _UNSEEN)]
@@ -91,11 +114,21 @@ class _Search:
     def __init__(self, *ours: Any) -> None:
         self._passed_over = {id(each) for each in ours}
         self._left = _WALKS
+        self._untracked: list[Any] | None = None
+
+    def close(self) -> None:
+        """Forget what it has looked at."""
+        self._untracked = None
 
     def found(self, objects: list[Any], deep: int) -> list[HeldBy]:
         self._left -= 1
         found = _running(objects)
         referrers = gc.get_referrers(*objects)
+        if not all(map(gc.is_tracked, objects)):  # else what has them is tracked, too
+            if self._untracked is None:
+                self._untracked = _untracked()
+                self._passed_over.add(id(self._untracked))
+            referrers += _that_have(self._untracked, objects)
         self._passed_over |= {id(objects), id(referrers)}
         for holder in referrers:
             if id(holder) not in self._passed_over and not _is_of_the_call(holder):
@@ -133,14 +166,14 @@ class _Search:
             return _of_hidden(shell, keys, objects)
         owner = _owner(holder)
         if owner is None:
-            return self._inside(holder, [f"[{_short(key)}]" for key in keys], "a dict", deep)
+            return self._inside(holder, _items(keys), "a dict", deep)
         if isinstance(owner, threading.Thread):
             return [_of_thread(owner)]
         if _is_ipythons(owner) or isinstance(owner, types.FrameType):
             return []  # the frame itself is found, too
-        return self._inside(owner, [f".{key}" for key in keys], _called(owner), deep)
+        return self._inside(owner, _attributes(owner, keys), _called(owner), deep)
 
-    def _inside(self, whole: Any, steps: list[str], name: str, deep: int) -> list[HeldBy]:
+    def _inside(self, whole: Any, steps: list[Step], name: str, deep: int) -> list[HeldBy]:
         """Return what ``whole`` is part of, with the ``steps`` from there; else by its ``name``."""
         if isinstance(whole, type):
             return _of_class(whole, steps)
@@ -148,18 +181,26 @@ class _Search:
             known = [each for each in self.found([whole], deep - 1) if each.remedy]
             if known:  # of Out[3] and _, the name that stays
                 outer = min(known, key=lambda each: each.path.startswith("_"))
+                if type(whole) is _CACHED and "`del {}`" in outer.remedies:
+                    outer = outer._replace(remedies="`{}.cache_clear()`")
                 return [outer.part(step) for step in steps]
-        attribute = steps[0][1:] if steps and steps[0].startswith(".") else ""
+        attribute = steps[0].text[1:] if steps and steps[0].text.startswith(".") else ""
         return [HeldBy("", f"attribute {attribute!r} of {name}" if attribute else name)]
 
 
-def _steps(holder: Any, objects: list[Any]) -> list[str]:
+def _steps(holder: Any, objects: list[Any]) -> list[Step]:
     """Return what leads from ``holder`` to ``objects``."""
     if isinstance(holder, _INDEXED):
-        return [f"[{at}]" for at, each in enumerate(holder) if _is_one_of(each, objects)]
+        deletable = not isinstance(holder, tuple)
+        places = [at for at, each in enumerate(holder) if _is_one_of(each, objects)]
+        return [Step(f"[{at}]", deletable) for at in places]
     if isinstance(holder, _PARTS):
-        return [""]
-    found = [f".{name}" for name in _keys(vars_of(holder) or {}, objects)]
+        return [Step("")]
+    if type(holder) is functools.partial:
+        parts = {"func": holder.func, "args": holder.args, "keywords": holder.keywords}
+        return [Step(f".{name}", deletable=False) for name in _keys(parts, objects)]
+    found = _items(_keys(holder, objects)) if isinstance(holder, dict) else []
+    found += _attributes(holder, _keys(vars_of(holder) or {}, objects))
     for kind in type(holder).__mro__:
         for name, slot in list(vars(kind).items()):
             if isinstance(slot, types.MemberDescriptorType):
@@ -167,8 +208,65 @@ def _steps(holder: Any, objects: list[Any]) -> list[str]:
                     held = slot.__get__(holder)
                 except (AttributeError, TypeError):
                     continue
-                found += [f".{name}"] if _is_one_of(held, objects) else []
+                deletable = bool(kind.__flags__ & _HEAP_TYPE) and not _is_frozen(holder)
+                found += [Step(f".{name}", deletable)] if _is_one_of(held, objects) else []
     return found
+
+
+def _items(keys: list[Any]) -> list[Step]:
+    """Return what leads from a dict to what it has by ``keys``, which only some can write."""
+    return [Step(f"[{key!r}]") if _is_written(key) else Step("[...]", False) for key in keys]
+
+
+def _is_written(key: Any) -> bool:
+    return type(key) in _ATOMS or (type(key) is tuple and all(map(_is_written, key)))
+
+
+def _attributes(owner: Any, names: list[Any]) -> list[Step]:
+    deletable = not _is_frozen(owner)
+    return [Step(f".{name}", deletable) for name in names]
+
+
+def _is_frozen(owner: Any) -> bool:
+    """Whether ``owner`` is of a dataclass whose attributes cannot be deleted."""
+    return bool(getattr(getattr(type(owner), "__dataclass_params__", None), "frozen", False))
+
+
+# -- what the collector does not track ---------------------------------------------------
+
+
+def _untracked() -> list[Any]:
+    """Return all dicts and tuples that the collector does not track, as far as it sees them."""
+    found: dict[int, Any] = {}
+    pending = [variable for _, frame in _frames() for _, variable in _variables(frame)]
+    tracked = gc.get_objects()
+    while tracked or pending:
+        if not pending:
+            some = tracked[-_SOME:]
+            del tracked[-_SOME:]
+            pending = gc.get_referents(*some)
+        new = {
+            id(each): each
+            for each in pending
+            if (type(each) is dict or type(each) is tuple)
+            and not gc.is_tracked(each)
+            and id(each) not in found
+        }
+        found |= new
+        pending = [part for each in new.values() for part in _values(each)]
+    return [*found.values()]
+
+
+_SOME = 10_000  # objects to be asked at a time for what they refer to
+
+
+def _values(container: Any) -> list[Any]:
+    return list(container.values() if type(container) is dict else container)
+
+
+def _that_have(containers: list[Any], objects: list[Any]) -> list[Any]:
+    wanted = {id(each) for each in objects}
+    return [each for each in containers if not wanted.isdisjoint(map(id, _values(each)))]
 
 
 def _of_module(module: str, names: list[Any], objects: list[Any]) -> list[HeldBy]:
@@ -187,9 +285,10 @@ def _of_module(module: str, names: list[Any], objects: list[Any]) -> list[HeldBy
     return found
 
 
-def _of_class(cls: type, attributes: list[str]) -> list[HeldBy]:
+def _of_class(cls: type, attributes: list[Step]) -> list[HeldBy]:
     module = "" if cls.__module__ == "__main__" else f"{cls.__module__}."
-    return [HeldBy(f"{module}{cls.__qualname__}{each}", "{}", "`del {}`") for each in attributes]
+    name = f"{module}{cls.__qualname__}"
+    return [HeldBy(f"{name}{each.text}", "{}", "`del {}`") for each in attributes]
 
 
 def _of_thread(thread: threading.Thread) -> HeldBy:
@@ -220,18 +319,23 @@ def _by_variable(
 def _running(objects: list[Any]) -> list[HeldBy]:
     """Return which running functions have a variable that is one of ``objects``."""
     threads = {thread.ident: thread.name for thread in threading.enumerate()}
-    here, found = threading.get_ident(), []
+    here, found = threading.get_ident(), list[HeldBy]()
+    for number, frame in _frames():
+        thread = "" if number == here else f" (thread {threads.get(number, number)!r})"
+        found += _by_variable(frame, objects, thread, "`del {}` there")
+    return found
+
+
+def _frames() -> Iterator[tuple[int, types.FrameType]]:
+    """Yield the frames of running functions that are not ours, and the number of the thread."""
     frame: types.FrameType | None
     for number, frame in sys._current_frames().items():
-        thread = "" if number == here else f" (thread {threads.get(number, number)!r})"
         while frame is not None:
-            is_function = (
-                frame.f_code.co_flags & OPTIMIZED
-            )  # what has a dictionary, that is found by
-            if is_function and not _is_ours(frame):
-                found += _by_variable(frame, objects, thread, "`del {}` there")
+            if frame.f_code.co_flags & OPTIMIZED and not _is_ours(
+                frame
+            ):  # others have a dictionary
+                yield number, frame
             frame = frame.f_back  # at last None: a frame must not refer to itself
-    return found
 
 
 def _variables(frame: types.FrameType) -> list[tuple[str, Any]]:
@@ -291,7 +395,8 @@ def vars_of(thing: Any) -> Any:
 
 
 def _keys(variables: dict[Any, Any], objects: list[Any]) -> list[Any]:
-    return [key for key, held in variables.copy().items() if _is_one_of(held, objects)]
+    known = dict.copy(variables) if isinstance(variables, dict) else variables.copy()
+    return [key for key, held in known.items() if _is_one_of(held, objects)]
 
 
 def _module_with(variables: dict[str, Any]) -> str | None:
@@ -329,6 +434,8 @@ def _is_one_of(thing: Any, objects: list[Any]) -> bool:
 
 
 def _called(thing: Any) -> str:
+    if type(thing).__name__.startswith("hamt"):  # which only contexts are made of
+        return "a context variable"
     return f"a {type(thing).__qualname__}"
 
 

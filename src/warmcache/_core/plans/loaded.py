@@ -13,7 +13,7 @@ from warmcache._core.state.records import Load
 from warmcache._core.state.store import Store
 from warmcache._log import debugging, log
 from warmcache._signatures import not_coroutine
-from warmcache._sizes import format_seconds, format_weight
+from warmcache._sizes import format_seconds, format_size, format_weight
 from warmcache._texts import short_text_of, text_of
 
 from .steps import Disguised
@@ -35,7 +35,8 @@ def tell_of_load(store: Store, load: Load) -> None:
     """Tell the log and the listener; what that raises is logged, but for a Ctrl-C or the like."""
     if debugging():
         by = "" if load.weighed_by is None else f" ({load.weighed_by})"
-        seconds, weight = format_seconds(load.seconds), format_weight(load.weight)
+        size = format_weight if load.weighed_by is None else format_size  # of memory
+        seconds, weight = format_seconds(load.seconds), size(load.weight)
         log().debug("loaded %s in %s, %s%s", short_text_of(load.key), seconds, weight, by)
     if store.load_listener is not None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from typing import Any
 
 from warmcache._core.state.entry import Entry, LeaseRecord
@@ -116,12 +116,7 @@ def refusal(
 
 def _in_the_way(store: Store) -> tuple[list[str], list[str]]:
     """Return who holds what, and what makes them let go. Not all of it needs the lock: it reads."""
-    now, leased = time.monotonic(), list(store.leased)
-    holders = [
-        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
-        for entry in leased
-        for record in entry.leases
-    ]
+    holders = _leases_of(list(store.leased), time.monotonic())
     remedies = ["release a lease"] if holders else []
     holders += [
         f"{text_of(flight.key)} being loaded by {flight.record.holder}"
@@ -144,3 +139,31 @@ def _kept_from_others(cache: CacheView) -> list[str]:
     by = [f"floor={format_weight(meter.floor)}"] if meter.floor else []
     by += [f"min_residency={meter.residency:g}"] if meter.residency else []
     return [f"{format_weight(idle)} idle, kept by {' and '.join(by)}"]
+
+
+def refused_by_predecessor(
+    cache: CacheView, key: Hashable, held: Collection[Entry], *, own: bool
+) -> CapacityError:
+    """Return the error that says that a loader's predecessor still has these leased elsewhere.
+
+    The lock of where they are is held; nothing of ``cache`` is free as long as they are there.
+    """
+    limit = cache.store.ledger.limit
+    return CapacityError(
+        key,
+        needed=min(1, limit),
+        free=0,
+        leased=sum(entry.weight for entry in held),
+        limit=limit,
+        holders=_leases_of(held, time.monotonic()),
+        own=own,
+        defined_anew=True,
+    )
+
+
+def _leases_of(entries: Collection[Entry], now: float) -> list[str]:
+    return [
+        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
+        for entry in entries
+        for record in entry.leases
+    ]

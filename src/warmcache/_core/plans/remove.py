@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, Source, State
 from warmcache._core.state.flights import CHAIN, leads_to
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.outer_leases import OuterLeases
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
+from .refuse import refused_by_predecessor
 from .steps import Plan, TearDown, Wait
 
 T = TypeVar("T")
@@ -78,13 +80,25 @@ def chosen(
     return noted
 
 
-def replaced(cache: CacheView, source: Source) -> Plan[None]:
+class Successor(NamedTuple):
+    """Who takes the place of a source: to load what, into which cache, by which lease."""
+
+    cache: CacheView
+    record: LeaseRecord
+    key: Callable[[], Hashable]  # made only where it is to be named
+
+
+def replaced(cache: CacheView, source: Source, successor: Successor | None = None) -> Plan[None]:
     """Remove what there is of ``source``, for another takes its place; return once it is gone.
 
-    That is, what nobody leases, whoever tears it down: who takes the place loads next, maybe
-    into another cache, whose ledger knows nothing of this one.
+    Whoever tears it down is waited for. What is leased is not in the way of who has the same
+    ledger. A ``successor`` with another cache, whose ledger knows nothing of this one, waits for
+    it as long as for room, and is refused then; at once, if it is inside of such a lease itself.
     """
     store, chain = cache.store, CHAIN.get()
+    if successor is not None and successor.cache is cache:
+        successor = None
+    deadline: float | None = None
 
     def own(store: Store) -> list[Entry]:
         return [entry for entry in store.live.values() if entry.provenance.source is source]
@@ -100,12 +114,34 @@ def replaced(cache: CacheView, source: Source) -> Plan[None]:
                 and entry not in store.lingering
                 and not leads_to(entry, chain)
             ]
-            if not dying:
+            held: list[Entry] = []
+            if successor is not None:
+                held = [
+                    entry
+                    for entry in store.leased
+                    if entry.state is State.RETIRED and entry.provenance.source is source
+                ]
+            if not dying and not held:
                 return
+            timeout: float | None = None
+            first = deadline is None
+            if successor is not None and held:
+                if deadline is None:
+                    deadline = time.monotonic() + successor.cache.wait
+                timeout = deadline - time.monotonic()
+                outer = OuterLeases(successor.record)
+                inside = any(record in outer for each in held for record in each.leases)
+                if inside or timeout <= 0:
+                    raise refused_by_predecessor(successor.cache, successor.key(), held, own=inside)
             if chain:
                 chain[-1].blocked_on.extend(dying)
             change = store.ledger.change()
-        yield Wait(change)
+        if successor is not None and held and first:
+            with successor.cache.store.lock:  # one lock at a time
+                successor.cache.store.waited(Claim(successor.key(), 0))
+        yield Wait(change, timeout)
+        with store.lock:
+            store.ledger.forget(change)
 
 
 def by_key(

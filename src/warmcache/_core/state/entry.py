@@ -69,13 +69,14 @@ class Source:
 
     ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not,
     and ``ttl`` how long what is of a loader lives, in whatever cache. What is ``loop_bound`` is of
-    no use once the event loop that loaded it is closed.
+    no use once the event loop that loaded it is closed. ``spread`` are the places in a key, from
+    its end, of what a call spreads out: ``*args`` and ``**kwargs``, if it has them.
     ``past_hits`` counts the hits of entries that have left.
     """
 
     __slots__ = (
-        *("__weakref__", "loop_bound", "misses", "name", "past_hits", "tags", "teardown", "ttl"),
-        "weigh",
+        *("__weakref__", "loop_bound", "misses", "name", "past_hits", "spread", "tags", "teardown"),
+        *("ttl", "weigh"),
     )
 
     def __init__(
@@ -93,6 +94,7 @@ class Source:
         self.tags = tags
         self.weigh = weigh
         self.ttl = ttl
+        self.spread: tuple[int | None, int | None] = (None, None)
         self.past_hits = 0
         self.misses = 0
 
@@ -161,7 +163,8 @@ class Entry(_Hits):
     What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
     was asked for, the first time included), ``used`` and ``loaded`` (ticks of the
     clock of uses: larger is later), ``key``, ``tags``. The rest is the cache's;
-    ``cause`` and ``newcomer`` are set when it is removed.
+    ``cause`` and ``newcomer`` are set when it is removed, and ``placed`` says where it stands in the
+    mapping, as in a dict: what replaces another takes its place.
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
     the hit path writes without it): ``leases`` is empty in every state but LIVE and
@@ -193,6 +196,7 @@ class Entry(_Hits):
         "loaded_at",
         "loop",
         "newcomer",
+        "placed",
         "provenance",
         "queued",
         "recorded",
@@ -226,7 +230,7 @@ class Entry(_Hits):
         else:
             clock = USE_CLOCK
             clock.cell_contents = stamp = clock.cell_contents + 1.0  # tick(), without a call
-        self.loaded = self.used = self.seen = stamp
+        self.loaded = self.used = self.seen = self.placed = stamp
         self.hits = 0.0
         self.base_uses = 1
         self.expires = expires

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, ClassVar, dataclass_transform
 
-from warmcache._sizes import format_seconds, format_weight
+from warmcache._sizes import format_seconds, format_size, format_weight
 from warmcache._texts import short_text_of, text_of
-from warmcache.keys import CallKey
+from warmcache.keys import CallKey, CallText
 
 
 @dataclass_transform(frozen_default=True)
@@ -70,15 +70,22 @@ class Record(Mapping[str, Any]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Record):
-            return type(self) is type(other) and self._values == other._values
+            return type(self) is type(other) and self._compared() == other._compared()
         return NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._values)
+        return hash(self._compared())
+
+    def _compared(self) -> tuple[Any, ...]:
+        """Return what it is compared by: keys of calls as texts, as other processes get them."""
+        return tuple(map(_compared, self._values))
 
     def __repr__(self) -> str:
         names = [name for name in self._names if name not in ("call", "loader")]
-        shown = [f"{name}={_shown(name, getattr(self, name))}" for name in names]
+        of_memory = getattr(self, "weighed_by", None) is not None
+        shown = [
+            f"{name}={_shown(name, getattr(self, name), of_memory=of_memory)}" for name in names
+        ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
@@ -93,6 +100,14 @@ class Record(Mapping[str, Any]):
         written = {"type": "function-plain", "function": cls.as_dict}
         written["return_schema"] = {"type": "dict"}
         return {"type": "is-instance", "cls": cls, "serialization": written}
+
+
+def _compared(value: Any) -> Any:
+    if isinstance(value, CallKey):
+        return repr(value)
+    if isinstance(value, tuple) and hasattr(value, "_replace"):  # for which key others had to go
+        return tuple(map(_compared, value))
+    return value
 
 
 def _value_at(place: int) -> Callable[[Any], Any]:
@@ -123,12 +138,12 @@ _WEIGHTS = {"weight", "live", "loading", "retired", "dying", "zombies"}
 _SECONDS = {"age", "idle", "seconds", "load_seconds", "saved_seconds", "ends_in"}
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(name: str, value: Any, *, of_memory: bool) -> str:
     """Return ``value`` for people, with its unit."""
     if name == "key" or value is None or isinstance(value, str):
         return short_text_of(str(value) if isinstance(value, enum.StrEnum) else value)
     if name in _WEIGHTS:
-        return format_weight(value)
+        return format_size(value) if of_memory else format_weight(value)
     if name in _SECONDS:
         return format_seconds(value)
     return short_text_of(plain(value) if isinstance(value, frozenset | Mapping) else value)
@@ -150,4 +165,6 @@ class OfKey(Record):
     @property
     def loader(self) -> str | None:
         """The name of the loader; None for what was stored by the mapping."""
+        if isinstance(self.key, CallText):
+            return self.key.loader
         return self.key.source.name if isinstance(self.key, CallKey) else None
