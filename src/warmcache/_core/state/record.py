@@ -6,6 +6,7 @@ import enum
 import math
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, dataclass_transform
 
 from warmcache._sizes import format_seconds, format_size, format_weight
@@ -82,10 +83,8 @@ class Record(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         names = [name for name in self._names if name not in ("call", "loader")]
-        of_memory = getattr(self, "weighed_by", None) is not None
-        shown = [
-            f"{name}={_shown(name, getattr(self, name), of_memory=of_memory)}" for name in names
-        ]
+        text = partial(_shown, of_memory=getattr(self, "weighed_by", None) is not None)
+        shown = [f"{name}={text(name, getattr(self, name))}" for name in names]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
