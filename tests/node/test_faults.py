@@ -30,7 +30,7 @@ FULL = Account(
     gone=True,
     name="models",
     quotes=(Quote(1, 0.5),),
-    waits=(Wait(5, 7),),
+    waits=(Wait(5, 7, True),),
     pledges=(Pledge(1, 2, 3),),
 )
 

@@ -266,6 +266,17 @@ def test_a_smaller_one_does_not_take_what_is_being_given_to_an_older_one(
     assert "granted" == large.answer()
 
 
+def test_a_smaller_one_does_not_pass_who_waits_for_a_load_to_land_but_not_for_ever(
+    tmp_path: Path, start: Start, member: Callable[..., Member]
+) -> None:
+    one, large, small = member(), start(tmp_path), start(tmp_path)
+    assert one.ledger.grow(40, 0) is None  # and has not landed
+    large.begin("lease", 90)
+    until(lambda: one.ledger.status().waiting)
+    assert "granted" != small.tell("lease", 10, 0)
+    assert "granted" == small.tell("lease", 10)
+
+
 @pytest.mark.race
 def test_threads_of_one_process_each_have_their_place_in_the_line(
     tmp_path: Path, start: Start, member: Callable[..., Member]

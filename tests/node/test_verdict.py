@@ -75,6 +75,13 @@ def test_older_waiters_have_their_part_of_room_as_far_as_it_suffices() -> None:
     assert 50 == seen.ahead(since=3)
 
 
+def test_who_hopes_for_what_others_load_has_all_that_is_left() -> None:
+    hopes = account(2, looked=10 * SECOND, waits=(Wait(90, 1, hopeful=True),))
+    assert 60 == picture(account(1, 40), hopes).ahead(since=9)
+    hopes.looked = 8 * SECOND
+    assert 0 == picture(account(1, 40), hopes).ahead(since=9)
+
+
 def test_a_waiter_that_has_stopped_looking_has_none() -> None:
     seen = picture(account(1, 40), waiter(2, 50, 1, looked=8.9))
     assert 0 == seen.ahead(since=9)

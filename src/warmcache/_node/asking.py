@@ -16,17 +16,19 @@ from .verdict import PATIENCE, Picture
 
 _NS = 1e9
 _MOST_PLEDGES = 32  # that a record has room for
+_HOPE = 2.0  # seconds that others' loads may take to land
 _PINGS = 0.2  # seconds between two pings for one pledge
 
 
 class Request:
     """One caller's wish for room; ``since`` is its place in the line, once it waits."""
 
-    __slots__ = ("nbytes", "since")
+    __slots__ = ("hopeful", "nbytes", "since")
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
         self.since = 0
+        self.hopeful = False
 
 
 @dataclass(slots=True)
@@ -132,7 +134,11 @@ class Asking:
         passed = self._still_passed(picture, own)
         new: list[Pledge] = []
         if nbytes > left:
-            new = picture.pledges_for(nbytes - left, picture.offers(own, passed))
+            offers = picture.offers(own, passed)
+            reached = left + sum(quote.nbytes for quote, _ in offers) + picture.in_flight
+            young = picture.now - since < _HOPE * _NS
+            request.hopeful = young and nbytes <= reached
+            new = picture.pledges_for(nbytes - left, offers)
             if len(new) + len(self._pledged) > _MOST_PLEDGES:
                 new = []
         owners = {each.number: each for each in picture.all}
@@ -157,7 +163,9 @@ class Asking:
             self._say()
 
     def _say(self) -> None:
-        self._me.waits = tuple(Wait(each.nbytes, each.since) for each in self.requests)
+        self._me.waits = tuple(
+            Wait(each.nbytes, each.since, each.hopeful) for each in self.requests
+        )
         self._me.pledges = tuple(each.pledge for each in self._pledged)
 
     def _to_ping(self, now: int) -> list[int]:

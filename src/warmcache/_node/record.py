@@ -27,7 +27,7 @@ _WAITS = _PLEDGES = 32
 _MAGIC = b"wcN1"  # another one where a record means something else
 _HEAD = struct.Struct("<4sIQI")  # the magic, bytes of the body, how often written; their checksum
 _BODY = struct.Struct("<10Q64s4B")
-_QUOTE, _WAIT, _PLEDGE = struct.Struct("<Qd"), struct.Struct("<QQ"), struct.Struct("<QQQ")
+_QUOTE, _WAIT, _PLEDGE = struct.Struct("<Qd"), struct.Struct("<QQ?"), struct.Struct("<QQQ")
 
 
 class Quote(NamedTuple):
@@ -38,10 +38,14 @@ class Quote(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Who waits: for how many bytes, and since when (nanoseconds of the node's clock)."""
+    """Who waits: for how many bytes, and since when (nanoseconds of the node's clock).
+
+    ``hopeful`` is one for whom the loads that are under way may land in time.
+    """
 
     nbytes: int
     since: int
+    hopeful: bool = False
 
 
 class Pledge(NamedTuple):

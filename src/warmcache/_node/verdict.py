@@ -8,8 +8,11 @@ Pure: all that is decided here is decided by numbers that were read under the ga
 - **Coming** is what is outstanding of all pledges, and the estates. Nobody else may count on it.
 - **First come, first served**: of room and what is coming, each older waiter that it suffices for
   has its part. What is left is for whoever asks. An older one for whom it does not suffice, though
-  it has asked all it could, can use nothing of it: so smaller ones pass. One that has not looked
-  for a second, though who waits looks four times in it, is stopped, and is passed as well.
+  it has asked all it could, can use nothing of it: so smaller ones pass. But not for two seconds
+  where it would suffice with what others are loading just now, which is about to be idle: who wants
+  nearly all would else find somebody loading for ever. Longer would be in the way of a load that
+  asks for another. One that has not looked for a second, though who waits looks four times in it,
+  is stopped, and is passed as well.
 - **Price**: what is still lacking is asked for where it is cheapest, one's own being no dearer than
   others'. If all that is idle would not do, nothing is: no entry goes in vain. What others have
   been asked for already, and what lies below an owner's floor, is not there to be asked for.
@@ -108,6 +111,8 @@ class Picture:
             before = (wait.since, each.number) < (since, self.me.number)
             if awake and before and wait.nbytes <= left:
                 left -= wait.nbytes
+            elif awake and before and wait.hopeful:
+                left = 0
         return whole - left
 
     def offers(self, own: Sequence[Quote], but: Collection[int]) -> list[tuple[Quote, Account]]:
