@@ -66,6 +66,10 @@ class Member:
                 gone += entry[1]
         return gone
 
+    def forget(self) -> None:
+        """Have nothing idle any more, and tell nobody."""
+        self.entries.clear()
+
     def shrink(self, nbytes: int) -> None:
         self.ledger.shrink(nbytes)
 
