@@ -59,10 +59,9 @@ def test_first_come_first_served(
 ) -> None:
     one = member()
     one.lease(100)
-    waiting = []
-    for at in range(3):
-        waiting.append(start(tmp_path))
-        waiting[-1].begin("lease", 60)
+    waiting = [start(tmp_path) for _ in range(3)]
+    for at, each in enumerate(waiting):
+        each.begin("lease", 60)
         until(lambda at=at: one.ledger.status().waiting == at + 1)
     one.shrink(60)
     assert "granted" == waiting[0].answer()
@@ -84,13 +83,13 @@ def test_a_smaller_one_passes_where_no_older_one_could_use_the_room(
 def test_a_smaller_one_does_not_take_what_is_being_given_to_an_older_one(
     tmp_path: Path, start: Start, member: Callable[..., Member]
 ) -> None:
-    one, large = member(), start(tmp_path)
+    one, large, small = member(), start(tmp_path), start(tmp_path)
     one.load(80)
     reached, go = threading.Event(), threading.Event()
     one.gate = lambda: (reached.set(), go.wait(CAP))
     large.begin("lease", 90)
     assert reached.wait(CAP)
-    assert "granted" != start(tmp_path).tell("lease", 15, 0.1)  # though 20 are free
+    assert "granted" != small.tell("lease", 15, 0)  # though 20 are free
     go.set()
     assert "granted" == large.answer()
 
