@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         HostMemoryCache,
         MemoryCache,
         MemoryOptions,
+        Node,
         devices_table,
     )
     from .memory.device import empty_gpu_cache
@@ -82,6 +83,7 @@ __all__ = [
     "MemoryCache",
     "MemoryOptions",
     "MemoryWarm",
+    "Node",
     "Outcome",
     "ProbeUnavailable",
     "RRCache",
@@ -126,7 +128,8 @@ _LAZY = {
     **dict.fromkeys(
         [
             *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
-            *("Footprint", "MemoryOptions", "devices_table", "empty_gpu_cache", "retry_on_oom"),
+            *("Footprint", "MemoryOptions", "Node"),
+            *("devices_table", "empty_gpu_cache", "retry_on_oom"),
         ],
         ".memory",
     ),

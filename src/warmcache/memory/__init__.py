@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from warmcache._node.refusal import Node
 from warmcache._public import found_here
 
 from .caches import (
@@ -23,6 +24,7 @@ __all__ = [
     "HostMemoryCache",
     "MemoryCache",
     "MemoryOptions",
+    "Node",
     "devices_table",
     "empty_gpu_cache",
     "retry_on_oom",
