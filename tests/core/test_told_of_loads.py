@@ -29,7 +29,6 @@ class Way:
         self.is_async, self.planned = is_async, planned
 
     def loader(self, make: Callable[[str], Any], **options: Any) -> Any:
-        options["loop_bound"] = False  # each call of ``call`` has a loop of its own
         if not self.is_async:
 
             @warm(**options)
@@ -38,8 +37,8 @@ class Way:
 
             return load
 
-        @warm(**options)  # type: ignore[no-redef]
-        async def load(name: str) -> Any:
+        @warm(loop_bound=False, **options)  # each call of ``call`` has a loop of its own
+        async def load(name: str) -> Any:  # type: ignore[no-redef]
             await asyncio.sleep(0)
             return make(name)
 
