@@ -1,15 +1,43 @@
-"""What tests of memory caches share: threads that are waited for."""
+"""What tests of memory caches share: threads that are waited for; caches that share a node."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from node_caches import CacheProcess, Site
+from node_members import processes
+
+from warmcache._node import ledger, membership
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Future[Any]]]:
     with ThreadPoolExecutor(8) as pool:
         yield pool.submit
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
+    """Give what makes caches of one node in this process; warnings begin anew."""
+    monkeypatch.setattr(ledger, "_told", [])
+    monkeypatch.setattr(membership, "_told", [])
+    made: list[Site] = []
+
+    def make(**options: Any) -> Site:
+        made.append(Site(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Callable[..., CacheProcess]]:
+    """Give what makes caches of that node in processes of their own; these are killed."""
+    with processes(CacheProcess) as begin:
+        yield lambda **options: begin(tmp_path, **options)

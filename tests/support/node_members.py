@@ -86,8 +86,10 @@ class Member:
 class Process:
     """A member in a process of its own; ``tell`` waits for its answer, ``begin`` does not."""
 
+    program = __file__
+
     def __init__(self, folder: str | Path, budget: int = 100, floor: int = 0) -> None:
-        command = [sys.executable, __file__, str(folder), str(budget), str(floor)]
+        command = [sys.executable, self.program, str(folder), str(budget), str(floor)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -128,12 +130,12 @@ class Process:
 
 
 @contextmanager
-def processes() -> Iterator[Callable[..., Process]]:
-    """Give what starts processes; all of them are killed in the end."""
+def processes(kind: type[Process] = Process) -> Iterator[Callable[..., Process]]:
+    """Give what starts processes of a ``kind``; all of them are killed in the end."""
     started: list[Process] = []
 
     def start(*args: Any, **options: Any) -> Process:
-        started.append(Process(*args, **options))
+        started.append(kind(*args, **options))
         return started[-1]
 
     try:
@@ -168,9 +170,9 @@ def begun(work: Callable[[], Any]) -> Callable[[], Any]:
     return end
 
 
-def main() -> None:
+def main(kind: Any = Member) -> None:
     folder, budget, floor = sys.argv[1:]
-    member = Member(folder, int(budget), int(floor))
+    member = kind(folder, int(budget), int(floor))
     for line in sys.stdin:
         what, *numbers = json.loads(line)
         print(json.dumps(getattr(member, what)(*numbers)), flush=True)

@@ -132,33 +132,47 @@ class NodeLedger:
 
     # -- asking for room -----------------------------------------------------------------
 
-    def grow(self, nbytes: float, wait: float) -> Refusal | None:
+    @property
+    def committed(self) -> int:
+        """The bytes that this process was granted and has not given back."""
+        return self._me.committed
+
+    def grow(
+        self,
+        nbytes: float,
+        wait: float,
+        *,
+        quotes: Callable[[], Iterable[tuple[float, float]]] | None = None,
+        reclaim: Callable[[int], object] | None = None,
+        wanted: Callable[[], object] = lambda: True,
+    ) -> Refusal | None:
         """Have so many bytes more, once there is room for them; wait ``wait`` seconds at most.
 
         Returns None once they are granted, and a refusal where there was no room in time, or can
-        never be. The bytes are in flight until :meth:`landed`. Where another process is stopped
-        inside the gate, it waits as long as that lasts: nobody may go on without.
+        never be, or they are not ``wanted`` any more. The bytes are in flight until :meth:`landed`.
+        Where another process is stopped inside the gate, it waits as long as that lasts: nobody may
+        go on without. ``quotes`` and ``reclaim`` are of what is idle for this caller, where that is
+        more than what others may ask for.
 
         Raises:
             ClosedError: the ledger was closed.
         """
-        wanted = _bytes(math.ceil(nbytes))
-        if wanted <= 0:
+        request, deadline = Request(_bytes(math.ceil(nbytes))), time.monotonic() + wait
+        if request.nbytes <= 0:
             return None
-        request, deadline = Request(wanted), time.monotonic() + wait
         try:
             while True:
                 news = self._news  # before the look: what comes from now on ends the wait
-                own = self._own_quotes()
+                own = self._own_quotes(quotes)
                 look = self._member.inside(partial(self._look_for, request, own), self._listen_to)
                 if look.granted:
                     return None
                 self._member.ping(look.ping)
                 if look.giving is not None:
-                    self._give(look.giving)
+                    self._give(look.giving, reclaim)
                     continue
                 left = deadline - time.monotonic()
-                if look.never or left <= 0:
+                if look.never or left <= 0 or not wanted():
                     return look.refusal()
                 self._wait_for_news(news, min(left, POLL, look.at_latest))
         finally:
@@ -243,9 +257,11 @@ class NodeLedger:
         if sorted(quote.nbytes for quote in quotes) != sorted(each.nbytes for each in me.quotes):
             self.publish()
 
-    def _own_quotes(self) -> tuple[Quote, ...]:
+    def _own_quotes(
+        self, quotes: Callable[[], Iterable[tuple[float, float]]] | None = None
+    ) -> tuple[Quote, ...]:
         try:
-            idle = [*self._idle()]
+            idle = [*(quotes or self._idle)()]
         except Exception:
             log().exception("it is not known what is idle, so nothing is offered")
             return ()
@@ -255,12 +271,12 @@ class NodeLedger:
             if nbytes > 0
         )
 
-    def _give(self, giving: Given) -> None:
+    def _give(self, giving: Given, reclaim: Callable[[int], object] | None = None) -> None:
         """Have idle values go, and say what of it there is not."""
         nbytes = giving.nbytes
         came: object = 0
         try:
-            came = self._reclaim(nbytes) if nbytes else 0
+            came = (reclaim or self._reclaim)(nbytes) if nbytes else 0
         except Exception:
             log().exception("%s could not give %s back", self._me, format_size(nbytes))
         finally:

@@ -130,7 +130,8 @@ class Membership:
             log().warning(
                 "the ledger of this node in %s cannot be used (%s): this process goes on alone, "
                 "and its budget is its own; set WARMCACHE_NODE to a folder that can be written",
-                *(self.folder, error),
+                # No traceback: its frames have values, and whoever keeps the record keeps them.
+                *(self.folder, str(error)),
             )
 
     def ping(self, numbers: Iterable[int]) -> None:

@@ -68,7 +68,7 @@ class Arbiter:
         """Have ``cache`` share the device from now on, until it is closed or collected."""
         self._members[id(cache)] = cache
 
-    def node_member(self, node: Any, budget: float, confirm: float) -> NodeMember:
+    def node_member(self, node: Any, confirm: float) -> NodeMember:
         """Return this process' member at the ledger of ``node``, as ``node=`` has it.
 
         Raises what :func:`folder_for` raises.
@@ -77,8 +77,8 @@ class Arbiter:
         folder = folder_for(node, str(device))
         with self._joining.lock:
             found = self._nodes.get(folder)
-            if found is None or found.left:
-                found = self._nodes[folder] = NodeMember(folder, self._probe, budget, confirm)
+            if found is None:
+                found = self._nodes[folder] = NodeMember(folder, self._probe, confirm)
             return found
 
     def views(self) -> list[CacheView]:

@@ -172,8 +172,7 @@ class MemoryCache(Cache[K, V]):
         self.__learned = Learned(learn, circumstances(device.probe))
         self.__member: NodeMember | None = None
         if setup.node:
-            asked = setup.node, self.__budget, setup.confirm
-            self.__member = self.__arbiter.node_member(*asked)
+            self.__member = self.__arbiter.node_member(setup.node, setup.confirm)
         if "maxsize" in options:
             options["maxsize"] = self.__budget
         super().__init__(**options)
@@ -199,7 +198,7 @@ class MemoryCache(Cache[K, V]):
     def __join(self) -> None:
         self.__arbiter.join(self)
         if self.__member is not None:
-            self.__member.join(self._view, self.__budget)
+            self.__member.join(self._view)
 
     def begin_anew(self) -> None:
         super().begin_anew()
@@ -304,8 +303,7 @@ class MemoryCache(Cache[K, V]):
         if store.lingering:
             waits.append(_LINGER)
         if self.__member is not None and not store.closed:
-            self.__member.true_up()
-            waits.append(_ASKED if self.__member.publish() else _PUBLISH)
+            waits.append(_ASKED if self.__member.look() else _PUBLISH)
         return min(waits, default=None)
 
     def _watch(self) -> None:

@@ -26,7 +26,7 @@ from .arbiter import Arbiter, dying_in, figures
 from .device import Device
 from .footprint import Footprint
 from .learned_sizes import Learned
-from .node_member import NodeMember
+from .node_member import PATIENCE, NodeMember
 from .setup import MemorySetup
 
 _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
@@ -106,12 +106,16 @@ class MemoryMeter:
     def shared(self) -> bool:
         return self.member is not None
 
-    def agree(self, flight: Flight, wait: float) -> str | None:
-        refused = None if self.member is None else self.member.agree(flight, wait)
+    def agree(self, cache: CacheView, flight: Flight, wait: float) -> str | None:
+        refused = None if self.member is None else self.member.agree(cache, flight, wait)
         return None if refused is None else str(refused)
 
     def true_up(self) -> float:
-        return 0 if self.member is None else self.member.true_up()
+        return 0 if self.member is None else self.member.true_up(PATIENCE)
+
+    def give_back_to_node(self) -> None:
+        if self.member is not None:
+            self.member.give_back()
 
     def landed(self, flight: Flight) -> None:
         if self.member is not None:

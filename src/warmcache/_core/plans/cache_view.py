@@ -49,6 +49,11 @@ class CacheView:
         name = None if cache is None else cache.name
         return kind if name is None else f"{kind} {name!r}"
 
+    @property
+    def collected(self) -> bool:
+        """Whether the cache itself is gone. What it has left is going."""
+        return self._cache() is None
+
     def beside(self) -> Sequence[CacheView]:
         """Return the other open caches over the same device, in this process."""
         return () if self.meter is None else self.meter.beside(self.store)

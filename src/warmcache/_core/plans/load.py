@@ -64,14 +64,14 @@ def fly(
     what it has loaded. If it is interrupted it leaves all as it is: whoever carries it out mends
     that.
     """
-    store = cache.store
+    store, meter, deadline = cache.store, cache.meter, time.monotonic() + cache.wait
     try:
         if flight.loaded is None:
             if request.key in store.dying:
                 yield from _after_teardown(cache, request, flight)
             yield from room(cache, claim or _claim(cache, request), flight=flight)
-        if cache.meter is not None and cache.meter.shared:
-            yield from _load_agreed(cache, cache.meter, request, flight)
+        if meter is not None and meter.shared:
+            yield from _load_agreed(cache, meter, request, flight, deadline)
         else:
             yield from _load(cache, request, flight)
     except Exception as error:
@@ -83,12 +83,16 @@ def fly(
     if not flight.ended:
         with store.lock:
             store.end_flight(flight)
+        if meter is not None and meter.shared:  # what it had reserved is room for others
+            yield Aside(meter.give_back_to_node)
 
 
-def _load_agreed(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> Plan[None]:
+def _load_agreed(
+    cache: CacheView, meter: Meter, request: Request, flight: Flight, deadline: float
+) -> Plan[None]:
     """Load what other processes have granted, too. Raises CapacityError when they do not."""
     try:
-        refused = yield Aside(lambda: meter.agree(flight, cache.wait))
+        refused = yield Aside(lambda: meter.agree(cache, flight, deadline - time.monotonic()))
         if refused is not None:
             with cache.store.lock:
                 raise refusal(cache, Claim(request.key, flight.weight), node=refused)

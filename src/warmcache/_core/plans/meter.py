@@ -37,13 +37,19 @@ class Meter(Protocol):
         """Whether other processes have to grant what is loaded."""
         ...
 
-    def agree(self, flight: Flight, wait: float) -> str | None:
-        """Have other processes grant what ``flight`` has reserved; return why they do not."""
+    def agree(self, cache: Any, flight: Flight, wait: float) -> str | None:
+        """Have other processes grant what ``flight`` has reserved; return why they do not.
+
+        ``cache`` is the view of the one that loads.
+        """
         ...
 
     def true_up(self) -> float:
         """Tell other processes what is in use now; return the bytes that they do not grant."""
         ...
+
+    def give_back_to_node(self) -> None:
+        """Have other processes get what was granted and is not in use."""
 
     def landed(self, flight: Flight) -> None:
         """Note that the load has ended for which others had granted something."""

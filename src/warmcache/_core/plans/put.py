@@ -14,7 +14,7 @@ from .cache_view import CacheView
 from .make_room import room
 from .refuse import refusal
 from .remove import release
-from .steps import Plan, TearDown
+from .steps import Aside, Plan, TearDown
 
 
 def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> Plan[Any]:
@@ -54,6 +54,8 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             yield TearDown(doomed)
         elif (yield from _touch(cache, owner, new)):
             break
+    if cache.meter is not None and cache.meter.shared:  # it exists, and other processes may not
+        yield Aside(cache.meter.true_up)
     return new.value
 
 

@@ -80,10 +80,16 @@ def cheapest(cache: CacheView, shortage: Shortage) -> dict[CacheView, float] | N
     return parts if short <= slack and parts[cache] < math.inf else None
 
 
-def cheapest_of(caches: Iterable[CacheView], weight: float) -> dict[CacheView, float]:
-    """Return which of the ``caches`` should give how much of ``weight``, as far as they can."""
+def cheapest_of(
+    caches: Iterable[CacheView], weight: float, asker: CacheView | None = None
+) -> dict[CacheView, float]:
+    """Return which of the ``caches`` should give how much of ``weight``, as far as they can.
+
+    What protects an entry from other caches does not protect it from the ``asker``, its own.
+    """
     now, parts = use_times.note(), dict[CacheView, float]()
-    _shared_out(parts, [(each, iter(offers(each, now, own=False))) for each in caches], weight, 0)
+    givers = [(each, iter(offers(each, now, own=each is asker))) for each in caches]
+    _shared_out(parts, givers, weight, 0)
     return parts
 
 
