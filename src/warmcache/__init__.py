@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from ._warm_types.classes import WarmClass
     from ._warm_types.loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
     from ._warm_types.shared_caches import NamedCache
+    from .memory import Node
     from .memory.caches import (
         AutoMemoryCache,
         GPUMemoryCache,
         HostMemoryCache,
         MemoryCache,
         MemoryOptions,
-        Node,
         devices_table,
     )
     from .memory.device import empty_gpu_cache
