@@ -207,11 +207,6 @@ class Loader:
                 f"whose teardown runs {where}"
             )
         checked_errors(options.validate_errors)
-        if not (self.is_async or options.loop_bound):
-            raise TypeError(
-                f"loop_bound= is for async loaders: {self.__name__}() is not async, and what it "
-                f"loads is bound to no event loop"
-            )
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
         _refuse_async(options)
