@@ -159,7 +159,7 @@ def test_a_load_does_not_drain_the_cache_when_evicting_gives_the_device_nothing_
     load = rig.loader(size="4GiB")
     ask(load, "abc", 4)
     rig.probe.lag = float("inf")
-    with pytest.raises(CapacityError, match="0 available on the device"):
+    with pytest.raises(CapacityError, match="0 B available on the device"):
         load("d", 4)
     assert {RemovalCause.SIZE: 1} == rig.cache.stats().removals
     assert 0 == rig.cache._store.ledger.owed, "nobody wants room any more"
