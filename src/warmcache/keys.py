@@ -21,7 +21,7 @@ from ._public import list_public
 from ._texts import text_of
 from .errors import KeyingError
 
-__all__ = ["CallKey", "drop_if_equal"]
+__all__ = ["CallKey", "CallText", "drop_if_equal"]
 
 # The types of what is part of a key as it is: neither its value nor its hash ever changes.
 ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex})

@@ -114,14 +114,6 @@ def test_a_lease_gets_a_client_of_its_own(run: Run) -> None:
     assert run(leased()) is not run(leased())
 
 
-def test_a_loader_that_is_not_async_is_bound_to_no_loop_and_need_not_say_so() -> None:
-    with pytest.raises(TypeError, match=r"loop_bound= is for async loaders: load\(\) is not async"):
-
-        @warm(loop_bound=False)
-        def load(name: str) -> str:
-            return name
-
-
 def test_what_is_not_loop_bound_stays_warm(run: Run) -> None:
     case = Case(loop_bound=False, teardown=None)
     first = run(case.load("a"))

@@ -74,7 +74,7 @@ class Loader:
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
-        options.refuse_what_does_not_fit(self.__name__, yields=yields, is_async=self.is_async)
+        options.refuse_two_teardowns(self.__name__, yields=yields, is_async=self.is_async)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
         self.weight: float | None = None

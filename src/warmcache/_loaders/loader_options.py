@@ -57,13 +57,8 @@ class LoaderOptions(NamedTuple):
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
 
-    def refuse_what_does_not_fit(self, name: str, *, yields: bool, is_async: bool) -> None:
-        """Raise TypeError if what is loaded has a teardown already, or is of no event loop."""
-        if not (is_async or self.loop_bound):
-            raise TypeError(
-                f"loop_bound= is for async loaders: {name}() is not async, and what it loads is "
-                f"bound to no event loop"
-            )
+    def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
+        """Raise TypeError if what is loaded has a teardown already, or has it run elsewhere."""
         if yields and self.teardown is not None:
             raise TypeError(
                 f"{name}() is a generator: what follows its yield is the teardown; "

@@ -5,7 +5,8 @@ their user: a displayed result, the last error, ``server.model``, ``models[0]`` 
 runs. What is only part of something else is named by what has that in turn, a few deep at most.
 
 The collector sees only what it tracks, and no dict or tuple of what can be in no cycle, such as
-arrays. Those are looked for from the other side, in what everything that is tracked refers to.
+arrays. Where it sees nothing that helps, those are looked for from the other side, in what
+everything that is tracked refers to, the youngest first: for a second at most.
 
 Invariants: nothing of the user's runs, and nothing is kept, no frame and no snapshot of a
 function's variables. Each step takes a walk over all objects, so it is done once for a value, where
@@ -18,6 +19,7 @@ import functools
 import gc
 import sys
 import threading
+import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -123,19 +125,25 @@ class _Search:
     def found(self, objects: list[Any], deep: int) -> list[HeldBy]:
         self._left -= 1
         found = _running(objects)
-        referrers = gc.get_referrers(*objects)
-        if not all(map(gc.is_tracked, objects)):  # else what has them is tracked, too
+        found += self._all_named(gc.get_referrers(*objects), objects, deep)
+        helps = any(holder.remedy for holder in found)
+        if not helps and not all(map(gc.is_tracked, objects)):  # else what has them is tracked, too
             if self._untracked is None:
                 self._untracked = _untracked()
                 self._passed_over.add(id(self._untracked))
-            referrers += _that_have(self._untracked, objects)
+            found += self._all_named(_that_have(self._untracked, objects), objects, deep)
+        return list(dict.fromkeys(found))
+
+    def _all_named(self, referrers: list[Any], objects: list[Any], deep: int) -> list[HeldBy]:
+        """Return what ``referrers`` are to their user, but for those that are passed over."""
+        found: list[HeldBy] = []
         self._passed_over |= {id(objects), id(referrers)}
         for holder in referrers:
             if id(holder) not in self._passed_over and not _is_of_the_call(holder):
                 found += self._named(holder, objects, deep)
         referrers.clear()
         holder = None  # it may be a frame, which must not refer to itself
-        return list(dict.fromkeys(found))
+        return found
 
     def _named(self, holder: Any, objects: list[Any], deep: int) -> list[HeldBy]:
         """Return what ``holder``, which refers to ``objects``, is to its user."""
@@ -236,11 +244,12 @@ def _is_frozen(owner: Any) -> bool:
 
 
 def _untracked() -> list[Any]:
-    """Return all dicts and tuples that the collector does not track, as far as it sees them."""
+    """Return the dicts and tuples that the collector does not track, as far as there is time."""
     found: dict[int, Any] = {}
+    deadline = time.monotonic() + _SECONDS
     pending = [variable for _, frame in _frames() for _, variable in _variables(frame)]
-    tracked = gc.get_objects()
-    while tracked or pending:
+    tracked = [each for age in (2, 1, 0) for each in gc.get_objects(generation=age)]
+    while (tracked or pending) and time.monotonic() < deadline:
         if not pending:
             some = tracked[-_SOME:]
             del tracked[-_SOME:]
@@ -258,6 +267,7 @@ def _untracked() -> list[Any]:
 
 
 _SOME = 10_000  # objects to be asked at a time for what they refer to
+_SECONDS = 1.0  # to look for what is not tracked
 
 
 def _values(container: Any) -> list[Any]:
