@@ -74,11 +74,11 @@ class MemoryMeter:
                 free_what_came_back(each)
         use_times.note()
         promises = self.arbiter.promises
-        for _ in range(_LOOKS):
-            there = figures(others)
-            sample = self.probe.sample()
-            if not others or there == figures(others):
+        there, sample = figures(others), self.probe.sample()
+        for _ in range(_LOOKS - 1):
+            if not others or there == (now := figures(others)):
                 break
+            there, sample = now, self.probe.sample()
         self._there = there
         available, total = sample.available, sample.total
         ledger = store.ledger
