@@ -74,7 +74,8 @@ class NodeMember:
 
     def _new_ledger(self) -> NodeLedger:
         # The listening thread holds the ledger, and must not hold the caches through it.
-        here, probe = weakref.ref(self), self._probe
+        here: weakref.ref[NodeMember] = weakref.ref(self)
+        probe = self._probe
         ledger = NodeLedger(
             self._folder,
             budget=0,
