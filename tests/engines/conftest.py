@@ -9,6 +9,7 @@ import pytest
 
 _NEED_ENGINES = [
     *("test_by_value_matrix.py", "test_dask*.py", "test_examples.py", "test_globus_compute.py"),
+    "test_node.py",
     *("test_parsl.py", "test_pool_ends.py", "test_ray*.py", "test_routing_benchmark.py"),
     "test_servers.py",
 ]

@@ -65,7 +65,7 @@ def _close_caches(namespace: dict[str, Any]) -> None:
     ids=_name,
 )
 def test_the_examples_on_the_page_do_what_it_says(
-    page: Path, policies_as_before: None, monkeypatch: pytest.MonkeyPatch
+    page: Path, policies_as_before: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sybil.document import Document
     from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
@@ -74,6 +74,7 @@ def test_the_examples_on_the_page_do_what_it_says(
     parsers = PythonCodeBlockParser(doctest_optionflags=flags), SkipParser()
     # Where Parsl's scripts are.
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("WARMCACHE_NODE", str(tmp_path))  # where nobody is but who the page begins
     document = Document.parse(str(page), *parsers)
     document.namespace["__name__"] = "page"
     examples = [*document.examples()]

@@ -8,7 +8,7 @@ lock of a cache held:
   granted and is not in use any more, and asks for the rest. What its own cache has idle may go for
   it, whatever protects that from others.
 - What is not in use any more is *given back*: whenever something was removed, and each second.
-- What is in use and was not granted, a *debt*, is asked for as soon as it is known, and each
+- What is in use and was not granted, an *excess*, is asked for as soon as it is known, and each
   second. It comes of values that turned out to weigh more, and of those that were handed in: these
   exist, whoever counts them.
 
@@ -211,28 +211,28 @@ class NodeMember:
         self.give_back()
         dying = sum(each.store.ledger.dying for each in self._open())
         with self._looked() as spare:
-            debt = -spare - math.floor(dying) - self._owing
-            if debt <= 0:
+            excess = -spare - math.floor(dying) - self._owing
+            if excess <= 0:
                 return 0
-            self._owing += debt
+            self._owing += excess
             self._at_it += 1
         refused: object = True
         try:
-            refused = self._ledger.grow(debt, wait)
+            refused = self._ledger.grow(excess, wait)
         except ClosedError:  # the last cache was closed
             return 0
         finally:
             with self._mutex.lock:
-                self._owing -= debt
+                self._owing -= excess
                 self._at_it -= 1
                 if refused is None:
-                    self._granted += debt
-                    self._landed.append(debt)
-        return 0 if refused is None else debt
+                    self._granted += excess
+                    self._landed.append(excess)
+        return 0 if refused is None else excess
 
     @contextmanager
     def _looked(self) -> Iterator[int]:
-        """Give what was granted and is not in use, with the lock held; a debt is less than 0."""
+        """Give what was granted and is not in use, with the lock held; an excess is less than 0."""
         while True:
             agreements = self._agreements
             used = math.ceil(sum(self._used(each) for each in self._open()))
