@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_caches import CacheProcess, Site
+from node_caches import CacheProcess, Sharer
 from node_members import processes
 
 from warmcache._node import ledger, membership
@@ -21,14 +21,14 @@ def start() -> Iterator[Callable[..., Future[Any]]]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
+def sharer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sharer]]:
     """Give what makes caches of one node in this process; warnings begin anew."""
     monkeypatch.setattr(ledger, "_told", [])
     monkeypatch.setattr(membership, "_told", [])
-    made: list[Site] = []
+    made: list[Sharer] = []
 
-    def make(**options: Any) -> Site:
-        made.append(Site(tmp_path, **options))
+    def make(**options: Any) -> Sharer:
+        made.append(Sharer(tmp_path, **options))
         return made[-1]
 
     yield make
