@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from node_caches import CacheProcess, Sharer
-from node_members import processes
+from node_members import Member, processes
 
 from warmcache._node import ledger, membership
 
@@ -41,3 +41,17 @@ def other(tmp_path: Path) -> Iterator[Callable[..., CacheProcess]]:
     """Give what makes caches of that node in processes of their own; these are killed."""
     with processes(CacheProcess) as begin:
         yield lambda **options: begin(tmp_path, **options)
+
+
+@pytest.fixture
+def member(tmp_path: Path) -> Iterator[Callable[..., Member]]:
+    """Give what makes members of the node that have no cache: other processes, to the caches."""
+    made: list[Member] = []
+
+    def make(**options: Any) -> Member:
+        made.append(Member(tmp_path / "device", **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -25,20 +25,6 @@ Others = Callable[..., Member]
 
 
 @pytest.fixture
-def member(tmp_path: Path) -> Any:
-    """Give what makes members of the node that have no cache: other processes, to the caches."""
-    made: list[Member] = []
-
-    def make(**options: Any) -> Member:
-        made.append(Member(tmp_path / "device", **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
 def here(sharer: Make) -> Sharer:
     return sharer(probe=FakeProbe(10_000, name="device"))
 
@@ -307,30 +293,6 @@ def test_a_load_that_runs_out_of_memory_is_tried_again_under_one_grant(
     load()
     assert [70, 40] == tries
     assert 40 == committed(here)
-
-
-@pytest.mark.race
-def test_an_excess_that_is_being_asked_for_is_not_asked_for_twice(
-    sharer: Make, member: Others, start: Callable[..., Future[Any]]
-) -> None:
-    here = sharer(probe=FakeProbe(10_000, name="device"), getsizeof=lambda value: 60)
-    outside = member()
-    entered, go_on = threading.Event(), threading.Event()
-    for _ in range(4):
-        outside.load(25)
-
-    def slow() -> None:
-        entered.set()
-        assert go_on.wait(CAP)
-
-    outside.gate = slow
-    putting = start(here.put, "a")
-    assert entered.wait(CAP)
-    here.cache._view.meter.member.look()  # type: ignore[union-attr]
-    go_on.set()
-    putting.result(CAP)
-    until(lambda: 60 == outside.status()[1] - sum(nbytes for _, nbytes in outside.entries))
-    assert 1 == len(outside.entries)
 
 
 @pytest.mark.race
