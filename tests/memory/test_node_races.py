@@ -65,8 +65,8 @@ def test_what_a_load_has_at_hand_is_not_given_back_while_it_asks_for_the_rest(
     with monkeypatch.context() as within:
         within.setattr(ours, "give_back", lambda: None)
         here.cache.clear()
-    loading = start(here.load, "b", 80)
-    until(lambda: outside.status()[3])
+        loading = start(here.load, "b", 80)
+        until(lambda: outside.status()[3])
     ours.give_back()
     assert 100 == committed(here)
     outside.shrink(50)
