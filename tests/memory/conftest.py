@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_caches import CacheProcess, Site
-from node_members import processes
+from node_caches import CacheProcess, Sharer
+from node_members import Member, processes
 
 from warmcache._node import ledger, membership
 
@@ -21,14 +21,14 @@ def start() -> Iterator[Callable[..., Future[Any]]]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
+def sharer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sharer]]:
     """Give what makes caches of one node in this process; warnings begin anew."""
     monkeypatch.setattr(ledger, "_told", [])
     monkeypatch.setattr(membership, "_told", [])
-    made: list[Site] = []
+    made: list[Sharer] = []
 
-    def make(**options: Any) -> Site:
-        made.append(Site(tmp_path, **options))
+    def make(**options: Any) -> Sharer:
+        made.append(Sharer(tmp_path, **options))
         return made[-1]
 
     yield make
@@ -41,3 +41,17 @@ def other(tmp_path: Path) -> Iterator[Callable[..., CacheProcess]]:
     """Give what makes caches of that node in processes of their own; these are killed."""
     with processes(CacheProcess) as begin:
         yield lambda **options: begin(tmp_path, **options)
+
+
+@pytest.fixture
+def member(tmp_path: Path) -> Iterator[Callable[..., Member]]:
+    """Give what makes members of the node that have no cache: other processes, to the caches."""
+    made: list[Member] = []
+
+    def make(**options: Any) -> Member:
+        made.append(Member(tmp_path / "device", **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_caches import Site, Value
+from node_caches import Sharer, Value
 from node_members import Member, until
 
 from warmcache import CapacityError, warm
@@ -28,11 +28,11 @@ def outside(tmp_path: Path) -> Iterator[Member]:
 
 
 @pytest.fixture
-def here(site: Callable[..., Site]) -> Site:
-    return site(probe=FakeProbe(10_000, name="device"))
+def here(sharer: Callable[..., Sharer]) -> Sharer:
+    return sharer(probe=FakeProbe(10_000, name="device"))
 
 
-def loader(here: Site, nbytes: int, **options: Any) -> Any:
+def loader(here: Sharer, nbytes: int, **options: Any) -> Any:
     @warm(cache=here.cache, size=nbytes, **options)
     async def load(key: str) -> Value:
         await asyncio.sleep(0)
@@ -50,14 +50,16 @@ async def come_to_wait(outside: Member) -> None:
     raise AssertionError("nobody waits")
 
 
-async def test_an_awaited_load_has_others_give(here: Site, outside: Member) -> None:
+async def test_an_awaited_load_has_others_give(here: Sharer, outside: Member) -> None:
     outside.load(90)
     await loader(here, 50)("a")
     assert [40] == outside.gave()
     assert 50 == here.node()[1]
 
 
-async def test_a_loop_runs_on_while_a_load_waits_for_the_node(here: Site, outside: Member) -> None:
+async def test_a_loop_runs_on_while_a_load_waits_for_the_node(
+    here: Sharer, outside: Member
+) -> None:
     outside.lease(90)
     loading = asyncio.create_task(loader(here, 50)("a"))
     await come_to_wait(outside)  # which this very loop could not see, were it blocked
@@ -65,7 +67,7 @@ async def test_a_loop_runs_on_while_a_load_waits_for_the_node(here: Site, outsid
     assert "a" == (await asyncio.wait_for(loading, CAP)).key
 
 
-async def test_a_hit_of_another_key_needs_no_room_meanwhile(here: Site, outside: Member) -> None:
+async def test_a_hit_of_another_key_needs_no_room_meanwhile(here: Sharer, outside: Member) -> None:
     warmed = loader(here, 10)
     await warmed("warm")
     outside.lease(90)
@@ -77,7 +79,7 @@ async def test_a_hit_of_another_key_needs_no_room_meanwhile(here: Site, outside:
 
 
 async def test_who_joins_a_load_that_waits_for_the_node_gets_what_it_loads(
-    here: Site, outside: Member
+    here: Sharer, outside: Member
 ) -> None:
     outside.lease(90)
     load = loader(here, 50)
@@ -88,7 +90,7 @@ async def test_who_joins_a_load_that_waits_for_the_node_gets_what_it_loads(
     assert one is other
 
 
-async def test_all_leased_is_an_error_that_names_the_process(here: Site, outside: Member) -> None:
+async def test_all_leased_is_an_error_that_names_the_process(here: Sharer, outside: Member) -> None:
     outside.lease(90)
     here.cache._view.wait = 0.1
     with pytest.raises(CapacityError, match="process .* has 90"):
@@ -97,7 +99,7 @@ async def test_all_leased_is_an_error_that_names_the_process(here: Site, outside
 
 
 def test_a_loop_that_ends_leaves_nobody_waiting_and_nothing_granted(
-    here: Site, outside: Member
+    here: Sharer, outside: Member
 ) -> None:
     outside.lease(90)
     here.cache._view.wait = 600.0
@@ -118,7 +120,7 @@ def test_a_loop_that_ends_leaves_nobody_waiting_and_nothing_granted(
 
 @pytest.mark.race
 def test_what_is_granted_as_its_loop_ends_is_given_back(
-    here: Site, outside: Member, monkeypatch: pytest.MonkeyPatch
+    here: Sharer, outside: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = here.cache._view.meter.member  # type: ignore[union-attr]
     ended, granted = threading.Event(), threading.Event()
@@ -146,7 +148,7 @@ def test_what_is_granted_as_its_loop_ends_is_given_back(
 
 
 async def test_a_load_that_is_cancelled_goes_on_for_whoever_asks_next(
-    here: Site, outside: Member
+    here: Sharer, outside: Member
 ) -> None:
     outside.lease(90)
     load = loader(here, 50)
@@ -160,7 +162,7 @@ async def test_a_load_that_is_cancelled_goes_on_for_whoever_asks_next(
     assert 1 == here.cache.stats().loads
 
 
-async def test_a_load_that_fails_gives_back_what_was_granted(here: Site, outside: Member) -> None:
+async def test_a_load_that_fails_gives_back_what_was_granted(here: Sharer, outside: Member) -> None:
     @warm(cache=here.cache, size=90)
     async def load() -> None:
         raise OSError("no such model")
@@ -170,7 +172,7 @@ async def test_a_load_that_fails_gives_back_what_was_granted(here: Site, outside
     assert "granted" == await asyncio.to_thread(outside.lease, 100)
 
 
-async def test_what_is_torn_down_on_the_loop_goes_for_others(here: Site, outside: Member) -> None:
+async def test_what_is_torn_down_on_the_loop_goes_for_others(here: Sharer, outside: Member) -> None:
     torn_down: list[str] = []
     loop = asyncio.get_running_loop()
 
@@ -186,7 +188,7 @@ async def test_what_is_torn_down_on_the_loop_goes_for_others(here: Site, outside
 
 @pytest.mark.race
 async def test_a_loop_does_not_wait_for_the_gate_to_tell_what_it_has_removed(
-    here: Site, outside: Member
+    here: Sharer, outside: Member
 ) -> None:
     await loader(here, 40)("a")
     entered, go_on = threading.Event(), threading.Event()

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-from node_caches import Site
+from node_caches import Sharer
 from node_members import Member, until
 
 from warmcache import CapacityError, warm
 from warmcache.testing import FakeProbe, assert_consistent
 
+pytestmark = pytest.mark.property
 BUDGET = 100
 SIZES = st.integers(1, 60)
 WHICH = st.sampled_from([0, 1])
@@ -32,7 +33,7 @@ class Node(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         probe = FakeProbe(10_000, name="device")
         options: dict[str, Any] = dict(probe=probe, wait=0.02)
-        self.sites = [Site(self.folder, **options), Site(self.folder, **options)]
+        self.sharers = [Sharer(self.folder, **options), Sharer(self.folder, **options)]
         self.outside = Member(self.folder / "device")
         self.held = self.count = 0
 
@@ -42,23 +43,23 @@ class Node(RuleBasedStateMachine):
 
     @rule(which=WHICH, nbytes=SIZES, seconds=st.sampled_from([0.001, 1.0, 1000.0]))
     def load(self, which: int, nbytes: int, seconds: float) -> None:
-        self.sites[which].load(self.key(), nbytes, seconds)
+        self.sharers[which].load(self.key(), nbytes, seconds)
 
     @rule(target=leased, which=WHICH, nbytes=SIZES)
     def lease(self, which: int, nbytes: int) -> tuple[int, str]:
         key = self.key()
-        self.sites[which].lease(key, nbytes)
+        self.sharers[which].lease(key, nbytes)
         return which, key
 
     @rule(lease=leased)
     def release(self, lease: tuple[int, str]) -> None:
         which, key = lease
-        if key in self.sites[which].leases:
-            self.sites[which].release(key)
+        if key in self.sharers[which].leases:
+            self.sharers[which].release(key)
 
     @rule(which=WHICH, nbytes=SIZES)
     def fail(self, which: int, nbytes: int) -> None:
-        @warm(cache=self.sites[which].cache, size=nbytes)
+        @warm(cache=self.sharers[which].cache, size=nbytes)
         def load() -> None:
             raise OSError
 
@@ -67,7 +68,7 @@ class Node(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def clear(self, which: int) -> None:
-        self.sites[which].clear()
+        self.sharers[which].clear()
 
     @rule(nbytes=SIZES, idle=st.booleans())
     def grow_outside(self, nbytes: int, idle: bool) -> None:
@@ -84,34 +85,34 @@ class Node(RuleBasedStateMachine):
     @invariant()
     def all_are_within_the_budget(self) -> None:
         outside = sum(nbytes for _, nbytes in self.outside.entries) + self.held
-        inside = sum(site.cache._store.ledger.committed for site in self.sites)
+        inside = sum(sharer.cache._store.ledger.committed for sharer in self.sharers)
         assert inside + outside <= BUDGET
-        for site in self.sites:
-            assert_consistent(site.cache)
+        for sharer in self.sharers:
+            assert_consistent(sharer.cache)
 
     @invariant()
     def what_is_granted_is_in_use(self) -> None:
         def exact() -> bool:
-            inside = sum(site.cache._store.ledger.committed for site in self.sites)
+            inside = sum(sharer.cache._store.ledger.committed for sharer in self.sharers)
             outside = sum(nbytes for _, nbytes in self.outside.entries) + self.held
             return bool(inside + outside == self.outside.status()[1])
 
         until(exact)
 
     def teardown(self) -> None:
-        if not hasattr(self, "sites"):
+        if not hasattr(self, "sharers"):
             return
-        for site in self.sites:
-            site.close()
+        for sharer in self.sharers:
+            sharer.close()
         self.outside.close()
         assert [] == [*(self.folder / "device").iterdir()]
         shutil.rmtree(self.folder)
 
 
-TestNode = pytest.mark.property(Node.TestCase)
-TestNode.settings = settings(
+Node.TestCase.settings = settings(
     max_examples=20,
     stateful_step_count=20,
     suppress_health_check=[HealthCheck.too_slow],
     deadline=None,
 )
+TestNode = Node.TestCase

@@ -15,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from node_caches import Site
+from node_caches import Sharer
 from node_members import CAP, Member
 from processes import METHODS, run
 
@@ -23,12 +23,12 @@ from warmcache import warm
 from warmcache.memory import HostMemoryCache, MemoryCache
 from warmcache.testing import FakeProbe
 
-Make = Callable[..., Site]
+Make = Callable[..., Sharer]
 
-SITE = f"""
+SHARER = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
-from node_caches import Site
+from node_caches import Sharer
 """
 
 
@@ -36,30 +36,30 @@ from node_caches import Site
 
 
 def test_a_forked_child_takes_part_by_itself_with_nothing_warm(tmp_path: Path) -> None:
-    program = f"""{SITE}
-site = Site(sys.argv[1])
-site.lease("a", 60)
+    program = f"""{SHARER}
+sharer = Sharer(sys.argv[1])
+sharer.lease("a", 60)
 child = os.fork()
 if not child:
-    say(site.warm(), site.load("b", 30), *site.node())
-    site.load("c", 10), site.cache.clear()
-    say(*site.node())
+    say(sharer.warm(), sharer.load("b", 30), *sharer.node())
+    sharer.load("c", 10), sharer.cache.clear()
+    say(*sharer.node())
     os._exit(0)
 ended(child)
-site.load("d", 1)
-say(*site.node()[:1], site.warm())
+sharer.load("d", 1)
+say(*sharer.node()[:1], sharer.warm())
 """
     node = str(tmp_path / "node")
     assert ["[]  2 90 100 0", "2 60 100 0", "1 ['a', 'd']"] == run(tmp_path, program, node)
 
 
 def test_what_a_killed_parent_had_is_room_though_its_child_lives(
-    tmp_path: Path, site: Make
+    tmp_path: Path, sharer: Make
 ) -> None:
-    program = f"""{SITE}
+    program = f"""{SHARER}
 import os, time
-site = Site(sys.argv[1])
-site.lease("a", 90)
+sharer = Sharer(sys.argv[1])
+sharer.lease("a", 90)
 child = os.fork()
 if child:
     print(child, flush=True)
@@ -71,7 +71,7 @@ time.sleep(60)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     try:
-        here = site(node=node)
+        here = sharer(node=node)
         assert (1, 90, 100, 0) == here.node()
         parent.kill()
         parent.wait(CAP)
@@ -86,42 +86,42 @@ time.sleep(60)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_children_of_multiprocessing_have_records_of_their_own(method: str, tmp_path: Path) -> None:
-    program = f"""{SITE}
+    program = f"""{SHARER}
 import multiprocessing
 
 def work(folder, pipe):
-    site = Site(folder)
-    site.lease("b", 30)
-    pipe.send(site.node())
+    sharer = Sharer(folder)
+    sharer.lease("b", 30)
+    pipe.send(sharer.node())
     pipe.recv()
 
 if __name__ == "__main__":
     context = multiprocessing.get_context({method!r})
-    site = Site(sys.argv[1])
-    site.load("a", 30)
+    sharer = Sharer(sys.argv[1])
+    sharer.load("a", 30)
     ours, theirs = context.Pipe()
     child = context.Process(target=work, args=(sys.argv[1], theirs))
     child.start()
     say(*ours.recv())
-    say(repr(site.load("c", 60)), site.warm())
+    say(repr(sharer.load("c", 60)), sharer.warm())
     ours.send("end")
     child.join()
-    say(child.exitcode, repr(site.load("d", 40)), *site.node())
+    say(child.exitcode, repr(sharer.load("d", 40)), *sharer.node())
 """
     said = run(tmp_path, program, str(tmp_path / "node"))
     assert ["2 60 100 0", "'' ['c']", "0 '' 1 100 100 0"] == said
 
 
 def test_a_process_that_ends_tears_down_before_others_may_load(tmp_path: Path) -> None:
-    program = f"""{SITE}
+    program = f"""{SHARER}
 from node_members import Member
-site = Site(sys.argv[1])
-folder = site.cache._view.meter.member._folder
+sharer = Sharer(sys.argv[1])
+folder = sharer.cache._view.meter.member._folder
 
 def teardown(value):
     say("torn down while", Member(folder).ledger.status().committed, "count")
 
-site.loader(60, teardown=teardown)("a")
+sharer.loader(60, teardown=teardown)("a")
 """
     assert ["torn down while 60 count"] == run(tmp_path, program, str(tmp_path / "node"))
     assert [] == [*(tmp_path / "node").glob("*/*")]
@@ -209,12 +209,12 @@ def test_a_folder_that_is_not_safe_is_refused_where_the_loader_is_decorated(
 
 
 def test_where_the_disk_is_full_a_cache_works_alone_and_says_so_once(
-    tmp_path: Path, site: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, sharer: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    here = site(probe=FakeProbe(10_000, name="device"))
+    here = sharer(probe=FakeProbe(10_000, name="device"))
     outside = Member(tmp_path / "device")
     outside.lease(90)
     with monkeypatch.context() as full:
@@ -227,11 +227,11 @@ def test_where_the_disk_is_full_a_cache_works_alone_and_says_so_once(
 
 
 def test_a_folder_that_is_deleted_leaves_a_process_to_itself(
-    tmp_path: Path, site: Make, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, sharer: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     import shutil
 
-    here = site()
+    here = sharer()
     here.load("a", 60)
     shutil.rmtree(tmp_path)
     assert "" == here.load("b", 60)

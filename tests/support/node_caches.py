@@ -1,6 +1,6 @@
 """Caches that share one budget of a node: some in this process, some in others that are told.
 
-A :class:`Site` is one of this process; :class:`CacheProcess` has one in a process of its own.
+A :class:`Sharer` is one of this process; :class:`CacheProcess` has one in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from warmcache.testing import FakeProbe, ManualClock
 NAME = "a device of the node"
 
 
-class Site:
+class Sharer:
     """A cache with ``node=``, a loader of what has the size and the load time that one says."""
 
     def __init__(
@@ -117,4 +117,4 @@ class CacheProcess(Process):
 
 
 if __name__ == "__main__":
-    main(Site)
+    main(Sharer)

@@ -12,6 +12,7 @@ from warmcache._core.state.store import Store
 
 from .cache_view import CacheView
 from .make_room import room
+from .meter import Meter
 from .refuse import refusal
 from .remove import release
 from .steps import Aside, Plan, TearDown
@@ -54,9 +55,30 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             yield TearDown(doomed)
         elif (yield from _touch(cache, owner, new)):
             break
-    if cache.meter is not None and cache.meter.shared:  # it exists, and other processes may not
-        yield Aside(cache.meter.true_up)
+    if arrived and cache.meter is not None and cache.meter.shared:
+        yield from _granted_later(cache, cache.meter, new)
     return new.value
+
+
+def _granted_later(cache: CacheView, meter: Meter, entry: Entry) -> Plan[None]:
+    """Have the room of what exists granted by other processes, as far as they can.
+
+    It is leased meanwhile: it cost no load, so it would be the first to go for it.
+    """
+    store, record = cache.store, LeaseRecord(time.monotonic())
+    try:
+        with store.lock:
+            if entry.state is not State.LIVE:
+                return
+            store.lease(entry, record)
+        yield Aside(meter.true_up)
+    except BaseException as error:
+        record.over = True
+        if isinstance(error, Exception):
+            yield from release(cache, entry, record)
+        raise
+    record.over = True
+    yield from release(cache, entry, record)
 
 
 def arrive(store: Store, new: Entry, claim: Claim) -> None:
