@@ -14,6 +14,7 @@ from node_caches import NAME, CacheProcess, Sharer, Value
 from node_members import Member, until
 
 from warmcache import CapacityError, RemovalCause, warm
+from warmcache.testing import FakeProbe
 
 CAP = 5.0
 Make = Callable[..., Sharer]
@@ -67,6 +68,18 @@ def test_the_cheapest_entry_over_all_processes_goes(cheap: str, sharer: Make, ot
     assert "" == here.load("new", 50)
     until(lambda: [["theirs", "NODE"]] * (cheap == "theirs") == there.tell("gone"))
     assert [("ours", "NODE")] * (cheap == "ours") == here.gone()
+
+
+def test_a_device_that_shows_what_other_processes_have_keeps_nobody_from_asking_them(
+    sharer: Make, other: Other
+) -> None:
+    here, there = sharer(probe=FakeProbe(100, name=NAME), wait=1.0), other()
+    there.tell("load", "theirs", 90)
+    here.probe.foreign = 90
+    assert "" == here.load("new", 50)
+    until(lambda: [["theirs", "NODE"]] == there.tell("gone"))
+    here.probe.foreign = 60  # somebody's who takes no part
+    assert here.load("newer", 60)
 
 
 def test_what_goes_of_ones_own_says_what_it_goes_for(sharer: Make, other: Other) -> None:
@@ -216,9 +229,10 @@ def test_where_only_a_stopped_process_could_give_there_is_an_error_and_no_hang(
     sharer: Make, other: Other
 ) -> None:
     stopped, here = other(), sharer(wait=1.5)
-    stopped.tell("load", "a", 90)
+    stopped.tell("load", "a", 60), stopped.tell("load", "b", 30)
+    assert "" == here.load("old", 40)  # for which it says what else is idle
     stopped.stop()
-    assert f"asked in vain: process {stopped.pid}" in here.load("new", 40)
+    assert f"asked in vain: process {stopped.pid}" in here.load("new", 80)
 
 
 def test_what_a_killed_process_had_is_room(sharer: Make, other: Other) -> None:

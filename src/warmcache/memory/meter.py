@@ -81,12 +81,14 @@ class MemoryMeter:
             there, sample = now, self.probe.sample()
         self._there = there
         available, total = sample.available, sample.total
-        ledger = store.ledger
+        ledger, free = store.ledger, math.inf
+        if available is not None:
+            free = available - self.headroom - there.promised
+        if self.member is not None and free < ledger.limit - ledger.committed:
+            # What other processes of the node have there, is theirs to grant: they are asked next.
+            free += self.member.others_have()
         with store.lock:
             ledger.attainable = math.inf if total is None else total - self.headroom
-            free = math.inf
-            if available is not None:
-                free = available - self.headroom - there.promised
             ledger.available = free
             dying = dying_in(store)
             # What can be had by claims elsewhere, now or once the dying are gone; the rest wait.

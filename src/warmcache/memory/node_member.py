@@ -252,6 +252,13 @@ class NodeMember:
 
     # -- what others of the node see -----------------------------------------------------
 
+    def others_have(self) -> int:
+        """Return the bytes that other processes of the node have been granted."""
+        try:
+            return max(self._ledger.status().committed - self._ledger.committed, 0)
+        except ClosedError:
+            return 0
+
     def status(self) -> Node:
         """Return how full the node is, as all see it who share its budget."""
         return self._ledger.status()
