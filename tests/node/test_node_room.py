@@ -273,3 +273,13 @@ def test_who_waits_as_it_is_closed_is_told(
     until(lambda: one.ledger.status().waiting)
     one.close()
     assert "closed" == end()
+
+
+def test_what_is_idle_and_was_not_said_yet_is_said_to_who_lacks_it(
+    tmp_path: Path, start: Start, member: Callable[..., Member]
+) -> None:
+    one = member()
+    one.lease(80)
+    one.entries = [(1.0, 80)]  # idle from now on; nobody has published it
+    assert "granted" == start(tmp_path).tell("lease", 50)
+    assert [] == one.entries
