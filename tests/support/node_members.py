@@ -68,6 +68,10 @@ class Member:
                 gone += entry[1]
         return gone
 
+    def keep(self, nbytes: int, price: float) -> None:
+        """Have idle what was in use, and tell nobody."""
+        self.entries.append((price, nbytes))
+
     def forget(self) -> None:
         """Have nothing idle any more, and tell nobody."""
         self.entries.clear()

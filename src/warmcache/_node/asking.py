@@ -21,13 +21,16 @@ _PINGS = 0.2  # seconds between two pings for one pledge
 
 
 class Request:
-    """One caller's wish for room; ``since`` is its place in the line, once it waits."""
+    """One caller's wish for room; ``since`` is its place in the line, once it waits.
 
-    __slots__ = ("hopeful", "nbytes", "since")
+    ``urged`` is when others were pinged last to say what they have idle.
+    """
+
+    __slots__ = ("hopeful", "nbytes", "since", "urged")
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
-        self.since = 0
+        self.since = self.urged = 0
         self.hopeful = False
 
 
@@ -87,7 +90,8 @@ class Look:
     def _waited_for(self) -> str:
         if self.never:
             return "more than all of them may have together; raise budget= in each"
-        if self.request.nbytes <= self.picture.free + self.picture.estate:
+        estate = self.picture.estate
+        if estate and self.request.nbytes <= self.picture.free + estate:
             return "what the dead have had was not back in time; pass a longer wait="
         older = [each for wait, each in self.picture.waiting if wait.since < self.request.since]
         line = f"{len(older)} came before; " if older else ""
@@ -104,8 +108,8 @@ class Asking:
         self._me = me
         self._giving = giving
         self._pledged: list[_Pledged] = []
-        self._urged: dict[int, int] = {}  # when they were pinged to say what is idle
         self._passed: dict[int, tuple[object, ...]] = {}  # what their records said then
+        self._silent: dict[int, int] = {}  # who did not say what is idle: when it had looked last
 
     def look(
         self,
@@ -113,8 +117,13 @@ class Asking:
         own: tuple[Quote, ...],
         picture: Picture,
         shown: Callable[[], float | None],
+        waits: bool = True,
     ) -> Look:
-        """Say whether ``request`` is granted; else have it wait, and what it lacks be pledged."""
+        """Say whether ``request`` is granted; else have it wait, and what it lacks be pledged.
+
+        Whose record does not say of all that it has whether that is idle is heard before, or
+        what is dearer would go. Not where nobody ``waits`` for the answer.
+        """
         self._review(picture, own)
         nbytes, since = request.nbytes, request.since or picture.now
         if nbytes > picture.budget:
@@ -133,7 +142,11 @@ class Asking:
             ping.append(self._me.number)  # whose listener looks now and then from now on
         passed = self._still_passed(picture, own)
         new: list[Pledge] = []
-        if nbytes > left:
+        to_hear = picture.not_all_said() if nbytes > left else []
+        awaits = waits and self._awaits(to_hear, since, picture.now)
+        if awaits:
+            request.hopeful = True  # it has not asked all that it can
+        elif nbytes > left:
             offers = picture.offers(own, passed)
             reached = left + sum(quote.nbytes for quote, _ in offers) + picture.in_flight
             young = picture.now - since < _HOPE * _NS
@@ -148,8 +161,9 @@ class Asking:
             self._pledged.append(_Pledged(pledge, request, *state))
         self._say()
         ping += self._to_ping(picture.now)
-        if nbytes > left and not new:
-            ping += self._may_have_more(picture)
+        if to_hear and not new and picture.now - request.urged > _PINGS * _NS:
+            request.urged = picture.now
+            ping += [each.number for each in to_hear]
         mine = sum(pledge.end - pledge.start for pledge in new if pledge.owner == self._me.number)
         asked = {*passed, *(each.pledge.owner for each in self._pledged)} - {self._me.number}
         in_vain = [str(owners[number]) for number in asked if number in owners]
@@ -176,19 +190,15 @@ class Asking:
                 due.append(each.pledge.owner)
         return due
 
-    def _may_have_more(self, picture: Picture) -> list[int]:
-        """Return who may have something idle that it has not said yet; it does so when pinged."""
-        due = []
-        for each in picture.others:
-            said = sum(quote.nbytes for quote in each.quotes)
-            more = each.readable and each.committed > said + each.floor
-            if more and picture.now - self._urged.get(each.number, 0) > _PINGS * _NS:
-                due.append(each.number)
-        self._urged = {
-            each.number: picture.now if each.number in due else self._urged.get(each.number, 0)
-            for each in picture.others
-        }
-        return due
+    def _awaits(self, owners: Sequence[Account], since: int, now: int) -> bool:
+        """Whether some of the ``owners`` are still to say what is idle to who came at ``since``.
+
+        One that has not for a second is waited for no more, until it has looked again.
+        """
+        due = [each for each in owners if each.said <= since]
+        if now - since > PATIENCE * _NS:
+            self._silent |= {each.number: each.looked for each in due}
+        return any(self._silent.get(each.number) != each.looked for each in due)
 
     def _review(self, picture: Picture, own: tuple[Quote, ...]) -> None:
         """Forget pledges that are answered, and pass over who has refused or says nothing."""

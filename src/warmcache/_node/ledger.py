@@ -67,6 +67,7 @@ from .verdict import Picture, quoted
 T = TypeVar("T")
 
 POLL = 0.25  # seconds, after which who waits looks without having heard anything
+_SOON = 0.02  # likewise who is waited for: a lease that ends tells nobody, for it costs nothing
 _told: list[str] = []  # once a process
 
 
@@ -127,6 +128,7 @@ class NodeLedger:
         self._changed = threading.Condition()
         self._news = 0
         self._turns, self._published = itertools.count(1), 0
+        self._waited_for = False
         self._giving = Giving()
         self._asking = Asking(self._me, self._giving)
 
@@ -164,7 +166,9 @@ class NodeLedger:
             while True:
                 news = self._news  # before the look: what comes from now on ends the wait
                 own = self._own_quotes(quotes)
-                look = self._member.inside(partial(self._look_for, request, own), self._listen_to)
+                waits = time.monotonic() < deadline
+                act = partial(self._look_for, request, own, waits)
+                look = self._member.inside(act, self._listen_to)
                 if look.granted:
                     return None
                 self._member.ping(look.ping)
@@ -183,11 +187,13 @@ class NodeLedger:
         with self._changed:
             self._changed.wait_for(lambda: self._news != known, seconds)
 
-    def _look_for(self, request: Request, own: tuple[Quote, ...], picture: Picture) -> Look:
+    def _look_for(
+        self, request: Request, own: tuple[Quote, ...], waits: bool, picture: Picture
+    ) -> Look:
         if self._member.closed:
             raise ClosedError("this process has left the ledger of its node; make another one")
         self._warn_of_budgets(picture)
-        look = self._asking.look(request, own, picture, self._shown)
+        look = self._asking.look(request, own, picture, self._shown, waits)
         if look.granted:
             self._me.committed += request.nbytes
             self._me.in_flight += request.nbytes
@@ -229,33 +235,33 @@ class NodeLedger:
         if self._member.takes_part:
             self._tell_waiting(give_back)
 
-    def publish(self) -> bool:
-        """Say what is idle now, for that has changed; whoever waits for room hears of it.
+    def publish(self) -> None:
+        """Say what is idle now; whoever waits for room hears of it, if it is news or was asked.
 
-        Returns whether anybody does.
+        Prices are no news: they change all the time, and two who wait would ping each other for
+        ever.
         """
         if not self._member.takes_part:
-            return False
-        turn = next(self._turns)
+            return
+        turn, said = next(self._turns), time.monotonic_ns()
         own = self._own_quotes()
-        known = self._me.quotes
-
-        def publish(picture: Picture) -> None:
-            if turn > self._published:  # else another thread has said something newer
-                self._published = turn
-                self._me.quotes = quoted(own, self._me.committed, self._me.floor)
-
-        return bool(known or own) and self._tell_waiting(publish)
-
-    def _publish_news(self) -> None:
-        """Say what is idle if that is not what was said; prices alone change all the time.
-
-        Else two who wait would ping each other for ever.
-        """
         me = self._me
-        quotes = quoted(self._own_quotes(), me.committed, me.floor)
-        if sorted(quote.nbytes for quote in quotes) != sorted(each.nbytes for each in me.quotes):
-            self.publish()
+
+        def publish(picture: Picture) -> list[int]:
+            waiting = [each for each in picture.others if each.waits]
+            self._waited_for = bool(waiting)
+            if turn < self._published:  # another thread has said something newer
+                return []
+            quotes = quoted(own, me.committed, me.floor)
+            if _sizes(quotes) == _sizes(me.quotes):
+                told = [each for each in waiting if each.waits[-1].since >= me.said]
+            else:
+                told = waiting
+            self._published, me.quotes, me.said = turn, quotes, said
+            return [each.number for each in told]
+
+        self._member.ping(self._member.inside(publish))
+        self._wake()
 
     def _own_quotes(
         self, quotes: Callable[[], Iterable[tuple[float, float]]] | None = None
@@ -334,17 +340,15 @@ class NodeLedger:
 
     # -- news ----------------------------------------------------------------------------
 
-    def _tell_waiting(self, act: Callable[[Picture], object]) -> bool:
-        """Do ``act`` inside, and have all look who wait for room; whether there are any."""
+    def _tell_waiting(self, act: Callable[[Picture], object]) -> None:
+        """Do ``act`` inside, and have all look who wait for room."""
 
         def and_return_who_waits(picture: Picture) -> list[int]:
             act(picture)
             return [each.number for each in picture.others if each.waits]
 
-        waiting = self._member.inside(and_return_who_waits)
-        self._member.ping(waiting)
+        self._member.ping(self._member.inside(and_return_who_waits))
         self._wake()
-        return bool(waiting)
 
     def _wake(self) -> None:
         with self._changed:
@@ -361,11 +365,11 @@ class NodeLedger:
             pass
 
     def _listen(self, files: NodeFiles) -> None:
-        """Give what others ask for. While somebody here waits, look now and then: it is awake."""
-        while files.listen(POLL if self._asking.requests else None):
+        """Give what others ask for. While anybody waits here or for this one, look now and then."""
+        while files.listen(self._pause()):
             self._wake()
             try:
-                self._publish_news()
+                self.publish()
                 giving = self._member.inside(self._giving.what_is_asked)
                 if giving is not None:
                     self._give(giving)
@@ -373,6 +377,9 @@ class NodeLedger:
                 log().exception("what another process of this node asks for was not heard")
             if self._member.alone or self._member.files is not files:
                 return
+
+    def _pause(self) -> float | None:
+        return _SOON if self._waited_for else POLL if self._asking.requests else None
 
     # -- the end -------------------------------------------------------------------------
 
@@ -383,6 +390,10 @@ class NodeLedger:
         """
         self._member.leave()
         self._wake()
+
+
+def _sizes(quotes: Iterable[Quote]) -> list[int]:
+    return sorted(quote.nbytes for quote in quotes)
 
 
 def _bytes(number: float) -> int:

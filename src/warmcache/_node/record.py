@@ -26,7 +26,7 @@ _HALF = SIZE // 2
 _WAITS = _PLEDGES = 32
 _MAGIC = b"wcN1"  # another one where a record means something else
 _HEAD = struct.Struct("<4sIQI")  # the magic, bytes of the body, how often written; their checksum
-_BODY = struct.Struct("<10Q64s4B")
+_BODY = struct.Struct("<11Q64s4B")
 _QUOTE, _WAIT, _PLEDGE = struct.Struct("<Qd"), struct.Struct("<QQ?"), struct.Struct("<QQQ")
 
 
@@ -78,6 +78,7 @@ class Account:
     answered: int = 0  # bytes that it has ever given or refused
     refused: int = 0  # of these, refused
     looked: int = 0  # when it last looked: who waits does so all the time
+    said: int = 0  # when it last found out what is idle
     ended: int = 0  # when what a dead one has left is back at the latest
     gone: bool = False  # it has left and owes nothing, whoever still has its lock
     name: str = ""
@@ -100,7 +101,7 @@ def pack(account: Account, sequence: int) -> bytes:
     a = account
     waits, pledges, quotes = a.waits[:_WAITS], a.pledges[:_PLEDGES], a.quotes[:QUOTES]
     numbers = (a.number, a.pid, a.budget, a.floor, a.committed, a.in_flight)
-    times = (a.answered, a.refused, a.looked, a.ended)
+    times = (a.answered, a.refused, a.looked, a.said, a.ended)
     name = a.name.encode("utf-8", "replace")[:64]
     counts = (len(quotes), len(waits), len(pledges), a.gone)
     body = b"".join(
@@ -124,7 +125,10 @@ def unpack(record: bytes) -> tuple[Account, int] | None:
     if not found:
         return None
     sequence, body = max(found)
-    return _account(body), sequence
+    try:
+        return _account(body), sequence
+    except struct.error:  # it means something else
+        return None
 
 
 def _half(half: bytes) -> tuple[int, bytes] | None:

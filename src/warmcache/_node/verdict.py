@@ -115,6 +115,15 @@ class Picture:
                 left = 0
         return whole - left
 
+    def not_all_said(self) -> list[Account]:
+        """Return who may have more idle than its record says."""
+        return [
+            each
+            for each in self.others
+            if each.readable
+            and each.committed > each.floor + sum(quote.nbytes for quote in each.quotes)
+        ]
+
     def offers(self, own: Sequence[Quote], but: Collection[int]) -> list[tuple[Quote, Account]]:
         """Return what could be asked for, the cheapest first, and of whom; of nobody in ``but``.
 

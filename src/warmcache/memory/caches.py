@@ -47,7 +47,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _LINGER = 0.02  # seconds between looks at what has not come back
-_PUBLISH, _ASKED = 1.0, 0.25  # seconds after which to say what is idle; while others wait for room
+_PUBLISH = 1.0  # seconds after which to say what is idle
 
 
 class MemoryOptions(MeasuredOptions, total=False):
@@ -303,7 +303,8 @@ class MemoryCache(Cache[K, V]):
         if store.lingering:
             waits.append(_LINGER)
         if self.__member is not None and not store.closed:
-            waits.append(_ASKED if self.__member.look() else _PUBLISH)
+            self.__member.look()
+            waits.append(_PUBLISH)
         return min(waits, default=None)
 
     def _watch(self) -> None:

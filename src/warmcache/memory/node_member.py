@@ -263,8 +263,8 @@ class NodeMember:
         """Return how full the node is, as all see it who share its budget."""
         return self._ledger.status()
 
-    def look(self) -> bool:
-        """Say what is in use and what is idle now; whether somebody else waits for room."""
+    def look(self) -> None:
+        """Say what is in use and what is idle now."""
         self.true_up(_AT_A_LOOK)
         self._leave_if_left()
         landed = 0
@@ -272,7 +272,7 @@ class NodeMember:
             landed += self._landed.pop()
         if landed:
             self._ledger.landed(landed)
-        return self._ledger.publish()
+        self._ledger.publish()
 
     def quotes(self, asker: CacheView | None = None) -> list[tuple[float, float]]:
         """Return what is idle and may be asked for by ``asker``, or others: bytes and prices."""
