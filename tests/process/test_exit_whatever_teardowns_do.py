@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-from processes import posix, run
+from processes import needs_fork, posix, run
 
 import warmcache
 from warmcache._process import at_exit as _exit
@@ -103,6 +103,58 @@ def test_one_that_lets_nothing_interrupt_it_ends_the_process_and_is_shown(tmp_pa
         stderr=None,
     )
     assert ["parent closes parent's a"] == said
+
+
+@needs_fork
+def test_a_child_forked_under_a_watch_for_hangs_ends_all_the_same(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        """
+        import faulthandler, multiprocessing
+        load = warm(teardown="close")(Value)
+
+        def work():
+            load("a"), load("b")
+
+        if __name__ == "__main__":
+            faulthandler.dump_traceback_later(3600)  # as pytest's faulthandler_timeout does
+            child = multiprocessing.get_context("fork").Process(target=work)
+            child.start(), child.join()
+            say(child.exitcode)
+            faulthandler.cancel_dump_traceback_later()
+        """,
+    )
+    assert ["child closes child's b", "child closes child's a", "0"] == said
+
+
+@needs_fork
+def test_in_a_forked_child_too_one_that_lets_nothing_interrupt_it_ends_the_process(
+    tmp_path: Path,
+) -> None:
+    said = run(
+        tmp_path,
+        """
+        import multiprocessing
+        from warmcache._process import at_exit as _exit
+        _exit.PATIENCE = 0.05
+
+        def hang_for_good(value):
+            value.close()
+            while True:
+                try:
+                    threading.Event().wait()
+                except BaseException:
+                    pass
+
+        load = warm(teardown=hang_for_good)(Value)
+        if __name__ == "__main__":
+            child = multiprocessing.get_context("fork").Process(target=load, args=("a",))
+            child.start(), child.join()
+            say(child.exitcode)
+        """,
+        stderr=None,
+    )
+    assert ["child closes child's a", "1"] == said
 
 
 @posix

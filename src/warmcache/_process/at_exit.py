@@ -108,8 +108,36 @@ def register_exit() -> None:
 
 
 @in_child
-def _unregister() -> None:
+def _be_a_child() -> None:
+    global _is_child
     _registered.clear()
+    _is_child = True
+
+
+_is_child = False
+
+
+def _arm(seconds: float) -> Callable[[], object]:
+    """Have the process end there and then in so many ``seconds``; return what calls that off.
+
+    By faulthandler, whose thread needs nothing of Python. Not in a forked child: if its parent has
+    that thread, as under a test runner that watches for hangs, whoever uses it there waits for
+    ever. So a thread of Python's does it, as long as one can be started and gets the interpreter.
+    """
+    if not _is_child:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+        return faulthandler.cancel_dump_traceback_later
+    timer = threading.Timer(seconds, _end_there_and_then)
+    timer.daemon = True
+    timer.start()
+    return timer.cancel
+
+
+def _end_there_and_then() -> None:
+    try:
+        faulthandler.dump_traceback()
+    finally:
+        os._exit(1)
 
 
 def _call_off() -> None:
@@ -118,8 +146,8 @@ def _call_off() -> None:
     A child would wait for ever for faulthandler's thread, which is not there, as soon as
     it used faulthandler itself, or ended.
     """
-    if _watched:
-        faulthandler.cancel_dump_traceback_later()
+    for watch in _watched:
+        watch.disarm()
 
 
 _watched: list[_Watch] = []  # those that have a last resort just now
@@ -244,6 +272,7 @@ class _Watch:
         self.patience = patience
         self.left: list[Hashable] = []
         self.interrupt: BaseException | None = None  # to be raised in the end: a Ctrl-C
+        self.disarm: Callable[[], object] = lambda: None  # the last resort
         self._last_resort = last_resort
         self._running = self._works = False
 
@@ -303,7 +332,7 @@ class _Watch:
             signal.setitimer(signal.ITIMER_REAL, self.patience, self.patience)
         if self._last_resort:
             try:
-                faulthandler.dump_traceback_later(2 * self.patience + 1, exit=True)
+                self.disarm = _arm(2 * self.patience + 1)
                 _watched.append(self)
             except (AttributeError, RuntimeError, ValueError, OSError):
                 pass  # there is no stderr to write to
@@ -313,5 +342,5 @@ class _Watch:
         if self._works:
             signal.setitimer(signal.ITIMER_REAL, 0)
         if self in _watched:
-            faulthandler.cancel_dump_traceback_later()
+            self.disarm()
             _watched.remove(self)
