@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from by_plan import by_plan
 from gates import CAP, Gate, waiting
 
 from warmcache import CapacityError, Load, LRUCache, MemoryCache, Removal, warm
+from warmcache._process.janitor import janitor
 from warmcache.testing import FakeBlock, FakeProbe, ManualClock
 
 MIB = 2**20
@@ -70,6 +72,8 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 @pytest.fixture
 def debug(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    gc.collect()  # or what an earlier test has dropped is let go, and logged, in this one
+    assert [] == janitor.drain(CAP)
     with caplog.at_level(logging.DEBUG, logger="warmcache"):
         yield lambda: [record.getMessage() for record in caplog.records]
 
