@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.ledger import Claim
@@ -16,6 +17,8 @@ from .meter import Meter
 from .refuse import refusal
 from .remove import release
 from .steps import Aside, Plan, TearDown
+
+T = TypeVar("T")
 
 
 def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> Plan[Any]:
@@ -65,20 +68,15 @@ def _granted_later(cache: CacheView, meter: Meter, entry: Entry) -> Plan[None]:
 
     It is leased meanwhile: it cost no load, so it would be the first to go for it.
     """
-    store, record = cache.store, LeaseRecord(time.monotonic())
-    try:
-        with store.lock:
+
+    def ask(record: LeaseRecord) -> Plan[None]:
+        with cache.store.lock:
             if entry.state is not State.LIVE:
                 return
-            store.lease(entry, record)
+            cache.store.lease(entry, record)
         yield Aside(meter.true_up)
-    except BaseException as error:
-        record.over = True
-        if isinstance(error, Exception):
-            yield from release(cache, entry, record)
-        raise
-    record.over = True
-    yield from release(cache, entry, record)
+
+    yield from _with_lease(cache, entry, ask)
 
 
 def arrive(store: Store, new: Entry, claim: Claim) -> None:
@@ -113,13 +111,12 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
 
     Returns whether it was there still.
     """
-    store, record = cache.store, LeaseRecord(time.monotonic())
-    claim = Claim(entry.key, 0, present=True)
+    store, claim = cache.store, Claim(entry.key, 0, present=True)
 
     def reweigh() -> None:
         store.reweigh(entry, new.weight, claim.weight)
 
-    try:
+    def touch(record: LeaseRecord) -> Plan[bool]:
         with store.lock:
             if new.weight > store.ledger.limit:
                 raise refusal(cache, Claim(entry.key, new.weight))
@@ -133,6 +130,16 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
         else:
             with store.lock:
                 reweigh()
+        return True
+
+    return (yield from _with_lease(cache, entry, touch))
+
+
+def _with_lease(cache: CacheView, entry: Entry, work: Callable[[LeaseRecord], Plan[T]]) -> Plan[T]:
+    """Carry out ``work``, which may lease ``entry`` to the record that it gets; end that lease."""
+    record = LeaseRecord(time.monotonic())
+    try:
+        done = yield from work(record)
     except BaseException as error:
         record.over = True
         if isinstance(error, Exception):
@@ -140,4 +147,4 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
         raise
     record.over = True
     yield from release(cache, entry, record)
-    return True
+    return done
