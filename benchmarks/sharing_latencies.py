@@ -7,6 +7,7 @@ another's way; they are taken in turns.
 from __future__ import annotations
 
 import itertools
+import random
 import re
 import shutil
 import tempfile
@@ -182,6 +183,7 @@ def _seconds_from_kill(
     thread.start()
     while not waits():
         time.sleep(0.002)
+    time.sleep(random.random() * POLL)  # so that it comes at any time between two looks
     assert not began, "it was granted though there was no room"
     killed = time.perf_counter()
     victim.kill()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from warmcache import CapacityError
-from warmcache.demo import DemoError, _picture, _run
+from warmcache.demo import DemoError, _picture, _run, _worker
 from warmcache.demo._checks import checks
 from warmcache.demo._options import Options
 from warmcache.demo._spec import Answer, check_budget
@@ -20,7 +20,7 @@ OPTIONS = Options(requests=200, budget=75, threads=4, seed=1)
 @pytest.fixture
 def as_models(specs, monkeypatch):
     """Have the demo run with the fake models, and draw nothing."""
-    monkeypatch.setattr(_run, "import_all", lambda: None)
+    monkeypatch.setattr(_worker, "import_all", lambda: None)
     fakes = SimpleNamespace(specs=lambda: specs)
     monkeypatch.setitem(sys.modules, "warmcache.demo._models", fakes)
     monkeypatch.setattr(_picture, "draw", lambda outcome, path: None)
