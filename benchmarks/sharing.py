@@ -215,7 +215,9 @@ def draw(found: Found, path: Path) -> None:
     costs.set_yticks([number + 0.2 for number in range(len(traffics))], [t.name for t in traffics])
     costs.set_title("Milliseconds of loading a use", loc="left", fontsize=10)
     costs.margins(x=0.12)
-    costs.legend(frameon=False, fontsize=8)
+    costs.legend(
+        frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98), borderpad=0
+    )
     for place, (name, times) in enumerate(found.latencies.items()):
         waits.plot(times, [place] * len(times), "o", color=_COLOURS[0], markersize=4, alpha=0.4)
         waits.plot([LIMITS[name]] * 2, [place - 0.3, place + 0.3], color="#334155", linewidth=1.5)

@@ -78,6 +78,33 @@ def test_every_model_fits_the_split_budget(module: Callable[[str], Any]) -> None
     assert heaviest <= traffic.BUDGET / traffic.WORKERS
 
 
+@pytest.mark.parametrize(("shared", "parts"), [(True, 1), (False, 4)])
+def test_processes_share_one_budget_or_have_a_part_of_it_each(
+    module: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, *, shared: bool, parts: int
+) -> None:
+    traffic, made = module("sharing_traffic"), list[tuple[Any, float]]()
+
+    class Told:
+        def __init__(self, node: Any, budget: float) -> None:
+            made.append((node, budget))
+
+        def tell(self, *what: object) -> None: ...
+        def begin(self, *what: object) -> None: ...
+        def answer(self) -> dict[str, float]:
+            return {"loads": 1, "paid": 0.5, "uses": 2}
+
+        def __enter__(self) -> Told:
+            return self
+
+        def __exit__(self, *exc: object) -> None: ...
+
+    monkeypatch.setattr(traffic, "Told", Told)
+    paid = traffic.served(traffic.drawn(traffic.JUDGED, 0, 1), shared=shared)
+    [(node, budget)] = {*made}
+    assert (4, shared, traffic.BUDGET / parts) == (len(made), node is not None, budget)
+    assert (4, 2.0, 8, 0.25) == (paid.loads, paid.seconds, paid.uses, paid.each)
+
+
 @pytest.mark.parametrize(("ours", "word"), [(0.5, "reached"), (0.6, "missed")])
 def test_the_load_seconds_are_judged_by_the_sums_over_all_seeds(
     sharing: ModuleType, module: Callable[[str], Any], ours: float, word: str
