@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from warmcache._sizes import format_size
 
 from ._checks import Outcome, checks
 from ._journal import Journal
-from ._libraries import use_one_thread
+from ._libraries import gpu_is_out_of_reach, use_one_thread
 from ._options import Options, check_policy, make_folder
 from ._plain import S, line, line_of_workers, plain_view, say
 from ._requests import Request, stream
@@ -46,6 +47,9 @@ def run(options: Options, catalogue: Catalogue = real_models) -> int:
     say("importing torch and transformers ...")
     models = catalogue()
     say(f"imported in {time.perf_counter() - began:.1f} s")
+    if options.policy == "auto" and gpu_is_out_of_reach():
+        say("there is a GPU, which this torch cannot use: models go into the machine's memory")
+        options = replace(options, policy="ram")
     check_budget(options.budget, models)
     if options.workers > 1:
         check_parts(options, models)
