@@ -172,17 +172,17 @@ from warmcache.demo._options import Options
 if __name__ == "__main__":
     _workers.PATIENCE = 1.0
     options = Options(requests=120, budget=150, threads=2, seed=1, workers=2)
-    _run.run(options, demo_zoo.hanging_models)
+    _run.run(options, getattr(demo_zoo, sys.argv[1]))
 """
 
 
 @contextmanager
-def hanging(tmp_path):
+def hanging(tmp_path, catalogue="hanging_models"):
     """Give a run that has come to a load that hangs, and the worker in which it does."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     process = subprocess.Popen(
-        [sys.executable, program],
+        [sys.executable, program, catalogue],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -224,8 +224,9 @@ def _alive(pid):
     return True
 
 
-def test_a_ctrl_c_is_the_parents_alone_and_ends_workers_that_hang(tmp_path):
-    with hanging(tmp_path) as (process, worker):
+@pytest.mark.parametrize("catalogue", ["hanging_models", "stopped_models"])
+def test_a_ctrl_c_is_the_parents_alone_and_ends_workers_that_hang(catalogue, tmp_path):
+    with hanging(tmp_path, catalogue) as (process, worker):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         process.wait(CAP)
         assert not _alive(worker)

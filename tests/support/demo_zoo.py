@@ -96,6 +96,11 @@ def hanging_models():
     return _second_time("twenty", _hang)
 
 
+def stopped_models():
+    """Likewise, and the second load says so and stops its process, which cannot end by itself."""
+    return _second_time("twenty", _stop)
+
+
 def _fail():
     raise OSError("no such weights")
 
@@ -103,6 +108,11 @@ def _fail():
 def _hang():
     os.write(1, f"hangs: {os.getpid()}\n".encode())
     threading.Event().wait(30)
+
+
+def _stop():
+    os.write(1, f"hangs: {os.getpid()}\n".encode())
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _second_time(name, what):
