@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 import warmcache
 from warmcache._progress import progress_bar
@@ -52,6 +53,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 RATIO, SAME = 0.55, 0.03  # of load seconds, to reach; a hit's time, apart
 CONTENDERS = ("one budget", f"split in {WORKERS}")
 _COLOURS = ("#c2410c", "#94a3b8")
+_LEGEND: dict[str, Any] = dict(loc="outside lower left", ncols=2, frameon=False, fontsize=8)
 Results = dict[tuple[Traffic, str], list[Paid]]
 
 
@@ -215,9 +217,7 @@ def draw(found: Found, path: Path) -> None:
     costs.set_yticks([number + 0.2 for number in range(len(traffics))], [t.name for t in traffics])
     costs.set_title("Milliseconds of loading a use", loc="left", fontsize=10)
     costs.margins(x=0.12)
-    costs.legend(
-        frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98), borderpad=0
-    )
+    figure.legend(*costs.get_legend_handles_labels(), **_LEGEND)
     for place, (name, times) in enumerate(found.latencies.items()):
         waits.plot(times, [place] * len(times), "o", color=_COLOURS[0], markersize=4, alpha=0.4)
         waits.plot([LIMITS[name]] * 2, [place - 0.3, place + 0.3], color="#334155", linewidth=1.5)
