@@ -102,7 +102,7 @@ def show_both(ways: list[Way], results: list[tuple[str, Check]], console: Consol
 
 def divided(ways: list[Way]) -> Table:
     """Return a row for each way: loads, load seconds, the peak."""
-    table = _table("", "loads", "load seconds", "a use", "evicted", "peak", "seconds in all")
+    table = _table("", "loads", "load seconds", "a use", "evicted", "peak", "took")
     for way in ways:
         outcome, journal = way.outcome, way.outcome.journal
         paid = sum(load.seconds for load in journal.loads)
@@ -112,8 +112,8 @@ def divided(ways: list[Way]) -> Table:
             f"{paid:.2f}",
             f"{1000 * paid / len(outcome.requests):.1f} ms",
             str(sum(gone.evicted for gone in journal.gone)),
-            f"{format_size(journal.peak())} of {format_size(outcome.options.budget)}",
-            f"{outcome.seconds:.1f}",
+            format_size(journal.peak()),
+            f"{outcome.seconds:.1f} s",
         )
     return table
 
