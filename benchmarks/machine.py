@@ -31,6 +31,11 @@ def described() -> list[tuple[str, str]]:
     return [*facts, ("Not installed", ", ".join(absent))] if absent else facts
 
 
+def place() -> list[tuple[str, str]]:
+    """Return the machine and the interpreter alone."""
+    return [fact for fact in described() if fact[0] not in ("Libraries", "Not installed")]
+
+
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

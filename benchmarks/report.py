@@ -79,10 +79,9 @@ def _judged(verdicts: Sequence[Verdict]) -> str:
 
 def as_markdown(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts) -> str:
     """Return what stands between the markers of the page."""
-    judged = [["target", "found", ""], *([v.target, v.found, v.word] for v in verdicts)]
     parts = [
         "## Targets",
-        piped(judged),
+        piped(targets(verdicts)),
         "## Ratios",
         piped(ratios(lines)),
         "## Time per operation",
@@ -91,6 +90,11 @@ def as_markdown(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts
         "\n".join(f"- {name}: {text}" for name, text in facts),
     ]
     return "\n\n".join(parts)
+
+
+def targets(verdicts: Sequence[Verdict]) -> Table:
+    """Return the table of what was to be reached, its head first."""
+    return [["target", "found", ""], *([v.target, v.found, v.word] for v in verdicts)]
 
 
 def piped(table: Table) -> str:

@@ -210,8 +210,7 @@ def judged(results: Results) -> list[str]:
 
 
 def _facts() -> list[tuple[str, str]]:
-    facts = [fact for fact in machine.described() if fact[0] not in ("Libraries", "Not installed")]
-    return [*facts, ("Libraries", f"distributed {version('distributed')}")]
+    return [*machine.place(), ("Libraries", f"distributed {version('distributed')}")]
 
 
 def draw(results: Results, path: Path) -> None:

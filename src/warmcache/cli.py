@@ -34,6 +34,7 @@ __all__ = ["main"]
 list_public(globals())
 
 _MOST = 1_000_000
+_MOST_WORKERS = 16  # each imports torch
 
 _DEMO = """\
 Serves real pretrained models (sentence embeddings in several forms, voice activity
@@ -73,7 +74,8 @@ _DEMO_EXAMPLES = """\
 examples:
   warmcache demo
   warmcache demo --budget 200MiB --policy lru --requests 500
-  warmcache demo --policy auto --out pictures"""
+  warmcache demo --policy auto --out pictures
+  warmcache demo --workers 2                                one budget beside split ones"""
 
 _SIMULATE_EXAMPLES = """\
 examples:
@@ -237,7 +239,13 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
 
     budget = format_size(default.budget)
     add("requests", _positive, "N", "how many requests to serve (%(default)s)")
-    add("budget", _bytes, "SIZE", f"memory for models, such as 120MiB or 0.2GB ({budget})")
+    add(
+        "budget",
+        _bytes,
+        "SIZE",
+        f"memory for models, such as 120MiB or 0.2GB ({budget}, for each worker)",
+    )
+    demo.set_defaults(budget=None)
     add(
         "policy",
         str,
@@ -248,10 +256,19 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     add("seed", int, "N", "of the stream of requests (%(default)s)")
     add("threads", _positive, "N", "how many serve at a time (%(default)s)")
+    add(
+        "workers",
+        _workers,
+        "N",
+        "how many processes serve: under one budget for all, then with a part of it each "
+        "(%(default)s)",
+    )
     add("out", Path, "FOLDER", "where the picture goes (%(default)s)")
 
 
 def _demo(chosen: argparse.Namespace) -> int:
+    if chosen.budget is None:
+        chosen.budget = Options().budget * chosen.workers
     return run(Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)}))
 
 
@@ -329,6 +346,13 @@ def _positive(text: str) -> int:
         number = 0
     if not 1 <= number <= _MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST:,}")
+    return number
+
+
+def _workers(text: str) -> int:
+    number = _positive(text)
+    if number > _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {_MOST_WORKERS} processes")
     return number
 
 

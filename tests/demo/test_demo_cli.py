@@ -10,6 +10,7 @@ BAD = {
     "--policy": ["", "lruu", "ttl", "tlru"],
     "--seed": ["x", ""],
     "--threads": ["0", "two"],
+    "--workers": ["0", "-1", "two", "1.5", "17"],
 }
 
 
@@ -81,11 +82,17 @@ def test_the_options_reach_the_demo(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(cli, "run", lambda options: seen.append(options) or 0)
     options = ("--requests=7", "--budget=1.5MiB", "--policy=lfu", "--seed=3", "--threads=2")
-    assert 0 == exit_code("demo", *options, f"--out={tmp_path}")
-    assert (
-        cli.Options(requests=7, budget=1_572_864, policy="lfu", seed=3, threads=2, out=tmp_path)
-        == seen.pop()
-    )
+    assert 0 == exit_code("demo", *options, "--workers=5", f"--out={tmp_path}")
+    told = dict(requests=7, budget=1_572_864, policy="lfu", seed=3, threads=2, workers=5)
+    assert cli.Options(**told, out=tmp_path) == seen.pop()
+
+
+def test_a_budget_that_is_not_said_grows_with_the_workers(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "run", lambda options: seen.append(options.budget) or 0)
+    for workers in (1, 3):
+        exit_code("demo", f"--workers={workers}")
+    assert [160 * 2**20, 480 * 2**20] == seen
 
 
 def test_the_exit_code_of_the_demo_is_the_commands(monkeypatch):
@@ -103,7 +110,7 @@ def test_help_names_every_option_with_its_default(capsys):
     text = capsys.readouterr().out
     for option in (*BAD, "--out"):
         assert option in text
-    assert "(160.0 MiB)" in text
+    assert "(160.0 MiB, for each worker)" in " ".join(text.split())
 
 
 def test_no_command_ends_with_2_and_one_line(capsys):

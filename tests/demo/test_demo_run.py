@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from warmcache import CapacityError
-from warmcache.demo import DemoError, _picture, _run
+from warmcache import CapacityError, ProbeUnavailable
+from warmcache.demo import DemoError, _libraries, _picture, _run, _worker
 from warmcache.demo._checks import checks
 from warmcache.demo._options import Options
 from warmcache.demo._spec import Answer, check_budget
@@ -20,7 +20,7 @@ OPTIONS = Options(requests=200, budget=75, threads=4, seed=1)
 @pytest.fixture
 def as_models(specs, monkeypatch):
     """Have the demo run with the fake models, and draw nothing."""
-    monkeypatch.setattr(_run, "import_all", lambda: None)
+    monkeypatch.setattr(_worker, "import_all", lambda: None)
     fakes = SimpleNamespace(specs=lambda: specs)
     monkeypatch.setitem(sys.modules, "warmcache.demo._models", fakes)
     monkeypatch.setattr(_picture, "draw", lambda outcome, path: None)
@@ -139,6 +139,37 @@ def test_a_budget_without_the_tokenizer_would_not_have_been_enough(specs):
         check_budget(40, specs)
     with pytest.raises(CapacityError):
         _run.perform(dataclasses.replace(OPTIONS, budget=40, threads=1), specs)
+
+
+# -- the device --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("there", "usable", "expected"),
+    [(True, True, False), (True, False, True), (False, False, False)],
+)
+def test_a_gpu_is_out_of_reach_if_it_is_there_and_torch_cannot_use_it(
+    there, usable, expected, monkeypatch
+):
+    def probe(device):
+        if not there:
+            raise ProbeUnavailable("GPU 0", "there is none")
+
+    torch = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: usable))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(_libraries, "NvmlProbe", probe)
+    assert expected is _libraries.gpu_is_out_of_reach()
+
+
+def test_with_a_gpu_out_of_reach_models_go_into_the_machines_memory(
+    as_models, monkeypatch, tmp_path, capsys
+):
+    drawn = []
+    monkeypatch.setattr(_run, "gpu_is_out_of_reach", lambda: True)
+    monkeypatch.setattr(_picture, "draw", lambda outcome, path: drawn.append(outcome))
+    assert 0 == _run.run(dataclasses.replace(OPTIONS, out=tmp_path))
+    assert "ram" == drawn[0].options.policy
+    assert "which this torch cannot use" in capsys.readouterr().out
 
 
 # -- checks ------------------------------------------------------------------------

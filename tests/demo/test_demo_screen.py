@@ -69,7 +69,7 @@ def test_progress_is_shown(server):
 
 
 def test_the_view_draws_over_what_it_drew_before(server, console):
-    with live_view(console) as show:
+    with live_view(console, drawn) as show:
         show(Status.of(server, OPTIONS, 1))
         before = console.file.tell()
         show(Status.of(server, OPTIONS, 2))

@@ -4,6 +4,9 @@ A map of the package, from the top down:
 
 ===============  ================================================================
 ``_run``         the whole of it, from the options to the exit code
+``_workers``     several processes under one budget, and under split ones
+``_worker``      what one of them does
+``_tally``       the bytes that they have together
 ``_summary``     what is said at the end, and whether the answers were right
 ``_picture``     the timeline as a PNG
 ``_screen``      the live view in a terminal

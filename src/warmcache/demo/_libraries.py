@@ -8,6 +8,8 @@ import sys
 from typing import Any
 
 from warmcache._extras import how_to_install
+from warmcache.errors import ProbeUnavailable
+from warmcache.probes import NvmlProbe
 
 from ._options import DemoError
 
@@ -53,3 +55,15 @@ def use_one_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+
+
+def gpu_is_out_of_reach() -> bool:
+    """Whether there is a GPU that the torch which was imported cannot use."""
+    torch = sys.modules.get("torch")
+    if torch is None or torch.cuda.is_available():
+        return False
+    try:
+        NvmlProbe(0)
+    except ProbeUnavailable:
+        return False
+    return True

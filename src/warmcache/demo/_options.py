@@ -15,13 +15,14 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What ``warmcache demo`` was told; ``budget`` in bytes."""
+    """What ``warmcache demo`` was told; ``budget`` in bytes, for all ``workers`` together."""
 
     requests: int = 250
     budget: int = 160 * 2**20
     policy: str = "auto"
     seed: int = 0
     threads: int = 4
+    workers: int = 1
     out: Path = Path("warmcache-demo")
 
     @property

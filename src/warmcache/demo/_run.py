@@ -7,47 +7,75 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from warmcache._sizes import format_size
 
 from ._checks import Outcome, checks
 from ._journal import Journal
-from ._libraries import import_all, use_one_thread
+from ._libraries import gpu_is_out_of_reach, use_one_thread
 from ._options import Options, check_policy, make_folder
-from ._plain import plain_view, say
+from ._plain import S, line, line_of_workers, plain_view, say
 from ._requests import Request, stream
 from ._server import Server
 from ._spec import Answer, Spec, check_budget, served
 from ._status import Status
+from ._worker import Catalogue, real_models
+from ._workers import check_parts, check_workers, perform_both
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _REDRAW = 0.12  # seconds
 
 
-def run(options: Options) -> int:
+def run(options: Options, catalogue: Catalogue = real_models) -> int:
     """Run the demo; return 0 when every check holds, else 1.
+
+    ``catalogue`` returns the models; workers are told of it by its name.
 
     Raises:
         DemoError: it cannot be done with these options, or not here.
     """
     check_policy(options.policy)
+    if options.workers > 1:
+        check_workers(options)
     make_folder(options.out)
     began = time.perf_counter()
     say("importing torch and transformers ...")
-    import_all()
-    use_one_thread()
+    models = catalogue()
     say(f"imported in {time.perf_counter() - began:.1f} s")
-    from ._models import specs
-
-    models = specs()
+    if options.policy == "auto" and gpu_is_out_of_reach():
+        say("there is a GPU, which this torch cannot use: models go into the machine's memory")
+        options = replace(options, policy="ram")
     check_budget(options.budget, models)
-    total = sum(spec.weight for spec in models)
+    if options.workers > 1:
+        check_parts(options, models)
+    total = options.workers * sum(spec.weight for spec in models)
+    each = f", {options.workers} times" if options.workers > 1 else ""
     say(
-        f"{len(models)} models that weigh {format_size(total)} together, "
+        f"{len(models)} models{each} that weigh {format_size(total)} together, "
         f"{format_size(options.budget)} to hold them"
     )
     if total <= options.budget:
         say("they all fit: nothing will have to go; a smaller --budget shows more")
+    if options.workers > 1:
+        return run_workers(options, models, catalogue)
     return report(perform(options, models))
+
+
+def run_workers(options: Options, specs: Sequence[Spec], catalogue: Catalogue) -> int:
+    """Have workers serve, both ways; print what came of it, and return the exit code."""
+    from ._summary import show_both
+
+    say(f"{options.workers} workers import the same, and rehearse")
+    view = partial(_view, line_of_workers, "drawn_of_workers")
+    ways = perform_both(options, specs, catalogue, view)
+    results = [(way.name, check) for way in ways for check in checks(way.outcome)]
+    show_both(ways, results, _console())
+    return 0 if all(check.holds for _, check in results) else 1
 
 
 def perform(options: Options, specs: Sequence[Spec]) -> Outcome:
@@ -79,7 +107,7 @@ def serve(server: Server, requests: Sequence[Request], options: Options) -> None
     What a request raises is raised here, once the requests under way have ended.
     """
     pool = ThreadPoolExecutor(options.threads, "server", initializer=use_one_thread)
-    with pool, _view() as show:
+    with pool, _view(line, "drawn") as show:
         try:
             answers = [pool.submit(server.answer, request) for request in requests]
             pending: set[Future[Answer]] = set(answers)
@@ -95,26 +123,27 @@ def serve(server: Server, requests: Sequence[Request], options: Options) -> None
 
 def report(outcome: Outcome) -> int:
     """Draw the picture, print the summary; return the exit code."""
-    from rich.console import Console
-
     from ._picture import draw
     from ._summary import show
 
-    console = Console(width=None if sys.stdout.isatty() else 110)
     results = checks(outcome)
     picture = outcome.options.out / "timeline.png"
     draw(outcome, picture)
-    show(outcome, results, console)
+    show(outcome, results, _console())
     say(f"the timeline is in {picture}")
     return 0 if all(check.holds for check in results) else 1
 
 
-def _view() -> AbstractContextManager[Callable[[Status], None]]:
-    """Return what shows the run: a live view where somebody can watch it."""
+def _view(line: Callable[[S], str], drawn: str) -> AbstractContextManager[Callable[[S], None]]:
+    """Return what shows the run: what is ``drawn`` where somebody can watch it, else a line."""
     if not sys.stdout.isatty():
-        return plain_view()
+        return plain_view(line)
+    from . import _screen
+
+    return _screen.live_view(_console(), getattr(_screen, drawn))
+
+
+def _console() -> Console:
     from rich.console import Console
 
-    from ._screen import live_view
-
-    return live_view(Console())
+    return Console(width=None if sys.stdout.isatty() else 110)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
+from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,14 +18,18 @@ from rich.text import Text
 from warmcache._core.state.records import EntryInfo
 from warmcache._sizes import format_size
 
-from ._status import Status, colours, evictions
+from ._status import COLOURS, Standing, Status, colours, evictions
+
+S = TypeVar("S", Status, Standing)
 
 _BAR = 50  # characters
 _WIDTH = 78
 
 
 @contextmanager
-def live_view(console: Console) -> Iterator[Callable[[Status], None]]:
+def live_view(
+    console: Console, drawn: Callable[[S], RenderableType]
+) -> Iterator[Callable[[S], None]]:
     """Give a function that draws a status over the one before."""
     with Live(console=console, auto_refresh=False) as live:
         yield lambda status: live.update(drawn(status), refresh=True)
@@ -32,17 +38,38 @@ def live_view(console: Console) -> Iterator[Callable[[Status], None]]:
 def drawn(status: Status) -> RenderableType:
     """Return the status as something that rich can print."""
     options = status.options
-    rate = status.done / status.seconds if status.seconds else 0.0
-    progress = Table.grid(padding=(0, 1))
-    progress.add_row(
-        ProgressBar(options.requests, status.done, width=_BAR),
-        f"{status.done} of {options.requests}, {rate:.0f}/s",
-    )
     return Panel(
-        Group(_models(status), "", _memory(status), "", _counts(status), "", progress),
+        Group(_models(status), "", _memory(status), "", _counts(status), "", progress(status)),
         title=f"warmcache demo: {len(status.specs)} models, {options.policy}, {options.crew}",
         width=_WIDTH,
     )
+
+
+def drawn_of_workers(standing: Standing) -> RenderableType:
+    """Return how the workers stand: a bar for each, which is as long as all may have."""
+    budget, grid = standing.options.budget, Table.grid(padding=(0, 1))
+    for number, (nbytes, colour) in enumerate(zip(standing.parts, cycle(COLOURS)), start=1):
+        length = min(round(_BAR * nbytes / budget), _BAR)
+        bar = Text("█" * length, style=colour)
+        bar.append("·" * (_BAR - length), style="dim")
+        grid.add_row(f"worker {number}", bar, format_size(nbytes))
+    together = f"{format_size(sum(standing.parts))} of {format_size(budget)} together"
+    return Panel(
+        Group(grid, "", together, "", progress(standing)),
+        title=f"warmcache demo: {standing.options.workers} workers, {standing.way}",
+        width=_WIDTH,
+    )
+
+
+def progress(status: Status | Standing) -> Table:
+    """Return a bar that is as long as what is done of the run."""
+    total = status.options.requests
+    rate = status.done / status.seconds if status.seconds else 0.0
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(
+        ProgressBar(total, status.done, width=_BAR), f"{status.done} of {total}, {rate:.0f}/s"
+    )
+    return grid
 
 
 def _models(status: Status) -> Table:

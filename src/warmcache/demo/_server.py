@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -24,11 +24,19 @@ class Server:
     """Models by name in one cache of ``budget`` bytes; any thread may ask it.
 
     A model is loaded when it is asked for and stays warm until another needs its
-    room. While a request is being answered, what it uses is leased.
+    room. While a request is being answered, what it uses is leased. With a ``node``, a
+    folder, the budget is that of all processes that meet there.
     """
 
     def __init__(
-        self, specs: Sequence[Spec], *, policy: str, budget: int, journal: Journal
+        self,
+        specs: Sequence[Spec],
+        *,
+        policy: str,
+        budget: int,
+        journal: Journal,
+        node: str | None = None,
+        teardown: str | Callable[[Model], object] = "close",
     ) -> None:
         self.specs = specs
         self.journal = journal
@@ -37,9 +45,10 @@ class Server:
         self.cache: Cache[Hashable, Model] = policies.create(
             kind,
             **{"budget" if of_memory else "maxsize": budget},
-            teardown="close",
+            teardown=teardown,
             reclaim=trim_heap,
             on_removal=journal.removed,
+            **({} if node is None else {"node": node}),
         )
         self.device = getattr(self.cache, "device", None) or "cpu"
         self._loading = threading.Lock()

@@ -12,7 +12,7 @@ from ._server import Server
 from ._spec import Spec
 
 # A colour for each model, in the picture and in the terminal.
-_COLOURS = (
+COLOURS = (
     "#4e79a7",
     "#f28e2b",
     "#e15759",
@@ -26,7 +26,7 @@ _COLOURS = (
 
 def colours(specs: Iterable[Spec]) -> dict[str, str]:
     """Return a colour for each model by name."""
-    return {spec.name: _COLOURS[index % len(_COLOURS)] for index, spec in enumerate(specs)}
+    return {spec.name: COLOURS[index % len(COLOURS)] for index, spec in enumerate(specs)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,17 @@ class Status:
     def committed(self) -> float:
         """The bytes of models that are there, being loaded, or being torn down."""
         return sum(entry.weight for _, entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A snapshot of a run of several workers; ``parts`` are the bytes that each of them has."""
+
+    options: Options
+    way: str
+    done: int
+    seconds: float
+    parts: Sequence[int]
 
 
 def evictions(stats: Stats) -> str:

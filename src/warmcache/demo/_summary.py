@@ -11,7 +11,9 @@ from warmcache._sizes import format_size
 
 from ._checks import Check, Outcome
 from ._compare import Paid, certain_entries, cold_start, lru_cache
+from ._requests import PERIOD
 from ._status import evictions
+from ._workers import Way
 
 
 def show(outcome: Outcome, checks: list[Check], console: Console) -> None:
@@ -85,6 +87,47 @@ def totals(outcome: Outcome) -> Table:
             f"{format_size(most)}: {format_size(most - before)} more",
         )
     return table
+
+
+def show_both(ways: list[Way], results: list[tuple[str, Check]], console: Console) -> None:
+    """Print what each way of dividing the budget came to, and the checks of both."""
+    named = [Check(f"{way}: {each.claim}", each.holds, each.seen) for way, each in results]
+    for table in (divided(ways), checked(named)):
+        console.print()
+        console.print(table)
+    console.print()
+    console.print(explained_of_workers(ways), style="dim", highlight=False)
+    console.print()
+
+
+def divided(ways: list[Way]) -> Table:
+    """Return a row for each way: loads, load seconds, the peak."""
+    table = _table("", "loads", "load seconds", "a use", "evicted", "peak", "took")
+    for way in ways:
+        outcome, journal = way.outcome, way.outcome.journal
+        paid = sum(load.seconds for load in journal.loads)
+        table.add_row(
+            way.name,
+            str(len(journal.loads)),
+            f"{paid:.2f}",
+            f"{1000 * paid / len(outcome.requests):.1f} ms",
+            str(sum(gone.evicted for gone in journal.gone)),
+            format_size(journal.peak()),
+            f"{outcome.seconds:.1f} s",
+        )
+    return table
+
+
+def explained_of_workers(ways: list[Way]) -> str:
+    """Return what the figures of several workers are."""
+    options = ways[0].outcome.options
+    return (
+        f"{options.workers} worker processes served the same {options.requests} requests twice, "
+        f"at most {options.threads} at a time: first under one budget for all, then with a part "
+        f"of it each. Every {PERIOD} requests another worker is the busy one; each has popular "
+        "models of its own. The peak is the most bytes of models that all workers had together "
+        "at once, those being loaded or torn down included."
+    )
 
 
 def checked(checks: list[Check]) -> Table:
