@@ -289,7 +289,8 @@ class MemoryMeter:
             self.give_back()
             grown = self._growth(growth)
         if not self.exact and _first(grown) > limit:  # more is not the value's alone
-            self._leave_out(request, _first(grown))
+            if said is None:
+                self._leave_out(request, _first(grown))
             grown = {}
         if (found or mapped) and said is None and _beyond(_first(grown), seen):
             self._seen_in_part.add(request.source.name)
