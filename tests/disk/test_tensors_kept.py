@@ -53,7 +53,7 @@ def test_every_dtype_and_shape_comes_back(torch: Any, tmp_path: Path) -> None:
 
 def test_those_that_are_not_contiguous_come_back_by_their_contents(torch: Any) -> None:
     cube = torch.arange(24.0).reshape(2, 3, 4)
-    for tensor in (cube.T, cube[:, 1:], cube[..., ::2], cube.permute(1, 0, 2), cube.mT):
+    for tensor in (cube[0].T, cube[:, 1:], cube[..., ::2], cube.permute(1, 0, 2), cube.mT):
         assert same(tensor, through_bytes(tensor))
     images = cube.reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
     assert same(images, through_bytes(images))
@@ -173,8 +173,9 @@ from coded import read
 from warmcache._disk.codecs.blob_file import Blob, packed
 import torch
 before = {*sys.modules}
-for dtype in ("onnx", "_dynamo", "export", "nn", "float4_e2m1fn_x2", "__class__", ["float32"], 1):
-    data = b"".join(packed({"$": "tensor", "v": ["x", dtype, [2], False]}, {"x": Blob(bytes(8), 8)}))
+for dtype in ("onnx", "_dynamo", "export", "nn", "complex32", "__class__", ["float32"], 1):
+    tree = {"$": "tensor", "v": ["x", dtype, [2], False]}
+    data = b"".join(packed(tree, {"x": Blob(bytes(8), 8)}))
     assert read("safetensors", data) is None, dtype
 new = {name for name in {*sys.modules} - before if name.startswith("torch")}
 assert not new, new
@@ -188,8 +189,3 @@ def test_a_shape_that_the_bytes_do_not_have_is_refused(torch: Any) -> None:
     for shape in ([3], [-2], [-1, -2], [2**62, 4], [2.0], 2, None, [0]):
         tree = {"$": "tensor", "v": ["x", "float32", shape, False]}
         assert read("safetensors", b"".join(packed(tree, {"x": Blob(bytes(8), 8)}))) is None
-
-
-@pytest.mark.gpu
-def test_a_tensor_on_a_gpu_is_not_kept(torch: Any) -> None:
-    assert "on cuda" in str(why_not(torch.ones(2, device="cuda")))

@@ -3,8 +3,8 @@
 Kept are dtype, shape, contents and ``requires_grad``; who shares memory does so again, as tied
 weights do, also with arrays of numpy. The order in memory becomes that of the shape. Not kept is a
 tensor on another device than the CPU, for where it belongs in the next process only its loader
-knows; one of another layout, quantized, of a subclass, or with more to it than its elements: a
-gradient, a history, hooks, attributes.
+knows; one of another layout, of a rarer dtype or of a subclass; or with more to it than its
+elements: a gradient, a history, hooks, attributes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DTYPES = {
     **{"bfloat16": "BF16", "bool": "BOOL", "complex64": "C64"},
     **{"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"},
     **dict.fromkeys(("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")),
-    **dict.fromkeys(("complex32", "complex128")),
+    "complex128": None,
 }
 
 
@@ -49,8 +49,8 @@ def _more_than_elements(tensor: Any) -> str | None:
 
     if tensor.device.type != "cpu":
         return f"on {tensor.device}"
-    if tensor.layout is not torch.strided or tensor.is_quantized:
-        return f"of layout {tensor.layout} and {tensor.dtype}"
+    if tensor.layout is not torch.strided:
+        return f"of layout {tensor.layout}"
     if str(tensor.dtype).removeprefix("torch.") not in _DTYPES:
         return f"of {tensor.dtype}"
     if tensor.is_conj() or tensor.is_neg():
