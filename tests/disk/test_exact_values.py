@@ -38,6 +38,7 @@ VALUES = [
     *((), (1,), [], [1, [2, ()]], set(), {1, "1", (1, 2)}, frozenset([frozenset([1]), b"1"])),
     *({}, {"a": 1}, {1: "a", "1": "b", None: 2, (1, 2): 3, 1.5: 4, b"": 5, frozenset("x"): 6}),
     *({"b": 1, "a": 2}, {"$": 1}, {"$": "tuple", "v": [1]}, {"v": {"$": None}}, {"@": 1}),
+    *([-0.0, 0.1, math.inf, math.nan, 1e-320] * 20, (0.5,) * 65, {n / 7 for n in range(99)}),
     *([True, 1, 1.0], [2**70, 1], [2**70, 1.5, "a"], {"a": 2**70}, (2**70,), {2**70}),
     *(OrderedDict(b=1, a=2), OrderedDict([(1, 2)]), WITH_ATTRIBUTES),
     *(date(1, 1, 1), date.max, datetime(2024, 10, 27, 2, 30, fold=1), datetime.max),
@@ -188,7 +189,7 @@ def test_the_deepest_that_is_kept_can_be_read_on_a_high_stack() -> None:
 
 
 def test_a_large_value_is_not_made_as_one_text(tmp_path: Path) -> None:
-    value = [0.5] * INLINE
+    value = [0.5, None] * INLINE
     assert coder_of(value).dumps(value) is None
     assert value == through_file(value, tmp_path / "file")
 

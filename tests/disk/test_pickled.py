@@ -1,4 +1,4 @@
-"""Pickles: for who asks for them, signed for their key, and nothing unpickled before that is seen."""
+"""Pickles: for who asks for them, and nothing is unpickled that is not signed for its key."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_large_one_is_written_to_a_file_and_no_more_than_it_is_made_for_asking
     class Counted:
         def __reduce__(self) -> Any:
             taken.append(1)
-            return bytes, (INLINE,)
+            return bytes, (bytes(10 * INLINE),)
 
     value = [Counted() for _ in range(50)]
     assert coder_of(value, "pickle", SEAL).dumps(value) is None

@@ -1,4 +1,4 @@
-"""One's own signing key: made once, for its owner alone, outside of the folders that it protects."""
+"""One's own signing key: made once, for its owner alone, outside of what it protects."""
 
 from __future__ import annotations
 

@@ -122,10 +122,8 @@ def test_what_is_more_than_its_elements_is_not_kept(torch: Any) -> None:
         *(with_grad, with_history, hooked, named, torch.nn.Parameter(torch.ones(2))),
         *(torch.ones(2).to_sparse(), torch.ones(2, dtype=torch.complex64).conj()),
         *(torch.ones(1).expand(3), torch.arange(9).as_strided((3, 3), (1, 1))),
-        *(
-            torch.empty(2, device="meta"),
-            torch.quantize_per_tensor(torch.ones(2), 1, 0, torch.qint8),
-        ),
+        torch.empty(2, device="meta"),
+        torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
         *(torch.nn.Linear(1, 1), torch.float32, torch.Size([1]), torch.Generator()),
     ]
     for value in more:
