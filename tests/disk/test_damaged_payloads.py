@@ -121,6 +121,14 @@ def test_what_is_made_to_take_long_does_not(text: str) -> None:
     read("json", text.encode("utf-8", "surrogatepass"))
 
 
+def test_a_few_tuples_that_are_a_great_many_are_refused() -> None:
+    tree: Any = {"$": "tuple", "v": [1]}
+    for number in range(40):
+        inner = {"$": "numbered", "v": [number, tree]}
+        tree = {"$": "tuple", "v": [inner, {"$": "again", "v": number}]}
+    assert read("json", json.dumps({"$": "set", "v": [tree]}).encode()) is None
+
+
 def test_a_file_has_nothing_imported_but_what_its_types_are_of() -> None:
     before = {*sys.modules}
     for module in ("antigravity", "this", "zoneinfo", "torch.onnx"):

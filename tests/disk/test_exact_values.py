@@ -265,6 +265,24 @@ def test_whatever_is_kept_comes_back_exactly(value: Any) -> None:
     assert None is differs(value, coder.loads(data, (), {}))
 
 
+def test_a_module_that_is_being_imported_has_no_values_yet() -> None:
+    program = """
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+numpy = ModuleType("numpy")
+numpy.__spec__ = ModuleSpec("numpy", None)
+numpy.__spec__._initializing = True
+sys.modules["numpy"] = numpy
+from warmcache._disk.codecs import coder_for
+assert coder_for([1]) is not None
+del sys.modules["numpy"]
+import numpy
+assert coder_for([numpy.arange(3)]) is not None
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
 def test_nothing_of_it_needs_numpy_or_torch() -> None:
     program = """
 import sys

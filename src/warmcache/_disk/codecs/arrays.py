@@ -8,17 +8,16 @@ in full (dtypes of other packages, metadata, aligned structures), and whose elem
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from .blob_file import ALIGNED, Blob
+from .coder import imported
 from .tree import Decoder, Encoder, Maker, NotKept, Path, kind_of
 
-if TYPE_CHECKING:
-    import numpy as np
+Dtype: TypeAlias = Any  # numpy's
 
 # All that a file may say of a dtype: numbers, booleans, times, texts, bytes and rows of these.
 _DTYPE = re.compile(r"[<>|](?:[biufc]\d{1,2}|[mM]8(?:\[\d*[A-Za-zμ]{1,2}\])?|[SUV]\d{1,9})")
@@ -34,8 +33,8 @@ _SCALARS = ("AllInteger", "AllFloat", "Datetime")  # numpy's texts drop zeros at
 
 def makers() -> Mapping[type, Maker]:
     """Return how numpy's values become trees. Where nobody has imported it, there are none."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not hasattr(numpy, "ndarray"):
+    numpy = imported("numpy")
+    if numpy is None:
         return {}
     dtypes = map(numpy.dtype, "?" + "".join(numpy.typecodes[each] for each in _SCALARS))
     # Of two that are as long one alone comes back: long long is that of nobody.
@@ -137,14 +136,14 @@ def check_shape(shape: Iterable[object], itemsize: int, data: memoryview) -> Non
         raise ValueError(f"{len(data)} bytes are no array of shape {shape}")
 
 
-def _described(dtype: np.dtype[Any]) -> bool:
+def _described(dtype: Dtype) -> bool:
     """Whether numpy makes the same dtype again of what is written of it."""
     if not dtype.itemsize or dtype.hasobject or not _bare(dtype):
         return False
-    return _dtype(_written(dtype)) == dtype
+    return bool(_dtype(_written(dtype)) == dtype)
 
 
-def _bare(dtype: np.dtype[Any]) -> bool:
+def _bare(dtype: Dtype) -> bool:
     if dtype.kind not in "biufcmMSUV" or dtype.metadata or dtype.isalignedstruct:
         return False
     if dtype.subdtype:
@@ -152,13 +151,13 @@ def _bare(dtype: np.dtype[Any]) -> bool:
     return all(_bare(field[0]) for field in (dtype.fields or {}).values())
 
 
-def _written(dtype: np.dtype[Any]) -> Any:
+def _written(dtype: Dtype) -> Any:
     import numpy
 
     return numpy.lib.format.dtype_to_descr(dtype) if dtype.fields else dtype.str
 
 
-def _dtype(written: Any) -> np.dtype[Any]:
+def _dtype(written: Any) -> Dtype:
     import numpy
 
     return numpy.lib.format.descr_to_dtype(_checked(written))
@@ -178,7 +177,7 @@ def _checked_field(name: Any, written: Any, *shape: Any) -> tuple[Any, ...]:
     return (names, _checked(written), *(tuple(each) for each in shape))
 
 
-def _of_bytes(data: memoryview, dtype: np.dtype[Any], shape: Any, order: Any) -> Any:
+def _of_bytes(data: memoryview, dtype: Dtype, shape: Any, order: Any) -> Any:
     import numpy
 
     check_shape(shape, dtype.itemsize, data)

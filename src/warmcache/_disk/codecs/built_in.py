@@ -7,14 +7,13 @@ consist of, without copying what is large, so its size is known before anything 
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import arrays, tensors
 from .blob_file import packed, text_of_json, to_json, unpacked
-from .coder import INLINE, unreadable, unwritable, writable_bytes
+from .coder import INLINE, imported, unreadable, unwritable, writable_bytes
 from .tree import Decoder, Maker, NotKept, encode
 
 _READERS = {**arrays.READERS, **tensors.READERS}
@@ -71,10 +70,10 @@ def parts_of(value: object) -> tuple[str, list[Any]]:
     Raises:
         NotKept: nothing keeps it exactly.
     """
-    numpy = sys.modules.get("numpy")
+    numpy, torch = imported("numpy"), imported("torch")
     if type(value) is getattr(numpy, "ndarray", None) and (npy := arrays.npy_parts(value)):
         return "npy", npy
-    tree, blobs = encode(value, _makers("numpy" in sys.modules, "torch" in sys.modules))
+    tree, blobs = encode(value, _makers(numpy is not None, torch is not None))
     return ("safetensors", packed(tree, blobs)) if blobs else ("json", [to_json(tree)])
 
 

@@ -47,6 +47,9 @@ def coder_for(value: object, codec: str | Codec = "auto", seal: Seal | None = No
         value: what is to be kept. The coder is for that, and for now.
         codec: the loader's option, checked.
         seal: what signs pickles, for the key that the value is kept under; needed for those.
+
+    Raises:
+        RuntimeError: the value was changed meanwhile by somebody else.
     """
     if not isinstance(codec, str):
         return OfUsers(codec)

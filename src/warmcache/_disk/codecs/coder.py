@@ -61,6 +61,12 @@ class Coder(Protocol):
         ...
 
 
+def imported(name: str) -> Any:
+    """Return a module if somebody has imported it, and it is whole: else no value is of it."""
+    module = sys.modules.get(name)
+    return None if getattr(getattr(module, "__spec__", None), "_initializing", False) else module
+
+
 def unreadable(name: str, error: BaseException | str) -> CodecError:
     """Return the error of a coder that cannot read what should be its own."""
     return CodecError(f"codec {name!r} cannot read what is stored: {_said(error)}")

@@ -28,7 +28,7 @@ def _zone(zone: object) -> list[Any] | None:
     if zone is None:
         return None
     if type(zone) is not timezone:
-        raise Foreign(type(zone))
+        raise Foreign(f"{type(zone).__module__}.{type(zone).__qualname__}")
     delta, *name = zone.__getinitargs__()  # type: ignore[attr-defined]  # only this tells a name from none
     return [*_delta(delta), *name]
 

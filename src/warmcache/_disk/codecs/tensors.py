@@ -9,12 +9,12 @@ elements: a gradient, a history, hooks, attributes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from .arrays import check_shape, overlaps_itself, span
 from .blob_file import Blob
+from .coder import imported
 from .tree import Decoder, Encoder, Maker, NotKept, Path, kind_of
 
 # torch's name of a dtype and that of safetensors. A file may name no other: asking torch for a
@@ -32,8 +32,8 @@ _DTYPES = {
 
 def makers() -> Mapping[type, Maker]:
     """Return how torch's values become trees. Where nobody has imported it, there are none."""
-    torch = sys.modules.get("torch")
-    return {torch.Tensor: (_tensor, True)} if torch is not None and hasattr(torch, "Tensor") else {}
+    torch = imported("torch")
+    return {} if torch is None else {torch.Tensor: (_tensor, True)}
 
 
 def _tensor(encoder: Encoder, tensor: Any, path: Path) -> Any:
@@ -45,7 +45,7 @@ def _tensor(encoder: Encoder, tensor: Any, path: Path) -> Any:
 
 
 def _more_than_elements(tensor: Any) -> str | None:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     if tensor.device.type != "cpu":
         return f"on {tensor.device}"
@@ -65,7 +65,7 @@ def _more_than_elements(tensor: Any) -> str | None:
 
 
 def _blob(tensor: Any, dtype: str) -> Blob:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     size = tensor.element_size()
     flat = tensor.contiguous().reshape(-1).view(torch.uint8)
@@ -81,7 +81,7 @@ def _blob(tensor: Any, dtype: str) -> Blob:
 
 
 def _read_tensor(decoder: Decoder, parts: list[Any]) -> Any:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     name, dtype, shape, requires_grad = parts
     if dtype not in _DTYPES:

@@ -277,6 +277,8 @@ class Decoder:
 
     def _number(self, parts: list[Any]) -> Any:
         number, value = parts
+        if type(value) in (tuple, frozenset):  # whose hash, made of few, may take for ever
+            raise ValueError("a tuple is written wherever it stands")
         self._numbered[number] = value
         return value
 
