@@ -51,7 +51,7 @@ def test_an_array_comes_back_as_it_was(array: Any, tmp_path: Path) -> None:
 SCALARS = [
     *(np.float64(0.1), np.float32(0.1), np.float16(-0.0), np.int8(-1), np.uint64(2**64 - 1)),
     *(np.bool_(True), np.complex64(1j), np.longdouble(1) / 3, np.int64(1), np.float64("nan")),
-    *(np.datetime64("2024-01-01T00:00:00.5"), np.timedelta64(5, "D"), np.datetime64("NaT")),
+    *(np.datetime64("2024-01-01T00:00:00.5"), np.timedelta64(5, "D"), np.datetime64("NaT", "s")),
 ]
 
 
