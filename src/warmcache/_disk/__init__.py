@@ -1,1 +1,1 @@
-"""Results on disk for the next process: plain files are the truth, an index of them is derived."""
+"""Results that outlive the process: what is one call, how a value lies in a file, and where."""
