@@ -1,0 +1,1 @@
+"""Results on disk, for the next miss, the next process and the next run."""
