@@ -31,7 +31,7 @@ from .errors import (
     WarmcacheError,
     WarmMissError,
 )
-from .keys import drop_if_equal
+from .keys import by_content, drop_if_equal
 from .policies.shared_caches import named as _named
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ __all__ = [
     "WarmMissError",
     "WarmcacheError",
     "all_caches",
+    "by_content",
     "cache",
     "clear_all",
     "clear_all_async",

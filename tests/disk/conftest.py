@@ -1,4 +1,4 @@
-"""A folder for a store, and stores in it that are closed in the end."""
+"""A folder for a store, stores in it that are closed in the end, and packages that a test writes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from written_packages import Packages
 
 from warmcache._disk.store import DiskStore
 
@@ -34,3 +35,9 @@ def opened(folder: Path) -> Iterator[Open]:
 @pytest.fixture
 def store(opened: Open) -> DiskStore:
     return opened()
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
+    """Packages named ``app`` that a test writes and imports; none is left."""
+    return Packages(tmp_path, monkeypatch)
