@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .memory.device import empty_gpu_cache
     from .memory.footprint import Footprint
     from .memory.retry import retry_on_oom
+    from .tiers import Codec, DiskTier, TierStats, disk
 
 __version__ = "0.1.0"
 
@@ -67,7 +68,9 @@ __all__ = [
     "CacheOptions",
     "CapacityError",
     "ClosedError",
+    "Codec",
     "CostCache",
+    "DiskTier",
     "Entry",
     "EntryInfo",
     "FIFOCache",
@@ -95,6 +98,7 @@ __all__ = [
     "Stats",
     "TLRUCache",
     "TTLCache",
+    "TierStats",
     "Warm",
     "WarmClass",
     "WarmMissError",
@@ -108,6 +112,7 @@ __all__ = [
     "close_on_sigterm",
     "devices_table",
     "disabled",
+    "disk",
     "drop_if_equal",
     "empty_gpu_cache",
     "keys",
@@ -136,6 +141,7 @@ _LAZY = {
     ),
     **dict.fromkeys(["Outcome", "Simulation", "simulate"], "._simulation.simulation"),
     "Recording": "._observe.recording",
+    **dict.fromkeys(["Codec", "DiskTier", "TierStats", "disk"], ".tiers"),
     "task": "._by_value.task",
     "warm": "._decorator",
 }
