@@ -94,7 +94,7 @@ def _check_disk(own: LoaderOptions) -> None:
         return
     # Only now, for who has nothing on disk need not wait for what that takes.
     from warmcache._disk.codecs import check_codec
-    from warmcache.tiers.disk import DiskTier
+    from warmcache.tiers.disk_tier import DiskTier
     from warmcache.tiers.shared_tiers import find_tier, is_path
 
     if not isinstance(own.disk, DiskTier | str | os.PathLike):

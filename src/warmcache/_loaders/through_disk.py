@@ -16,6 +16,7 @@ from functools import partial
 from inspect import Parameter
 from typing import Any
 
+from warmcache._core.drivers.let_go import destroy_unpublished
 from warmcache._core.plans.steps import Kept, Produced
 from warmcache._core.state.entry import Source
 from warmcache._disk.canonical import call_digest
@@ -25,7 +26,7 @@ from warmcache._signatures import code_of
 from warmcache._texts import text_of
 from warmcache.errors import WarmMissError
 from warmcache.keys import CallKey
-from warmcache.tiers.disk import DiskCall, DiskTier, Found
+from warmcache.tiers.disk_tier import DiskCall, DiskTier, Found
 from warmcache.tiers.shared_tiers import find_tier
 
 from . import scopes
@@ -168,8 +169,7 @@ class ThroughDisk:
         try:
             again = tier._keep(call, produced[0], self._options.codec, seconds)
         except BaseException:  # a Ctrl-C: nobody would have it torn down
-            if source.teardown is not None:
-                source.teardown(produced[0])
+            destroy_unpublished(source, produced[0])
             raise
         return _kept(produced, again)
 
@@ -231,8 +231,8 @@ class ThroughDisk:
         try:
             again = await aside(keep, "warmcache-disk")
         except BaseException:  # it was cancelled: nobody would have it torn down
-            pending = None if source.teardown is None else source.teardown(produced[0])
-            if inspect.isawaitable(pending):
+            pending = destroy_unpublished(source, produced[0])
+            if pending is not None:
                 await pending
             raise
         return _kept(produced, again)

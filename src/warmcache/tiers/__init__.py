@@ -5,7 +5,7 @@ from __future__ import annotations
 from warmcache import _public
 from warmcache._disk.codecs import Codec
 
-from .disk import DiskTier, TierStats
+from .disk_tier import DiskTier, TierStats
 from .shared_tiers import disk
 
 __all__ = ["Codec", "DiskTier", "TierStats", "disk"]

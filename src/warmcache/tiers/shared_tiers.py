@@ -11,7 +11,7 @@ from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._suggestions import nearest
 from warmcache._tracebacks import one_frame
 
-from .disk import DiskTier
+from .disk_tier import DiskTier
 
 _guard = ForkSafeLock()
 _tiers: dict[str, tuple[DiskTier, dict[str, Any]]] = {}
