@@ -75,6 +75,14 @@ def test_what_inference_has_made_is_kept(torch: Any) -> None:
         assert torch.equal(tensor, through_bytes([tensor])[0])
 
 
+def test_what_is_read_where_another_device_is_the_default_is_where_it_was(torch: Any) -> None:
+    for tensor in (torch.ones(3), torch.ones(0), torch.ones(2, requires_grad=True)):
+        coder = coder_of(tensor)
+        data = coder.dumps(tensor)
+        with torch.device("meta"):
+            assert same(tensor, coder.loads(data, (), {}))
+
+
 def test_a_state_dict_keeps_its_order_its_versions_and_its_ties(torch: Any, tmp_path: Path) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.BatchNorm1d(4))
     model.append(torch.nn.Linear(4, 4, bias=False))
@@ -106,6 +114,8 @@ def test_who_shares_memory_with_numpy_does_so_again(torch: Any) -> None:
 def test_tensors_that_share_a_part_are_not_kept(torch: Any) -> None:
     whole = torch.arange(6.0)
     assert "share a part" in str(why_not({"a": whole, "b": whole[2:]}))
+    square = torch.arange(9.0).reshape(3, 3)
+    assert coder_for([square, square.T]) is None
     back = through_bytes({"a": whole[:3], "b": whole[3:]})
     assert [3.0, 4.0, 5.0] == back["b"].tolist()
 

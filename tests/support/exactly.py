@@ -8,6 +8,7 @@ from collections import OrderedDict
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 _MUTABLE = (list, dict, OrderedDict, set, bytearray)
 
@@ -58,6 +59,8 @@ def _same_leaf(a: Any, b: Any) -> bool:
         return _same_leaf(a.real, b.real) and _same_leaf(a.imag, b.imag)
     if type(a) in (datetime, time, Decimal):
         return repr(a) == repr(b)  # with fold and zone, and as what is no number
+    if type(a) is UUID:
+        return a == b and a.is_safe is b.is_safe
     if type(a) is int:
         return bool(a == b)  # however many digits
     numpy = sys.modules.get("numpy")

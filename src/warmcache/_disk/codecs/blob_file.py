@@ -73,8 +73,6 @@ def unpacked(data: memoryview) -> tuple[str, dict[str, memoryview]]:
     """
     length = int.from_bytes(data[:_LENGTH], "little")
     blobs = data[_LENGTH + length :]
-    if length > len(data) - _LENGTH:
-        raise ValueError("the header is longer than the file")
     header = json.loads(text_of_json(data[_LENGTH : _LENGTH + length]))
     tree: str = header.pop("__metadata__")[_TREE]
     return tree, dict(_places(blobs, header))

@@ -89,7 +89,7 @@ def _read_tensor(decoder: Decoder, parts: list[Any]) -> Any:
     data, kind = decoder.blobs[name], getattr(torch, dtype)
     check_shape(shape, kind.itemsize, data)
     if not len(data):
-        return torch.empty(shape, dtype=kind, requires_grad=requires_grad)
+        return torch.empty(shape, dtype=kind, device="cpu", requires_grad=requires_grad)
     flat = torch.frombuffer(data, dtype=torch.uint8).view(kind)
     return flat.reshape(shape).requires_grad_(requires_grad)
 
