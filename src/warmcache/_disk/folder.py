@@ -49,6 +49,16 @@ class RefusedError(PermissionError):
     """Something is a link, or no file, or another user's, or others may write there."""
 
 
+def check_key(key: str) -> None:
+    """Refuse what is no key.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"a key must be 4 to 128 lower-case hex digits, got {key[:200]!r}")
+
+
 class Folder:
     """An open folder, and the files in it by their names.
 
@@ -157,9 +167,8 @@ class Folder:
             ValueError: it is no key.
             RefusedError: the folder for keys like this one cannot be trusted.
         """
+        check_key(key)
         shard = key[:2]
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"a key must be 4 to 128 lower-case hex digits, got {key[:200]!r}")
         if shard not in self._shards:
             found = self.stat(f"o/{shard}")
             if found is not None:
@@ -301,6 +310,13 @@ class Folder:
         for name in names | ({f"{key}.{writer}"} if writer else set()):
             self.discard(f"o/{key[:2]}/{name}")
 
+    def discard_payloads(self, key: str, but: str = "") -> None:
+        """Remove all payloads of a key but one, whoever wrote them; it looks at all names."""
+        if self.can_have(key):
+            for name in self.list(f"o/{key[:2]}"):
+                if name.startswith(f"{key}.") and name != but:
+                    self.discard(f"o/{key[:2]}/{name}")
+
     def free(self) -> int:
         """Return the bytes that the file system has left for this user."""
         found = os.fstatvfs(self._root)
@@ -318,9 +334,11 @@ class Folder:
 
 def _make(path: Path, mode: int) -> None:
     """Make a folder, and those above it that are not there, for the same people."""
-    missing = [path]
-    while not missing[-1].parent.exists():
-        missing.append(missing[-1].parent)
+    missing: list[Path] = []
+    for each in (path, *path.parents):
+        if each.exists():
+            break
+        missing.append(each)
     for each in reversed(missing):
         try:
             each.mkdir(mode)

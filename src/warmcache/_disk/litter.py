@@ -22,7 +22,7 @@ def clear(folder: Folder, rows: Rows, key: str = "") -> int:
             count += _clear(folder, rows, name)
     if not key:
         for row in rows.replaced():
-            _settle(folder, rows, row)
+            settle(folder, rows, row)
     return count
 
 
@@ -97,13 +97,10 @@ def writer_of(header: Header) -> str:
     return header.payload.rstrip("/").partition(".")[2]
 
 
-def _settle(folder: Folder, rows: Rows, row: Row) -> None:
-    """Remove the predecessor of an entry whose writer has died after the commit."""
+def settle(folder: Folder, rows: Rows, row: Row) -> None:
+    """Remove the predecessor of an entry that its writer could not, or has died before."""
     if is_written(folder, row) or not folder.can_have(row.key):
         return
-    header, prefix = folder.header(row.key), f"{row.key}."
-    keep = "" if header is None else header.payload.rstrip("/")
-    for name in folder.list(f"o/{row.key[:2]}"):
-        if name.startswith(prefix) and name != keep:
-            folder.discard(f"o/{row.key[:2]}/{name}")
+    header = folder.header(row.key)
+    folder.discard_payloads(row.key, "" if header is None else header.payload.rstrip("/"))
     as_found(folder, rows, row.key, row)

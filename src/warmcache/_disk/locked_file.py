@@ -87,7 +87,10 @@ class LockedFile:
         """Let go of it."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            try:
+                os.close(descriptor)
+            except OSError:  # it is closed all the same
+                pass
 
     def begin_anew(self) -> None:
         """Leave it to the parent, in a forked child."""

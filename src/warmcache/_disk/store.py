@@ -227,7 +227,8 @@ class DiskStore:
             writing the same.
 
         Raises:
-            OSError: the disk is full, or whatever else keeps it from being written.
+            OSError: the disk is full, or whatever else keeps it from being written; with
+                ``durable``, also from being known to survive.
             ValueError: what was written is neither files nor folders.
             Exception: whatever ``payload`` raises. Nothing has changed.
         """
