@@ -236,8 +236,8 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def read(self, name: str) -> tuple[bytes, int] | None:
-        """Return the contents of a small file and its inode's number; None if it is not there.
+    def read(self, name: str) -> bytes | None:
+        """Return the contents of a small file; None if it is not there.
 
         Raises:
             DamagedError: it is longer than any commit file.
@@ -256,7 +256,7 @@ class Folder:
             self.trust(name, found)
             if found.st_size > MOST:
                 raise DamagedError("it is too long")
-            return os.read(opened, found.st_size), found.st_ino
+            return os.read(opened, found.st_size)
         finally:
             os.close(opened)
 
@@ -271,7 +271,7 @@ class Folder:
         """Return what the commit file of a key says, None if there is no good one."""
         try:
             found = self.read(self.place(key))
-            return None if found is None else unpack(key, found[0])[0]
+            return None if found is None else unpack(key, found)[0]
         except (DamagedError, RefusedError, OtherFormatError):
             return None
 
@@ -287,18 +287,28 @@ class Folder:
             return False
         except (IsADirectoryError, PermissionError):
             found = self.stat(name)
-            if found is None or not stat.S_ISDIR(found.st_mode):
+            if found is None:  # somebody else has removed it
+                return False
+            if not stat.S_ISDIR(found.st_mode):
                 raise
-            self._discard_folder(name)
+            return self._discard_folder(name)
         return True
 
-    def _discard_folder(self, name: str) -> None:
+    def _discard_folder(self, name: str) -> bool:
         if not name.endswith(".x"):
             hidden = f"tmp/{name.rpartition('/')[2]}.{os.urandom(4).hex()}.x"
             self.make_part_of(hidden)
-            self.rename(name, hidden)
+            try:
+                self.rename(name, hidden)
+            except FileNotFoundError:
+                return False
             name = hidden
-        shutil.rmtree(name, dir_fd=self._root)
+        while self.stat(name) is not None:
+            try:
+                shutil.rmtree(name, dir_fd=self._root)
+            except FileNotFoundError:  # who clears away is at it, too
+                continue
+        return True
 
     def discard_entry(self, key: str, writer: str = "") -> None:
         """Remove the commit file of a key and then its payloads: that of ``writer``, too."""

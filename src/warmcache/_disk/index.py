@@ -283,7 +283,7 @@ class Index:
             )
             self._open.append(database)
             self._inode, self._checked = before, False
-            database.execute("pragma synchronous = off")
+            _patiently(database, "pragma synchronous = off")
             _patiently(database, "pragma journal_mode = persist")
             version = _patiently(database, "pragma user_version").fetchone()[0]
             if version == 0:

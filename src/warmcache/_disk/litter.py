@@ -66,8 +66,10 @@ def is_written(folder: Folder, row: Row) -> bool:
 
 
 def as_found(folder: Folder, rows: Rows, key: str, row: Row | None) -> None:
-    """Have the row of a key say what its files say."""
+    """Have the row of a key say what its files say, and see to it that it has no others."""
     header = folder.header(key)
+    if row is not None and row.old:
+        folder.discard_payloads(key, "" if header is None else header.payload.rstrip("/"))
     if header is None:
         rows.drop([key])
     else:
@@ -99,8 +101,5 @@ def writer_of(header: Header) -> str:
 
 def settle(folder: Folder, rows: Rows, row: Row) -> None:
     """Remove the predecessor of an entry that its writer could not, or has died before."""
-    if is_written(folder, row) or not folder.can_have(row.key):
-        return
-    header = folder.header(row.key)
-    folder.discard_payloads(row.key, "" if header is None else header.payload.rstrip("/"))
-    as_found(folder, rows, row.key, row)
+    if not is_written(folder, row) and folder.can_have(row.key):
+        as_found(folder, rows, row.key, row)

@@ -97,6 +97,8 @@ class Writer:
 
         def work(rows: Rows) -> None:
             row = rows.find(writing.key)
+            if row is not None and writing.replaced:
+                row = row._replace(old=0)
             if row is None or row.writer == writing.writer:
                 as_found(self._folder, rows, writing.key, row)
 

@@ -42,7 +42,7 @@ class Writing:
     def begin(self) -> None:
         """Make the file that says that the writer lives."""
         self._folder.writing.add(self.name)
-        self._file.take()
+        self._file.make()
         self.began = True
 
     @property
