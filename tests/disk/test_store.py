@@ -477,6 +477,6 @@ def test_a_store_without_filelock_says_what_to_install() -> None:
 def test_a_wrong_option_is_refused_before_anything_is_made(
     wrong: dict[str, Any], folder: Path
 ) -> None:
-    with pytest.raises((TypeError, ValueError), match=[*wrong][0]):
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
         DiskStore(folder, **wrong)
     assert not folder.exists()

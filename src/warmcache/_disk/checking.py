@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from . import payload
 from .commit_file import DamagedError, OtherFormatError, unpack
 from .folder import Folder, RefusedError
 from .index import Rows
-from .litter import clear, row_of
+from .litter import as_found, clear, is_written, row_of
 from .locked_file import LockedFile
 from .records import Header, Stored
+
+_LOOKS = 10  # at what is replaced again and again while it is read
 
 Progress = Callable[[int, int], object]  # called with how many are done, of how many
 
@@ -34,35 +37,57 @@ def headers(folder: Folder) -> Iterator[Header]:
             yield header
 
 
-def open_entry(folder: Folder, key: str) -> tuple[Stored, int] | None:
-    """Return an entry and the inode of its commit file; None if there is none.
+def open_entry(folder: Folder, key: str) -> Stored | None:
+    """Return an entry, None if there is none.
+
+    Where a payload is not there, or not all of it, the commit file is looked at again: who evicts
+    or replaces an entry removes that first. Something is wrong if it names the same payload still.
 
     Raises:
-        FileNotFoundError: its payload is not there: it has just been replaced, or is damaged.
         DamagedError: it is not what was written; of the payload, it has another length.
         RefusedError: something of it is a link, or another user's.
         OtherFormatError: it cannot be read here.
     """
-    place = folder.place(key)
-    if (found := folder.read(place)) is None:
-        return None
-    header, data = unpack(key, found[0])
-    if data is not None:
-        return Stored(header, data, None), found[1]
-    name = f"o/{key[:2]}/{header.payload}"
+    missing = ""
+    for _ in range(_LOOKS):
+        if (found := folder.read(folder.place(key))) is None:
+            return None
+        header, data = unpack(key, found)
+        if data is not None:
+            return Stored(header, data, None)
+        try:
+            return Stored(header, None, _find_payload(folder, header))
+        except (FileNotFoundError, DamagedError) as error:
+            if header.payload == missing:
+                raise DamagedError(f"its payload is not there, or not all of it: {error}") from None
+            missing = header.payload
+    return None
+
+
+def _find_payload(folder: Folder, header: Header) -> Path:
+    name = f"o/{header.key[:2]}/{header.payload}"
     there = folder.stat(name.rstrip("/"))
     if there is None:
         raise FileNotFoundError(name)
     folder.trust(name, there)
     path = folder.path / name
     if (payload.size_of(path) if name[-1] == "/" else there.st_size) != header.size:
-        raise DamagedError("its payload has another length")
-    return Stored(header, None, path), found[1]
+        raise DamagedError(f"it has not {header.size} bytes")
+    return path
 
 
-def is_whole(stored: Stored) -> bool:
-    """Whether a payload beside the commit file is what was written."""
-    return stored.path is None or payload.checksum(stored.path) == stored.header.crc
+def must_be_whole(folder: Folder, stored: Stored) -> None:
+    """Read a payload beside its commit file.
+
+    Raises:
+        DamagedError: it is not what was written.
+        FileNotFoundError: it was evicted or replaced meanwhile.
+    """
+    if stored.path is not None and payload.checksum(stored.path) != stored.header.crc:
+        again = open_entry(folder, stored.header.key)
+        if again is None or again.header.payload != stored.header.payload:
+            raise FileNotFoundError(stored.header.payload)
+        raise DamagedError("its payload is not what was written")
 
 
 def compare(folder: Folder, rows: Rows) -> int:
@@ -83,9 +108,9 @@ def compare(folder: Folder, rows: Rows) -> int:
                 if row != before:
                     rows.put(row)
         count += sum(_is_litter(folder, shard, name) for name in payloads)
-    rows.drop(
-        row.key for row in known.values() if folder.stat(f"tmp/{row.key}.{row.writer}") is None
-    )
+    for row in known.values():
+        if not is_written(folder, row):
+            as_found(folder, rows, row.key, row)  # for it may be committed by now
     return count
 
 
@@ -126,14 +151,15 @@ def find_damaged(folder: Folder, progress: Progress | None) -> list[str]:
 
 
 def _is_good(folder: Folder, key: str) -> bool:
-    for _ in range(2):
+    for _ in range(_LOOKS):
         try:
-            found = open_entry(folder, key)
-            return found is None or is_whole(found[0])
+            if (found := open_entry(folder, key)) is not None:
+                must_be_whole(folder, found)
+            return True
         except OtherFormatError:
             return True
-        except FileNotFoundError:  # look again
+        except FileNotFoundError:  # it was evicted or replaced while it was read
             continue
         except (DamagedError, RefusedError, payload.OddPayloadError):
             return False
-    return False
+    return True

@@ -49,6 +49,16 @@ class RefusedError(PermissionError):
     """Something is a link, or no file, or another user's, or others may write there."""
 
 
+def check_key(key: str) -> None:
+    """Refuse what is no key.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"a key must be 4 to 128 lower-case hex digits, got {key[:200]!r}")
+
+
 class Folder:
     """An open folder, and the files in it by their names.
 
@@ -157,9 +167,8 @@ class Folder:
             ValueError: it is no key.
             RefusedError: the folder for keys like this one cannot be trusted.
         """
+        check_key(key)
         shard = key[:2]
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"a key must be 4 to 128 lower-case hex digits, got {key[:200]!r}")
         if shard not in self._shards:
             found = self.stat(f"o/{shard}")
             if found is not None:
@@ -227,8 +236,8 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def read(self, name: str) -> tuple[bytes, int] | None:
-        """Return the contents of a small file and its inode's number; None if it is not there.
+    def read(self, name: str) -> bytes | None:
+        """Return the contents of a small file; None if it is not there.
 
         Raises:
             DamagedError: it is longer than any commit file.
@@ -247,7 +256,7 @@ class Folder:
             self.trust(name, found)
             if found.st_size > MOST:
                 raise DamagedError("it is too long")
-            return os.read(opened, found.st_size), found.st_ino
+            return os.read(opened, found.st_size)
         finally:
             os.close(opened)
 
@@ -262,7 +271,7 @@ class Folder:
         """Return what the commit file of a key says, None if there is no good one."""
         try:
             found = self.read(self.place(key))
-            return None if found is None else unpack(key, found[0])[0]
+            return None if found is None else unpack(key, found)[0]
         except (DamagedError, RefusedError, OtherFormatError):
             return None
 
@@ -278,18 +287,28 @@ class Folder:
             return False
         except (IsADirectoryError, PermissionError):
             found = self.stat(name)
-            if found is None or not stat.S_ISDIR(found.st_mode):
+            if found is None:  # somebody else has removed it
+                return False
+            if not stat.S_ISDIR(found.st_mode):
                 raise
-            self._discard_folder(name)
+            return self._discard_folder(name)
         return True
 
-    def _discard_folder(self, name: str) -> None:
+    def _discard_folder(self, name: str) -> bool:
         if not name.endswith(".x"):
             hidden = f"tmp/{name.rpartition('/')[2]}.{os.urandom(4).hex()}.x"
             self.make_part_of(hidden)
-            self.rename(name, hidden)
+            try:
+                self.rename(name, hidden)
+            except FileNotFoundError:
+                return False
             name = hidden
-        shutil.rmtree(name, dir_fd=self._root)
+        while self.stat(name) is not None:
+            try:
+                shutil.rmtree(name, dir_fd=self._root)
+            except FileNotFoundError:  # who clears away is at it, too
+                continue
+        return True
 
     def discard_entry(self, key: str, writer: str = "") -> None:
         """Remove the commit file of a key and then its payloads: that of ``writer``, too."""
@@ -300,6 +319,13 @@ class Folder:
         names = {header.payload.rstrip("/")} if header is not None and header.payload else set()
         for name in names | ({f"{key}.{writer}"} if writer else set()):
             self.discard(f"o/{key[:2]}/{name}")
+
+    def discard_payloads(self, key: str, but: str = "") -> None:
+        """Remove all payloads of a key but one, whoever wrote them; it looks at all names."""
+        if self.can_have(key):
+            for name in self.list(f"o/{key[:2]}"):
+                if name.startswith(f"{key}.") and name != but:
+                    self.discard(f"o/{key[:2]}/{name}")
 
     def free(self) -> int:
         """Return the bytes that the file system has left for this user."""
@@ -318,9 +344,11 @@ class Folder:
 
 def _make(path: Path, mode: int) -> None:
     """Make a folder, and those above it that are not there, for the same people."""
-    missing = [path]
-    while not missing[-1].parent.exists():
-        missing.append(missing[-1].parent)
+    missing: list[Path] = []
+    for each in (path, *path.parents):
+        if each.exists():
+            break
+        missing.append(each)
     for each in reversed(missing):
         try:
             each.mkdir(mode)

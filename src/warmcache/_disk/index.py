@@ -25,6 +25,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ T = TypeVar("T")
 NAME = "index.db"
 _VERSION = 1
 _PATIENCE = 5.0  # seconds to wait for others, who take milliseconds unless they are stopped
+_FIRST, _LONGEST = 0.00005, 0.002  # seconds between two looks; SQLite's own would be a tenth
 _FORK_PATIENCE = 1.0  # seconds that a fork waits for who is in it
 _TRIES = 4
 _SCHEMA = f"""
@@ -224,7 +226,10 @@ class Index:
 
     def is_as_it_was(self, identity: tuple[int, int] | None) -> bool:
         """Whether the file there is still this one."""
-        return identity is not None and identity == self._there()
+        try:
+            return identity is not None and identity == self._there()
+        except OSError:
+            return False
 
     def run(self, work: Callable[[Rows], T]) -> T:
         """Do ``work`` in a transaction that excludes all others, and return what it returns.
@@ -249,12 +254,12 @@ class Index:
         database: sqlite3.Connection | None = None
         try:
             database = self._connected()
-            database.execute("begin immediate")
+            _patiently(database, "begin immediate")
             rows = Rows(database)
             if not self._checked:
                 self._check(database, rows)
             result = work(rows)
-            database.execute("commit")
+            _patiently(database, "commit")
             self._checked = True
         except BaseException as error:
             self._roll_back(database)
@@ -271,25 +276,37 @@ class Index:
             if self._path.is_symlink():
                 self._path.unlink()
             before = self._there()
+            if before is None and self._shared:
+                before = self._make_for_the_group()
             database = sqlite3.connect(
-                self._path, _PATIENCE, isolation_level=None, check_same_thread=False
+                self._path, 0, isolation_level=None, check_same_thread=False
             )
             self._open.append(database)
             self._inode, self._checked = before, False
-            database.execute("pragma synchronous = off")
-            database.execute("pragma journal_mode = persist")
-            version = database.execute("pragma user_version").fetchone()[0]
+            _patiently(database, "pragma synchronous = off")
+            _patiently(database, "pragma journal_mode = persist")
+            version = _patiently(database, "pragma user_version").fetchone()[0]
             if version == 0:
-                database.execute("begin immediate")  # which makes the file
-                database.execute("commit")
+                _patiently(database, "begin immediate")  # which makes the file
+                _patiently(database, "commit")
             elif version != _VERSION:
                 raise _BrokenError
             self._inode = self._there()
             if self._inode is None or before not in (None, self._inode):
                 raise _BrokenError  # it was exchanged just now
-            if self._shared and before is None:
-                self._path.chmod(0o660)
         return self._open[0]
+
+    def _make_for_the_group(self) -> tuple[int, int] | None:
+        """Make the file, whatever the umask is; SQLite gives its journal the same mode."""
+        try:
+            opened = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o660)
+        except FileExistsError:
+            return self._there()
+        try:
+            os.fchmod(opened, 0o660)
+        finally:
+            os.close(opened)
+        return self._there()
 
     def _there(self) -> tuple[int, int] | None:
         # By its name, for to close any descriptor of it would end this process' locks of it.
@@ -342,6 +359,20 @@ class Index:
         """Close it; it is opened again when it is needed."""
         with self._lock:
             _close(self._open)
+
+
+def _patiently(database: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    """Execute a statement, and wait for others that have the database locked."""
+    pause, began = _FIRST, time.monotonic()
+    while True:
+        try:
+            return database.execute(statement)
+        except sqlite3.OperationalError as error:
+            busy = (error.sqlite_errorcode or 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() - began > _PATIENCE:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST)
 
 
 def _statements(script: str) -> Iterator[str]:

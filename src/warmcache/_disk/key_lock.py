@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from .folder import Folder
+from .folder import Folder, check_key
 from .locked_file import LockedFile
 
 _FIRST, _LONGEST = 0.0005, 0.05  # seconds between two looks
@@ -19,7 +19,7 @@ class KeyLock:
     """``with`` it one is alone with a key; gives whether one is."""
 
     def __init__(self, folder: Folder, key: str, wait: float) -> None:
-        folder.place(key)  # which refuses what is none
+        check_key(key)
         self._file = LockedFile(folder, f"locks/{key}")
         self._wait = wait
 

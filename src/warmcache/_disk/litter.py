@@ -22,7 +22,7 @@ def clear(folder: Folder, rows: Rows, key: str = "") -> int:
             count += _clear(folder, rows, name)
     if not key:
         for row in rows.replaced():
-            _settle(folder, rows, row)
+            settle(folder, rows, row)
     return count
 
 
@@ -66,8 +66,10 @@ def is_written(folder: Folder, row: Row) -> bool:
 
 
 def as_found(folder: Folder, rows: Rows, key: str, row: Row | None) -> None:
-    """Have the row of a key say what its files say."""
+    """Have the row of a key say what its files say, and see to it that it has no others."""
     header = folder.header(key)
+    if row is not None and row.old:
+        folder.discard_payloads(key, "" if header is None else header.payload.rstrip("/"))
     if header is None:
         rows.drop([key])
     else:
@@ -97,13 +99,7 @@ def writer_of(header: Header) -> str:
     return header.payload.rstrip("/").partition(".")[2]
 
 
-def _settle(folder: Folder, rows: Rows, row: Row) -> None:
-    """Remove the predecessor of an entry whose writer has died after the commit."""
-    if is_written(folder, row) or not folder.can_have(row.key):
-        return
-    header, prefix = folder.header(row.key), f"{row.key}."
-    keep = "" if header is None else header.payload.rstrip("/")
-    for name in folder.list(f"o/{row.key[:2]}"):
-        if name.startswith(prefix) and name != keep:
-            folder.discard(f"o/{row.key[:2]}/{name}")
-    as_found(folder, rows, row.key, row)
+def settle(folder: Folder, rows: Rows, row: Row) -> None:
+    """Remove the predecessor of an entry that its writer could not, or has died before."""
+    if not is_written(folder, row) and folder.can_have(row.key):
+        as_found(folder, rows, row.key, row)

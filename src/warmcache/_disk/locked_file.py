@@ -29,15 +29,22 @@ def need_locks() -> None:
         import filelock  # noqa: F401
 
 
+class NoLocksError(OSError):
+    """There are no locks here."""
+
+
 def try_to_lock(descriptor: int) -> bool:
     """Lock what is open unless somebody has it locked; return whether it is.
 
     Raises:
-        OSError: there are no locks here.
+        NoLocksError: there are no locks here.
     """
     from filelock import lock_descriptor
 
-    return lock_descriptor(descriptor, blocking=False)
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError as error:
+        raise NoLocksError(error.errno, f"files cannot be locked: {error.strerror}") from error
 
 
 class LockedFile:
@@ -51,11 +58,23 @@ class LockedFile:
         self.descriptor = -1
         begins_anew_in_child(self)
 
+    def make(self) -> None:
+        """Make it and lock it: nobody else has a reason to, but to look whether somebody has.
+
+        Where there are no locks it is not locked, and others may take it for a dead one's.
+        """
+        try:
+            while not self.take():
+                pass
+        except NoLocksError:
+            self.descriptor = self._folder.open(self.name, _FLAGS | os.O_CREAT)
+
     def take(self, *, make: bool = True) -> bool:
         """Lock it unless somebody else has; return whether it is locked.
 
         Raises:
-            OSError: it cannot be made or opened, or there are no locks here.
+            OSError: it cannot be made or opened.
+            NoLocksError: there are no locks here.
         """
         while True:
             self.descriptor = self._folder.open(self.name, _FLAGS | (os.O_CREAT if make else 0))
@@ -87,7 +106,10 @@ class LockedFile:
         """Let go of it."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            try:
+                os.close(descriptor)
+            except OSError:  # it is closed all the same
+                pass
 
     def begin_anew(self) -> None:
         """Leave it to the parent, in a forked child."""

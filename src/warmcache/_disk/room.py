@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from .folder import Folder
 from .index import Row, Rows
-from .litter import clear, is_written
+from .litter import clear, is_written, settle
 
 
 class Limits(NamedTuple):
@@ -43,6 +43,7 @@ class Reserved(NamedTuple):
 
     granted: bool
     replaces: bool = False  # there is something under the key, until the commit
+    predecessor: str = ""  # who wrote that, where it is known
     victims: tuple[Row, ...] = ()
     joined: bool = False  # not granted, for somebody else is writing the same
 
@@ -71,6 +72,9 @@ def reserve(rows: Rows, folder: Folder, limits: Limits, wish: Row) -> Reserved:
         previous = rows.find(wish.key)
         if previous is not None and is_written(folder, previous):
             return Reserved(False, joined=True)
+    if previous is not None and previous.writer != wish.writer and previous.old:
+        settle(folder, rows, previous)
+        previous = rows.find(wish.key)
     if wish.bytes > limits.maxsize or limits.maxitems < 1:
         return Reserved(False)
     victims: tuple[Row, ...] = ()
@@ -83,11 +87,14 @@ def reserve(rows: Rows, folder: Folder, limits: Limits, wish: Row) -> Reserved:
         victims = found
         for victim in victims:
             folder.discard_entry(victim.key, victim.writer)
+            if victim.key == wish.key:
+                folder.discard_payloads(wish.key, f"{wish.key}.{wish.writer}")
         rows.drop(victim.key for victim in victims if victim.key != wish.key)
     old = 0 if any(victim.key == wish.key for victim in victims) else _old(wish, previous)
     uses = 1 if previous is None else previous.uses
     rows.put(wish._replace(old=old, uses=uses))
-    return Reserved(True, old > 0, victims)
+    predecessor = previous.writer if previous is not None and old else ""
+    return Reserved(True, old > 0, predecessor, victims)
 
 
 def _old(wish: Row, previous: Row | None) -> int:

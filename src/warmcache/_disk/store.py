@@ -140,7 +140,7 @@ class DiskStore:
         for _ in range(_LOOKS):
             try:
                 return self._read(key)
-            except FileNotFoundError:  # its payload: it was replaced or evicted meanwhile
+            except FileNotFoundError:  # it was replaced or evicted while its payload was read
                 pass
             except OtherFormatError:
                 break
@@ -150,24 +150,20 @@ class DiskStore:
             except (DamagedError, OddPayloadError) as error:
                 self._remove_bad(key, "damaged", str(error))
                 break
-        else:
-            self._remove_bad(key, "damaged", "its payload is not there")
         self._count("misses")
         return None
 
     def _read(self, key: str) -> Stored | None:
-        found = checking.open_entry(self._folder, key)
-        if found is None:
+        stored = checking.open_entry(self._folder, key)
+        if stored is None:
             self._count("misses")
             return None
-        stored, _ = found
         if self._is_old(stored.header):
             self._forget([key], "expired")
             self._count("misses")
             return None
         if stored.path is not None and self._is_unsure(stored.header):
-            if not checking.is_whole(stored):
-                raise DamagedError("its payload is not what was written")
+            checking.must_be_whole(self._folder, stored)
             self._is_whole(stored.header)
         self._count("hits")
         return stored
@@ -227,7 +223,8 @@ class DiskStore:
             writing the same.
 
         Raises:
-            OSError: the disk is full, or whatever else keeps it from being written.
+            OSError: the disk is full, or whatever else keeps it from being written; with
+                ``durable``, also from being known to survive.
             ValueError: what was written is neither files nor folders.
             Exception: whatever ``payload`` raises. Nothing has changed.
         """

@@ -89,7 +89,7 @@ class Writer:
     def commit(self, writing: Writing, data: bytes, reserved_in: tuple[int, int] | None) -> None:
         """Make it an entry, and have the index know what it cannot know from the reservation."""
         writing.commit(data, durable=self._durable)
-        if writing.replaces or not self._index.is_as_it_was(reserved_in):
+        if writing.replaced or not self._index.is_as_it_was(reserved_in):
             self.settle(writing)
 
     def settle(self, writing: Writing) -> None:
@@ -97,6 +97,8 @@ class Writer:
 
         def work(rows: Rows) -> None:
             row = rows.find(writing.key)
+            if row is not None and writing.replaced:
+                row = row._replace(old=0)
             if row is None or row.writer == writing.writer:
                 as_found(self._folder, rows, writing.key, row)
 
@@ -164,6 +166,8 @@ class _Attempt:
         writing, self.nbytes = self.writing, nbytes
         reserved, self._reserved_in = self._writer.reserve(header, writing.writer, nbytes)
         writing.replaces = reserved.replaces
+        if reserved.predecessor != writing.writer:
+            writing.predecessor = reserved.predecessor
         self.evicted += sum(victim.key != writing.key for victim in reserved.victims)
         if not reserved.granted:
             self.outcome = "joined" if reserved.joined else "too_large"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .folder import Folder
 from .locked_file import LockedFile
+from .records import Header
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
@@ -28,7 +29,9 @@ class Writing:
         self.key = key
         self.writer = os.urandom(8).hex()
         self.name = f"{key}.{self.writer}"
-        self.replaces = False
+        self.replaces = False  # something that is there until the commit
+        self.predecessor = ""  # who wrote that, where it is known
+        self.replaced = False  # it, and nothing of it is left
         self._folder = folder
         self._file = LockedFile(folder, f"tmp/{self.name}")
         self._aside = f"tmp/{self.name}.p"
@@ -39,7 +42,7 @@ class Writing:
     def begin(self) -> None:
         """Make the file that says that the writer lives."""
         self._folder.writing.add(self.name)
-        self._file.take()
+        self._file.make()
         self.began = True
 
     @property
@@ -92,8 +95,20 @@ class Writing:
         self.committed = True
         if durable:
             self._folder.sync(self._shard, "o")
+        if self.replaces:
+            self.replaced = self._discard_predecessor(before)
+
+    def _discard_predecessor(self, before: Header | None) -> bool:
+        """Remove the payload of what was there; the index knows that it may be, if that fails."""
+        names = {f"{self.key}.{self.predecessor}"} if self.predecessor else set()
         if before is not None and before.payload:
-            self._folder.discard(f"{self._shard}/{before.payload.rstrip('/')}")
+            names.add(before.payload.rstrip("/"))
+        try:
+            for name in names:
+                self._folder.discard(f"{self._shard}/{name}")
+        except OSError:
+            return False
+        return True
 
     def _move(self, name: str, to: str) -> None:
         try:
