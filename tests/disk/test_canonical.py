@@ -9,7 +9,7 @@ import pathlib
 import types
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -49,6 +49,10 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="allow")
     layers: int = 1
     _kept: int = pydantic.PrivateAttr(default=2)
+
+
+class Tagged(NamedTuple("Tagged", [("x", int)])):
+    """A named tuple that takes attributes, too."""
 
 
 @dataclass
@@ -119,6 +123,8 @@ def test_order_counts_where_there_is_one() -> None:
 def test_what_a_record_has_besides_its_fields_counts_and_what_is_not_compared_does_not() -> None:
     assert encode(Settings(note="a")) == encode(Settings(note="b"))
     assert encode(besides(Settings(), more=1)) != encode(besides(Settings(), more=2))
+    assert encode(Tagged(1)) == encode(Tagged(1))
+    assert encode(Tagged(1)) != encode(besides(Tagged(1), more=2))
     assert encode(Lens("A", "a")) == encode(Lens("a", "b"))
     assert encode(Lens("a")) != encode(Lens("b"))
     assert encode(Model(layers=1)) == encode(Model(layers=1))

@@ -21,7 +21,7 @@ import copy
 import enum
 import functools
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import sys
 import types
@@ -130,7 +130,8 @@ class _Code(Encoder):
         if kind in _OF_BUILT_IN:
             return leaf("method", f"{qualified(value.__objclass__)}.{value.__name__}")
         if kind in WRAPPERS:
-            return node(kind.__name__, (self.of(getattr(value, name)) for name in WRAPPERS[kind]))
+            parts = (self.of(getattr(value, name)) for name in WRAPPERS[kind])
+            return node(str(kind.__name__), parts)
         return super().whole(kind, value)
 
     def other(self, kind: Any, value: Any) -> bytes:
@@ -210,15 +211,15 @@ class _Code(Encoder):
         code, known = function.__code__, function.__globals__
         self.rebound.update(rebound_by(function))
         tree = self._sources.of_function(function)
-        names = None
+        names, outer = None, set[str]()
         if tree is None:
             yield self.of(code)
         else:
             stripped = self._stripped(tree, known)
-            names = {*identifiers(stripped)}
+            names, outer = {*identifiers(stripped)}, outer_names(stripped)
             yield encoded(stripped)
         yield from self._bound(function, names)
-        yield from self._read(code, known, names, set() if tree is None else outer_names(stripped))
+        yield from self._read(code, known, names, outer)
         yield from self._of_owner(function)
 
     def _class(self, cls: type) -> Iterator[bytes]:
