@@ -275,6 +275,57 @@ def test_annotations_count_where_something_reads_them(packages: Packages) -> Non
     assert packages.digest(seen.format("int")) != packages.digest(seen.format("float"))
 
 
+def test_no_chain_of_helpers_is_too_long(packages: Packages) -> None:
+    chain = "".join(f"def f{at}(x):\n    return f{at + 1}(x)\n\n" for at in range(999))
+    text = chain + "def f999(x):\n    return x + {}\n\ndef load(x):\n    return f0(x)\n"
+    assert packages.digest(text.format(1)) == packages.digest(text.format(1))
+    assert packages.digest(text.format(1)) != packages.digest(text.format(2))
+
+
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
+@pytest.mark.parametrize(
+    "base", ["object", "typing.NamedTuple", "pydantic.BaseModel", "enum.Enum", "typing.Protocol"]
+)
+def test_an_edit_of_a_class_that_it_reads_is_another_digest(
+    packages: Packages, base: str, future: str
+) -> None:
+    text = f"""{future}
+import enum, pydantic, typing
+
+class Read({base}):
+    x: int = 3
+
+    def run(self):
+        return 4
+
+def load(x):
+    return Read
+"""
+    found = [text, text.replace("= 3", "= 33"), text.replace("4", "44")]
+    found += [text.replace("int", "str")] if base not in ("enum.Enum",) else []
+    assert len(found) == len({*map(packages.digest, found)})
+    assert packages.digest(text) == packages.digest(text.replace("4", "4  # four"))
+
+
+def test_what_is_registered_for_a_type_counts(packages: Packages) -> None:
+    text = """
+        import functools
+
+        @functools.singledispatch
+        def of(x):
+            return x
+
+        @of.register
+        def _(x: int):
+            return x + {}
+
+        def load(x):
+            return of(x)
+    """
+    assert packages.digest(text.format(1)) == packages.digest(text.format(1))
+    assert packages.digest(text.format(1)) != packages.digest(text.format(2))
+
+
 def test_functions_that_call_each_other_have_a_digest(packages: Packages) -> None:
     text = """
         def load(x):
