@@ -32,7 +32,7 @@ from of_all_kinds import (
 
 from warmcache import KeyingError, by_content, drop_if_equal
 from warmcache._disk.canonical import call_digest, encode
-from warmcache.keys import DROPPED, Unchanged
+from warmcache.keys import DROPPED, Unchanged, frozen
 
 
 @attrs.define
@@ -95,6 +95,14 @@ def test_what_differs_in_value_or_type_never_shares_an_encoding(one: Any, other:
 @given(VALUES)
 def test_what_is_equal_by_construction_always_does(value: Any) -> None:
     assert encode(value) == encode(made_anew(value))
+
+
+@pytest.mark.property
+@given(VALUES, VALUES)
+def test_what_is_one_call_on_disk_is_one_key_in_memory(one: Any, other: Any) -> None:
+    if encode(one) == encode(other) and "nan" not in repr(one):  # which equals only itself
+        assert frozen(one) == frozen(other)
+    assert encode(one) == encode(one) and frozen(made_anew(one)) == frozen(made_anew(one))
 
 
 @pytest.mark.property
