@@ -22,6 +22,7 @@ from warmcache.demo._journal import Sample
 from warmcache.demo._spec import Spec
 from warmcache.executors import WarmProcessPool
 from warmcache.keys import CallKey
+from warmcache.memory.footprint import footprint
 from warmcache.routing import Backlog, Router
 from warmcache.testing import FakeBlock, FakeProbe
 
@@ -197,7 +198,9 @@ def test_the_demos_models_are_seen_to_weigh_what_they_say() -> None:
     for spec in specs():
         if spec.name != "tokenizer":  # it has no tensors
             model = spec.load("cpu")
-            assert model.weigh() == size(model), spec.name
+            found = footprint(model, "cpu")
+            assert found is not None
+            assert model.weigh() == found.nbytes + found.mapped, spec.name
 
 
 def classes() -> Iterator[type]:

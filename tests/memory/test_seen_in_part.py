@@ -204,6 +204,12 @@ def test_growth_beyond_the_budget_is_not_counted_and_told(
     assert "say size=" in said
 
 
+def test_who_has_said_the_size_is_not_told_to_say_it(caplog: pytest.LogCaptureFixture) -> None:
+    cache = machine()
+    forests(cache, size="1MiB")("a", 400)
+    assert [] == caplog.messages
+
+
 # -- what is known of a loader ---------------------------------------------------------
 
 

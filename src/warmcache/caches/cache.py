@@ -37,6 +37,7 @@ from warmcache._core.state.entry import (
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stats
+from warmcache._core.state.sharing import charge_anew
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
@@ -529,7 +530,11 @@ class Cache(cachetools.Cache[K, V]):
                 raise TypeError(f"{text_of(key)} cannot be detached: its generator is its teardown")
             value: V = entry.value
             leased = bool(entry.leases)
+            meter = self._view.meter
+            shared = () if meter is None else meter.give_up(entry)
+            charge_anew([share for share in shared if share.store is self._store])
             self._store.detach(entry)
+        charge_anew(shared)
         if not leased:
             entry.empty()
         return value

@@ -62,6 +62,9 @@ class CostOrder(Order):
         entry.queued = False
         forget_or_keep(self.choice, entry, replaced=replaced)
 
+    def reweighed(self, entry: Entry) -> None:
+        reweigh(self.choice, entry)
+
     def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
         wanted = {*entries}
         known = [r.stamps for r in self.choice.forecast() if r.stamps in wanted]
@@ -93,6 +96,9 @@ class OwnRankOrder(ScanOrder):
     def left(self, entry: Entry, *, replaced: bool) -> None:
         forget_or_keep(self.choice, entry, replaced=replaced)
 
+    def reweighed(self, entry: Entry) -> None:
+        reweigh(self.choice, entry)
+
     def look(self, entries: Sequence[Entry]) -> None:
         if len(entries) == len(self._entries):
             self.choice.look()
@@ -105,6 +111,12 @@ class OwnRankOrder(ScanOrder):
     def forget(self) -> None:
         """Forget the keys that have left."""
         self.choice.forget()
+
+
+def reweigh(choice: LeashedChoice, entry: Entry) -> None:
+    """Have ``choice`` note what ``entry`` weighs by now, if that is known to it."""
+    if entry in choice.known.residents:
+        choice.released(entry, entry.weight)
 
 
 def forget_or_keep(choice: LeashedChoice, entry: Entry, *, replaced: bool) -> None:

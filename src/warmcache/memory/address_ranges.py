@@ -30,8 +30,8 @@ def extent(facts: dict[str, Any], item: int) -> tuple[int, int]:
     return low, high
 
 
-def clusters(ranges: list[Range]) -> Iterator[tuple[int, list[Ref | None]]]:
-    """Yield the bytes and the owners of ranges of addresses, those that overlap together."""
+def clusters(ranges: list[Range]) -> Iterator[tuple[int, int, list[Ref | None]]]:
+    """Yield where ranges of addresses lie, and their owners, those that overlap together."""
     first = last = 0
     owners: list[Ref | None] = []
     for start, end, owner in sorted(ranges, key=itemgetter(0)):
@@ -40,10 +40,10 @@ def clusters(ranges: list[Range]) -> Iterator[tuple[int, list[Ref | None]]]:
             owners.append(owner)
             continue
         if owners:
-            yield last - first, owners
+            yield first, last, owners
         first, last, owners = start, end, [owner]
     if owners:
-        yield last - first, owners
+        yield first, last, owners
 
 
 def address(thing: object) -> tuple[int, int] | None:

@@ -7,6 +7,9 @@ grant another may promise the same bytes: grant them, or condemn victims for the
 numbered: one that was made meanwhile means that the look is too old, and is done again. The number
 has a lock, which is the innermost of all.
 
+Who has which bytes of the device is kept here, too (``shared_bytes``), for all its caches; that has
+a lock of its own, likewise.
+
 The figures of others are read without their locks. What is promised and what is dying is read
 before the device is, and a promise ends after its load has taken its memory; so what is read amiss
 makes the room look smaller, never larger. As that could evict what nobody needed gone, the look is
@@ -36,6 +39,7 @@ from warmcache.caches.cache import Cache
 from warmcache.probes.probe import Probe
 
 from .node_member import NodeMember
+from .shared_bytes import SharedBytes
 
 _SHOWN = 0.25  # of what was evicted has to come back before another cache evicts
 
@@ -62,6 +66,7 @@ class Arbiter:
         self._nodes: weakref.WeakValueDictionary[Path, NodeMember]
         self._nodes = weakref.WeakValueDictionary()
         self._joining = ForkSafeLock()
+        self.shared_bytes = SharedBytes()
         self.promises = 0
 
     def join(self, cache: Cache[Any, Any]) -> None:

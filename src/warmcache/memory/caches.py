@@ -13,6 +13,7 @@ from warmcache import _checks as checks
 from warmcache._core.drivers.lingering import flush, free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
+from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._node.refusal import Node
@@ -245,10 +246,12 @@ class MemoryCache(Cache[K, V]):
         return self.__memory.headroom  # type: ignore[no-any-return]
 
     def _weigh(self, value: V) -> float:
-        if self._sized:
-            return super()._weigh(value)
-        seen = self.__device.footprint(value)
-        return seen.nbytes if seen is not None else 0
+        return super()._weigh(value) if self._sized else 0  # it is weighed as it is put
+
+    def _put(self, entry: Entry, *, replace: bool = True) -> Any:
+        if not self._sized and entry.provenance.source.weigh is None:
+            self.__meter.examine(self._store, entry)
+        return super()._put(entry, replace=replace)
 
     def _device_report(self) -> DeviceReport:
         """Return what is warm here, for :func:`devices_table`."""

@@ -14,7 +14,7 @@ import sys
 import types
 import weakref
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -23,6 +23,8 @@ from warmcache._log import log
 from warmcache._ours import is_ours
 
 from .address_ranges import BUFFERS, Range, Ref, address, clusters, extent
+from .blocks import Block, blocks_of_parts, size_of
+from .mapped_files import apart_from_files
 
 _Handler = Callable[[Any], Iterable[object] | None]
 
@@ -44,18 +46,24 @@ class Footprint:
     """What an object holds on a device.
 
     Attributes:
-        nbytes: all of it, in bytes; memory that several share is counted once.
+        nbytes: all of it, in bytes; memory that several share is counted once, and what is
+            mapped from files is not counted.
         parts: what owns those bytes, each as a weak reference and its bytes: the bytes
             are in use as long as calling the reference gives an object. They sum up to
             less than ``nbytes`` where an owner cannot be referred to weakly, such as a
             ``bytearray``.
         faces: weak references to the tensors and arrays that were seen, for telling
             who still holds one.
+        mapped: bytes beside those that are mapped from files: the system can drop them.
+        blocks: what the parts are by their addresses, where these are known: start, end and
+            a weak reference to the owner of each. By default parts are told by their owners.
     """
 
     nbytes: int
     parts: tuple[tuple[Ref, int], ...]
     faces: tuple[Ref, ...]
+    mapped: int = 0
+    blocks: tuple[Block, ...] | None = None
 
 
 def footprint(value: object, device: object) -> Footprint | None:
@@ -70,6 +78,19 @@ def footprint(value: object, device: object) -> Footprint | None:
     return _Walk(f"cuda:{device}" if isinstance(device, int) else str(device)).of(value)
 
 
+def blocks_of(footprint: Footprint | None) -> tuple[Block, ...]:
+    """Return the blocks of what a ``footprint`` has seen, as far as they are known.
+
+    Of one whose blocks are more bytes than itself a figure is wrong: none of them counts.
+    """
+    if footprint is None:
+        return ()
+    blocks = footprint.blocks
+    if blocks is None:
+        blocks = blocks_of_parts(footprint.parts)
+    return blocks if size_of(blocks) <= footprint.nbytes else ()
+
+
 @dataclass(frozen=True, slots=True)
 class _AnyOf:
     """The weak reference to memory that several own: it is in use as long as one of them."""
@@ -78,6 +99,14 @@ class _AnyOf:
 
     def __call__(self) -> object:
         return next((thing for owner in self.owners if (thing := owner()) is not None), None)
+
+
+def _one_of(owners: list[Ref | None]) -> Ref | None:
+    """Return what tells whether memory is in use that ``owners`` own; None if nobody can."""
+    if len(owners) == 1:
+        return owners[0]
+    known = tuple([owner for owner in owners if owner is not None])
+    return _AnyOf(known) if len(known) == len(owners) else None
 
 
 class _Walk:
@@ -91,6 +120,7 @@ class _Walk:
         self._ranges: list[Range] = []
         self._elsewhere = 0  # bytes at addresses that are not told
         self._parts: list[tuple[Ref, int]] = []
+        self._blocks: list[Block] = []
         self._faces: list[Ref] = []
         self._storages: set[int] = set()
 
@@ -100,13 +130,23 @@ class _Walk:
         else:
             with self._torch._C.DisableTorchFunctionSubclass():
                 self._visit(value)
+        ranges: Sequence[Range] = [
+            (start, end, _one_of(owners)) for start, end, owners in clusters(self._ranges)
+        ]
+        mapped = 0
+        if self._device == "cpu":
+            ranges, mapped = apart_from_files(ranges)
         nbytes = self._elsewhere
-        for covered, owners in clusters(self._ranges):
-            nbytes += covered
-            known = tuple(owner for owner in owners if owner is not None)
-            if len(known) == len(owners):
-                self._parts.append((known[0] if len(known) == 1 else _AnyOf(known), covered))
-        return Footprint(nbytes, tuple(self._parts), tuple(self._faces)) if nbytes else None
+        for block in ranges:
+            start, end, owner = block
+            nbytes += end - start
+            if owner is not None:
+                self._parts.append((owner, end - start))
+                self._blocks.append(block)  # type: ignore[arg-type]
+        if not nbytes and not mapped:
+            return None
+        found = tuple(self._parts), tuple(self._faces), mapped, tuple(self._blocks)
+        return Footprint(nbytes, *found)
 
     def _visit(self, value: object) -> None:
         # What was seen stays referred to, so that no id is given to another object.
@@ -185,6 +225,7 @@ class _Walk:
             nbytes = tensor.nelement() * tensor.element_size()
             self._elsewhere += nbytes
             self._parts.append((weakref.ref(tensor), nbytes))
+            self._blocks += blocks_of_parts(self._parts[-1:])
             self._add_face(tensor)
 
     def _is_here(self, kind: str, index: int | None) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.plans.cache_view import CacheView
@@ -15,6 +16,7 @@ from warmcache._core.state.flights import CHAIN, Basis, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim, Elsewhere
 from warmcache._core.state.remains import Remains, weakly
+from warmcache._core.state.sharing import charge_anew, share_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_times import use_times
 from warmcache._log import log
@@ -22,18 +24,22 @@ from warmcache._sizes import format_weight, parse_size
 from warmcache._texts import text_of
 
 from . import out_of_memory
+from .address_ranges import Ref
 from .arbiter import Arbiter, dying_in, figures
+from .blocks import size_of
 from .device import Device
-from .footprint import Footprint
+from .footprint import Footprint, blocks_of
 from .learned_sizes import Learned
 from .node_member import PATIENCE, NodeMember
 from .setup import MemorySetup
+from .shared_bytes import Share
 
 _DISAGREE = 0.20  # of a weight, between two ways to know it, is worth a warning
 _NOISE = 16 * 2**20  # bytes below which no two ways agree
 _IMPORT = 2**19  # bytes that a module takes at most, on average: torch has 0.2 MiB each
 _LOOKS = 3  # at a device whose figures change meanwhile
-_GROWN = ("allocator", "device")  # ways to weigh that see more than the value
+_GROWN = ("allocator", "device")  # ways to weigh that see more than the value,
+_SEEN = ("footprint", "mapped")  # and that see what is found in it
 
 
 class MemoryMeter:
@@ -188,7 +194,9 @@ class MemoryMeter:
         self, store: Store, request: Request, flight: Flight, entry: Entry, growth: Growth
     ) -> float:
         footprint = self.footprint(entry.value)
-        ways = self._ways(request, entry, growth, footprint, store.ledger.limit)
+        said = request.weight is not None or request.sized
+        seen = None if said else self._own(store, entry, footprint)
+        ways = self._ways(request, entry, growth, footprint, seen, store.ledger.limit)
         name: str | None
         name, weight = next(iter(ways.items()), (None, 0.0))
         unseen = growth.disturbed or (growth.allocated is None and growth.used is None)
@@ -206,9 +214,34 @@ class MemoryMeter:
                 outer.growth.inside += weight
         return weight
 
+    def _own(self, store: Store, entry: Entry, footprint: Footprint | None) -> float:
+        """Return what is seen of a value and charged to nobody else; have that be its share."""
+        if footprint is None:
+            return 0
+        shared, blocks = self.arbiter.shared_bytes, blocks_of(footprint)
+        with store.lock:
+            before = store.owner_of(entry.key, entry.value)  # the same object, handed in again
+        besides: Any = None if before is None else share_of(before)
+        own = footprint.nbytes - shared.held(blocks, besides)
+        if blocks:
+            entry.share = Share(store, blocks, own)
+        return own
+
+    def examine(self, store: Store, entry: Entry) -> None:
+        """Weigh a value that is handed in by what is seen of it, and is nobody else's."""
+        entry.weight = self._own(store, entry, self.footprint(entry.value))
+
+    def charge(self, entry: Entry, weight: float) -> float:
+        share: Any = share_of(entry)
+        return weight if share is None else self.arbiter.shared_bytes.join(share, weight)
+
+    def give_up(self, entry: Entry) -> list[Share]:
+        share: Any = share_of(entry)
+        return [] if share is None else self.arbiter.shared_bytes.leave(share)
+
     def _in_part(self, request: Request, name: str) -> bool:
         """Whether a value was weighed by what is seen of it, of a loader whose values hold more."""
-        return name == "footprint" and request.source.name in self._seen_in_part
+        return name in _SEEN and request.source.name in self._seen_in_part
 
     def _guess(
         self, store: Store, request: Request, flight: Flight, footprint: Footprint | None
@@ -232,28 +265,34 @@ class MemoryMeter:
         entry: Entry,
         growth: Growth,
         footprint: Footprint | None,
+        own: float | None,
         limit: float,
     ) -> dict[str, float]:
         """Return what each way to weigh a value says that says anything, the most trusted first.
 
-        What is seen of a value goes before growth, which may be another's, unless it is seen
-        in part: growth goes beyond it by more than the noise.
+        Its ``own`` is what is seen of it and nobody else's; None where its size is said. That goes
+        before growth, which may be another's, unless it is seen in part: growth goes beyond it by
+        more than the noise.
         """
         said = request.weight
         if said is None and request.sized:
             said = parse_size(request.weigh(entry.value))
-        seen = footprint.nbytes if footprint is not None else 0
-        ways: dict[str, float | None] = {"size": said, "footprint": seen or None}
+        found, mapped = footprint.nbytes if footprint else 0, footprint.mapped if footprint else 0
+        seen = found if own is None else own
+        way = "mapped" if mapped else "footprint"
+        ways: dict[str, float | None] = {"size": said, way: seen if found or mapped else None}
+        growth.inside += mapped  # which is in physical memory as far as it was read
         grown = self._growth(growth)
-        if said is None and (seen or not self.exact) and _beyond(_first(grown), seen):
+        if said is None and (found or mapped or not self.exact) and _beyond(_first(grown), seen):
             # Garbage and free memory that the allocator keeps are not the value's.
             gc.collect()
             self.give_back()
             grown = self._growth(growth)
         if not self.exact and _first(grown) > limit:  # more is not the value's alone
-            self._leave_out(request, _first(grown))
+            if said is None:
+                self._leave_out(request, _first(grown))
             grown = {}
-        if seen and said is None and _beyond(_first(grown), seen):
+        if (found or mapped) and said is None and _beyond(_first(grown), seen):
             self._seen_in_part.add(request.source.name)
             ways = {**grown, **ways}
         else:
@@ -312,15 +351,24 @@ class MemoryMeter:
             footprint = self.footprint(entry.value)
         except Exception:
             log().exception("what %s holds cannot be seen", text_of(entry.key))
+        charge_anew(self.give_up(entry))
+        parts: Sequence[tuple[Ref, int]] = () if footprint is None else footprint.parts
+        blocks = blocks_of(footprint)
+        if blocks:
+            parts = self.arbiter.shared_bytes.unheld(blocks)
+        # What others have, or the system drops by itself, nobody waits for.
+        kept = size_of(blocks) - sum([nbytes for _, nbytes in parts]) if blocks else 0
+        nothing = footprint is not None and (kept or footprint.mapped) and kept == footprint.nbytes
         return Remains(
             entry.key,
             entry.weight,
-            parts=footprint.parts if footprint is not None else (),
+            parts=parts,
             faces=footprint.faces if footprint is not None else (),
-            whole=weakly(entry.value),
+            whole=None if nothing else weakly(entry.value),
             used=self._used,
             patience=self.patience,
             ask=self.exact
+            and not nothing
             and (self._binding or footprint is None or entry.provenance.weighed_by in _GROWN),
         )
 

@@ -98,8 +98,9 @@ def _find_holders(remains: Remains) -> None:
     held: list[object] = []
     with _search.lock:
         held += remains.held()
-        remains.holders, remains.remedies = in_words(holders_of(held))
+        found = holders_of(held)
     held.clear()  # out here, for its user may have let go meanwhile
+    remains.holders, remains.remedies = in_words(found)  # likewise: it may take the text of a key
 
 
 def _complain(remains: Remains, left: float) -> None:

@@ -26,7 +26,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from warmcache._code_flags import OPTIMIZED
+from warmcache._core.state.entry import Entry
 from warmcache._ours import is_ours
+from warmcache._texts import text_of
 
 _FEW = 4
 _DEEP = 5
@@ -66,10 +68,12 @@ class HeldBy(NamedTuple):
     called: str = "{}"
     remedies: str = ""
     deleted: str | None = None
+    entry: Entry | None = None  # that has it, which is warm itself
 
     @property
     def text(self) -> str:
-        return self.called.replace("{}", self.path)
+        what = self.path if self.entry is None else text_of(self.entry.key)
+        return self.called.replace("{}", what)
 
     @property
     def remedy(self) -> str:
@@ -151,6 +155,8 @@ class _Search:
             return _of_frame(holder, objects)
         if isinstance(holder, threading.Thread):
             return [_of_thread(holder)]
+        if type(holder) is Entry:
+            return [HeldBy("", "{}, which is warm", "evict that, too", entry=holder)]
         if isinstance(holder, types.FunctionType):
             return [HeldBy("", f"function {holder.__qualname__}()", "drop that function")]
         frame = _frame_of_suspended(holder)

@@ -271,6 +271,7 @@ def _measure(
     store, ledger = cache.store, cache.store.ledger
     weight = yield Ask(lambda: meter.weigh(store, request, flight, entry, growth))
     with store.lock:
+        weight = meter.charge(entry, weight)
         if weight > ledger.limit:
             raise refusal(cache, Claim(request.key, weight))
         ledger.recharge(flight, weight)

@@ -105,9 +105,7 @@ def room(
                     step, flushed = Flush(), True  # what is garbage goes before what is warm
                 else:
                     case = decide(cache, claim, flight, replacing=replacing, asks=asks)
-                if isinstance(case, list):
-                    step = TearDown(case)
-                elif case is Case.GRANTED:
+                if case is Case.GRANTED:
                     if granted is not None:
                         granted()
                     return
@@ -125,6 +123,12 @@ def room(
                 asks = True
             elif isinstance(case, Shortage):
                 asks = yield from _made_by_all(cache, claim, flight, case)
+            elif isinstance(case, list):
+                victims = [each for each in case if each.cause is RemovalCause.SIZE]
+                condemned = sum([each.weight for each in victims])
+                yield TearDown(case)
+                # What others had of it, too, is charged to them now.
+                claim.evicted -= condemned - sum([each.weight for each in victims])
             elif step is not None:
                 yield step
             go_on()
@@ -204,9 +208,9 @@ def _made_by_all(
             victims, _ = store.victims(own, cache.rank)
             newcomer = store.newcomer(claim)
             doomed = [each for each in victims if store.condemn(each, RemovalCause.SIZE, newcomer)]
-            claim.evicted += sum([each.weight for each in doomed])
         _owe(cache, claim, shortage.weight, flight)
     yield TearDown(doomed)
+    claim.evicted += sum([each.weight for each in doomed])
     for giver, part in parts.items():
         claim.evicted += yield Elsewhere(giver, give(giver, part, claim))
     return True

@@ -10,6 +10,7 @@ from warmcache._core.state.flights import Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.remains import Remains
+from warmcache._core.state.sharing import Share
 from warmcache._core.state.store import Store
 
 from .steps import Request
@@ -84,6 +85,21 @@ class Meter(Protocol):
         self, store: Store, request: Request, flight: Flight, entry: Entry, growth: Growth
     ) -> float:
         """Return what a loaded value weighs."""
+        ...
+
+    def charge(self, entry: Entry, weight: float) -> float:
+        """Return what to charge for ``entry``, of which others may have a part; note that it is.
+
+        It was weighed at ``weight`` before, and others may have come and gone since. Called with
+        the lock of its cache held; it takes that of no other.
+        """
+        ...
+
+    def give_up(self, entry: Entry) -> Sequence[Share]:
+        """Have ``entry`` share nothing any more; return what :func:`charge_anew` has to see to.
+
+        That is what others had as well, first theirs, then its own. It may be said again.
+        """
         ...
 
     def lacked(self, error: BaseException) -> float | None:

@@ -36,6 +36,10 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
         if new.key in store.live:  # somebody was faster, and is not to be replaced
             store.ledger.unreserve(claim.weight)
         else:
+            if cache.meter is not None:
+                new.weight = cache.meter.charge(new, claim.weight)
+                store.ledger.unreserve(claim.weight - new.weight)
+                claim.weight = new.weight
             arrive(store, new, claim)
             arrived = True
 

@@ -211,18 +211,24 @@ def make_up(
     """Remove idle entries, lowest rank first, until they make up ``weight``.
 
     One goes if that is 0, for nobody knows. It is for ``claim``, if it is for any. Returns what
-    they weighed, which is less when too little is idle.
+    they weighed, which is less when too little is idle. What others had of them, too, does not
+    count: more go for that.
     """
-    store = cache.store
-    with store.lock:
-        first = store.order.take(cache.rank)
-        taken = [] if first is None else [first]
-        if first is not None and weight > first.weight:
-            taken, _ = store.victims(weight, cache.rank, first=first)
-        wanted = None if claim is None else store.newcomer(claim)
-        doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
-    yield TearDown(doomed)
-    return sum(entry.weight for entry in doomed)
+    store, freed = cache.store, 0.0
+    while True:
+        with store.lock:
+            first = store.order.take(cache.rank)
+            taken = [] if first is None else [first]
+            if first is not None and weight - freed > first.weight:
+                taken, _ = store.victims(weight - freed, cache.rank, first=first)
+            wanted = None if claim is None else store.newcomer(claim)
+            doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
+            condemned = sum(entry.weight for entry in doomed)
+        yield TearDown(doomed)
+        made = sum(entry.weight for entry in doomed)
+        freed += made
+        if made >= condemned or freed >= weight:
+            return freed
 
 
 def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:

@@ -131,7 +131,7 @@ def give(
     little can be asked for.
     """
     store = cache.store
-    given, doomed = 0.0, []
+    given, doomed = 0.0, list[Entry]()
     with store.lock:
         newcomer = None if claim is None else store.newcomer(claim)
         for entry in _askable(cache, own=False, residency=_meter(cache).residency):
@@ -141,7 +141,7 @@ def give(
                 given += entry.weight
                 doomed.append(entry)
     yield TearDown(doomed)
-    return given
+    return sum(entry.weight for entry in doomed)  # less what others had of them, too
 
 
 def made_up(cache: CacheView, weight: float, claim: Claim) -> Plan[float]:

@@ -13,6 +13,7 @@ from collections.abc import Container, Iterable
 from .entry import Entry, Provenance, State
 from .flights import Flight
 from .records import RemovalCause
+from .sharing import restore
 from .store import Store
 
 
@@ -37,6 +38,7 @@ def make_consistent(store: Store, outer: Container[object]) -> list[Entry]:
         store.deadlines.mend(store.live.values())
     elif any(entry.expires is not None for entry in store.live.values()):
         store.keep_deadlines()
+    restore(store)
     _recount(store)
     me = threading.get_ident()
     return [

@@ -182,6 +182,7 @@ class Entry(_Hits):
     called: bool  # whether its teardown has begun
     loop: Any  # the event loop that its teardown is awaited on
     remains: Remains | None  # what a meter watches of it after its teardown
+    share: Any  # a Share of bytes that others may have, too, if it was looked into
 
     __slots__ = (
         "base_uses",
@@ -203,6 +204,7 @@ class Entry(_Hits):
         "remains",
         "seen",
         "seen_at",
+        "share",
         "state",
         "used",
         "value",

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from warmcache._sizes import MIB, format_number, format_weight
 
+from .entry import State
 from .flights import Basis, Flight
 from .one_shot import OneShot
 
@@ -229,6 +230,19 @@ class Ledger:
             self.live += change
         else:
             self.retired += change
+        self.wake()
+
+    def recharge_entry(self, change: float, state: State, *, idle: bool) -> None:
+        """Have an entry weigh more, or less, for others had some of its bytes, too."""
+        self.committed += change
+        if state is State.LIVE:
+            self.live += change
+            if idle:
+                self.idle += change
+        elif state is State.RETIRED:
+            self.retired += change
+        else:
+            self.dying += change
         self.wake()
 
     def charge_zombie(self, change: float) -> None:

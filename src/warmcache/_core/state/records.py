@@ -100,8 +100,9 @@ class EntryInfo(OfKey):
     so it is dated when the cache next looks (at a lease, a release or a snapshot). With
     ``idle_ttl`` it is exact.
     ``weighed_by`` is what a memory cache took the weight from: ``"size"``,
-    ``"footprint"``, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were
-    unknown, as while other loads ran. None: nothing was seen to grow. ``ends_in`` is how many
+    ``"footprint"``, ``"mapped"``, the same of what lies in files that are mapped, which weigh
+    nothing, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were unknown, as
+    while other loads ran. None: nothing was seen to grow. ``ends_in`` is how many
     seconds it has left if nobody uses it, by ``ttl`` and ``idle_ttl``; None: it does not end.
     """
 

@@ -84,7 +84,13 @@ class Remains:
 
     def came_back(self, used: int) -> bool:
         """Whether a device of which ``used`` bytes are in use has this memory back."""
-        return self._baseline is None or self._baseline - used >= ENOUGH * self.weight
+        return self._baseline is None or self._baseline - used >= ENOUGH * self._expected()
+
+    def _expected(self) -> float:
+        """Return the weight of what is to come back: a part that is ``taken`` others have."""
+        total = sum(size for _, size in self._parts)
+        taken = sum(size for part, size in self._parts if getattr(part, "taken", False))
+        return self.weight * (1 - taken / total) if taken else self.weight
 
     def overdue(self) -> bool:
         """Whether to stop waiting for it."""

@@ -262,6 +262,9 @@ class Store:
             self.ledger.unreserve(reserved)
             return
         change, entry.weight = weight - entry.weight, weight
+        share = getattr(entry, "share", None)
+        if share is not None:
+            share.reweigh(weight)
         self.ledger.reweigh(change, reserved=reserved, live=entry.state is _LIVE)
 
     # -- leaving -------------------------------------------------------------------

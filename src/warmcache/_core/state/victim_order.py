@@ -56,6 +56,9 @@ class Order:
         """Remove and return the idle entry that goes next; None when none is idle."""
         raise NotImplementedError
 
+    def reweighed(self, entry: Entry) -> None:
+        """Note that a live ``entry`` weighs more or less, unused: here, nothing is recorded."""
+
     def listing(self, entries: Iterable[Entry], rank: Rank) -> list[Entry]:
         """Return ``entries`` in the order they would go, changing nothing."""
         raise NotImplementedError
@@ -117,6 +120,14 @@ class RankOrder(Order):
             records = len(self._unranked) + len(self._run) + len(self._heap)
             if self._dead > _SLACK + records // 2:
                 self.sweep()
+
+    def reweighed(self, entry: Entry) -> None:
+        """Have a live ``entry`` that weighs more or less found anew: its rank may have fallen."""
+        if entry.queued:
+            entry.queued = False
+            self.sweep()
+            if not entry.leases:
+                self.add(entry)
 
     def take(self, rank: Rank) -> Entry | None:
         """Remove and return the idle entry of lowest rank; None when none is idle.
