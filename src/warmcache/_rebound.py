@@ -33,7 +33,7 @@ _STORES = {opcode.opmap[name] for name in (*_GLOBAL, *_FREE, _ATTRIBUTE)}
 class _Walk(Protocol):
     rebound: set[Rebound]
 
-    def of(self, thing: Any) -> bytes: ...
+    def of(self, thing: Any, /) -> bytes: ...
 
 
 W = TypeVar("W", bound=_Walk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
 import os
 import subprocess
@@ -15,6 +16,7 @@ from written_packages import Packages
 
 from warmcache import KeyingError, warm
 from warmcache._disk.code_digest import code_digest
+from warmcache._disk.syntax import Stripped, encoded
 
 HELPERS = """
     import functools
@@ -273,6 +275,57 @@ def test_annotations_count_where_something_reads_them(packages: Packages) -> Non
     assert packages.digest(seen.format("int")) != packages.digest(seen.format("float"))
 
 
+def test_no_chain_of_helpers_is_too_long(packages: Packages) -> None:
+    chain = "".join(f"def f{at}(x):\n    return f{at + 1}(x)\n\n" for at in range(999))
+    text = chain + "def f999(x):\n    return x + {}\n\ndef load(x):\n    return f0(x)\n"
+    assert packages.digest(text.format(1)) == packages.digest(text.format(1))
+    assert packages.digest(text.format(1)) != packages.digest(text.format(2))
+
+
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
+@pytest.mark.parametrize(
+    "base", ["object", "typing.NamedTuple", "pydantic.BaseModel", "enum.Enum", "typing.Protocol"]
+)
+def test_an_edit_of_a_class_that_it_reads_is_another_digest(
+    packages: Packages, base: str, future: str
+) -> None:
+    text = f"""{future}
+import enum, pydantic, typing
+
+class Read({base}):
+    x: int = 3
+
+    def run(self):
+        return 4
+
+def load(x):
+    return Read
+"""
+    found = [text, text.replace("= 3", "= 33"), text.replace("4", "44")]
+    found += [text.replace("int", "str")] if base not in ("enum.Enum",) else []
+    assert len(found) == len({*map(packages.digest, found)})
+    assert packages.digest(text) == packages.digest(text.replace("4", "4  # four"))
+
+
+def test_what_is_registered_for_a_type_counts(packages: Packages) -> None:
+    text = """
+        import functools
+
+        @functools.singledispatch
+        def of(x):
+            return x
+
+        @of.register
+        def _(x: int):
+            return x + {}
+
+        def load(x):
+            return of(x)
+    """
+    assert packages.digest(text.format(1)) == packages.digest(text.format(1))
+    assert packages.digest(text.format(1)) != packages.digest(text.format(2))
+
+
 def test_functions_that_call_each_other_have_a_digest(packages: Packages) -> None:
     text = """
         def load(x):
@@ -475,6 +528,28 @@ def test_lambdas_of_one_line_are_told_apart(packages: Packages) -> None:
         text.replace("x + 2", "x + 3").replace("\nm", "\n\nm"), "one"
     )
     assert found[3] != packages.digest(text.replace("make(3)", "make(4)"), "made")
+
+
+def test_functions_of_one_text_are_told_apart_by_what_they_were_made_with(
+    packages: Packages,
+) -> None:
+    text = "def make(by):\n    return lambda x: x + by\n\n"
+    text += "made = [make(1), make(2)]\ndefaults = [lambda x, by=by: x + by for by in (1, 2)]\n"
+    text += "keywords = [lambda x, *, by=by: x + by for by in (1, 2)]\n"
+    for name in ("made", "defaults", "keywords"):
+        first, second = (packages.digest(text, f"{name}[{at}]") for at in (0, 1))
+        assert first != second
+        assert first == packages.digest(text.replace("make(2)", "make(3)"), f"{name}[0]")
+
+
+def test_texts_that_parsers_split_in_other_ways_are_the_same() -> None:
+    def of(*values: ast.expr) -> bytes:
+        return encoded(Stripped(lambda _: False).visit(ast.JoinedStr([*values])))
+
+    x = ast.FormattedValue(ast.Name("x"), -1)
+    assert of(x, x) == of(x, ast.Constant(""), x)  # as CPython 3.12.1 has a format's
+    assert of(ast.Constant("ab"), x) == of(ast.Constant("a"), ast.Constant("b"), x)
+    assert of(ast.Constant("a"), x) != of(x, ast.Constant("a"))
 
 
 def test_what_an_import_hook_rewrites_has_a_digest() -> None:

@@ -115,7 +115,8 @@ def load(name: str, *, scale: float = 2.0) -> "object":
     def inner(y: int) -> int:
         return y + WIDE + kept(y)
 
-    text = f"{name!r:>{scale}} {name=}" f" and {WIDE:,}" " so on"
+    text_ = ""
+    text = f"{name!r:>{scale}} {name=}" f" and {WIDE:{name}{text_}}" " so on"
     model = Model(text)
     return [
         {key: inner(value) for key, value in helpers.TABLE.items() if key},

@@ -10,8 +10,9 @@ encoding is refused: whatever stood for it would be the same for others.
 What these functions store to is what becomes of them and not what they mean, see ``_rebound.py``.
 What is found by ``getattr(module, name)``, or a method of an argument, nobody sees here.
 
-Each function and class is gone into once, where it is first met; where it is met again, stands its
-number. What has no order is gone into as if each part were the first, so that none counts.
+Where a function or class is met stands its number. It is gone into once, after all that were met
+before it, so that no chain of helpers is too long. What has no order is gone into as if each part
+were the first, with what is met in it, so that no order counts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import copy
 import enum
 import functools
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import sys
 import types
@@ -88,6 +89,11 @@ def code_digest(function: Any, *, code: bool = True) -> str:
     return _digest_of(result)
 
 
+def _written_in(function: types.FunctionType) -> Any:
+    """Return the name of the module that has the text of ``function``, whatever it passes for."""
+    return function.__globals__.get("__name__")
+
+
 def _digest_of(encoding: bytes) -> str:
     return hashlib.blake2b(encoding, digest_size=20, person=b"warmcache code 1").hexdigest()
 
@@ -109,12 +115,17 @@ class _Code(Encoder):
         self._package = package
         self._sources = sources
         self._met: dict[int, int] = {}
+        self._to_do: list[tuple[Any, list[str]]] = []  # and where it was met
         self._kept: list[Any] = []  # so that no two objects have one number
+        self._begun = False
 
     def of(self, value: Any) -> bytes:
         if (number := self._met.get(id(value))) is not None:
             return leaf("met", str(number))
-        return super().of(value)
+        if self._begun:
+            return super().of(value)
+        self._begun = True
+        return node("walk", [self.of(value), *self._definitions()])
 
     def whole(self, kind: Any, value: Any) -> bytes:
         if kind is types.CodeType:
@@ -130,7 +141,8 @@ class _Code(Encoder):
         if kind in _OF_BUILT_IN:
             return leaf("method", f"{qualified(value.__objclass__)}.{value.__name__}")
         if kind in WRAPPERS:
-            return node(kind.__name__, (self.of(getattr(value, name)) for name in WRAPPERS[kind]))
+            parts = (self.of(getattr(value, name)) for name in WRAPPERS[kind])
+            return node(str(kind.__name__), parts)
         return super().whole(kind, value)
 
     def other(self, kind: Any, value: Any) -> bytes:
@@ -164,36 +176,62 @@ class _Code(Encoder):
     def named(self, thing: Any) -> bytes:
         if (number := self._met.get(id(thing))) is not None:
             return leaf("met", str(number))
-        is_class = isinstance(thing, type)
-        if is_class or not isinstance(thing, types.FunctionType):
-            if not is_own(module_of(thing), self._package):
-                return leaf("class" if is_class else "function", qualified(thing))
-        elif not is_own(written := thing.__globals__.get("__name__"), self._package):
-            return self._wrapper(str(written), thing)
-        self._met[id(thing)] = len(self._met)
+        is_function = isinstance(thing, types.FunctionType)
+        if not is_function and not (isinstance(thing, type) and self._is_own(module_of(thing))):
+            return leaf("class" if isinstance(thing, type) else "function", qualified(thing))
+        if is_function and self._is_installed(thing):
+            return leaf("function", qualified(thing))
+        self._met[id(thing)] = number = len(self._met)
         self._kept.append(thing)
-        parts = self._class(thing) if is_class else self._function(thing)
-        return leaf("definition", _digest_of(node("parts", parts)))
+        self._to_do.append((thing, [*self._where]))
+        return leaf("met", str(number))
+
+    def _is_own(self, module: object) -> bool:
+        return is_own(module, self._package)
+
+    def _is_installed(self, function: types.FunctionType) -> bool:
+        written = _written_in(function)
+        wraps = getattr(function, "__wrapped__", None) is not None
+        found = module_of(function) == written and is_found(function)
+        return found and not wraps and not self._is_own(written)
+
+    def _definitions(self) -> Iterator[bytes]:
+        """Yield the encodings of what was met and not gone into yet, in the order of numbers."""
+        before = self._where
+        try:
+            for thing, where in self._to_do:  # which grows
+                self._where = where
+                if isinstance(thing, type):
+                    parts = self._class(thing)
+                elif self._is_own(_written_in(thing)):
+                    parts = self._function(thing)
+                else:
+                    parts = self._wrapper(thing)
+                yield leaf("definition", _digest_of(node("parts", parts)))
+        finally:
+            self._where = before
 
     def apart(self, parts: Iterator[bytes]) -> Iterator[bytes]:
-        met = self._met
+        met, to_do = self._met, self._to_do
         while True:
-            self._met = met.copy()
-            part = next(parts, None)
-            self._met = met
+            self._met, self._to_do = met.copy(), []
+            try:
+                part = next(parts, None)
+                met_in_it = [*self._definitions()]
+            finally:
+                self._met, self._to_do = met, to_do
             if part is None:
                 return
-            yield part
+            yield node("apart", [part, *met_in_it]) if met_in_it else part
 
-    def _wrapper(self, written: str, function: types.FunctionType) -> bytes:
-        """Return the encoding of a function of an installed distribution, or that one has made."""
-        wrapped = getattr(function, "__wrapped__", None)
-        if wrapped is None and is_found(function) and module_of(function) == written:
-            return leaf("function", qualified(function))
-        name = leaf("function", f"{written}.{function.__code__.co_qualname}")
-        if wrapped is not None:
-            return node("wraps", [name, self.of(wrapped)])
-        return node("made", [name, *self._bound(function, None)])
+    def _wrapper(self, function: types.FunctionType) -> Iterator[bytes]:
+        """Yield what a function means that one of an installed distribution has made."""
+        yield leaf("str", f"{_written_in(function)}.{function.__code__.co_qualname}")
+        if (wrapped := getattr(function, "__wrapped__", None)) is None:
+            yield from self._bound(function, None)
+            return
+        yield self.of(wrapped)
+        yield self.within(".registry", getattr(function, "registry", None))  # of singledispatch
 
     def _bound(self, function: types.FunctionType, names: set[str] | None) -> Iterator[bytes]:
         """Yield what a function was made with: defaults, and what it closes over."""
@@ -210,15 +248,15 @@ class _Code(Encoder):
         code, known = function.__code__, function.__globals__
         self.rebound.update(rebound_by(function))
         tree = self._sources.of_function(function)
-        names = None
+        names, outer = None, set[str]()
         if tree is None:
             yield self.of(code)
         else:
             stripped = self._stripped(tree, known)
-            names = {*identifiers(stripped)}
+            names, outer = {*identifiers(stripped)}, outer_names(stripped)
             yield encoded(stripped)
         yield from self._bound(function, names)
-        yield from self._read(code, known, names, set() if tree is None else outer_names(stripped))
+        yield from self._read(code, known, names, outer)
         yield from self._of_owner(function)
 
     def _class(self, cls: type) -> Iterator[bytes]:
@@ -240,6 +278,7 @@ class _Code(Encoder):
         """Yield what is in a class of which nobody knows how it is written."""
         if issubclass(cls, tuple) and "_fields" in vars(cls):  # as namedtuple() makes them
             yield from map(self.of, (vars(cls)["_fields"], getattr(cls, "_field_defaults", None)))
+            yield from map(self.of, functions_of(cls))
             return
         if issubclass(cls, enum.Enum):  # as Enum() makes them
             yield self.of({name: each.value for name, each in cls.__members__.items()})
@@ -284,7 +323,7 @@ class _Code(Encoder):
 
     def _of_module(self, name: str, value: Any, attributes: set[str]) -> Iterator[bytes]:
         """Yield what has a ``name``; of a module of one's own, what is read of it."""
-        own = isinstance(value, types.ModuleType) and is_own(value.__name__, self._package)
+        own = isinstance(value, types.ModuleType) and self._is_own(value.__name__)
         if not own:
             yield from self._each(name, (value,))
         if not own or id(value) in self._under_way:
@@ -314,7 +353,7 @@ class _Code(Encoder):
         package = known.get("__package__") or ""
         try:
             full = importlib.util.resolve_name("." * level + name, package)
-            if not is_own(full, self._package):
+            if not self._is_own(full):
                 return
             module = importlib.import_module(full)
             for each in listed:
@@ -338,7 +377,7 @@ class _Code(Encoder):
             own = next((cls for cls in owner.__mro__ if name in vars(cls)), object)
             if found is None or isinstance(found, _SLOTS) or name[:2] == name[-2:] == "__":
                 continue
-            if is_own(own.__module__, self._package) and not stored_to(own, name, self._left_out):
+            if self._is_own(own.__module__) and not stored_to(own, name, self._left_out):
                 yield leaf("str", name)
                 yield from self._each(name, (found,))
 
@@ -354,10 +393,10 @@ class _Code(Encoder):
         name = getattr(value, "__name__", None)
         for module in [*sys.modules.values()] if isinstance(name, str) else ():
             found_there = getattr(module, "__dict__", {}).get(name) is value
-            if found_there and not is_own(module.__name__, self._package):
+            if found_there and not self._is_own(module.__name__):
                 return f"{qualified(kind)} {name}"
         known = vars(sys.modules.get(kind.__module__, types))
-        if is_own(known["__name__"], self._package):
+        if self._is_own(known["__name__"]):
             return None
         found = (name for name, each in [*known.items()] if each is value)
         first = min(found, default=None)

@@ -266,6 +266,7 @@ def _is(live: Any, written: Any) -> bool:
 
 
 def _means(annotation: ast.expr, hint: Any, known: dict[str, Any]) -> bool:
+    hint = getattr(hint, "__forward_arg__", hint)  # as named tuples have it
     if isinstance(hint, str):  # deferred, or written as a text
         return hint == ast.unparse(annotation) or repr(hint) == ast.unparse(annotation)
     try:

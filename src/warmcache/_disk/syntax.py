@@ -33,55 +33,55 @@ class Stripped(ast.NodeTransformer):
         self._is_ours = is_ours
         self._of_class = False
 
-    def visit_FunctionDef(self, tree: Any) -> Any:
-        tree.decorator_list = [each for each in tree.decorator_list if not self._is_ours(each)]
-        if not tree.decorator_list:
-            tree.returns = None
-            arguments = tree.args
+    def visit_FunctionDef(self, node: Any) -> Any:
+        node.decorator_list = [each for each in node.decorator_list if not self._is_ours(each)]
+        if not node.decorator_list:
+            node.returns = None
+            arguments = node.args
             for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
                 each.annotation = None
             for each in (arguments.vararg, arguments.kwarg):
                 if each is not None:
                     each.annotation = None
-        return self._body(tree, of_class=False)
+        return self._body(node, of_class=False)
 
     visit_AsyncFunctionDef: Any = visit_FunctionDef  # noqa: N815
 
-    def visit_ClassDef(self, tree: ast.ClassDef) -> Any:
-        tree.decorator_list = [each for each in tree.decorator_list if not self._is_ours(each)]
-        return self._body(tree, of_class=True)
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        node.decorator_list = [each for each in node.decorator_list if not self._is_ours(each)]
+        return self._body(node, of_class=True)
 
-    def visit_AnnAssign(self, tree: ast.AnnAssign) -> Any:
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         if self._of_class:
-            return tree
-        if tree.value is None:
+            return node
+        if node.value is None:
             return None
-        return self.generic_visit(ast.Assign(targets=[tree.target], value=tree.value))
+        return self.generic_visit(ast.Assign(targets=[node.target], value=node.value))
 
-    def visit_Expr(self, tree: ast.Expr) -> Any:
-        constant = tree.value
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        constant = node.value
         is_text = isinstance(constant, ast.Constant) and isinstance(constant.value, str)
-        return None if is_text else self.generic_visit(tree)
+        return None if is_text else self.generic_visit(node)
 
-    def visit_JoinedStr(self, tree: ast.JoinedStr) -> Any:
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
         """Have texts that follow each other be one: which they are, depends on the Python."""
         joined: list[Any] = []
-        for each in tree.values:
+        for each in node.values:
             if not isinstance(each, ast.Constant):
                 joined.append(self.visit(each))
             elif joined and isinstance(joined[-1], ast.Constant):
                 joined[-1] = ast.Constant(str(joined[-1].value) + str(each.value))
             elif each.value:
                 joined.append(each)
-        tree.values = joined
-        return tree
+        node.values = joined
+        return node
 
-    def _body(self, tree: Any, *, of_class: bool) -> Any:
+    def _body(self, node: Any, *, of_class: bool) -> Any:
         before, self._of_class = self._of_class, of_class
-        self.generic_visit(tree)
+        self.generic_visit(node)
         self._of_class = before
-        tree.body = tree.body or [ast.Pass()]
-        return tree
+        node.body = node.body or [ast.Pass()]
+        return node
 
 
 def encoded(tree: ast.AST) -> bytes:
