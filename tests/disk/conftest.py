@@ -1,4 +1,4 @@
-"""A folder for a store, stores in it that are closed in the end, and packages that a test writes."""
+"""Folders for stores, stores that are closed in the end, packages that a test writes."""
 
 from __future__ import annotations
 

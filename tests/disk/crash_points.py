@@ -39,7 +39,14 @@ NEVER = 10**9
 def prepare(root: Path, kind: str) -> None:
     store = DiskStore(root, maxitems=LIMIT)
     for name in range(6):
-        write(store, f"old {name}", kind, key=name, seconds=float(10 - name), tags=("t",) * (name == 3))
+        write(
+            store,
+            f"old {name}",
+            kind,
+            key=name,
+            seconds=float(10 - name),
+            tags=("t",) * (name == 3),
+        )
     store.close()
 
 

@@ -119,8 +119,7 @@ def main() -> int:
         left = files(root, "tmp") + files(root, "locks")
         served = [read(store, name) for name in range(NAMES)]
         wrong = sum(
-            value not in (None, expected(name, kind_of(name)))
-            for name, value in enumerate(served)
+            value not in (None, expected(name, kind_of(name))) for name, value in enumerate(served)
         )
         report = store.check()
         exact = (report.bytes, len([*store.entries()])) == (bytes_of(root), report.entries)

@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 from disk_stores import (
     FILE,
-    FOLDER,
-    INLINE,
     KINDS,
     LARGE,
     bytes_of,
@@ -295,9 +293,7 @@ for name in range(3):
     assert ("", 0) == (ran.stderr, ran.returncode)
     assert "OSError" in ran.stdout
     for name in range(3):
-        assert read(store, name) in (
-            *(expected(name, KINDS[name]), expected("new", KINDS[name])),
-        )
+        assert read(store, name) in (*(expected(name, KINDS[name]), expected("new", KINDS[name])),)
     assert [] == files(folder, "tmp")
     assert (3, bytes_of(folder)) == store.check()[:2]
 

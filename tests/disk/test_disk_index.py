@@ -138,15 +138,11 @@ def test_the_uses_survive_a_reboot_and_what_the_files_do_not_have_does_not(
     assert (2, bytes_of(folder)) == store.totals()
 
 
-def test_an_index_is_compared_once_a_boot(
-    opened: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_is_compared_once_a_boot(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from warmcache._disk import checking
 
     compared, compare = [], checking.compare
-    monkeypatch.setattr(
-        checking, "compare", lambda *args: compared.append(1) or compare(*args)
-    )
+    monkeypatch.setattr(checking, "compare", lambda *args: compared.append(1) or compare(*args))
     for _ in range(3):
         write(opened(), 1)
     assert [1] == compared

@@ -83,28 +83,29 @@ class LoaderOptions(NamedTuple):
 
 def _check_disk(own: LoaderOptions) -> None:
     """Check what is said of the disk; a path is a tier, and its folder checked, from now on."""
-    if own.disk is None:
-        for option, said in (
-            ("codec", own.codec != "auto"),
-            ("name", own.name),
-            ("code", not own.code),
-        ):
-            if said:
-                raise TypeError(f"{option}= is about what lies on disk: say disk=, too")
+    checks.flag("code", own.code)
+    checks.optional(checks.text, "name", own.name)
+    defaults = LoaderOptions()
+    said = [
+        each for each in ("codec", "name", "code") if getattr(own, each) != getattr(defaults, each)
+    ]
+    if own.disk is None and not said:
         return
     # Only now, for who has nothing on disk need not wait for what that takes.
     from warmcache._disk.codecs import check_codec
     from warmcache.tiers.disk_tier import DiskTier
     from warmcache.tiers.shared_tiers import find_tier, is_path
 
+    check_codec(own.codec)
+    if own.disk is None:
+        raise TypeError(f"{said[0]}= is about what lies on disk: say disk=, too")
     if not isinstance(own.disk, DiskTier | str | os.PathLike):
         raise checks.type_error("disk", "a warmcache.DiskTier, its name or a path", own.disk)
     if isinstance(own.disk, os.PathLike) or (isinstance(own.disk, str) and is_path(own.disk)):
+        checks.path("disk", own.disk)
         find_tier(own.disk)
-    check_codec(own.codec)
-    checks.flag("code", own.code)
-    if own.name is not None:
-        checks.text("name", own.name, "what the loader is called on disk")
+    elif isinstance(own.disk, str):
+        checks.text("disk", own.disk, "a warmcache.DiskTier, its name or a path")
 
 
 # Where the teardown of an async loader's value runs that is not async itself.
