@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -211,7 +211,7 @@ class DiskTier:
         seconds = time.perf_counter() - began
         self._count("hits")
         self._worth.reading.took(header.size, seconds)
-        if seconds > header.seconds:
+        if _is_slower(seconds, header.seconds):
             self._count("slower")
             self._forget(call.key)
         else:
@@ -306,13 +306,10 @@ class DiskTier:
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:
         """Be alone with a key for a while, of all processes; not, where that cannot be had."""
-        lock = self._store.alone(key, self._wait)
-        entered = self._tried("lock", lock.__enter__, None) is not None
-        try:
+        with ExitStack() as held:
+            alone = self._store.alone
+            self._tried("lock", lambda: held.enter_context(alone(key, self._wait)), False)
             yield
-        finally:
-            if entered:
-                self._tried("lock", lambda: lock.__exit__(None, None, None), None)
 
     def _forget(self, key: str) -> bool:
         return self._tried("remove", lambda: self._store.remove(key), False)
@@ -352,6 +349,11 @@ class DiskTier:
     def _count(self, what: str) -> None:
         with self._guard.lock:
             self._counts[what] += 1
+
+
+def _is_slower(seconds: float, load: float) -> bool:
+    """Whether reading took longer than the load that it stands for."""
+    return seconds > load
 
 
 def _again(path: str, options: dict[str, Any]) -> DiskTier:
