@@ -475,3 +475,25 @@ def test_a_tier_travels_as_its_folder_and_options(tmp_path: Path) -> None:
     assert (tier.path, tier._options) == (twin.path, twin._options)
     with pytest.raises(TypeError, match="does not travel"):
         pickle.dumps(DiskTier(tmp_path / "tier", signing_key="a secret of sixteen or more"))
+
+
+def test_a_loader_that_travels_has_its_disk_there_too(tmp_path: Path, calls: Calls) -> None:
+    import cloudpickle
+
+    @warm(disk=DiskTier(tmp_path / "tier"), name="load", code=False)
+    def load(name: str) -> list[str]:
+        return [name]
+
+    load("ada")
+    (tmp_path / "loader.pickle").write_bytes(cloudpickle.dumps(load))
+    program = """
+import pickle, sys
+from warmcache import no_load
+with open(sys.argv[1], "rb") as file:
+    load = pickle.load(file)
+with no_load():
+    print(load("ada"))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "loader.pickle")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=False)
+    assert ("['ada']\n", "") == (done.stdout, done.stderr)
