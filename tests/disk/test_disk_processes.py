@@ -324,6 +324,46 @@ with DiskStore(folder).alone(key_of(2), 0):
     assert (0, 0) == store.totals()
 
 
+@pytest.mark.parametrize("how", ["remove", "evict"])
+def test_what_was_replaced_by_a_writer_that_died_then_goes_with_the_entry(
+    how: str, folder: Path, start: Callable[[str], Process], opened: Any
+) -> None:
+    store = opened()
+    write(store, "old", FILE, key=1)
+    dying = start(
+        """
+from warmcache._disk.writing import Writing
+Writing._discard_predecessor = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+write(DiskStore(folder), "new", "file", key=1)
+"""
+    )
+    assert -signal.SIGKILL == dying.running.wait()
+    assert 3 == len(files(folder))
+    assert bytes_of(folder) <= store.totals().bytes
+    store.remove(key_of(1)) if how == "remove" else store.evict()
+    assert [] == files(folder)
+    assert (0, 0) == store.totals()
+
+
+def test_a_write_whose_file_is_cleared_away_before_it_is_locked_takes_another_name(
+    folder: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, lock = opened(), locked_file.try_to_lock
+    names: list[str] = []
+
+    def clear_first(descriptor: int) -> bool:
+        monkeypatch.setattr(locked_file, "try_to_lock", lock)
+        names.extend(files(folder, "tmp"))
+        (folder / names[0]).unlink()
+        return lock(descriptor)
+
+    monkeypatch.setattr(locked_file, "try_to_lock", clear_first)
+    written = write(store, 1, FILE)
+    assert written is not None
+    assert written.payload != names[0].removeprefix("tmp/")
+    assert expected(1, FILE) == read(store, 1)
+
+
 # -- a fork ------------------------------------------------------------------------------
 
 
@@ -395,10 +435,9 @@ def test_a_child_that_lives_on_holds_no_lock_of_its_parent(
 store = DiskStore(folder)
 def dump(path):
     path.write_bytes(b"")
-    if not (child := os.fork()):
+    if not os.fork():
         signal.alarm(30)
-        signal.pause()
-    say(child)
+        say(os.getpid())
     signal.pause()
 with store.alone(key_of(1), 0):
     store.write(key_of(1), HEADER, dump)
