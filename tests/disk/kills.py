@@ -1,9 +1,9 @@
 """Processes of one store that are killed at random, and the limit that holds all the same.
 
 Eight processes read, write, remove, evict, check and load alone in one folder; one after the other
-is killed by SIGKILL, and another begins. Each value shows whose it is, so each reader knows whether it
-is right. Meanwhile the sums are looked at, in the index' own transaction: so they are exact. In the
-end others look: nothing is damaged, nothing is left.
+is killed by SIGKILL, and another begins. Each value shows whose it is, so each reader knows whether
+it is right. Meanwhile the sums are looked at, in the index' own transaction: so they are exact. In
+the end others look: nothing is damaged, nothing is left.
 
 It runs as part of ``tox -e crashes``; a short form is among the tests.
 """

@@ -298,6 +298,7 @@ def test_a_file_of_another_user_is_refused(
     kind: str, folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(store, 1, kind)
+    assert expected(1, kind) == read(store, 1)
     with monkeypatch.context() as as_other:
         _become(OTHER, as_other)
         assert store._folder.header(key_of(1)) is None

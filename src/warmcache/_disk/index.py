@@ -278,7 +278,9 @@ class Index:
             before = self._there()
             if before is None and self._shared:
                 before = self._make_for_the_group()
-            database = sqlite3.connect(self._path, 0, isolation_level=None, check_same_thread=False)
+            database = sqlite3.connect(
+                self._path, timeout=0, isolation_level=None, check_same_thread=False
+            )
             self._open.append(database)
             self._inode, self._checked = before, False
             _patiently(database, "pragma synchronous = off")

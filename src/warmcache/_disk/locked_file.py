@@ -58,19 +58,23 @@ class LockedFile:
         self.descriptor = -1
         begins_anew_in_child(self)
 
-    def make(self) -> None:
-        """Make it and lock it: nobody else has a reason to, but to look whether somebody has.
+    def make(self) -> bool:
+        """Make it and lock it; return whether nobody has locked it, or removed it, before.
 
         Where there are no locks it is not locked, and others may take it for a dead one's.
         """
         try:
-            while not self.take():
-                pass
+            return self.take(again=False)
         except NoLocksError:
             self.descriptor = self._folder.open(self.name, _FLAGS | os.O_CREAT)
+            return True
 
-    def take(self, *, make: bool = True) -> bool:
+    def take(self, *, make: bool = True, again: bool = True) -> bool:
         """Lock it unless somebody else has; return whether it is locked.
+
+        Args:
+            make: make it if it is not there.
+            again: where it was removed before it was locked, begin anew.
 
         Raises:
             OSError: it cannot be made or opened.
@@ -86,7 +90,7 @@ class LockedFile:
                 self.close()
                 raise
             self.close()
-            if not locked:
+            if not (locked and again):
                 return False
 
     def _has_its_name(self) -> bool:

@@ -87,8 +87,8 @@ def reserve(rows: Rows, folder: Folder, limits: Limits, wish: Row) -> Reserved:
         victims = found
         for victim in victims:
             folder.discard_entry(victim.key, victim.writer)
-            if victim.key == wish.key:
-                folder.discard_payloads(wish.key, f"{wish.key}.{wish.writer}")
+            if victim.old or victim.key == wish.key:
+                folder.discard_payloads(victim.key, f"{victim.key}.{wish.writer}")
         rows.drop(victim.key for victim in victims if victim.key != wish.key)
     old = 0 if any(victim.key == wish.key for victim in victims) else _old(wish, previous)
     uses = 1 if previous is None else previous.uses

@@ -266,6 +266,8 @@ class DiskStore:
                 row = rows.find(key)
                 written = row is not None and is_written(self._folder, row)
                 self._folder.discard_entry(key, "" if row is None or written else row.writer)
+                if row is not None and row.old:  # its writer has died, or is about to remove it
+                    self._folder.discard_payloads(key, f"{key}.{row.writer}" if written else "")
                 if row is not None and written:
                     rows.put(row._replace(old=0))
                 else:

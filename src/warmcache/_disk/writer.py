@@ -107,7 +107,7 @@ class Writer:
         except OSError:  # it says more than there is, until room is short
             pass
 
-    def finish(self, path: Path) -> None:
+    def secure(self, path: Path) -> None:
         """See to it that what was written can be read, by the group and after a loss of power."""
         if self._folder.shared:
             share(path)
@@ -135,7 +135,7 @@ class _Attempt:
             return None
         if not inside:
             writing.put(data)
-            self._writer.finish(writing.path)
+            self._writer.secure(writing.path)
         self._writer.commit(writing, packed, self._reserved_in)
         return header
 
@@ -158,7 +158,7 @@ class _Attempt:
         total = len(packed) + header.size
         if total != expected and not self._has_room(header, total):
             return None
-        self._writer.finish(path)
+        self._writer.secure(path)
         self._writer.commit(writing, packed, self._reserved_in)
         return header
 

@@ -27,22 +27,29 @@ class Writing:
 
     def __init__(self, folder: Folder, key: str) -> None:
         self.key = key
-        self.writer = os.urandom(8).hex()
-        self.name = f"{key}.{self.writer}"
         self.replaces = False  # something that is there until the commit
         self.predecessor = ""  # who wrote that, where it is known
         self.replaced = False  # it, and nothing of it is left
         self._folder = folder
-        self._file = LockedFile(folder, f"tmp/{self.name}")
-        self._aside = f"tmp/{self.name}.p"
         self._shard = f"o/{key[:2]}"
         self._written = ""  # where the payload is
         self.began = self.committed = False
+        self._name()
+
+    def _name(self) -> None:
+        self.writer = os.urandom(8).hex()
+        self.name = f"{self.key}.{self.writer}"
+        self._file = LockedFile(self._folder, f"tmp/{self.name}")
+        self._aside = f"tmp/{self.name}.p"
 
     def begin(self) -> None:
         """Make the file that says that the writer lives."""
         self._folder.writing.add(self.name)
-        self._file.make()
+        while not self._file.make():
+            # Who clears away came first, and may remove whatever gets this name.
+            self._folder.writing.discard(self.name)
+            self._name()
+            self._folder.writing.add(self.name)
         self.began = True
 
     @property
