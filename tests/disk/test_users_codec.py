@@ -108,7 +108,7 @@ def test_it_is_safe_to_share_only_if_it_says_so() -> None:
     assert coder_of(1, Safe()).safe
 
 
-@pytest.mark.parametrize("codec", ["auto", "pickle", Weights()], ids=str)
+@pytest.mark.parametrize("codec", ["auto", "pickle", Weights()], ids=["auto", "pickle", "own"])
 def test_a_codec_passes_the_check(codec: Any) -> None:
     assert codec is check_codec(codec)
 
