@@ -31,7 +31,7 @@ from .errors import (
     WarmcacheError,
     WarmMissError,
 )
-from .keys import drop_if_equal
+from .keys import by_content, drop_if_equal
 from .policies.shared_caches import named as _named
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .memory.device import empty_gpu_cache
     from .memory.footprint import Footprint
     from .memory.retry import retry_on_oom
+    from .tiers import Codec, DiskTier, TierStats, disk
 
 __version__ = "0.1.0"
 
@@ -67,7 +68,9 @@ __all__ = [
     "CacheOptions",
     "CapacityError",
     "ClosedError",
+    "Codec",
     "CostCache",
+    "DiskTier",
     "Entry",
     "EntryInfo",
     "FIFOCache",
@@ -95,11 +98,13 @@ __all__ = [
     "Stats",
     "TLRUCache",
     "TTLCache",
+    "TierStats",
     "Warm",
     "WarmClass",
     "WarmMissError",
     "WarmcacheError",
     "all_caches",
+    "by_content",
     "cache",
     "clear_all",
     "clear_all_async",
@@ -107,6 +112,7 @@ __all__ = [
     "close_on_sigterm",
     "devices_table",
     "disabled",
+    "disk",
     "drop_if_equal",
     "empty_gpu_cache",
     "keys",
@@ -135,6 +141,7 @@ _LAZY = {
     ),
     **dict.fromkeys(["Outcome", "Simulation", "simulate"], "._simulation.simulation"),
     "Recording": "._observe.recording",
+    **dict.fromkeys(["Codec", "DiskTier", "TierStats", "disk"], ".tiers"),
     "task": "._by_value.task",
     "warm": "._decorator",
 }

@@ -162,9 +162,13 @@ def warm(
         loop_bound: whether what an ``async`` loader gives is of use only on the event loop that
             loaded it, as most clients are. Once that loop is closed, it is torn down at its next
             use, and loaded again. False for what depends on no loop, such as a model.
+        disk: where what is loaded lies besides, for other processes: a
+            :class:`DiskTier`, its name or a path. ``codec``, ``name`` and ``code`` go with it: how
+            values are written (``"auto"``, ``"pickle"``, a :class:`Codec`), what the loader is
+            called there, and whether an edit of it counts.
 
     Returns:
-        The decorated callable, with ``lease``, ``evict``, ``peek``, ``contains``,
+        The decorated callable, with ``lease``, ``evict``, ``forget``, ``peek``, ``contains``,
         ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
         ``cache_parameters``.
 

@@ -22,3 +22,11 @@ def private(path: str, flags: int) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def not_followed(path: str, flags: int) -> int:
+    """Open what has that name itself, and wait for nobody; an ``opener`` for ``open``.
+
+    A symbolic link is an OSError. What is no file opens at once: look before you read.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

@@ -17,11 +17,12 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from types import CoroutineType, MemberDescriptorType, SimpleNamespace
 from typing import Any, Self
 
+from ._array_contents import by_content
 from ._public import list_public
 from ._texts import text_of
 from .errors import KeyingError
 
-__all__ = ["CallKey", "CallText", "drop_if_equal"]
+__all__ = ["CallKey", "CallText", "by_content", "drop_if_equal"]
 
 # The types of what is part of a key as it is: neither its value nor its hash ever changes.
 ATOMS = frozenset({str, int, float, bool, bytes, type(None), complex})
@@ -39,28 +40,28 @@ class _Dropped:
 DROPPED = _Dropped()
 
 
-class _Unchanged:
+class Unchanged:
     """Stands in a key for a default that cannot be part of one, where it was not changed."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
 
     def __repr__(self) -> str:
-        return f"<default of {self._name}>"
+        return f"<default of {self.name}>"
 
 
 class Defaults:
     """The defaults of a loader that cannot be part of a key; unchanged, each is known as itself."""
 
     def __init__(self, parameters: Iterable[Any]) -> None:
-        self._known: dict[int, tuple[Any, _Unchanged]] = {}
+        self._known: dict[int, tuple[Any, Unchanged]] = {}
         for parameter in parameters:
             try:
                 frozen(parameter.default)
             except Exception:
-                self._known[id(parameter.default)] = parameter.default, _Unchanged(parameter.name)
+                self._known[id(parameter.default)] = parameter.default, Unchanged(parameter.name)
 
     def __bool__(self) -> bool:
         return bool(self._known)
@@ -83,7 +84,7 @@ def drop_if_equal(default: Any) -> Callable[[Any], Any]:
     """
 
     def part(value: Any) -> Any:
-        if _is_array(value):
+        if is_array(value):
             return value  # to be refused, with advice
         return DROPPED if value == default else value
 
@@ -231,19 +232,17 @@ def _frozen(value: Any) -> Hashable:
         return _Contents(kind, _frozen(value.__warm_key__()))
     if isinstance(value, CoroutineType):
         raise KeyingError("a coroutine cannot be part of a key: await it, and pass what it gives")
-    if _is_array(value):
+    if is_array(value):
         raise KeyingError(
             f"a {_name(value)} cannot be part of a key: it is compared element by element, "
-            f"and may be changed. Pass what it was made from (a path, a name, a seed), or "
-            f"leave it out of the key with key={{'<argument>': None}}"
+            f"and may be changed. Pass what it was made from (a path, a name, a seed), or say with "
+            f"key={{'<argument>': ...}} what stands for it: warmcache.by_content for what is in "
+            f"it, None for nothing"
         )
     if isinstance(value, (tuple, frozenset)):
         return _frozen_collection(value)
-    is_record = hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__")
-    if is_record and not isinstance(value, type):
+    if is_record(value):
         return _frozen_record(value)
-    if isinstance(getattr(kind, "model_fields", None), dict) and hasattr(kind, "model_dump"):
-        return _frozen_model(value)
     if not _is_hashable(value):  # out here, or its error would be shown before ours
         return _frozen_unhashable(value)
     if setter := _setter_of_state(kind):
@@ -292,44 +291,59 @@ def _frozen_collection(value: Any) -> Hashable:
     return kind(parts) if kind in (tuple, frozenset) else _Contents(kind, tuple(parts))
 
 
-def _frozen_record(value: Any) -> Hashable:
-    """Return what stands for a dataclass, or one of attrs: its fields, and what it has besides."""
+def is_record(value: Any) -> bool:
+    """Whether ``value`` is a dataclass, one of attrs, or a pydantic model."""
     kind: Any = type(value)
-    if kind.__eq__ is object.__eq__:  # eq=False: compared by identity
-        return value  # type: ignore[no-any-return]
+    if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__"):
+        return not isinstance(value, type)
+    return isinstance(getattr(kind, "model_fields", None), dict) and hasattr(kind, "model_dump")
+
+
+def fields_of(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a record is compared by, and what it has besides."""
+    kind: Any = type(value)
     if hasattr(kind, "__dataclass_fields__"):
         fields = sys.modules["dataclasses"].fields(value)  # it is there, or none were
         compared = {field.name: field.compare for field in fields}
-    else:
+    elif hasattr(kind, "__attrs_attrs__"):
         compared = {field.name: field.eq for field in kind.__attrs_attrs__}
+    else:
+        return _fields_of_model(value)
     contents = {name: getattr(value, name) for name, counts in compared.items() if counts}
     for field in getattr(kind, "__attrs_attrs__", ()):  # eq=str.lower; a class compares in its way
         as_compared = getattr(field, "eq_key", None)
         if field.eq and as_compared is not None and not isinstance(as_compared, type):
             contents[field.name] = as_compared(contents[field.name])
-    return _frozen_fields(value, contents, _besides(value, compared))
+    return contents, besides(value, compared)
 
 
-def _frozen_model(value: Any) -> Hashable:
-    """Return what stands for a pydantic model: all that its ``==`` compares, and the rest."""
+def _fields_of_model(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return of a pydantic model all that its ``==`` compares, and the rest."""
     fields = type(value).model_fields
     contents = {name: getattr(value, name) for name in fields}
     contents |= getattr(value, "__pydantic_extra__", None) or {}
     contents |= getattr(value, "__pydantic_private__", None) or {}
-    return _frozen_fields(value, contents, _besides(value, fields))
+    return contents, besides(value, fields)
 
 
-def _frozen_fields(value: Any, contents: dict[str, Any], besides: dict[str, Any]) -> Hashable:
+def _frozen_record(value: Any) -> Hashable:
+    kind: Any = type(value)
+    if kind.__eq__ is object.__eq__:  # eq=False: compared by identity
+        return value  # type: ignore[no-any-return]
+    return _frozen_fields(value, *fields_of(value))
+
+
+def _frozen_fields(value: Any, contents: dict[str, Any], rest: dict[str, Any]) -> Hashable:
     kind = type(value)
     parts = {name: _frozen(content) for name, content in contents.items()}
-    as_it_is = kind.__hash__ is not None and not besides
+    as_it_is = kind.__hash__ is not None and not rest
     if as_it_is and all(part is contents[name] for name, part in parts.items()):
         return value  # type: ignore[no-any-return]
-    parts |= {name: _frozen(content) for name, content in besides.items()}
+    parts |= {name: _frozen(content) for name, content in rest.items()}
     return _Contents(kind, frozenset(parts.items()))
 
 
-def _besides(value: Any, fields: Iterable[str]) -> dict[str, Any]:
+def besides(value: Any, fields: Iterable[str]) -> dict[str, Any]:
     """Return the attributes of ``value`` that are none of its fields, and that ``==`` ignores.
 
     Of a class that keeps all it was told in such attributes, as some configurations do, any two
@@ -369,9 +383,9 @@ def _is_kept(kind: type, name: str) -> bool:
 
 def _frozen_unhashable(value: Any) -> Hashable:
     kind = type(value)
-    besides = _besides(value, ()) if isinstance(value, _CONTAINERS) else None
-    if besides:
-        return _Contents(kind, (_frozen_contents(value), _frozen(besides)))
+    rest = besides(value, ()) if isinstance(value, _CONTAINERS) else None
+    if rest:
+        return _Contents(kind, (_frozen_contents(value), _frozen(rest)))
     contents = _frozen_contents(value)
     if contents is not None:
         return contents
@@ -386,7 +400,7 @@ _CONTAINERS = (dict, list, set, bytearray)  # of others the attributes are how t
 
 def _frozen_contents(value: Any) -> Hashable:
     """Return what stands for a container that is not hashable; None: it is none."""
-    if isinstance(value, SimpleNamespace) or _is_namespace(value):
+    if isinstance(value, SimpleNamespace) or is_namespace(value):
         return _Contents(type(value), frozenset((k, _frozen(v)) for k, v in vars(value).items()))
     if isinstance(value, Mapping):
         items = ((_frozen(k), _frozen(v)) for k, v in value.items())
@@ -400,12 +414,14 @@ def _frozen_contents(value: Any) -> Hashable:
     return None
 
 
-def _is_namespace(value: Any) -> bool:
+def is_namespace(value: Any) -> bool:
+    """Whether ``value`` is what ``argparse`` gives."""
     argparse = sys.modules.get("argparse")  # it is there, or there is no namespace of it
     return argparse is not None and isinstance(value, argparse.Namespace)
 
 
-def _is_array(value: Any) -> bool:
+def is_array(value: Any) -> bool:
+    """Whether ``value`` is an array or tensor, of whatever library."""
     kind = type(value)
     if hasattr(kind, "__dlpack__") or hasattr(kind, "__cuda_array_interface__"):
         return True

@@ -78,4 +78,4 @@ def test_what_else_is_missing_is_said_as_it_is() -> None:
 
 def test_the_extras_that_are_named_are_there() -> None:
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
-    assert {"byvalue", "dask", "demo", "gpu", "parsl", "plot", "ray"} == {*extras}
+    assert {"byvalue", "dask", "demo", "disk", "gpu", "parsl", "plot", "ray"} == {*extras}

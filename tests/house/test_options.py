@@ -46,8 +46,11 @@ WRONG: dict[str, list[Any]] = {
     "budget": [*NO_SIZE, math.inf, 2.0, 80.0],
     "cache": [*NO_TEXT, {}],
     "choice": [*NO_FUNCTION, None, lambda: 1],
+    "code": [*NOTHING, 1, None, "yes"],
+    "codec": [*NOTHING, 5, None, "json", dict, object()],
     "confirm": SECONDS,
     "device": [*NOTHING, True, None, -1, 10**400, 1.5, math.nan, "cpu", "9" * 400],
+    "disk": [*NOTHING, 5, True, "", "./a\0b", dict],
     "footprint": [*NO_FUNCTION, None, lambda: 1],
     "getsizeof": [*NO_FUNCTION, lambda: 1],
     "give_back": [*NO_FUNCTION, None, lambda it: 1],
@@ -67,7 +70,7 @@ WRONG: dict[str, list[Any]] = {
     "maxsize": NO_SIZE,
     "min_residency": [each for each in SECONDS if each is not None],
     "mp_context": [*NOTHING, 5, "spawn"],
-    "name": [*NO_TEXT, None],
+    "name": NO_TEXT,
     "node": [5, "", "a\0b"],
     "on_load": [*NO_FUNCTION, lambda: 1],
     "on_removal": [*NO_FUNCTION, lambda: 1],
@@ -234,6 +237,11 @@ def test_a_device_is_a_gpu_or_the_machine(policy: Any) -> None:
     for device in [each for each in WRONG["device"] if each != "cpu"]:
         with pytest.raises((TypeError, ValueError), match="^device must be a GPU"):
             _warm(policy=policy, device=device)
+
+
+def test_a_cache_by_name_has_one() -> None:
+    with pytest.raises(TypeError, match="^name must be"):
+        warmcache.cache(None, maxsize=1)  # type: ignore[call-overload]
 
 
 def test_a_ttl_is_not_left_out_where_the_class_is_one_of_time() -> None:

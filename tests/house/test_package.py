@@ -45,7 +45,8 @@ PUBLIC_MODULES = pytest.mark.parametrize(
 # What has no underscore, and is for the package itself all the same.
 INTERNAL = {
     "warmcache.keys": {
-        *("Defaults", "checked_parts", "frozen", "frozen_items", "shown", "typed_items"),
+        *("Defaults", "Unchanged", "besides", "checked_parts", "fields_of", "frozen"),
+        *("frozen_items", "is_array", "is_namespace", "is_record", "shown", "typed_items"),
         "typed_part",
     },
     "warmcache.parsl": {"Body"},

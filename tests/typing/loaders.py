@@ -60,6 +60,7 @@ with bare.lease("a") as model, with_options.lease("a", layers=2) as another:
     assert_type(another, Model)
 
 bare.cache_clear()
+bare.cache_clear(disk=True)
 bare.warm_up(["a", ("b", "fp32"), {"name": "c"}])
 as_parameter: Warm[[str, str], Model] = in_a_cache
 

@@ -4,7 +4,7 @@ A digest covers a function's bytecode, constants and names, its defaults, what i
 over, and the globals it reads; functions and classes among these likewise, unless they
 can be imported, for then they are their name. File names and line numbers do not
 count, nor does anything that differs between two runs of one program, as hashes and
-addresses do, nor what the functions among these store to, see ``rebound.py``.
+addresses do, nor what the functions among these store to, see ``_rebound.py``.
 
 Other objects count by what pickle would take of them; of what cannot be pickled, a lock
 or a connection, only the type is known. A class says otherwise with a method
@@ -13,43 +13,24 @@ or a connection, only the type is known. A class says otherwise with a method
 
 from __future__ import annotations
 
-import functools
-import opcode
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from .rebound import Rebound, rebound_by, stored_to
+from warmcache._code_parts import (
+    CACHED,
+    INCIDENTAL,
+    WRAPPERS,
+    contents_of_cell,
+    globals_read,
+    parts_of_code,
+)
+from warmcache._named import is_found, module_of, qualified
+from warmcache._rebound import Rebound, rebound_by, stored_to, walked
 
-_READS = {  # opcodes that read a global, and by how much to shift the argument
-    opcode.opmap[name]: shift
-    for name, shift in (
-        ("LOAD_GLOBAL", 1),
-        ("LOAD_NAME", 0),
-        ("LOAD_FROM_DICT_OR_GLOBALS", 0),
-    )
-    if name in opcode.opmap
-}
-_EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
-_CACHED = type(functools.lru_cache(len))
-_FUNCTIONS = (types.FunctionType, _CACHED)
-_WRAPPERS: dict[type, tuple[str, ...]] = {  # what wraps a function, and where it has it
-    staticmethod: ("__func__",),
-    classmethod: ("__func__",),
-    types.MethodType: ("__func__", "__self__"),
-    property: ("fget", "fset", "fdel"),
-    functools.partial: ("func", "args", "keywords"),
-    functools.cached_property: ("func",),
-    _CACHED: ("__wrapped__",),
-}
-# Of a class: what it is made with, and does not mean.
-_INCIDENTAL = {
-    *("__dict__", "__weakref__", "__module__", "__qualname__", "__doc__", "__annotations__"),
-    *("__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__"),
-    *("__annotations_cache__", "_abc_impl", "__abstractmethods__", "__slotnames__"),
-}
+_FUNCTIONS = (types.FunctionType, CACHED)
 
 
 def digest(thing: object) -> str:
@@ -63,14 +44,8 @@ def importable(thing: Any) -> bool:
 
     Not so if its module is one that cloudpickle was told to take by value.
     """
-    name = getattr(thing, "__qualname__", None)
     module = module_of(thing)
-    if not isinstance(name, str) or module == "__main__" or _goes_by_value(module):
-        return False
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found is thing
+    return module != "__main__" and is_found(thing) and not _goes_by_value(module)
 
 
 def _goes_by_value(module: str) -> bool:
@@ -81,12 +56,6 @@ def _goes_by_value(module: str) -> bool:
         if any(f"{module}.".startswith(f"{name}.") for name in registered):
             return True
     return False
-
-
-def module_of(thing: Any) -> str:
-    """Return the name of the module of ``thing``; a main module is ``__main__`` in children too."""
-    module = str(getattr(thing, "__module__", None) or type(thing).__module__)
-    return "__main__" if module == "__mp_main__" else module
 
 
 class Walk:
@@ -140,12 +109,12 @@ class Walk:
             return hashed("module", thing.__name__.encode())
         if kind is types.CellType:
             left_out = (id(thing), "") in self._left_out
-            return hashed("cell", *self._all(() if left_out else _contents(thing)))
+            return hashed("cell", *self._all(() if left_out else contents_of_cell(thing)))
         is_class = issubclass(kind, type)
         if (is_class or kind in _FUNCTIONS) and self._is_its_name(thing):
             return hashed("named", self._name(thing))
-        if kind in _WRAPPERS:
-            parts = [getattr(thing, name) for name in _WRAPPERS[kind]]
+        if kind in WRAPPERS:
+            parts = [getattr(thing, name) for name in WRAPPERS[kind]]
             return hashed(kind.__name__, *self._all(parts))
         if is_class:
             return self._class(thing)
@@ -161,7 +130,8 @@ class Walk:
         known = function.__globals__
         self.rebound.update(rebound_by(function))
         left_out = {name for where, name in self._left_out if where == id(known)}
-        reads = sorted(set(_globals_of(function.__code__)) & known.keys() - {"__name__"} - left_out)
+        left_out.add("__name__")
+        reads = sorted(set(globals_read(function.__code__)) & known.keys() - left_out)
         return hashed(
             "function",
             self.of(function.__code__),
@@ -172,15 +142,10 @@ class Walk:
         )
 
     def _code(self, code: types.CodeType) -> bytes:
-        parts = (
-            *(code.co_name, code.co_code, code.co_exceptiontable, code.co_consts),
-            *(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars),
-            *(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
-        )
-        return hashed("code", *self._all(parts))
+        return hashed("code", *self._all(parts_of_code(code)))
 
     def _class(self, cls: type) -> bytes:
-        own = [(name, value) for name, value in vars(cls).items() if name not in _INCIDENTAL]
+        own = [(name, value) for name, value in vars(cls).items() if name not in INCIDENTAL]
         slots = (types.GetSetDescriptorType, types.MemberDescriptorType)
         own = [(name, value) for name, value in own if not isinstance(value, slots)]
         own = [item for item in own if not stored_to(cls, item[0], self._left_out)]
@@ -199,24 +164,7 @@ class Walk:
         return hashed("object", self._name(type(thing)), *self._all(parts))
 
     def _name(self, thing: Any) -> bytes:
-        return f"{module_of(thing)}.{thing.__qualname__}".encode()
-
-
-W = TypeVar("W", bound=Walk)
-
-
-def walked(walk: Callable[[set[Rebound]], W], thing: Any) -> tuple[bytes, W]:
-    """Return the digest of ``thing`` and the walk that found it, which leaves out what is rebound.
-
-    What is, it takes a walk to know, and so another to leave it out.
-    """
-    left_out: set[Rebound] = set()
-    while True:
-        this = walk(left_out)
-        result = this.of(thing)
-        if this.rebound <= left_out:
-            return result, this
-        left_out |= this.rebound
+        return qualified(thing).encode()
 
 
 def hashed(kind: str, *parts: bytes) -> bytes:
@@ -227,23 +175,3 @@ def hashed(kind: str, *parts: bytes) -> bytes:
         found.update(len(part).to_bytes(8, "big"))
         found.update(part)
     return found.digest()
-
-
-def _contents(cell: types.CellType) -> tuple[Any, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:  # empty so far
-        return ()
-
-
-def _globals_of(code: types.CodeType) -> Iterator[str]:
-    """Yield the names that ``code``, and any code in it, may look up in its module."""
-    text, high = code.co_code, 0
-    for at in range(0, len(text), 2):
-        operation, argument = text[at], text[at + 1] | high
-        high = argument << 8 if operation == _EXTENDED_ARG else 0
-        if operation in _READS:
-            yield code.co_names[argument >> _READS[operation]]
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _globals_of(constant)

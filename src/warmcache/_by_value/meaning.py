@@ -20,10 +20,11 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from warmcache._loaders.methods import WarmMethod
+from warmcache._named import module_of
+from warmcache._rebound import Rebound, walked
 
-from .digest import Walk, hashed, importable, module_of, walked
+from .digest import Walk, hashed, importable
 from .local_loader import LocalLoader
-from .rebound import Rebound
 
 _MOST_PARTS = 1_000  # of one object
 _MOST_BYTES = 1 << 20  # of one array

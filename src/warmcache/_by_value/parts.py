@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from warmcache._loaders.loader_options import LoaderOptions
+from warmcache._named import module_of
 
-from .digest import module_of
 from .recipe import Recipe
 
 

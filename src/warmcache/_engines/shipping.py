@@ -8,8 +8,9 @@ from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
-from warmcache._by_value.digest import importable, module_of
+from warmcache._by_value.digest import importable
 from warmcache._by_value.task import Task, task
+from warmcache._named import module_of
 
 from .wanted import Wanted
 

@@ -7,6 +7,7 @@ nobody needs whose loaders are all synchronous.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NoReturn
 
 from warmcache._core.drivers.mending import mend_after
@@ -73,8 +74,17 @@ class AsyncCaller(Caller):
             with failures_logged(loader):
                 await pending
         with told_load(loader, successor.key) as box:
-            box.append(await loader.produce_unowned(complete, kwargs))
+            box.append(await self._produced_unowned(complete, args, kwargs))
         return box[0]
+
+    async def _produced_unowned(
+        self, complete: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        loader = self._loader
+        if loader.disk is None:
+            return await loader.produce_unowned(complete, kwargs)
+        loader.count_unowned()
+        return (await self._request(*loader.bind(*args, **kwargs)).load())[:3]
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async
@@ -128,8 +138,28 @@ class AsyncCaller(Caller):
         )
 
     @one_frame
-    async def cache_clear(self) -> None:  # type: ignore[override]
-        """Tear down everything this loader has warm, and start its counts anew."""
+    async def forget(self, /, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]
+        """Remove what lies on disk of this call, and tear down what is warm of it.
+
+        Returns whether anything lay there.
+        """
+        from warmcache._core.drivers.aside import aside
+
+        forget = partial(self._forget_on_disk, args, kwargs)
+        there = await aside(forget, "warmcache-disk")
+        await self._evict_async(self._found(args, kwargs))
+        return there
+
+    @one_frame
+    async def cache_clear(self, *, disk: bool = False) -> None:  # type: ignore[override]
+        """Tear down everything this loader has warm, and start its counts anew.
+
+        With ``disk``, what lies there of it goes, too.
+        """
+        if disk:
+            from warmcache._core.drivers.aside import aside
+
+            await aside(self._disk().forget_all, "warmcache-disk")
         await self._evict_async(reversed(self._loader.own_entries(self._site)))
         self._forget_counts()
 

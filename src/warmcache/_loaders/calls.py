@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import attrgetter
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
@@ -37,6 +37,9 @@ from .hit_path import share_closure
 from .loader import Loader
 from .name_holder import Replaced
 from .told_loads import told_load
+
+if TYPE_CHECKING:
+    from .through_disk import ThroughDisk
 
 
 class Caller:
@@ -259,8 +262,18 @@ class Caller:
         for pending in finish_last(loader):
             await_if_need_be(pending)
         with told_load(loader, successor.key) as box:
-            box.append(loader.produce_unowned(complete, kwargs))
+            box.append(self._produced_unowned(complete, args, kwargs))
         return box[0]
+
+    def _produced_unowned(
+        self, complete: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Return what nothing here keeps, if the disk has it, from there."""
+        loader = self._loader
+        if loader.disk is None:
+            return loader.produce_unowned(complete, kwargs)
+        loader.count_unowned()
+        return self._request(*loader.bind(*args, **kwargs)).load()[:3]
 
     def _successor(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], record: LeaseRecord | None = None
@@ -286,12 +299,41 @@ class Caller:
         return self._loader.cache._evict(self._found(args, kwargs))
 
     @one_frame
-    def cache_clear(self) -> None:
+    def forget(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Remove what lies on disk of this call, and tear down what is warm of it.
+
+        Returns whether anything lay there.
+
+        Raises:
+            KeyingError: an argument cannot be told from others on disk.
+            TypeError: the loader keeps nothing on disk.
+        """
+        there = self._forget_on_disk(args, kwargs)
+        self._loader.cache._evict(self._found(args, kwargs))
+        return there
+
+    def _forget_on_disk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        disk = self._disk()
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        key, _ = self._loader.key(self._site, raw)
+        return disk.forget(disk.call(key, raw, self._site, self._complete(args), kwargs))
+
+    def _disk(self) -> ThroughDisk:
+        if self._loader.disk is None:
+            name = self._loader.__name__
+            raise TypeError(f"{name}() keeps nothing on disk: it was decorated without disk=")
+        return self._loader.disk
+
+    @one_frame
+    def cache_clear(self, *, disk: bool = False) -> None:
         """Tear down everything this loader has warm, and start its counts anew.
 
         Of a bound method, what it has warm for this instance; the counts are those of all
-        instances together, and stay.
+        instances together, and stay. With ``disk``, what lies there of it goes, too: of a method,
+        that of all instances.
         """
+        if disk:
+            self._disk().forget_all()
         self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
         self._forget_counts()
 
@@ -454,5 +496,5 @@ def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...]
 
 API = (
     *("alease", "cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
-    *("lease", "peek", "warm_up"),
+    *("forget", "lease", "peek", "warm_up"),
 )

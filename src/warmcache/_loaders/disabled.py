@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from warmcache._core.drivers.let_go import defused, may_block, no_second_yield, teardown_of
+from warmcache._core.plans.steps import Produced
 from warmcache._core.state.use_clock import tick
 from warmcache._log import log
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
@@ -18,7 +19,6 @@ from warmcache._tracebacks import one_frame
 from warmcache.caches.lease import ASYNC, NOT_ASYNC, EnteredOnce
 
 from . import scopes
-from .kinds import Produced
 from .loader import Loader
 
 V = TypeVar("V")
@@ -153,7 +153,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
         return self._value  # type: ignore[no-any-return]
 
     def _own(self, produced: Produced) -> None:
-        self._value, self._finish, _ = produced
+        self._value, self._finish = produced[:2]
 
     def _give_up(self, produced: Produced) -> None:
         self._own(produced)

@@ -7,16 +7,11 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable
 from types import CoroutineType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from warmcache._core.drivers.let_go import FINISHED
+from warmcache._core.plans.steps import Produced
 from warmcache._signatures import code_of, not_coroutine
-
-if TYPE_CHECKING:
-    import asyncio
-
-
-Produced = tuple[Any, "Callable[[], object] | None", "asyncio.AbstractEventLoop | None"]
 
 
 def qualname(target: Callable[..., Any]) -> str:

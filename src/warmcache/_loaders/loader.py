@@ -6,7 +6,7 @@ import inspect
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from warmcache._core.drivers.let_go import on_its_loop
 from warmcache._core.plans.cache_view import CacheView
@@ -32,6 +32,9 @@ from .hit_path_text import Shape
 from .kinds import module_name, producer, qualname
 from .loader_options import LoaderOptions, weight_by
 from .name_holder import NameHolder, Replaced
+
+if TYPE_CHECKING:
+    from .through_disk import ThroughDisk
 
 _request = tuple.__new__  # of a named tuple, without the call of its own, which takes as long again
 
@@ -74,6 +77,7 @@ class Loader:
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
+        self.disk: ThroughDisk | None = None
         options.refuse_two_teardowns(self.__name__, yields=yields, is_async=self.is_async)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
@@ -89,6 +93,17 @@ class Loader:
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
+        if options.disk is not None:
+            if yields:
+                raise TypeError(
+                    f"{self.__name__}() is a generator, and disk= cannot keep what it gives: what "
+                    f"follows its yield would have nothing to end; return the value"
+                )
+            from .through_disk import ThroughDisk  # which imports a database and more
+
+            where = f"{self.__module__}.{self.__qualname__}"
+            own_ttl = weakref.WeakMethod(self._seconds_to_live)
+            self.disk = ThroughDisk(target, where, self.shape, options, own_ttl)
         self._single = self.shape.single
         self._defaults = Defaults(parameters.values())
         # A value to validate must be held meanwhile: its hits take the slow path.
@@ -206,8 +221,17 @@ class Loader:
         hot = site.hot if canonical is raw and self._has_hits and not self.outdated else None
         may_load = not (SCOPES and scopes.loading_forbidden_here())
         hint = self._hint(args, kwargs) if self._hints else None
-        load = partial(self._produce, *args, **kwargs)
+        load: Any = partial(self._produce, *args, **kwargs)
+        if self.disk is not None:
+            load = self.disk.loading(load, key, raw, site, args, kwargs)
+            may_load = True  # what lies there; if nothing does, it asks again
         return _request(Request, (key, key[0], load, hot, raw, may_load, hint, *self._terms))
+
+    def _seconds_to_live(self) -> float | None:
+        """Return the seconds after its load for which a value is of use, if a number is said."""
+        spans = [self._ttl, self.cache._setup.ttl]
+        seconds = [span for span in spans if isinstance(span, int | float)]
+        return min(seconds, default=None)
 
     def _asked_alike(self, cache: Cache[Any, Any]) -> tuple[Any, ...]:
         """Return what all calls ask for alike: the last fields of a request, from ``weight`` on."""
@@ -260,14 +284,18 @@ class Loader:
     def produce_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what the caller is to own; see ``disabled.py``."""
         if not scopes.disabled_here():  # and so in a cache that keeps nothing
-            store = self.cache._store
-            with store.lock:
-                store.check_open()
-                store.counts.misses += 1
-                self.source.misses += 1
+            self.count_unowned()
         if scopes.loading_forbidden_here():
             raise WarmMissError(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
+
+    def count_unowned(self) -> None:
+        """Count a miss in a cache that keeps nothing."""
+        store = self.cache._store
+        with store.lock:
+            store.check_open()
+            store.counts.misses += 1
+            self.source.misses += 1
 
     def own_entries(self, site: CallSite | None = None) -> list[Entry]:
         """Return this loader's live entries, those of one ``site`` only if given."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcache import _checks as checks
 from warmcache._signatures import not_async
 from warmcache._sizes import SizeHint, parse_size
 from warmcache.caches.options import Teardown, as_teardown
+
+if TYPE_CHECKING:
+    from warmcache.tiers import Codec, DiskTier
 
 
 class LoaderOptions(NamedTuple):
@@ -27,6 +30,10 @@ class LoaderOptions(NamedTuple):
     version: Hashable = None
     ttl: Any = None
     loop_bound: bool = True
+    disk: DiskTier | str | os.PathLike[str] | None = None
+    codec: str | Codec = "auto"
+    name: str | None = None
+    code: bool = True
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -53,6 +60,7 @@ class LoaderOptions(NamedTuple):
             checks.size("size_hint", hint, "a size, the path of a file, or callable")
         checks.optional(checks.function, "validate", own.validate)
         _errors("validate_errors", own.validate_errors)
+        _check_disk(own)
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
@@ -71,6 +79,33 @@ class LoaderOptions(NamedTuple):
                 f"teardown_in= is for async loaders with a teardown: {name}() is {kind}, "
                 f"whose teardown runs {where}"
             )
+
+
+def _check_disk(own: LoaderOptions) -> None:
+    """Check what is said of the disk; a path is a tier, and its folder checked, from now on."""
+    checks.flag("code", own.code)
+    checks.optional(checks.text, "name", own.name)
+    defaults = LoaderOptions()
+    said = [
+        each for each in ("codec", "name", "code") if getattr(own, each) != getattr(defaults, each)
+    ]
+    if own.disk is None and not said:
+        return
+    # Only now, for who has nothing on disk need not wait for what that takes.
+    from warmcache._disk.codecs import check_codec
+    from warmcache.tiers.disk_tier import DiskTier
+    from warmcache.tiers.shared_tiers import find_tier, is_path
+
+    check_codec(own.codec)
+    if own.disk is None:
+        raise TypeError(f"{said[0]}= is about what lies on disk: say disk=, too")
+    if not isinstance(own.disk, DiskTier | str | os.PathLike):
+        raise checks.type_error("disk", "a warmcache.DiskTier, its name or a path", own.disk)
+    if isinstance(own.disk, os.PathLike) or (isinstance(own.disk, str) and is_path(own.disk)):
+        checks.path("disk", own.disk)
+        find_tier(own.disk)
+    elif isinstance(own.disk, str):
+        checks.text("disk", own.disk, "a warmcache.DiskTier, its name or a path")
 
 
 # Where the teardown of an async loader's value runs that is not async itself.

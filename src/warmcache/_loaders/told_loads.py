@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from warmcache._core.plans.loaded import log_failed_load, tell_of_load
+from warmcache._core.plans.steps import Produced
 from warmcache._core.state.entry import LeaseRecord, seconds_between
 from warmcache._core.state.flights import Flight
 from warmcache._core.state.records import Load
 from warmcache._log import debugging
 
-from .kinds import Produced
 from .loader import Loader
 
 

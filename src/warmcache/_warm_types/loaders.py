@@ -91,8 +91,12 @@ class Warm(_Common[P, R_co], Protocol[P, R_co]):
         """Tear down the value of this call, if it is warm; return what was removed."""
         ...
 
-    def cache_clear(self) -> None:
-        """Tear down everything that it has warm, and start its counts anew."""
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove what lies on disk of this call, and what is warm; whether anything lay there."""
+        ...
+
+    def cache_clear(self, *, disk: bool = False) -> None:
+        """Tear down everything that it has warm, and start its counts anew; remove it from disk."""
         ...
 
     def warm_up(self, calls: Iterable[Any]) -> None:
@@ -123,8 +127,12 @@ class AsyncWarm(_Common[P, R_co], Protocol[P, R_co]):
         """Tear down the value of this call, if it is warm; return what was removed."""
         ...
 
-    async def cache_clear(self) -> None:
-        """Tear down everything that it has warm, and start its counts anew."""
+    async def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove what lies on disk of this call, and what is warm; whether anything lay there."""
+        ...
+
+    async def cache_clear(self, *, disk: bool = False) -> None:
+        """Tear down everything that it has warm, and start its counts anew; remove it from disk."""
         ...
 
     async def warm_up(self, calls: Iterable[Any]) -> None:

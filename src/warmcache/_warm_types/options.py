@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from warmcache._sizes import SizeHint
 from warmcache.caches.options import Teardown
 from warmcache.policies.option_types import CountedOptions, InMemory, WithinBudget
+from warmcache.tiers import Codec, DiskTier
 
 
 class _OfTheLoader(TypedDict, total=False):
@@ -21,6 +23,10 @@ class _OfTheLoader(TypedDict, total=False):
     loop_bound: bool
     tags: Iterable[str]
     version: Hashable
+    disk: DiskTier | str | os.PathLike[str] | None
+    codec: Codec | Literal["auto", "pickle"]
+    name: str | None
+    code: bool
 
 
 class BesideCache(_OfTheLoader, total=False):

@@ -89,7 +89,7 @@ def load_at_once(
             run(end_own_lease(store, flight), cache)
         # Observers are told of who holds it, and so of who asked, and when; and it stays there
         # until who listens has heard of it.
-        load = load_record(entry) if logs or store.load_listener is not None else None
+        load = load_record(entry, flight) if logs or store.load_listener is not None else None
         done = None if keep or store.observers.all or load is not None else record
         landed: tuple[Entry, Any] | None = None
         with store.lock:

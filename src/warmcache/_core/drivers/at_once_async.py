@@ -94,7 +94,7 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         if flight.lease is not None:
             await run_async(end_own_lease(store, flight), cache)
         told = debugging() or store.load_listener is not None
-        record = load_record(entry) if told else None
+        record = load_record(entry, flight) if told else None
         with store.lock:
             if not store.closed and request.key not in store.live:
                 store.land(entry, flight)

@@ -63,6 +63,16 @@ def teardown_of(source: Source, value: object) -> Teardown | None:
     return None if value is None and type(teardown) is methodcaller else teardown
 
 
+def destroy_unpublished(source: Source, value: object) -> Awaitable[object] | None:
+    """Run the teardown of what was loaded and never becomes an entry; return what is to be awaited.
+
+    As where an interrupt comes between the loader and the plan.
+    """
+    teardown = teardown_of(source, value)
+    pending = None if teardown is None else teardown(value)
+    return pending if pending is not None and isawaitable(pending) else None
+
+
 def may_block(teardown: Teardown, value: object) -> bool:
     """Whether the teardown of ``value`` does something before there is anything to be awaited."""
     if type(teardown) is methodcaller:

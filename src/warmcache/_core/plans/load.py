@@ -32,7 +32,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from warmcache._core.state.entry import Entry, Provenance, seconds_between
+from warmcache._core.state.entry import Entry, Provenance, earlier, seconds_between
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
@@ -171,10 +171,16 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
     """Return the entry that what was loaded becomes; it alone has the value from now on."""
     box = flight.box
     assert box is not None
-    value, finish, loop = box[0]
+    produced = box[0]
     seconds = ended - began
     if seconds.__class__ is not float:
         seconds = seconds_between(began, ended)
+    if len(produced) == 3:
+        value, finish, loop = produced
+    else:
+        value, finish, loop, kept = produced
+        flight.paid, seconds = seconds, kept.seconds
+        ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
     entry = Entry(request.key, value, flight.weight, provenance, ended)
     flight.loaded = entry
@@ -303,7 +309,7 @@ def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> 
 def _land(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
     """Make a loaded entry visible, leased to all who wait for it, and end its flight."""
     told = debugging() or store.load_listener is not None
-    load = load_record(entry) if told else None
+    load = load_record(entry, flight) if told else None
     while True:
         with store.lock:
             store.check_open()

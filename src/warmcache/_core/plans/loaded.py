@@ -19,12 +19,12 @@ from warmcache._texts import short_text_of, text_of
 from .steps import Disguised
 
 
-def load_record(entry: Entry) -> Load:
+def load_record(entry: Entry, flight: Flight) -> Load:
     """Return what is told of the load of ``entry``, if anybody listens or reads the log."""
     provenance = entry.provenance
     return Load(
         entry.key,
-        provenance.seconds,
+        provenance.seconds if flight.paid is None else flight.paid,
         entry.weight,
         provenance.weighed_by,
         provenance.source.tags,

@@ -63,11 +63,24 @@ class Aside(NamedTuple):
     function: Callable[[], Any]
 
 
+class Kept(NamedTuple):
+    """What a tier has of a value: what having it again costs, and how old it is, in seconds.
+
+    It came from there, and was not loaded now, if it is ``from_disk``.
+    """
+
+    seconds: float
+    age: float = 0.0
+    from_disk: bool = False
+
+
+# What a loader gives: the value, and what :class:`Provenance` says of it; then what a tier has.
+Produced: TypeAlias = tuple[Any, Callable[[], object] | None, Any] | tuple[Any, None, Any, Kept]
 Box: TypeAlias = "defaultdict[int, Any]"
 
 
 class Load(NamedTuple):
-    """Run a loader; ``box[0]`` becomes ``(value, finish, loop)``, see :class:`Provenance`.
+    """Run a loader; ``box[0]`` becomes what it gives, see :data:`Produced`.
 
     The box calls the loader itself when it is asked for what it does not have, and that is C code:
     so there is no place between the two at which an interrupt would lose the value.

@@ -273,6 +273,13 @@ class Entry(_Hits):
 NOWHERE = Provenance(Source("nowhere"))  # where an emptied entry is from
 
 
+def earlier(time: Any, seconds: float) -> Any:
+    """Return what a clock said so many ``seconds`` before, one that counts floats or datetimes."""
+    if not seconds or not hasattr(time, "tzinfo"):
+        return time - seconds if seconds else time
+    return time - type(time - time)(seconds=seconds)
+
+
 def seconds_between(start: Any, end: Any) -> float:
     """Return ``end - start`` in seconds, for clocks that count floats or datetimes."""
     span = end - start

@@ -52,6 +52,7 @@ class Flight:
     box: defaultdict[int, Any] | None = None  # what was loaded, as it came from the loader,
     loaded: Entry | None = None  # then as an entry,
     entry: Entry | None = None  # and once that was published
+    paid: float | None = None  # seconds that the load took, where having it again costs others
     error: BaseException | None = None
     trace: TracebackType | None = None  # of the error, before anybody who waits had raised it
 

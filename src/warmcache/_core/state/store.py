@@ -209,7 +209,7 @@ class Store:
             entry.leases = tuple([record for record in joined if record is not done])
             entry.base_uses = len(joined)
         self.counts.loads += 1
-        self.counts.load_seconds += entry.provenance.seconds
+        self.counts.load_seconds += entry.provenance.seconds if flight.paid is None else flight.paid
         self.publish(entry)
         flight.entry, flight.weight = entry, 0
         del self.flights[entry.key]

@@ -4,7 +4,8 @@ A counter, a ``_model = None`` that the first load sets, ``Model.made += 1``: wh
 it calls, gives another value is what becomes of it and not what it means. So it counts as little
 as what is in a list that it appends to; that it is stored to is in the bytecode, which counts.
 
-Attributes of instances are no such names: an object is known by itself, see ``meaning.py``.
+Attributes of instances are no such names: an object is known by itself, see
+``_by_value/meaning.py``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import dis
 import opcode
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from ._code_parts import all_codes, contents_of_cell
 
 # Of a module's names, of a class found and of a variable closed over: the number of it, and the
 # name. Of what is only known to be the class of a method: its qualified name instead.
@@ -27,9 +30,32 @@ _LONGEST = 12  # steps that find out whose attribute it is
 _STORES = {opcode.opmap[name] for name in (*_GLOBAL, *_FREE, _ATTRIBUTE)}
 
 
+class _Walk(Protocol):
+    rebound: set[Rebound]
+
+    def of(self, thing: Any, /) -> bytes: ...
+
+
+W = TypeVar("W", bound=_Walk)
+
+
+def walked(walk: Callable[[set[Rebound]], W], thing: Any) -> tuple[bytes, W]:
+    """Return the digest of ``thing`` and the walk that found it, which leaves out what is rebound.
+
+    What is, it takes a walk to know, and so another to leave it out.
+    """
+    left_out: set[Rebound] = set()
+    while True:
+        this = walk(left_out)
+        result = this.of(thing)
+        if this.rebound <= left_out:
+            return result, this
+        left_out |= this.rebound
+
+
 def rebound_by(function: types.FunctionType) -> Iterator[Rebound]:
     """Yield what ``function``, and any function in it, stores to, but for its own variables."""
-    for code in _codes(function.__code__):
+    for code in all_codes(function.__code__):
         if _STORES.isdisjoint(code.co_code[::2]):
             continue
         steps = list(dis.get_instructions(code))
@@ -46,13 +72,6 @@ def stored_to(cls: type, name: str, rebound: set[Rebound]) -> bool:
     """Whether the attribute ``name`` of ``cls`` is among what was ``rebound``."""
     classes: tuple[int | str, ...] = (id(cls), *(base.__qualname__ for base in cls.__mro__))
     return any((each, name) in rebound for each in classes)
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
 
 
 def _cell(function: types.FunctionType, name: str) -> types.CellType | None:
@@ -89,18 +108,11 @@ def _of_class(
     if steps[-1].opname in ("LOAD_GLOBAL", "LOAD_NAME"):
         found = function.__globals__.get(steps[-1].argval)
     elif steps[-1].opname == "LOAD_DEREF" and (cell := _cell(function, steps[-1].argval)):
-        found = _in_cell(cell)
+        found = next(iter(contents_of_cell(cell)), None)
     for part in reversed(path):
         found = vars(found).get(part) if isinstance(found, (type, types.ModuleType)) else None
     if isinstance(found, type):
         yield id(found), name
-
-
-def _in_cell(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # empty so far
-        return None
 
 
 def _calls_type(steps: list[dis.Instruction]) -> bool:

@@ -1,0 +1,165 @@
+"""Comparing what there is with what the index says, and with what the files say of themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import payload
+from .commit_file import DamagedError, OtherFormatError, unpack
+from .folder import Folder, RefusedError
+from .index import Rows
+from .litter import as_found, clear, is_written, row_of
+from .locked_file import LockedFile
+from .records import Header, Stored
+
+_LOOKS = 10  # at what is replaced again and again while it is read
+
+Progress = Callable[[int, int], object]  # called with how many are done, of how many
+
+
+def keys(folder: Folder) -> list[str]:
+    """Return all keys, in no order of use."""
+    return [
+        name
+        for shard in sorted(folder.list("o"))
+        for name in sorted(folder.list(f"o/{shard}"))
+        if "." not in name
+    ]
+
+
+def headers(folder: Folder) -> Iterator[Header]:
+    """Yield what the commit files say, of those that are good."""
+    for key in keys(folder):
+        header = folder.header(key) if folder.can_have(key) else None
+        if header is not None:
+            yield header
+
+
+def open_entry(folder: Folder, key: str) -> Stored | None:
+    """Return an entry, None if there is none.
+
+    Where a payload is not there, or not all of it, the commit file is looked at again: who evicts
+    or replaces an entry removes that first. Something is wrong if it names the same payload still.
+
+    Raises:
+        DamagedError: it is not what was written; of the payload, it has another length.
+        RefusedError: something of it is a link, or another user's.
+        OtherFormatError: it cannot be read here.
+    """
+    missing = ""
+    for _ in range(_LOOKS):
+        if (found := folder.read(folder.place(key))) is None:
+            return None
+        header, data = unpack(key, found)
+        if data is not None:
+            return Stored(header, data, None)
+        try:
+            return Stored(header, None, _find_payload(folder, header))
+        except (FileNotFoundError, DamagedError) as error:
+            if header.payload == missing:
+                raise DamagedError(f"its payload is not there, or not all of it: {error}") from None
+            missing = header.payload
+    return None
+
+
+def _find_payload(folder: Folder, header: Header) -> Path:
+    name = f"o/{header.key[:2]}/{header.payload}"
+    there = folder.stat(name.rstrip("/"))
+    if there is None:
+        raise FileNotFoundError(name)
+    folder.trust(name, there)
+    path = folder.path / name
+    if (payload.size_of(path) if name[-1] == "/" else there.st_size) != header.size:
+        raise DamagedError(f"it has not {header.size} bytes")
+    return path
+
+
+def must_be_whole(folder: Folder, stored: Stored) -> None:
+    """Read a payload beside its commit file.
+
+    Raises:
+        DamagedError: it is not what was written.
+        FileNotFoundError: it was evicted or replaced meanwhile.
+    """
+    if stored.path is not None and payload.checksum(stored.path) != stored.header.crc:
+        again = open_entry(folder, stored.header.key)
+        if again is None or again.header.payload != stored.header.payload:
+            raise FileNotFoundError(stored.header.payload)
+        raise DamagedError("its payload is not what was written")
+
+
+def compare(folder: Folder, rows: Rows) -> int:
+    """Have the rows say what the files say, and remove what is nobody's; return how much was."""
+    count, known = clear(folder, rows), rows.all()
+    writing = {name for name in folder.list("tmp") if not name.endswith((".p", ".x"))}
+    for shard in folder.list("o"):
+        names = folder.list(f"o/{shard}")
+        payloads = {name for name in names if "." in name}
+        for key in names:
+            header = folder.header(key) if folder.can_have(key) else None
+            if header is None:
+                continue
+            payloads.discard(header.payload.rstrip("/"))
+            before = known.pop(key, None)
+            if before is None or f"{key}.{before.writer}" not in writing:
+                row = row_of(folder, header, before)
+                if row != before:
+                    rows.put(row)
+        count += sum(_is_litter(folder, shard, name) for name in payloads)
+    for row in known.values():
+        if not is_written(folder, row):
+            as_found(folder, rows, row.key, row)  # for it may be committed by now
+    return count
+
+
+def _is_litter(folder: Folder, shard: str, name: str) -> bool:
+    """Remove a payload that no commit file names; return whether it was one."""
+    key = name.partition(".")[0]
+    if not folder.can_have(key) or folder.stat(f"tmp/{name}") is not None:
+        return False  # it is being written
+    header = folder.header(key)  # again, for it may be committed by now
+    if header is not None and header.payload.rstrip("/") == name:
+        return False
+    return folder.discard(f"o/{shard}/{name}")
+
+
+def clear_locks(folder: Folder) -> None:
+    """Remove the files of loads that have ended without removing them."""
+    for name in folder.list("locks"):
+        left = LockedFile(folder, f"locks/{name}")
+        try:
+            if left.take(make=False):
+                left.remove()
+        except OSError:
+            pass
+
+
+def find_damaged(folder: Folder, progress: Progress | None) -> list[str]:
+    """Read everything there is; return the keys of entries that are not what was written."""
+    damaged, all_keys, shown = [], keys(folder), 0.0
+    for done, key in enumerate(all_keys):
+        if progress is not None and time.monotonic() - shown > 0.1:
+            shown = time.monotonic()
+            progress(done, len(all_keys))
+        if folder.can_have(key) and not _is_good(folder, key):
+            damaged.append(key)
+    if progress is not None:
+        progress(len(all_keys), len(all_keys))
+    return damaged
+
+
+def _is_good(folder: Folder, key: str) -> bool:
+    for _ in range(_LOOKS):
+        try:
+            if (found := open_entry(folder, key)) is not None:
+                must_be_whole(folder, found)
+            return True
+        except OtherFormatError:
+            return True
+        except FileNotFoundError:  # it was evicted or replaced while it was read
+            continue
+        except (DamagedError, RefusedError, payload.OddPayloadError):
+            return False
+    return True

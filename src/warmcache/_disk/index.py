@@ -1,0 +1,426 @@
+"""The index of a store: what there is, how much it weighs, who goes first. Derived from the files.
+
+Nothing that is read needs it, and what it says is never believed where the files say something
+else: it may be deleted, emptied or garbage at any time, and is then made anew from the files. It
+exists for what the files cannot do: one process at a time decides who has room, knowing what all
+others have reserved.
+
+- A row is there *before* the files of its entry and goes *after* them, so the sum of the rows is
+  never less than what the files take, wherever a process is killed. What is too much is found when
+  room is short.
+- A row with a writer whose file in ``tmp`` exists is a reservation, by that writer; the rename
+  that commits the entry makes it an entry, and nothing has to be written for that. ``old`` is what
+  a predecessor takes until it is removed.
+- The journal is a rollback journal and not a write-ahead log: that one maps a file, and who
+  empties this kills whoever uses it; and it needs memory that processes share, which network
+  file systems do not have.
+- Nothing is synced: after a reboot the index is checked and compared with the files.
+- A forked child has the connection of its parent, and neither uses nor closes it. SQLite has locks
+  of its own, which a child inherits as they are; so a fork waits for who is in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from warmcache._process.after_fork import begins_anew_in_child, keep_forever
+
+T = TypeVar("T")
+
+NAME = "index.db"
+_VERSION = 1
+_PATIENCE = 5.0  # seconds to wait for others, who take milliseconds unless they are stopped
+_FIRST, _LONGEST = 0.00005, 0.002  # seconds between two looks; SQLite's own would be a tenth
+_FORK_PATIENCE = 1.0  # seconds that a fork waits for who is in it
+_TRIES = 4
+_SCHEMA = f"""
+create table entries(
+    key text primary key, writer text, bytes int, old int, made real, seconds real, used real,
+    uses int, boot text
+) without rowid;
+create index replaced on entries(key) where old > 0;
+create table sums(entries int, bytes int);
+insert into sums values(0, 0);
+create trigger more after insert on entries begin
+    update sums set entries = entries + 1, bytes = bytes + new.bytes + new.old;
+end;
+create trigger less after delete on entries begin
+    update sums set entries = entries - 1, bytes = bytes - old.bytes - old.old;
+end;
+create trigger other after update of bytes, old on entries begin
+    update sums set bytes = bytes + new.bytes + new.old - old.bytes - old.old;
+end;
+create table machine(boot text);
+insert into machine values('');
+pragma user_version = {_VERSION};
+"""
+_ORDER = {"cost": "seconds * uses / bytes, used", "lru": "used"}
+# What a store that evicts needs, for as many entries as there may be; each costs every write a bit.
+_INDICES = {
+    **{
+        policy: f"create index if not exists by_{policy} on entries({_ORDER[policy]})"
+        for policy in _ORDER
+    },
+    "ttl": "create index if not exists by_age on entries(made)",
+}
+
+
+class Row(NamedTuple):
+    """What the index knows of an entry, or of one that is being written."""
+
+    key: str
+    writer: str
+    bytes: int  # of all its files
+    old: int  # bytes of the predecessor's files, as long as those may be there
+    made: float
+    seconds: float
+    used: float
+    uses: int
+    boot: str  # in which its payload was found whole, if that was another than it was written in
+
+
+class _BrokenError(Exception):
+    """The index cannot be read: it has to be made anew."""
+
+
+class Rows:
+    """The rows of the index, inside a transaction."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def find(self, key: str) -> Row | None:
+        """Return the row of a key."""
+        found = self._database.execute("select * from entries where key = ?", (key,)).fetchone()
+        return None if found is None else Row._make(found)
+
+    def put(self, row: Row) -> None:
+        """Add a row, or replace the one of that key."""
+        self._database.execute(
+            "insert into entries values(?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict(key) do update "
+            "set writer = excluded.writer, bytes = excluded.bytes, old = excluded.old, "
+            "made = excluded.made, seconds = excluded.seconds, used = excluded.used, "
+            "uses = excluded.uses, boot = excluded.boot",
+            row,
+        )
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Remove the rows of these keys."""
+        each = ((key,) for key in keys)
+        self._database.executemany("delete from entries where key = ?", each)
+
+    def sums(self) -> tuple[int, int]:
+        """Return how many entries there are, and the bytes of all."""
+        found: tuple[int, int] = self._database.execute("select * from sums").fetchone()
+        return found
+
+    def touch(self, uses: Iterable[tuple[float, int, str]]) -> None:
+        """Note uses: when the last was, how many they were, and of what."""
+        self._database.executemany(
+            "update entries set used = max(used, ?), uses = uses + ? where key = ?", uses
+        )
+
+    def found_whole(self, key: str, boot: str) -> None:
+        """Note that a payload was found whole since this boot."""
+        self._database.execute("update entries set boot = ? where key = ?", (boot, key))
+
+    def in_order(self, policy: str) -> Iterator[Row]:
+        """Yield all rows, the next victim first."""
+        order = _ORDER[policy]
+        found = self._database.execute(f"select * from entries order by {order}")
+        return map(Row._make, found)
+
+    def made_before(self, time: float) -> Iterator[Row]:
+        """Yield the rows of what was loaded before then, the oldest first."""
+        found = self._database.execute(
+            "select * from entries where made <= ? order by made", (time,)
+        )
+        return map(Row._make, found)
+
+    def all(self) -> dict[str, Row]:
+        """Return all rows by their keys."""
+        found = self._database.execute("select * from entries")
+        return {each[0]: Row._make(each) for each in found}
+
+    def replaced(self) -> list[Row]:
+        """Return the rows of those whose predecessor may still be there."""
+        found = self._database.execute("select * from entries where old > 0")
+        return [Row._make(each) for each in found]
+
+    def checked_in(self) -> str:
+        """Return the boot in which these rows were last compared with the files."""
+        found: tuple[str] = self._database.execute("select boot from machine").fetchone()
+        return found[0]
+
+    def is_checked(self, boot: str) -> None:
+        """Note that the rows were compared with the files."""
+        self._database.execute("update machine set boot = ?", (boot,))
+
+
+class Index:
+    """The index of one folder, as one process has it open; threads take turns.
+
+    Args:
+        path: of the folder.
+        boot: of the machine, as a text.
+        compare: has the rows say what the files say; called once a boot, in a transaction.
+        orders: by which rows are asked for: a policy, or "ttl".
+        shared: let the group write to it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        boot: str,
+        compare: Callable[[Rows], object],
+        *,
+        orders: Iterable[str] = (),
+        shared: bool = False,
+    ) -> None:
+        self._path = path / NAME
+        self._name = str(self._path)
+        self._boot = boot
+        self._compare = compare
+        self._orders = [*orders]
+        self._shared = shared
+        self._lock = threading.RLock()
+        self._held_for_fork = self._wedged = False
+        self._open: list[sqlite3.Connection] = []  # one at most
+        self._inode: tuple[int, int] | None = None
+        self._checked = False  # since it was opened
+        self._close = weakref.finalize(self, _close, self._open)
+        begins_anew_in_child(self)
+        _indexes.add(self)
+
+    def before_fork(self) -> None:
+        """Wait until no thread is in SQLite."""
+        self._held_for_fork = self._lock.acquire(timeout=_FORK_PATIENCE)
+
+    def after_fork_in_parent(self) -> None:
+        """Let them go on."""
+        if self._held_for_fork:
+            self._held_for_fork = False
+            self._lock.release()
+
+    def begin_anew(self) -> None:
+        """Leave the connection to the parent, in a forked child."""
+        # Who is in SQLite even now has its locks, which stay locked in here.
+        self._wedged = self._wedged or not self._held_for_fork
+        self._held_for_fork = False
+        self._lock = threading.RLock()
+        keep_forever(*self._open)
+        self._open.clear()
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Which file it is that is open; another one if it was made anew."""
+        return self._inode if self._open else None
+
+    def is_as_it_was(self, identity: tuple[int, int] | None) -> bool:
+        """Whether the file there is still this one."""
+        try:
+            return identity is not None and identity == self._there()
+        except OSError:
+            return False
+
+    def run(self, work: Callable[[Rows], T]) -> T:
+        """Do ``work`` in a transaction that excludes all others, and return what it returns.
+
+        Where the index turns out to be broken it is made anew, and the work done again.
+
+        Raises:
+            OSError: it cannot be used: it is locked for seconds, or the disk is full, or cannot be
+                written.
+        """
+        if self._wedged:
+            raise OSError(errno.EDEADLK, "this process was forked while the index was in use")
+        with self._lock:
+            for _ in range(_TRIES):
+                try:
+                    return self._run(work)
+                except _BrokenError:
+                    self._remove()
+            raise OSError(errno.EIO, f"the index {self._path} cannot be made anew")
+
+    def _run(self, work: Callable[[Rows], T]) -> T:
+        database: sqlite3.Connection | None = None
+        try:
+            database = self._connected()
+            _patiently(database, "begin immediate")
+            rows = Rows(database)
+            if not self._checked:
+                self._check(database, rows)
+            result = work(rows)
+            _patiently(database, "commit")
+            self._checked = True
+        except BaseException as error:
+            self._roll_back(database)
+            if isinstance(error, sqlite3.Error):
+                raise self._meaning(error) from error
+            raise
+        return result
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the connection to the file that has the name, a new one if that is another."""
+        if self._open and self._inode != self._there():
+            self.close()
+        if not self._open:
+            if self._path.is_symlink():
+                self._path.unlink()
+            before = self._there()
+            if before is None and self._shared:
+                before = self._make_for_the_group()
+            database = sqlite3.connect(
+                self._path, timeout=0, isolation_level=None, check_same_thread=False
+            )
+            self._open.append(database)
+            self._inode, self._checked = before, False
+            _patiently(database, "pragma synchronous = off")
+            _patiently(database, "pragma journal_mode = persist")
+            version = _patiently(database, "pragma user_version").fetchone()[0]
+            if version == 0:
+                _patiently(database, "begin immediate")  # which makes the file
+                _patiently(database, "commit")
+            elif version != _VERSION:
+                raise _BrokenError
+            self._inode = self._there()
+            if self._inode is None or before not in (None, self._inode):
+                raise _BrokenError  # it was exchanged just now
+        return self._open[0]
+
+    def _make_for_the_group(self) -> tuple[int, int] | None:
+        """Make the file, whatever the umask is; SQLite gives its journal the same mode."""
+        try:
+            opened = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o660)
+        except FileExistsError:
+            return self._there()
+        try:
+            os.fchmod(opened, 0o660)
+        finally:
+            os.close(opened)
+        return self._there()
+
+    def _there(self) -> tuple[int, int] | None:
+        # By its name, for to close any descriptor of it would end this process' locks of it.
+        try:
+            found = os.stat(self._name, follow_symlinks=False)  # noqa: PTH116
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check(self, database: sqlite3.Connection, rows: Rows) -> None:
+        """Have it say what the files say, unless it was made to since the machine was started."""
+        if not database.execute("pragma user_version").fetchone()[0]:
+            for statement in _statements(_SCHEMA):
+                database.execute(statement)
+        for each in self._orders:
+            database.execute(_INDICES[each])
+        if rows.checked_in() != self._boot or not self._boot:
+            if database.execute("pragma quick_check(1)").fetchone()[0] != "ok":
+                raise _BrokenError
+            self._compare(rows)
+            rows.is_checked(self._boot)
+
+    def _roll_back(self, database: sqlite3.Connection | None) -> None:
+        if database is not None and database in self._open:
+            try:
+                if database.in_transaction:
+                    database.execute("rollback")
+            except sqlite3.Error:
+                self.close()
+
+    def _meaning(self, error: sqlite3.Error) -> Exception:
+        """Return what an error of SQLite means: that the index is broken, or an OSError."""
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        number = _MEANINGS.get(code & 0xFF)
+        if number is None or code == _MOVED:
+            return _BrokenError(str(error))
+        if code & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            self.close()
+        return OSError(number, f"the index {self._path} cannot be used: {error}")
+
+    def _remove(self) -> None:
+        """Remove a broken file, unless somebody has already made another."""
+        inode = self._inode if self._open else None
+        self.close()
+        if inode is None or inode == self._there():
+            for name in (self._path, self._path.with_name(f"{NAME}-journal")):
+                name.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close it; it is opened again when it is needed."""
+        with self._lock:
+            _close(self._open)
+
+
+def _patiently(database: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    """Execute a statement, and wait for others that have the database locked."""
+    pause, began = _FIRST, time.monotonic()
+    while True:
+        try:
+            return database.execute(statement)
+        except sqlite3.OperationalError as error:
+            busy = (error.sqlite_errorcode or 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() - began > _PATIENCE:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements one by one: executescript() would commit."""
+    statement = ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _close(opened: list[sqlite3.Connection]) -> None:
+    while opened:
+        try:
+            opened.pop().close()
+        except sqlite3.Error:
+            pass
+
+
+_indexes: weakref.WeakSet[Index] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for each in [*_indexes]:
+        each.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for each in [*_indexes]:
+        each.after_fork_in_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+
+_MOVED = sqlite3.SQLITE_READONLY | 4 << 8  # the file was renamed or removed
+_MEANINGS = {
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+    sqlite3.SQLITE_LOCKED: errno.EBUSY,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_AUTH: errno.EACCES,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
+    sqlite3.SQLITE_INTERRUPT: errno.EINTR,
+    sqlite3.SQLITE_NOLFS: errno.EFBIG,
+    sqlite3.SQLITE_PROTOCOL: errno.EBUSY,
+}

@@ -1,0 +1,406 @@
+"""Results on disk, by key: the face of this folder.
+
+A read opens a commit file, checks it, and finds the payload: no lock, no index. A write makes room,
+prepares everything aside and renames. So whatever happens to who writes, who reads finds what was
+there before or what is there now, and both are whole.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal
+
+from warmcache import _checks as checks
+from warmcache._log import log
+from warmcache._process.after_fork import begins_anew_in_child
+from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache._sizes import format_size
+from warmcache._texts import short_text_of
+
+from . import checking
+from .boot import boot_id
+from .checking import Progress
+from .commit_file import DamagedError, OtherFormatError
+from .folder import Folder, RefusedError
+from .index import Index, Row, Rows
+from .key_lock import KeyLock
+from .litter import clear, is_written
+from .locked_file import need_locks
+from .payload import OddPayloadError
+from .recency import Recency
+from .records import Counts, Header, Report, Stored, Totals
+from .room import Limits
+from .writer import Writer
+
+_MANY = 64  # entries that are removed in one transaction
+_LOOKS = 3  # at what is replaced while it is read
+
+
+class DiskStore:
+    """Entries in the files of one folder, for any number of processes.
+
+    Args:
+        path: the folder, made for this user alone if it is not there.
+        maxsize: bytes that all files of entries may take.
+        maxitems: how many entries there may be.
+        min_free: bytes to be left free on the file system.
+        ttl: seconds after its load for which an entry is read.
+        policy: who goes first where room is short: what is worth least, by load seconds, uses and
+            bytes; or what was used least recently.
+        durable: whether a write returns once it would survive a loss of power.
+        verify: when the checksum of a payload beside its commit file is looked at: at the first
+            read since the machine was started, or at each. One inside always is.
+        shared: let the folder's group read and write as well.
+        clock: seconds since the epoch.
+
+    Raises:
+        PermissionError: the folder is another user's, or others may write to it.
+        ValueError: it is no folder; an option is out of range.
+        ModuleNotFoundError: filelock is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        maxsize: float | str | None = None,
+        maxitems: int | None = None,
+        min_free: float | str = 0,
+        ttl: float | None = None,
+        policy: Literal["cost", "lru"] = "cost",
+        durable: bool = False,
+        verify: Literal["boot", "always"] = "boot",
+        shared: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        limits = Limits(
+            checks.limit("maxsize", maxsize),
+            checks.limit("maxitems", maxitems),
+            checks.size("min_free", min_free),
+            checks.limit("ttl", ttl),
+            checks.one_of("policy", policy, ["cost", "lru"]),
+        )
+        self._always = checks.one_of("verify", verify, ["boot", "always"]) == "always"
+        checks.flag("durable", durable)
+        checks.flag("shared", shared)
+        need_locks()
+        self._limits = limits
+        self._clock = clock
+        self._boot = boot_id()
+        self._folder = Folder(path, shared=shared)
+        folder = self._folder
+        self._index = Index(
+            folder.path,
+            self._boot,
+            lambda rows: checking.compare(folder, rows),
+            orders=limits.orders(),
+            shared=shared,
+        )
+        self._recency = Recency()
+        self._writer = Writer(
+            folder, self._index, self._recency, limits, clock=clock, durable=durable
+        )
+        self._guard = ForkSafeLock()
+        self.begin_anew()
+        begins_anew_in_child(self)
+        self._clear()
+
+    def begin_anew(self) -> None:
+        """Count from nothing, in a forked child."""
+        self._counts = dict.fromkeys(Counts._fields, 0)
+        self._said: set[str] = set()
+        self._whole: set[str] = set()  # payloads that were found whole since the boot
+
+    def _clear(self) -> None:
+        """Remove what killed processes have left, where that can be."""
+        try:
+            checking.clear_locks(self._folder)
+            if self._folder.list("tmp"):
+                self._index.run(lambda rows: clear(self._folder, rows))
+        except OSError as error:
+            log().debug("what killed processes have left in %s stays: %s", self.path, error)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._folder.path
+
+    # -- reading -------------------------------------------------------------------------
+
+    def read(self, key: str) -> Stored | None:
+        """Return what is stored under a key, None if that is nothing, or too old, or damaged.
+
+        Raises:
+            OSError: the disk cannot be read.
+        """
+        for _ in range(_LOOKS):
+            try:
+                return self._read(key)
+            except FileNotFoundError:  # it was replaced or evicted while its payload was read
+                pass
+            except OtherFormatError:
+                break
+            except RefusedError as error:
+                self._remove_bad(key, "refused", str(error))
+                break
+            except (DamagedError, OddPayloadError) as error:
+                self._remove_bad(key, "damaged", str(error))
+                break
+        self._count("misses")
+        return None
+
+    def _read(self, key: str) -> Stored | None:
+        stored = checking.open_entry(self._folder, key)
+        if stored is None:
+            self._count("misses")
+            return None
+        if self._is_old(stored.header):
+            self._forget([key], "expired")
+            self._count("misses")
+            return None
+        if stored.path is not None and self._is_unsure(stored.header):
+            checking.must_be_whole(self._folder, stored)
+            self._is_whole(stored.header)
+        self._count("hits")
+        return stored
+
+    def _is_old(self, header: Header) -> bool:
+        return header.made <= self._clock() - self._limits.ttl
+
+    def _is_unsure(self, header: Header) -> bool:
+        """Whether a payload may be torn: it was renamed, and the machine stopped, or may have."""
+        if self._always:
+            return True
+        if (header.boot == self._boot and self._boot) or header.payload in self._whole:
+            return False
+        row = self._try_index(lambda rows: rows.find(header.key))
+        named = header.payload.rstrip("/") == (row and f"{row.key}.{row.writer}")
+        return not (row is not None and named and row.boot == self._boot and self._boot)
+
+    def _is_whole(self, header: Header) -> None:
+        if not self._always:
+            self._whole.add(header.payload)
+            self._try_index(lambda rows: rows.found_whole(header.key, self._boot))
+
+    def _try_index(self, work: Callable[[Rows], Row | None]) -> Row | None:
+        """Ask the index where it is there; a folder that cannot be written has none."""
+        try:
+            return self._index.run(work)
+        except OSError:
+            return None
+
+    def _remove_bad(self, key: str, kind: str, why: str) -> None:
+        self._count(kind)
+        self._say(kind, "%s in %s: %s; it is removed", key, self.path, why)
+        try:
+            self._forget([key])
+        except OSError:  # it stays, and is found again
+            pass
+
+    # -- writing -------------------------------------------------------------------------
+
+    def write(
+        self,
+        key: str,
+        header: Header,
+        payload: bytes | Callable[[Path], object],
+        size: int | None = None,
+    ) -> Header | None:
+        """Store a payload under a key, in the place of what is there.
+
+        Args:
+            key: a digest of the call, in lower-case hex digits.
+            header: what is known of the call and the load.
+            payload: bytes; or what writes a file or a folder at the path that it is given.
+            size: bytes that this will take, more or less, so that room is made before.
+
+        Returns:
+            What was stored; None if nothing was, for no room could be made, or somebody else is
+            writing the same.
+
+        Raises:
+            OSError: the disk is full, or whatever else keeps it from being written; with
+                ``durable``, also from being known to survive.
+            ValueError: what was written is neither files nor folders.
+            Exception: whatever ``payload`` raises. Nothing has changed.
+        """
+        written = self._writer.write(key, header, payload, size)
+        self._count("evicted", written.evicted)
+        self._count(written.outcome)
+        if written.outcome == "too_large":
+            self._say_too_large(key, header, written.nbytes)
+        return written.header
+
+    def _say_too_large(self, key: str, header: Header, nbytes: int) -> None:
+        limits = self._limits
+        self._say(
+            "too_large",
+            "%s is not stored in %s: it takes %s, and no room can be made for that (maxsize=%s, "
+            "maxitems=%s, min_free=%s)",
+            *(header.text or key, self.path, format_size(nbytes)),
+            *(format_size(limits.maxsize), limits.maxitems, format_size(limits.min_free)),
+        )
+
+    # -- removing ------------------------------------------------------------------------
+
+    def remove(self, key: str) -> bool:
+        """Remove what is stored under a key; return whether there was anything.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        there = self._folder.stat(self._folder.place(key)) is not None
+        if there:
+            self._forget([key])
+        return there
+
+    def _forget(self, keys: Iterable[str], kind: str = "") -> None:
+        """Remove the files of entries, and their rows."""
+
+        def work(rows: Rows) -> None:
+            for key in each:
+                row = rows.find(key)
+                written = row is not None and is_written(self._folder, row)
+                self._folder.discard_entry(key, "" if row is None or written else row.writer)
+                if row is not None and row.old:  # its writer has died, or is about to remove it
+                    self._folder.discard_payloads(key, f"{key}.{row.writer}" if written else "")
+                if row is not None and written:
+                    rows.put(row._replace(old=0))
+                else:
+                    rows.drop([key])
+
+        each = [*keys]
+        try:
+            self._index.run(work)
+        finally:
+            if kind:
+                self._count(kind, len(each))
+
+    def evict(
+        self,
+        *,
+        count: int | None = None,
+        loader: str | None = None,
+        tag: str | None = None,
+        older: float | None = None,
+        progress: Progress | None = None,
+    ) -> list[Header]:
+        """Remove entries, and return what they were; without any wish, all.
+
+        Args:
+            count: how many at most, the next victims first.
+            loader: those of one loader.
+            tag: those that have it.
+            older: seconds since the load, more than which have passed.
+            progress: called with how many are removed, of how many.
+
+        Raises:
+            OSError: they cannot be removed.
+        """
+        before = float("inf") if older is None else self._clock() - older
+        doomed = [
+            header
+            for header in checking.headers(self._folder)
+            if loader in (None, header.loader)
+            and (tag is None or tag in header.tags)
+            and header.made < before
+        ]
+        if count is not None:
+            doomed = self._in_order(doomed)[:count]
+        for first in range(0, len(doomed), _MANY):
+            self._forget([header.key for header in doomed[first : first + _MANY]], "evicted")
+            if progress is not None:
+                progress(min(first + _MANY, len(doomed)), len(doomed))
+        return doomed
+
+    def _in_order(self, headers: list[Header]) -> list[Header]:
+        self.flush()
+        order = self._index.run(
+            lambda rows: [row.key for row in rows.in_order(self._limits.policy)]
+        )
+        place = {key: number for number, key in enumerate(order)}
+        return sorted(headers, key=lambda header: place.get(header.key, -1))
+
+    # -- what is there -------------------------------------------------------------------
+
+    def alone(self, key: str, wait: float) -> AbstractContextManager[bool]:
+        """Be alone with a key in a ``with`` block, of all threads and processes.
+
+        It gives whether one is: False after ``wait`` seconds in vain, or where there are no locks.
+        """
+        return KeyLock(self._folder, key, wait)
+
+    def used(self, key: str) -> None:
+        """Note a use; it is written together with others."""
+        if self._recency.note(key, self._clock()):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the uses that were noted, where that can be."""
+        if uses := self._recency.take():
+            try:
+                self._index.run(lambda rows: rows.touch(uses))
+            except OSError:
+                pass
+
+    def entries(self) -> Iterator[Header]:
+        """Yield what is stored, by the files."""
+        return checking.headers(self._folder)
+
+    def check(self, progress: Progress | None = None) -> Report:
+        """Read everything, remove what is damaged or nobody's, and have the index say what is left.
+
+        Args:
+            progress: called ten times a second with how many entries were read, of how many.
+
+        Raises:
+            OSError: it cannot be read or removed.
+        """
+        damaged = checking.find_damaged(self._folder, progress)
+        for first in range(0, len(damaged), _MANY):
+            self._forget(damaged[first : first + _MANY], "damaged")
+
+        def work(rows: Rows) -> tuple[int, tuple[int, int]]:
+            return checking.compare(self._folder, rows), rows.sums()
+
+        checking.clear_locks(self._folder)
+        litter, sums = self._index.run(work)
+        return Report(*sums, len(damaged), litter)
+
+    def totals(self) -> Totals:
+        """Return how many entries there are and what they take, by the index.
+
+        Raises:
+            OSError: there is none, and it cannot be made.
+        """
+        return Totals(*self._index.run(lambda rows: rows.sums()))
+
+    @property
+    def counts(self) -> Counts:
+        """What this process has counted."""
+        with self._guard.lock:
+            return Counts(**self._counts)
+
+    def close(self) -> None:
+        """Write what was noted and close the index; what is called afterwards opens it again."""
+        self.flush()
+        self._index.close()
+
+    def _count(self, kind: str, number: int = 1) -> None:
+        with self._guard.lock:
+            self._counts[kind] += number
+
+    def _say(self, kind: str, text: str, *args: object) -> None:
+        """Log a warning, the first of its kind."""
+        with self._guard.lock:
+            if kind in self._said:
+                return
+            self._said.add(kind)
+        log().warning(text, *args)
+
+    def __repr__(self) -> str:
+        return f"DiskStore({short_text_of(str(self.path))})"

@@ -1,0 +1,360 @@
+"""The disk as a tier: what was loaded is there for the next process, and never in anybody's way.
+
+The store below raises; this does not. Whatever fails on the disk makes a miss, or a value that is
+not kept: it is counted, said in the log once for each kind, and the loader's caller gets the value
+all the same. Only what is wrong from the start is refused: a folder that others may write to.
+
+A value is kept where that pays (``worth.py``), and read where that is quicker than its load was:
+else it is forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from warmcache import _checks as checks
+from warmcache._disk.codecs import Codec, CodecError, Coder, coder_for, coder_named
+from warmcache._disk.records import Header, Stored
+from warmcache._disk.signing import Signer, signer
+from warmcache._disk.store import DiskStore
+from warmcache._log import log
+from warmcache._process.after_fork import begins_anew_in_child
+from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache._texts import short_text_of
+from warmcache._tracebacks import one_frame
+
+from .worth import Worth
+
+T = TypeVar("T")
+_PAUSE = 60.0  # seconds for which nothing is written once that has failed
+
+
+class DiskCall(NamedTuple):
+    """One call of a loader, as the disk knows it."""
+
+    key: str  # its digest
+    text: str
+    loader: str
+    version: str
+    code: str
+    tags: tuple[str, ...]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+class Found(NamedTuple):
+    """What the disk had for a call."""
+
+    value: Any
+    seconds: float  # that it took to read
+    age: float  # seconds since its load
+
+
+class TierStats(NamedTuple):
+    """What a tier has done in this process, and what lies in it.
+
+    ``not_worth`` are values that load about as quickly as the disk reads, ``slower`` those that
+    turned out to be so, ``unkept`` those that no codec keeps exactly, ``failures`` what failed on
+    the disk, by kind. ``bytes`` and ``entries`` are those of all processes.
+    """
+
+    hits: int
+    misses: int
+    writes: int
+    not_worth: int
+    slower: int
+    unkept: int
+    damaged: int
+    refused: int
+    expired: int
+    evicted: int
+    too_large: int
+    failures: dict[str, int]
+    entries: int
+    bytes: int
+
+
+class DiskTier:
+    """Results of loaders in a folder of this machine, for all processes that name it.
+
+    Args:
+        path: the folder. It is made, for this user alone, and checked at once.
+        maxsize: the most bytes to hold: a number, ``"50GiB"``, or None for no limit. It is
+            enforced before a write, over all processes.
+        maxitems: the most entries to hold.
+        min_free: bytes of the file system that are left free.
+        ttl: seconds after its load for which an entry is used.
+        policy: who goes first: ``"cost"``, by load seconds, uses and bytes, or ``"lru"``.
+        wait: seconds to wait for another process that loads the same; then this loads itself.
+        durable: whether an entry survives a loss of power from the moment that it is stored.
+        verify: when the checksum of a large payload is looked at: ``"boot"``, the first time
+            after the machine was started, or ``"always"``.
+        signing_key: what pickles are signed with, instead of a secret of this user.
+        shared: whether the folder's group shares it. Pickles are refused there.
+
+    Raises:
+        PermissionError: the folder is another user's, or others may write to it.
+        ModuleNotFoundError: filelock is not installed: ``pip install 'warmcache[disk]'``.
+        ValueError: an option is out of its range, or the path is no folder.
+    """
+
+    @one_frame
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        maxsize: float | str | None = None,
+        maxitems: int | None = None,
+        min_free: float | str = 0,
+        ttl: float | None = None,
+        policy: Literal["cost", "lru"] = "cost",
+        wait: float = 60.0,
+        durable: bool = False,
+        verify: Literal["boot", "always"] = "boot",
+        signing_key: str | bytes | None = None,
+        shared: bool = False,
+    ) -> None:
+        self._wait = checks.seconds("wait", wait)
+        self._shared = checks.flag("shared", shared)
+        self._signing_key, self._signer = signing_key, None
+        self._options = dict(
+            maxsize=maxsize, maxitems=maxitems, min_free=min_free, ttl=ttl, policy=policy
+        ) | dict(wait=wait, durable=durable, verify=verify, shared=shared)
+        self._store = DiskStore(
+            Path(checks.path("path", path)).expanduser(),
+            maxsize=maxsize,
+            maxitems=maxitems,
+            min_free=min_free,
+            ttl=ttl,
+            policy=policy,
+            durable=durable,
+            verify=verify,
+            shared=shared,
+        )
+        self._guard = ForkSafeLock()
+        self.begin_anew()
+        begins_anew_in_child(self)
+
+    _signer: Signer | None
+
+    def begin_anew(self) -> None:
+        """Count from nothing, in a forked child."""
+        self._counts: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._worth = Worth()
+        self._no_writes_before = 0.0
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._store.path
+
+    def stats(self) -> TierStats:
+        """Return what was done in this process, and what there is."""
+        own, store = self._counts, self._store.counts
+        entries, nbytes = self._tried("index", self._store.totals, (0, 0))
+        return TierStats(
+            hits=own["hits"],
+            misses=own["misses"],
+            writes=store.writes,
+            not_worth=own["not_worth"],
+            slower=own["slower"],
+            unkept=own["unkept"],
+            damaged=store.damaged,
+            refused=store.refused,
+            expired=store.expired,
+            evicted=store.evicted,
+            too_large=store.too_large,
+            failures=dict(self._failures),
+            entries=entries,
+            bytes=nbytes,
+        )
+
+    def clear(self) -> None:
+        """Remove everything that lies here.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        self._store.evict()
+
+    def close(self) -> None:
+        """Write what was noted of uses, and close what is open; a later use opens it again."""
+        self._tried("index", self._store.close, None)
+
+    def __reduce__(self) -> Any:
+        if self._signing_key is not None:
+            raise TypeError("a tier with a signing_key= does not travel: say disk='name' instead")
+        return _again, (str(self.path), self._options)
+
+    def __repr__(self) -> str:
+        return f"DiskTier({str(self.path)!r})"
+
+    # -- what loaders ask: none of it raises but for interrupts --------------------------------
+
+    def _fetch(
+        self, call: DiskCall, codec: str | Codec, *, oldest: float | None = None
+    ) -> Found | None:
+        """Return what is there for a call, loaded ``oldest`` seconds ago at most."""
+        began = time.perf_counter()
+        found = self._tried("read", lambda: self._read(call, codec, oldest), None)
+        if found is None:
+            self._count("misses")
+            return None
+        value, header = found
+        seconds = time.perf_counter() - began
+        self._count("hits")
+        self._worth.reading.took(header.size, seconds)
+        if _is_slower(seconds, header.seconds):
+            self._count("slower")
+            self._forget(call.key)
+        else:
+            self._tried("index", lambda: self._store.used(call.key), None)
+        return Found(value, seconds, max(0.0, time.time() - header.made))
+
+    def _read(
+        self, call: DiskCall, codec: str | Codec, oldest: float | None
+    ) -> tuple[Any, Header] | None:
+        stored = self._store.read(call.key)
+        if stored is None:
+            return None
+        header = stored.header
+        if oldest is not None and header.made < time.time() - oldest:
+            self._store.remove(call.key)
+            return None
+        coder = coder_named(header.codec, codec, self._seal(call.key, codec))
+        if coder is None or not self._may_read(coder):
+            return None
+        try:
+            return self._decoded(coder, stored, call), header
+        except CodecError as error:
+            self._say("damaged", "%s is not what was written, and is removed: %s", call.text, error)
+            self._store.remove(call.key)
+            return None
+
+    def _decoded(self, coder: Coder, stored: Stored, call: DiskCall) -> Any:
+        if stored.data is not None:
+            return coder.loads(stored.data, call.args, call.kwargs)
+        assert stored.path is not None
+        return coder.load(stored.path, call.args, call.kwargs)
+
+    def _may_read(self, coder: Coder) -> bool:
+        if coder.safe or not self._shared:
+            return True
+        self._count("refused")
+        self._say("refused", "%s is shared, and codec %r runs code", self.path, coder.name)
+        return False
+
+    def _keep(
+        self,
+        call: DiskCall,
+        value: Any,
+        codec: str | Codec,
+        seconds: float,
+        *,
+        always: bool = False,
+    ) -> float | None:
+        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
+        if not always and not self._worth.pays(seconds, 0):
+            self._count("not_worth")
+            return None
+        if time.monotonic() < self._no_writes_before:
+            return None
+        return self._tried("write", lambda: self._write(call, value, codec, seconds, always), None)
+
+    def _write(
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, always: bool
+    ) -> float | None:
+        coder = coder_for(value, codec, self._seal(call.key, codec))
+        if coder is None or (self._shared and not coder.safe):
+            self._count("unkept")
+            self._say(
+                f"unkept {call.loader}",
+                "what %s gives is not kept on disk: no safe codec keeps %s exactly; pass codec=",
+                *(call.loader, type(value).__qualname__),
+            )
+            return None
+        size = coder.size_of(value)
+        if not always and not self._worth.pays(seconds, size or 0):
+            self._count("not_worth")
+            return None
+        began = time.perf_counter()
+        data = coder.dumps(value)
+        header = Header(
+            text=call.text,
+            loader=call.loader,
+            version=call.version,
+            code=call.code,
+            codec=coder.name,
+            seconds=seconds,
+            tags=call.tags,
+        )
+        payload: bytes | Callable[[Path], object]
+        payload = data if data is not None else lambda path: coder.dump(value, path)
+        written = self._store.write(call.key, header, payload, size)
+        if written is None:
+            return None
+        self._worth.writing.took(written.size, time.perf_counter() - began)
+        return self._worth.reading.of(written.size)
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Be alone with a key for a while, of all processes; not, where that cannot be had."""
+        with ExitStack() as held:
+            alone = self._store.alone
+            self._tried("lock", lambda: held.enter_context(alone(key, self._wait)), False)
+            yield
+
+    def _forget(self, key: str) -> bool:
+        return self._tried("remove", lambda: self._store.remove(key), False)
+
+    def _forget_all(self, loader: str) -> None:
+        self._tried("remove", lambda: self._store.evict(loader=loader), None)
+
+    # -- what fails ------------------------------------------------------------------------------
+
+    def _seal(self, key: str, codec: str | Codec) -> Any:
+        if codec != "pickle":
+            return None
+        if self._signer is None:
+            self._signer = signer(self._signing_key)
+        return self._signer.seal(key)
+
+    def _tried(self, kind: str, work: Callable[[], T], instead: T) -> T:
+        """Return what ``work`` returns; ``instead`` where it fails, which is counted and told."""
+        try:
+            return work()
+        except Exception as error:
+            with self._guard.lock:
+                self._failures[kind] += 1
+            if kind == "write" and isinstance(error, OSError):
+                self._no_writes_before = time.monotonic() + _PAUSE
+            self._say(kind, "%s: the disk could not %s: %s", self, kind, short_text_of(error))
+            return instead
+
+    def _say(self, kind: str, text: str, *args: object) -> None:
+        """Log a warning, the first of its kind."""
+        with self._guard.lock:
+            self._counts[f"said {kind}"] += 1
+            first = self._counts[f"said {kind}"] == 1
+        if first:
+            log().warning(text, *args)
+
+    def _count(self, what: str) -> None:
+        with self._guard.lock:
+            self._counts[what] += 1
+
+
+def _is_slower(seconds: float, load: float) -> bool:
+    """Whether reading took longer than the load that it stands for."""
+    return seconds > load
+
+
+def _again(path: str, options: dict[str, Any]) -> DiskTier:
+    return DiskTier(path, **options)

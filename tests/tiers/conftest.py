@@ -1,0 +1,25 @@
+"""A disk on which everything is worth keeping, and what counts the calls of a loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from warmcache import DiskTier
+from warmcache.tiers import disk_tier, worth
+
+
+@pytest.fixture(autouse=True)
+def everything_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads of tests take no time: keep what they give, and do not find that reading is slower."""
+    monkeypatch.setattr(worth, "_MARGIN", -1.0)
+    monkeypatch.setattr(disk_tier, "_is_slower", lambda seconds, load: False)
+
+
+@pytest.fixture
+def tier(tmp_path: Path) -> Iterator[DiskTier]:
+    made = DiskTier(tmp_path / "tier")
+    yield made
+    made.close()

@@ -1,0 +1,499 @@
+"""What a loader gave lies on disk: for the next miss, and for other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warmcache
+from warmcache import DiskTier, KeyingError, WarmMissError, disabled, no_load, warm
+from warmcache.tiers import disk_tier
+
+CAP = 20.0
+
+
+class Calls(list[Any]):
+    """The calls of a loader that gives what it was called with."""
+
+    def loader(self, tier: Any, **options: Any) -> Any:
+        @warm(
+            **{
+                "policy": "lru",
+                "maxsize": 8,
+                "disk": tier,
+                "name": "load",
+                "code": False,
+                **options,
+            }
+        )
+        def load(*args: Any, **kwargs: Any) -> Any:
+            self.append(args)
+            return [*args, kwargs]
+
+        return load
+
+    def async_loader(self, tier: Any, **options: Any) -> Any:
+        @warm(**{"disk": tier, "name": "load", "code": False, "loop_bound": False, **options})
+        async def load(name: str) -> list[str]:
+            self.append(name)
+            return [name]
+
+        return load
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+# -- what lies there ---------------------------------------------------------------------------
+
+
+def test_what_was_evicted_from_memory_comes_from_disk(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier)
+    first = load(1, b=(2.0, b"3"))
+    load.evict(1, b=(2.0, b"3"))
+    assert [1, {"b": (2.0, b"3")}] == load(1, b=(2.0, b"3")) == first
+    assert 1 == len(calls)
+
+
+def test_a_hit_knows_nothing_of_the_disk(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier)
+    load(1)
+    before = tier.stats()
+    load(1), load(1)
+    assert before == tier.stats()
+
+
+def test_calls_that_differ_in_type_alone_are_told_apart(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier, typed=True)
+    load(1), load(True), load(1.0)
+    load.cache_clear()
+    assert [[1, {}], [True, {}], [1.0, {}]] == [load(1), load(True), load(1.0)]
+    assert 3 == len(calls)
+
+
+def test_another_process_has_it_without_a_load(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import sys, time
+            from warmcache import warm
+
+            @warm(disk=sys.argv[1], name="load")
+            def load(name):
+                time.sleep(0.05)  # or it would not be worth keeping
+                print("loaded", flush=True)
+                return {"name": name}
+
+            print(load("ada"))
+            """
+        )
+    )
+    command = [sys.executable, str(program), str(tmp_path / "tier")]
+    said = [
+        subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=True).stdout
+        for _ in range(2)
+    ]
+    assert ["loaded\n{'name': 'ada'}\n", "{'name': 'ada'}\n"] == said
+
+
+def test_of_processes_that_miss_at_once_one_loads(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import sys, time
+            from warmcache import warm
+
+            @warm(disk=sys.argv[1], name="load")
+            def load(name):
+                print("loaded", flush=True)
+                time.sleep(0.5)
+                return [name]
+
+            sys.stdin.readline()
+            assert ["ada"] == load("ada")
+            """
+        )
+    )
+    command = [sys.executable, str(program), str(tmp_path / "tier")]
+    pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    for each in processes:
+        each.stdin.write("go\n")  # type: ignore[union-attr]
+        each.stdin.flush()  # type: ignore[union-attr]
+    said = [each.communicate(timeout=CAP)[0] for each in processes]
+    assert 4 * [0] == [each.returncode for each in processes]
+    assert "loaded\n" == "".join(said)
+
+
+class Sky:
+    """What says what stands for it in other processes."""
+
+    def __init__(self, name: str, calls: list[int]) -> None:
+        self.name = name
+        self.calls = calls
+
+    def __warm_key__(self) -> str:
+        return self.name
+
+    def beam(self, channel: int) -> list[Any]:
+        self.calls.append(channel)
+        return [self.name, channel]
+
+
+def test_a_method_is_known_by_what_its_instance_says(
+    tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sky, "beam", warm(disk=tier, name="beam", code=False)(Sky.beam))
+    calls: list[int] = []
+    assert ["a", 1] == Sky("a", calls).beam(1) == Sky("a", calls).beam(1)
+    assert ["b", 1] == Sky("b", calls).beam(1)
+    assert [1, 1] == calls
+
+
+def test_a_method_of_what_says_nothing_cannot_be_told_from_others(tier: DiskTier) -> None:
+    class Sky:
+        @warm(disk=tier, name="beam")
+        def beam(self) -> int:
+            return 1
+
+    with pytest.raises(KeyingError, match="self"):
+        Sky().beam()
+
+
+def test_a_cache_that_keeps_nothing_has_the_disk_all_the_same(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier, maxsize=0)
+    assert [1, {}] == load(1) == load(1)
+    assert 1 == len(calls)
+
+
+def test_an_edit_is_a_miss_unless_the_code_is_trusted(tier: DiskTier) -> None:
+    def loader(word: str, **options: Any) -> Any:
+        return warm(disk=tier, name="load", **options)(lambda name: [word, name])
+
+    assert ["old", "a"] == loader("old")("a")
+    assert ["new", "a"] == loader("new")("a")
+    assert ["old", "b"] == loader("old", code=False)("b")
+    assert ["old", "b"] == loader("new", code=False)("b")
+    assert ["new", "b"] == loader("new", code=False, version=2)("b")
+
+
+def test_a_codec_of_the_users_gets_the_arguments_of_the_call(tier: DiskTier) -> None:
+    class Text:
+        def dump(self, value: object, folder: Path) -> None:
+            (folder / "text").write_text(repr(value))
+
+        def load(self, folder: Path, *args: Any, **kwargs: Any) -> Any:
+            return (folder / "text").read_text(), args, kwargs
+
+    @warm(disk=tier, name="load", codec=Text())
+    def load(a: str, *, b: int) -> object:
+        return object
+
+    load("x", b=2)
+    load.cache_clear()
+    assert ("<class 'object'>", ("x",), {"b": 2}) == load("x", b=2)
+
+
+# -- what is not kept --------------------------------------------------------------------------
+
+
+def test_what_no_codec_keeps_exactly_is_not_kept_which_is_said_once(
+    tier: DiskTier, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = warm(disk=tier, name="load", maxsize=0)(lambda name: object())
+    assert load("a") is not load("a")
+    load("b")
+    assert [
+        "what load gives is not kept on disk: no safe codec keeps object exactly; pass codec="
+    ] == (caplog.messages)
+    assert (3, 0) == (tier.stats().unkept, tier.stats().writes)
+
+
+def test_a_pickle_is_kept_where_that_was_asked_for(
+    tmp_path: Path, tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARMCACHE_SIGNING_KEY", "a secret of sixteen or more")
+    load = warm(disk=tier, name="load", codec="pickle", maxsize=0)(lambda name: Path(name).stat)
+    one = warm(disk=tier, name="one", codec="pickle", maxsize=0)(lambda: slice(1, 2))
+    assert slice(1, 2) == one() == one()
+    assert 1 == tier.stats().hits
+    shared = DiskTier(tmp_path / "shared", shared=True)
+    other = warm(disk=shared, name="one", codec="pickle", maxsize=0)(lambda: slice(1, 2))
+    assert slice(1, 2) == other() == other()
+    assert (0, 2) == (shared.stats().hits, shared.stats().unkept)
+    shared.close()
+    del load
+
+
+@pytest.mark.parametrize("word", ["read", "write", "lock"])
+def test_whatever_fails_on_the_disk_fails_no_load(
+    word: str,
+    calls: Calls,
+    tier: DiskTier,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*args: object, **kwargs: object) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tier._store, {"lock": "alone"}.get(word, word), fail)
+    load = calls.loader(tier, maxsize=0)
+    assert [1, {}] == load(1)
+    assert [2, {}] == load(2)
+    assert 2 == len(calls)
+    assert 1 == len([line for line in caplog.messages if f"could not {word}" in line])
+    assert tier.stats().failures[word] >= 1
+
+
+def test_after_a_failed_write_nothing_is_written_for_a_while(
+    calls: Calls, tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def fail(*args: object, **kwargs: object) -> Any:
+        tries.append(args)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tier._store, "write", fail)
+    load = calls.loader(tier, maxsize=0)
+    load(1), load(2)
+    assert 1 == len(tries)
+    now = time.monotonic()
+    monkeypatch.setattr(disk_tier.time, "monotonic", lambda: now + disk_tier._PAUSE + 1)
+    load(3)
+    assert 2 == len(tries)
+
+
+def test_an_interrupt_while_it_is_kept_has_the_value_torn_down(tier: DiskTier) -> None:
+    class Interrupted:
+        def dump(self, value: object, folder: Path) -> None:
+            raise KeyboardInterrupt
+
+        def load(self, folder: Path) -> None: ...
+
+    gone: list[object] = []
+    load = warm(disk=tier, name="load", codec=Interrupted(), teardown=gone.append)(lambda: "value")
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert ["value"] == gone and 0 == len(load.cache)
+
+
+# -- letting go --------------------------------------------------------------------------------
+
+
+def test_forgetting_is_of_the_disk_and_evicting_is_of_memory(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier)
+    load(1), load(2)
+    load.evict(1)
+    assert load.forget(1) and not load.forget(1)
+    load.cache_clear()
+    load(1), load(2)
+    assert [(1,), (2,), (1,)] == calls
+    load.cache_clear(disk=True)
+    load(2)
+    assert [(1,), (2,), (1,), (2,)] == calls
+
+
+def test_who_keeps_nothing_on_disk_says_so(calls: Calls) -> None:
+    load = warm(lambda: 1)
+    for ask in (load.forget, lambda: load.cache_clear(disk=True)):
+        with pytest.raises(TypeError, match="was decorated without disk="):
+            ask()  # type: ignore[operator]
+
+
+def test_time_counts_from_the_load_through_the_disk(
+    calls: Calls, tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = calls.loader(tier, ttl=3600)
+    load(1)
+    load.cache_clear()
+    loaded = time.time()
+    monkeypatch.setattr(disk_tier.time, "time", lambda: loaded + 3000)
+    load(1)
+    (entry,) = load.cache.entries()
+    assert 1 == len(calls) and 0 < entry.ends_in < 601
+    load.cache_clear()
+    monkeypatch.setattr(disk_tier.time, "time", lambda: loaded + 3700)
+    load(1)
+    assert 2 == len(calls)
+
+
+def test_what_comes_from_disk_is_validated(calls: Calls, tier: DiskTier) -> None:
+    good = [True]
+    load = calls.loader(tier, validate=lambda value: good[0], maxsize=0)
+    load(1), load(1)
+    assert 1 == len(calls)
+    good[0] = False
+    load(1)
+    assert 2 == len(calls)
+
+
+def test_scopes_pass_by_the_disk_or_read_it_alone(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier)
+    load(1)
+    load.cache_clear()
+    with disabled():
+        load(1)
+    assert 2 == len(calls)
+    with no_load():
+        assert [1, {}] == load(1)
+        with pytest.raises(WarmMissError, match="neither warm nor on disk"):
+            load(2)
+    assert 2 == len(calls)
+
+
+def test_what_comes_from_disk_costs_what_reading_it_does(
+    tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = warm(disk=tier, name="load")(lambda: 1)
+    load()
+    (loaded,) = load.cache.entries()
+    assert loaded.load_seconds == pytest.approx(tier._worth.reading.of(17), rel=1)
+    load.cache_clear()
+    load()
+    (read,) = load.cache.entries()
+    stats = load.cache.stats()
+    assert 0 < read.load_seconds <= stats.load_seconds
+
+
+# -- async -------------------------------------------------------------------------------------
+
+
+async def test_an_async_loader_has_the_disk_in_a_thread(calls: Calls, tier: DiskTier) -> None:
+    load = calls.async_loader(tier)
+    assert 3 * [["a"]] == await asyncio.gather(load("a"), load("a"), load("a"))
+    await load.cache_clear()
+    assert ["a"] == await load("a") and 1 == len(calls)
+    assert await load.forget("a") and not await load.forget("a")
+    assert ["a"] == await load("a") and 2 == len(calls)
+    await load.cache_clear(disk=True)
+    with no_load():
+        with pytest.raises(WarmMissError):
+            await load("a")
+    await load("a")
+    assert 3 == len(calls)
+
+
+async def test_what_comes_from_disk_is_validated_on_a_loop(calls: Calls, tier: DiskTier) -> None:
+    good = [True]
+
+    async def validate(value: object) -> bool:
+        return good[0]
+
+    load = calls.async_loader(tier, validate=validate, maxsize=0)
+    await load("a"), await load("a")
+    assert 1 == len(calls)
+    good[0] = False
+    await load("a")
+    assert 2 == len(calls)
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+def test_a_generator_is_refused_with_a_reason(tier: DiskTier) -> None:
+    with pytest.raises(TypeError, match="is a generator, and disk= cannot keep what it gives"):
+
+        @warm(disk=tier)
+        def load():
+            yield 1
+
+
+def test_what_cannot_be_told_from_others_on_disk_is_named(calls: Calls, tier: DiskTier) -> None:
+    with pytest.raises(KeyingError, match="args"):
+        calls.loader(tier)(object())
+
+
+def test_a_loader_of_the_main_program_needs_a_name(tier: DiskTier) -> None:
+    def load() -> None: ...
+
+    load.__module__ = "__main__"
+    with pytest.raises(ValueError, match="say what it is called on disk, name="):
+        warm(disk=tier)(load)
+
+
+@pytest.mark.parametrize("option", [{"name": "x"}, {"code": False}, {"codec": "pickle"}])
+def test_what_is_about_the_disk_needs_one(option: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="say disk=, too"):
+        warm(**option)(lambda: 1)
+
+
+# -- tiers by name -----------------------------------------------------------------------------
+
+
+def test_a_tier_by_name_is_the_same_for_all_who_say_so(tmp_path: Path, calls: Calls) -> None:
+    name = f"of {tmp_path.name}"
+    load = calls.loader(name, name="a")
+    with pytest.raises(ValueError, match=r"no disk tier is called .*: define it"):
+        load(1)
+    made = warmcache.disk(name, tmp_path / "tier", maxsize="1MiB")
+    assert made is warmcache.disk(name) is warmcache.disk(name, tmp_path / "tier", maxsize="1MiB")
+    load(1)
+    assert 1 == made.stats().writes
+    with pytest.raises(ValueError, match="is defined already"):
+        warmcache.disk(name, tmp_path / "elsewhere")
+    made.close()
+
+
+def test_a_path_is_one_tier_for_all_who_say_it(tmp_path: Path, calls: Calls) -> None:
+    from warmcache.tiers.shared_tiers import find_tier
+
+    where = str(tmp_path / "tier")
+    calls.loader(where, name="a", maxsize=0)(1)
+    calls.loader(Path(where), name="a", maxsize=0)(1)
+    assert (1, 1) == (find_tier(where).stats().writes, find_tier(where).stats().hits)
+    find_tier(where).close()
+
+
+def test_a_folder_that_is_not_safe_is_refused_where_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "wide").mkdir()
+    (tmp_path / "wide").chmod(0o777)
+    for refused in (
+        lambda: DiskTier(tmp_path / "wide"),
+        lambda: warm(disk=tmp_path / "wide")(lambda: 1),
+    ):
+        with pytest.raises(PermissionError):
+            refused()
+
+
+def test_a_tier_travels_as_its_folder_and_options(tmp_path: Path) -> None:
+    import pickle
+
+    tier = DiskTier(tmp_path / "tier", maxsize="1MiB", wait=1.0)
+    twin = pickle.loads(pickle.dumps(tier))
+    assert (tier.path, tier._options) == (twin.path, twin._options)
+    with pytest.raises(TypeError, match="does not travel"):
+        pickle.dumps(DiskTier(tmp_path / "tier", signing_key="a secret of sixteen or more"))
+
+
+def test_a_loader_that_travels_has_its_disk_there_too(tmp_path: Path, calls: Calls) -> None:
+    import cloudpickle
+
+    @warm(disk=DiskTier(tmp_path / "tier"), name="load", code=False)
+    def load(name: str) -> list[str]:
+        return [name]
+
+    load("ada")
+    (tmp_path / "loader.pickle").write_bytes(cloudpickle.dumps(load))
+    program = """
+import pickle, sys
+from warmcache import no_load
+with open(sys.argv[1], "rb") as file:
+    load = pickle.load(file)
+with no_load():
+    print(load("ada"))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "loader.pickle")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=False)
+    assert ("['ada']\n", "") == (done.stdout, done.stderr)
