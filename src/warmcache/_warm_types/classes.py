@@ -52,6 +52,10 @@ if TYPE_CHECKING:
             """Tear down the instance of this call, if it is warm; return what was removed."""
             ...
 
+        def forget(cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> bool:
+            """Remove what lies on disk of this call, and what is warm; whether it lay there."""
+            ...
+
         def cache_key(cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> CallKey:
             """Return the key of this call in :attr:`cache`."""
             ...
@@ -64,8 +68,8 @@ if TYPE_CHECKING:
             """Return how it caches: maxsize, policy, ttl, idle_ttl, typed, cache, size, ..."""
             ...
 
-        def cache_clear(cls) -> None:
-            """Tear down all instances that are warm, and start its counts anew."""
+        def cache_clear(cls, *, disk: bool = False) -> None:
+            """Tear down all that are warm, and start its counts anew; remove them from disk."""
             ...
 
         def warm_up(cls, calls: Iterable[Any]) -> None:
