@@ -163,13 +163,15 @@ _keys = itertools.count()
 
 def _seconds_to_load(cache: MemoryCache[Any, Any], share: float) -> float:
     """Return the seconds until a load begins that wants so much of the budget."""
-    begun, began = time.perf_counter(), 0.0
+    began = 0.0
 
     def note() -> None:
         nonlocal began
         began = time.perf_counter()
 
-    new_loader(cache, share * BUDGET, note)(next(_keys))
+    load = new_loader(cache, share * BUDGET, note)
+    begun = time.perf_counter()
+    load(next(_keys))
     return began - begun
 
 

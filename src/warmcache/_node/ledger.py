@@ -241,27 +241,32 @@ class NodeLedger:
         Prices are no news: they change all the time, and two who wait would ping each other for
         ever.
         """
-        if not self._member.takes_part:
-            return
+        if self._member.takes_part:
+            self._publish(lambda picture: None)
+
+    def _publish(self, and_then: Callable[[Picture], T]) -> T:
+        """Say what is idle now, and return what ``and_then`` finds in the same look."""
         turn, said = next(self._turns), time.monotonic_ns()
         own = self._own_quotes()
         me = self._me
 
-        def publish(picture: Picture) -> list[int]:
+        def publish(picture: Picture) -> tuple[list[int], T]:
             waiting = [each for each in picture.others if each.waits]
             self._waited_for = bool(waiting)
             if turn < self._published:  # another thread has said something newer
-                return []
+                return [], and_then(picture)
             quotes = quoted(own, me.committed, me.floor)
             if _sizes(quotes) == _sizes(me.quotes):
                 told = [each for each in waiting if each.waits[-1].since >= me.said]
             else:
                 told = waiting
             self._published, me.quotes, me.said = turn, quotes, said
-            return [each.number for each in told]
+            return [each.number for each in told], and_then(picture)
 
-        self._member.ping(self._member.inside(publish))
+        told, found = self._member.inside(publish)
+        self._member.ping(told)
         self._wake()
+        return found
 
     def _own_quotes(
         self, quotes: Callable[[], Iterable[tuple[float, float]]] | None = None
@@ -369,8 +374,7 @@ class NodeLedger:
         while files.listen(self._pause()):
             self._wake()
             try:
-                self.publish()
-                giving = self._member.inside(self._giving.what_is_asked)
+                giving = self._publish(self._giving.what_is_asked)
                 if giving is not None:
                     self._give(giving)
             except Exception:
