@@ -259,7 +259,11 @@ def _untracked() -> list[Any]:
         if not pending:
             some = tracked[-_SOME:]
             del tracked[-_SOME:]
-            pending = gc.get_referents(*some)
+            # No module: asyncio's, written in C, gives futures' iterators that are freed already
+            # (CPython 3.12, 3.13), and who drops these has the next collection go on for ever.
+            pending = gc.get_referents(
+                *[each for each in some if type(each) is not types.ModuleType]
+            )
         new = {
             id(each): each
             for each in pending
