@@ -223,7 +223,7 @@ def test_a_default_and_a_context_variable_are_named() -> None:
     function.__defaults__ = None
 
 
-def test_no_module_is_asked_what_it_refers_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_module_is_asked_what_it_refers_to(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of asyncio gives what is freed, in CPython 3.12 and 3.13: then a collection hangs."""
     asked: list[Any] = []
     found = gc.get_referents
@@ -233,8 +233,8 @@ def test_no_module_is_asked_what_it_refers_to(monkeypatch: pytest.MonkeyPatch) -
         return found(*[each for each in things if type(each) is not types.ModuleType])
 
     monkeypatch.setattr(gc, "get_referents", ask)
-    made = array()
-    holders_of([made])
+    app.it = array()  # which nothing tracks, nor what has it
+    holders_of([app.it])
     assert asked and types.ModuleType not in asked
 
 

@@ -259,11 +259,12 @@ def _untracked() -> list[Any]:
         if not pending:
             some = tracked[-_SOME:]
             del tracked[-_SOME:]
-            # No module: asyncio's, written in C, gives futures' iterators that are freed already
-            # (CPython 3.12, 3.13), and who drops these has the next collection go on for ever.
-            pending = gc.get_referents(
-                *[each for each in some if type(each) is not types.ModuleType]
-            )
+            # A module is not asked: asyncio's, written in C, gives iterators of futures that are
+            # freed already (CPython 3.12, 3.13), and who drops these has the next collection go
+            # on for ever.
+            modules = [each for each in some if issubclass(type(each), types.ModuleType)]
+            others = [each for each in some if not issubclass(type(each), types.ModuleType)]
+            pending = [*map(vars, modules), *gc.get_referents(*others)]
         new = {
             id(each): each
             for each in pending
