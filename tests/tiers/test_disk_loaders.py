@@ -159,6 +159,7 @@ def test_a_method_is_known_by_what_its_instance_says(
     assert ["a", 1] == Sky("a", calls).beam(1) == Sky("a", calls).beam(1)
     assert ["b", 1] == Sky("b", calls).beam(1)
     assert [1, 1] == calls
+    assert Sky("a", calls).beam.forget(1) and not Sky("a", calls).beam.forget(1)  # type: ignore[attr-defined]
 
 
 def test_a_method_of_what_says_nothing_cannot_be_told_from_others(tier: DiskTier) -> None:
@@ -221,19 +222,45 @@ def test_what_no_codec_keeps_exactly_is_not_kept_which_is_said_once(
 
 
 def test_a_pickle_is_kept_where_that_was_asked_for(
-    tmp_path: Path, tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+    tier: DiskTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WARMCACHE_SIGNING_KEY", "a secret of sixteen or more")
-    load = warm(disk=tier, name="load", codec="pickle", maxsize=0)(lambda name: Path(name).stat)
-    one = warm(disk=tier, name="one", codec="pickle", maxsize=0)(lambda: slice(1, 2))
-    assert slice(1, 2) == one() == one()
+    load = warm(disk=tier, name="load", codec="pickle", maxsize=0)(lambda: slice(1, 2))
+    assert slice(1, 2) == load() == load()
     assert 1 == tier.stats().hits
-    shared = DiskTier(tmp_path / "shared", shared=True)
-    other = warm(disk=shared, name="one", codec="pickle", maxsize=0)(lambda: slice(1, 2))
-    assert slice(1, 2) == other() == other()
-    assert (0, 2) == (shared.stats().hits, shared.stats().unkept)
-    shared.close()
-    del load
+
+
+def test_a_pickle_that_another_has_signed_is_removed_and_counted(tmp_path: Path) -> None:
+    for secret in ("a secret of sixteen or more", "another one of sixteen or more"):
+        tier = DiskTier(tmp_path / "tier", signing_key=secret)
+        load = warm(disk=tier, name="load", codec="pickle", maxsize=0)(lambda: slice(1, 2))
+        assert slice(1, 2) == load()
+        tier.close()
+    assert (0, 1, 1) == (tier.stats().hits, tier.stats().damaged, tier.stats().writes)
+
+
+def test_nothing_is_unpickled_that_is_shared(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is shared, where nothing is unpickled"):
+        warm(disk=DiskTier(tmp_path, shared=True), name="load", codec="pickle")(lambda: 1)()
+
+
+def test_a_codec_of_the_users_that_runs_code_keeps_nothing_that_is_shared(tmp_path: Path) -> None:
+    class Text:
+        def dump(self, value: object, folder: Path) -> None: ...
+
+        def load(self, folder: Path) -> None: ...
+
+    tier = DiskTier(tmp_path, shared=True)
+    load = warm(disk=tier, name="load", codec=Text(), maxsize=0)(lambda: 1)
+    assert 1 == load() == load()
+    assert (0, 2) == (tier.stats().writes, tier.stats().unkept)
+    tier.close()
+
+
+@pytest.mark.parametrize("key", ["short", 5])
+def test_a_signing_key_that_is_none_is_refused_at_once(key: Any, tmp_path: Path) -> None:
+    with pytest.raises((TypeError, ValueError), match="signing_key"):
+        DiskTier(tmp_path, signing_key=key)
 
 
 @pytest.mark.parametrize("word", ["read", "write", "lock"])

@@ -74,8 +74,18 @@ class ThroughDisk:
 
     @property
     def tier(self) -> DiskTier:
-        """The tier. Raises ValueError where nobody has defined one of that name."""
-        return find_tier(self._options.disk)  # type: ignore[arg-type]
+        """The tier.
+
+        Raises ValueError where nobody has defined one of that name, or it is shared and this
+        loader wants pickles.
+        """
+        tier = find_tier(self._options.disk)  # type: ignore[arg-type]
+        if tier.shared and self._options.codec == "pickle":
+            raise ValueError(
+                f"{self.name} says codec='pickle', and {tier} is shared, where nothing is "
+                f"unpickled: give it a codec of its own, or a folder of your own"
+            )
+        return tier
 
     def call(
         self, key: CallKey, raw: Any, site: CallSite, args: tuple[Any, ...], kwargs: dict[str, Any]

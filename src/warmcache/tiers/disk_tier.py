@@ -122,26 +122,15 @@ class DiskTier:
     ) -> None:
         self._wait = checks.seconds("wait", wait)
         self._shared = checks.flag("shared", shared)
-        self._signing_key, self._signer = signing_key, None
-        self._options = dict(
-            maxsize=maxsize, maxitems=maxitems, min_free=min_free, ttl=ttl, policy=policy
-        ) | dict(wait=wait, durable=durable, verify=verify, shared=shared)
-        self._store = DiskStore(
-            Path(checks.path("path", path)).expanduser(),
-            maxsize=maxsize,
-            maxitems=maxitems,
-            min_free=min_free,
-            ttl=ttl,
-            policy=policy,
-            durable=durable,
-            verify=verify,
-            shared=shared,
-        )
+        self._signer: Signer | None = None if signing_key is None else signer(signing_key)
+        self._travels = signing_key is None
+        limits: Any = dict(maxsize=maxsize, maxitems=maxitems, min_free=min_free, ttl=ttl)
+        ways: Any = dict(policy=policy, durable=durable, verify=verify, shared=shared)
+        self._options = {**limits, **ways, "wait": wait}
+        self._store = DiskStore(Path(checks.path("path", path)).expanduser(), **limits, **ways)
         self._guard = ForkSafeLock()
         self.begin_anew()
         begins_anew_in_child(self)
-
-    _signer: Signer | None
 
     def begin_anew(self) -> None:
         """Count from nothing, in a forked child."""
@@ -155,6 +144,11 @@ class DiskTier:
         """The folder."""
         return self._store.path
 
+    @property
+    def shared(self) -> bool:
+        """Whether the folder's group shares it, and so nothing is unpickled."""
+        return self._shared
+
     def stats(self) -> TierStats:
         """Return what was done in this process, and what there is."""
         own, store = self._counts, self._store.counts
@@ -166,8 +160,8 @@ class DiskTier:
             not_worth=own["not_worth"],
             slower=own["slower"],
             unkept=own["unkept"],
-            damaged=store.damaged,
-            refused=store.refused,
+            damaged=store.damaged + own["damaged"],
+            refused=store.refused + own["refused"],
             expired=store.expired,
             evicted=store.evicted,
             too_large=store.too_large,
@@ -189,7 +183,7 @@ class DiskTier:
         self._tried("index", self._store.close, None)
 
     def __reduce__(self) -> Any:
-        if self._signing_key is not None:
+        if not self._travels:
             raise TypeError("a tier with a signing_key= does not travel: say disk='name' instead")
         return _again, (str(self.path), self._options)
 
@@ -234,6 +228,7 @@ class DiskTier:
         try:
             return self._decoded(coder, stored, call), header
         except CodecError as error:
+            self._count("damaged")
             self._say("damaged", "%s is not what was written, and is removed: %s", call.text, error)
             self._store.remove(call.key)
             return None
@@ -323,7 +318,7 @@ class DiskTier:
         if codec != "pickle":
             return None
         if self._signer is None:
-            self._signer = signer(self._signing_key)
+            self._signer = signer()
         return self._signer.seal(key)
 
     def _tried(self, kind: str, work: Callable[[], T], instead: T) -> T:
