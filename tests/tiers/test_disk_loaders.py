@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import warmcache
-from warmcache import DiskTier, KeyingError, WarmMissError, disabled, no_load, warm
+from warmcache import DiskTier, KeyingError, Load, WarmMissError, disabled, no_load, warm
+from warmcache.testing import ManualClock
 from warmcache.tiers import disk_tier
 
 CAP = 20.0
@@ -62,6 +63,8 @@ def test_what_was_evicted_from_memory_comes_from_disk(calls: Calls, tier: DiskTi
     load.evict(1, b=(2.0, b"3"))
     assert [1, {"b": (2.0, b"3")}] == load(1, b=(2.0, b"3")) == first
     assert 1 == len(calls)
+    stats = tier.stats()
+    assert (1, 1, 1, 1) == (stats.hits, stats.misses, stats.writes, stats.entries)
 
 
 def test_a_hit_knows_nothing_of_the_disk(calls: Calls, tier: DiskTier) -> None:
@@ -78,6 +81,11 @@ def test_calls_that_differ_in_type_alone_are_told_apart(calls: Calls, tier: Disk
     load.cache_clear()
     assert [[1, {}], [True, {}], [1.0, {}]] == [load(1), load(True), load(1.0)]
     assert 3 == len(calls)
+
+
+def test_what_is_spread_out_by_name_is_part_of_the_call(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier, maxsize=0)
+    assert [[{"a": 1}], [{"a": 2}], [{"b": 1}]] == [load(a=1), load(a=2), load(b=1)]
 
 
 def test_another_process_has_it_without_a_load(tmp_path: Path) -> None:
@@ -257,6 +265,27 @@ def test_a_codec_of_the_users_that_runs_code_keeps_nothing_that_is_shared(tmp_pa
     tier.close()
 
 
+def test_what_runs_code_is_not_read_where_it_is_shared(tmp_path: Path) -> None:
+    read = []
+
+    class Text:
+        safe = True
+
+        def dump(self, value: object, folder: Path) -> None: ...
+
+        def load(self, folder: Path) -> None:
+            read.append(folder)
+
+    codec = Text()
+    tier = DiskTier(tmp_path, shared=True)
+    load = warm(disk=tier, name="load", codec=codec, code=False, maxsize=0)(lambda: 1)
+    load()
+    codec.safe = False
+    assert 1 == load() and [] == read
+    assert tier.stats().refused
+    tier.close()
+
+
 @pytest.mark.parametrize("key", ["short", 5])
 def test_a_signing_key_that_is_none_is_refused_at_once(key: Any, tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError), match="signing_key"):
@@ -324,6 +353,8 @@ def test_forgetting_is_of_the_disk_and_evicting_is_of_memory(calls: Calls, tier:
     load(1), load(2)
     load.evict(1)
     assert load.forget(1) and not load.forget(1)
+    assert load.forget(2) and not load.contains(2)
+    load(2), calls.pop()
     load.cache_clear()
     load(1), load(2)
     assert [(1,), (2,), (1,)] == calls
@@ -380,18 +411,22 @@ def test_scopes_pass_by_the_disk_or_read_it_alone(calls: Calls, tier: DiskTier) 
     assert 2 == len(calls)
 
 
-def test_what_comes_from_disk_costs_what_reading_it_does(
-    tier: DiskTier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load = warm(disk=tier, name="load")(lambda: 1)
+def test_what_is_on_disk_costs_what_reading_it_does_and_not_its_load(tier: DiskTier) -> None:
+    clock, told = ManualClock(), list[Load]()
+
+    @warm(disk=tier, name="load", code=False, timer=clock, on_load=told.append)
+    def load() -> int:
+        clock.advance(5.0)
+        return 1
+
     load()
     (loaded,) = load.cache.entries()
     assert loaded.load_seconds == pytest.approx(tier._worth.reading.of(17), rel=1)
+    assert [load.cache.stats().load_seconds] == [each.seconds for each in told] == [5.0]
     load.cache_clear()
     load()
     (read,) = load.cache.entries()
-    stats = load.cache.stats()
-    assert 0 < read.load_seconds <= stats.load_seconds
+    assert 0 < read.load_seconds < 5.0 == load.cache.stats().load_seconds
 
 
 # -- async -------------------------------------------------------------------------------------
@@ -424,6 +459,32 @@ async def test_what_comes_from_disk_is_validated_on_a_loop(calls: Calls, tier: D
     good[0] = False
     await load("a")
     assert 2 == len(calls)
+
+
+async def test_a_load_that_is_cancelled_as_it_is_kept_is_torn_down_and_leaves_the_key(
+    tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[object] = []
+
+    async def teardown(value: object) -> None:
+        await asyncio.sleep(0)
+        gone.append(value)
+
+    @warm(disk=tier, name="load", code=False, loop_bound=False, teardown=teardown)
+    async def load() -> str:
+        return "value"
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as within:
+        within.setattr(tier, "_keep", interrupted)
+        with pytest.raises(asyncio.CancelledError):
+            await load()
+    assert ["value"] == gone
+    assert [] == [*(tier.path / "locks").iterdir()]
+    assert "value" == await load()
+    await load.cache_clear()
 
 
 # -- what is refused ---------------------------------------------------------------------------

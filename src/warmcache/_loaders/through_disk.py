@@ -143,13 +143,13 @@ class ThroughDisk:
             if scopes.loading_forbidden_here():
                 raise _forbidden(call)
             with tier._alone(call.key):
-                found = self._find(tier, call)
+                found = self._find(tier, call, again=True)
                 if found is None:
                     return self._loaded(tier, call, source, produce)
         return _from_disk(found)
 
-    def _find(self, tier: DiskTier, call: DiskCall) -> Found | None:
-        found = self._fetched(tier, call)
+    def _find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
+        found = self._fetched(tier, call, again)
         if found is None or self._options.validate is None:
             return found
         try:
@@ -161,8 +161,9 @@ class ThroughDisk:
         tier._forget(call.key)
         return None
 
-    def _fetched(self, tier: DiskTier, call: DiskCall) -> Found | None:
-        return tier._fetch(call, self._options.codec, oldest=self._seconds_to_live())
+    def _fetched(self, tier: DiskTier, call: DiskCall, again: bool) -> Found | None:
+        oldest = self._seconds_to_live()
+        return tier._fetch(call, self._options.codec, oldest=oldest, again=again)
 
     def _seconds_to_live(self) -> float | None:
         said = self._ttl()
@@ -199,17 +200,19 @@ class ThroughDisk:
             leave = partial(lock.__exit__, None, None, None)
             await aside(lock.__enter__, "warmcache-disk", unclaimed=lambda _: leave())
             try:
-                found = await self._find_async(tier, call)
+                found = await self._find_async(tier, call, again=True)
                 if found is None:
                     return await self._loaded_async(tier, call, source, produce)
             finally:
                 leave()
         return _from_disk(found)
 
-    async def _find_async(self, tier: DiskTier, call: DiskCall) -> Found | None:
+    async def _find_async(
+        self, tier: DiskTier, call: DiskCall, *, again: bool = False
+    ) -> Found | None:
         from warmcache._core.drivers.aside import aside
 
-        found = await aside(lambda: self._fetched(tier, call), "warmcache-disk")
+        found = await aside(lambda: self._fetched(tier, call, again), "warmcache-disk")
         if found is None or self._options.validate is None:
             return found
         try:

@@ -193,13 +193,17 @@ class DiskTier:
     # -- what loaders ask: none of it raises but for interrupts --------------------------------
 
     def _fetch(
-        self, call: DiskCall, codec: str | Codec, *, oldest: float | None = None
+        self, call: DiskCall, codec: str | Codec, *, oldest: float | None, again: bool
     ) -> Found | None:
-        """Return what is there for a call, loaded ``oldest`` seconds ago at most."""
+        """Return what is there for a call, loaded ``oldest`` seconds ago at most.
+
+        Looked for ``again``, it was counted as a miss already.
+        """
         began = time.perf_counter()
         found = self._tried("read", lambda: self._read(call, codec, oldest), None)
         if found is None:
-            self._count("misses")
+            if not again:
+                self._count("misses")
             return None
         value, header = found
         seconds = time.perf_counter() - began
@@ -220,8 +224,7 @@ class DiskTier:
             return None
         header = stored.header
         if oldest is not None and header.made < time.time() - oldest:
-            self._store.remove(call.key)
-            return None
+            return None  # what is loaded now takes its place
         coder = coder_named(header.codec, codec, self._seal(call.key, codec))
         if coder is None or not self._may_read(coder):
             return None
