@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from warmcache._core.drivers import who_holds
+from warmcache._core.drivers.untracked import untracked
 from warmcache._core.drivers.who_holds import holders_of, in_words
 
 CAP = 5.0
@@ -234,7 +234,7 @@ def test_no_module_is_asked_what_it_refers_to(monkeypatch: pytest.MonkeyPatch) -
         return found(*[each for each in things if not isinstance(each, types.ModuleType)])
 
     monkeypatch.setattr(gc, "get_referents", ask)
-    who_holds._untracked()
+    untracked()
     assert dict in asked and not [each for each in asked if issubclass(each, types.ModuleType)]
 
 

@@ -4,9 +4,8 @@ The garbage collector says which objects refer to a value. Here they are named a
 their user: a displayed result, the last error, ``server.model``, ``models[0]`` in a function that
 runs. What is only part of something else is named by what has that in turn, a few deep at most.
 
-The collector sees only what it tracks, and no dict or tuple of what can be in no cycle, such as
-arrays. Where it sees nothing that helps, those are looked for from the other side, in what
-everything that is tracked refers to, the youngest first: for a second at most.
+The collector sees only what it tracks. Where it sees nothing that helps, the rest is looked for
+from the other side (``untracked.py``).
 
 Invariants: nothing of the user's runs, and nothing is kept, no frame and no snapshot of a
 function's variables. Each step takes a walk over all objects, so it is done once for a value, where
@@ -19,16 +18,16 @@ import functools
 import gc
 import sys
 import threading
-import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from warmcache._code_flags import OPTIMIZED
 from warmcache._core.state.entry import Entry
-from warmcache._ours import is_ours
 from warmcache._texts import text_of
+
+from .running import ALONE, frames, is_of_ours, variables
+from .untracked import untracked, values, vars_of
 
 _FEW = 4
 _DEEP = 5
@@ -133,7 +132,7 @@ class _Search:
         helps = any(holder.remedy for holder in found)
         if not helps and not all(map(gc.is_tracked, objects)):  # else what has them is tracked, too
             if self._untracked is None:
-                self._untracked = _untracked()
+                self._untracked = untracked()
                 self._passed_over.add(id(self._untracked))
             found += self._all_named(_that_have(self._untracked, objects), objects, deep)
         return list(dict.fromkeys(found))
@@ -246,48 +245,9 @@ def _is_frozen(owner: Any) -> bool:
     return bool(getattr(getattr(type(owner), "__dataclass_params__", None), "frozen", False))
 
 
-# -- what the collector does not track ---------------------------------------------------
-
-
-def _untracked() -> list[Any]:
-    """Return the dicts and tuples that the collector does not track, as far as there is time."""
-    found: dict[int, Any] = {}
-    deadline = time.monotonic() + _SECONDS
-    pending = [variable for _, frame in _frames() for _, variable in _variables(frame)]
-    tracked = [each for age in (2, 1, 0) for each in gc.get_objects(generation=age)]
-    while (tracked or pending) and time.monotonic() < deadline:
-        if not pending:
-            some = tracked[-_SOME:]
-            del tracked[-_SOME:]
-            # A module is not asked: asyncio's, written in C, gives iterators of futures that are
-            # freed already (CPython 3.12, 3.13), and who drops these has the next collection go
-            # on for ever.
-            modules = [each for each in some if issubclass(type(each), types.ModuleType)]
-            others = [each for each in some if not issubclass(type(each), types.ModuleType)]
-            pending = [*map(vars, modules), *gc.get_referents(*others)]
-        new = {
-            id(each): each
-            for each in pending
-            if (type(each) is dict or type(each) is tuple)
-            and not gc.is_tracked(each)
-            and id(each) not in found
-        }
-        found |= new
-        pending = [part for each in new.values() for part in _values(each)]
-    return [*found.values()]
-
-
-_SOME = 10_000  # objects to be asked at a time for what they refer to
-_SECONDS = 1.0  # to look for what is not tracked
-
-
-def _values(container: Any) -> list[Any]:
-    return list(container.values() if type(container) is dict else container)
-
-
 def _that_have(containers: list[Any], objects: list[Any]) -> list[Any]:
     wanted = {id(each) for each in objects}
-    return [each for each in containers if not wanted.isdisjoint(map(id, _values(each)))]
+    return [each for each in containers if not wanted.isdisjoint(map(id, values(each)))]
 
 
 def _of_module(module: str, names: list[Any], objects: list[Any]) -> list[HeldBy]:
@@ -321,7 +281,7 @@ def _of_thread(thread: threading.Thread) -> HeldBy:
 
 def _of_frame(frame: types.FrameType, objects: list[Any]) -> list[HeldBy]:
     """Return what a frame is that does not run: a traceback has it."""
-    if _is_ours(frame):
+    if is_of_ours(frame):
         return []
     last = _last_errors()
     if any(frame is failed for failed in _frames_of(last.values())):
@@ -334,49 +294,17 @@ def _by_variable(
     frame: types.FrameType, objects: list[Any], state: str, remedy: str
 ) -> list[HeldBy]:
     called = f"{{}} in {frame.f_code.co_qualname}(){state}"
-    return [HeldBy(name, called, remedy) for name in _keys(dict(_variables(frame)), objects)]
+    return [HeldBy(name, called, remedy) for name in _keys(dict(variables(frame)), objects)]
 
 
 def _running(objects: list[Any]) -> list[HeldBy]:
     """Return which running functions have a variable that is one of ``objects``."""
     threads = {thread.ident: thread.name for thread in threading.enumerate()}
     here, found = threading.get_ident(), list[HeldBy]()
-    for number, frame in _frames():
+    for number, frame in frames():
         thread = "" if number == here else f" (thread {threads.get(number, number)!r})"
         found += _by_variable(frame, objects, thread, "`del {}` there")
     return found
-
-
-def _frames() -> Iterator[tuple[int, types.FrameType]]:
-    """Yield the frames of running functions that are not ours, and the number of the thread."""
-    frame: types.FrameType | None
-    for number, frame in sys._current_frames().items():
-        while frame is not None:
-            if frame.f_code.co_flags & OPTIMIZED and not _is_ours(
-                frame
-            ):  # others have a dictionary
-                yield number, frame
-            frame = frame.f_back  # at last None: a frame must not refer to itself
-
-
-def _variables(frame: types.FrameType) -> list[tuple[str, Any]]:
-    """Return the variables of ``frame``, and leave no snapshot of them in it.
-
-    Before 3.13 it keeps what it is asked for. It is emptied, unless somebody else has it, as what
-    ``locals()`` gave; and not asked for where there may be a debugger, which writes it back.
-    """
-    if sys.version_info >= (3, 13):
-        return list(frame.f_locals.items())
-    if sys.gettrace() is not None or threading.gettrace() is not None or frame.f_trace is not None:
-        return []
-    snapshot = frame.f_locals
-    found = list(snapshot.items())
-    if frame.f_code.co_flags & OPTIMIZED and sys.getrefcount(snapshot) <= _ALONE:
-        snapshot.clear()
-    return found
-
-
-_ALONE = 3  # references to a snapshot: the frame's, ours, and that of who counts them
 
 
 def _last_errors() -> dict[str, Any]:
@@ -405,14 +333,6 @@ def _frames_of(errors: Iterable[Any]) -> Iterator[types.FrameType]:
 
 
 # -- what things are -------------------------------------------------------------------
-
-
-def vars_of(thing: Any) -> Any:
-    """Return the dictionary of ``thing``, if it has one, whatever its class makes of that."""
-    try:
-        return object.__getattribute__(thing, "__dict__")
-    except AttributeError:
-        return None
 
 
 def _keys(variables: dict[Any, Any], objects: list[Any]) -> list[Any]:
@@ -447,7 +367,7 @@ def _frame_of_suspended(holder: Any) -> types.FrameType | None:
 
 def _is_of_the_call(holder: Any) -> bool:
     """Whether it is the tuple that the collector was asked with, which nobody else has."""
-    return type(holder) is tuple and sys.getrefcount(holder) <= _ALONE + 1
+    return type(holder) is tuple and sys.getrefcount(holder) <= ALONE + 1
 
 
 def _is_one_of(thing: Any, objects: list[Any]) -> bool:
@@ -462,10 +382,6 @@ def _called(thing: Any) -> str:
 
 def _short(key: Any) -> str:
     return repr(key) if isinstance(key, str | int) else "..."
-
-
-def _is_ours(frame: types.FrameType) -> bool:
-    return is_ours(frame.f_globals.get("__name__"))
 
 
 def _is_ipythons(thing: Any) -> bool:
