@@ -54,6 +54,27 @@ def test_who_is_asked_again_while_bytes_are_on_their_way_gives_no_more(
     assert [50] == went
 
 
+def test_in_the_midst_of_giving_who_waits_is_woken_when_it_does_and_not_at_each_value(
+    tmp_path: Path, start: Start, member: Callable[..., Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = member(), start(tmp_path)
+    for _ in range(10):
+        one.load(10)
+    from warmcache._node.files import NodeFiles
+
+    ping = NodeFiles.ping
+    woken_at: list[int] = []  # with so many values left
+
+    def note(files: NodeFiles, numbers: list[int]) -> None:
+        if one.reclaims and numbers:
+            woken_at.append(len(one.entries))
+        ping(files, numbers)
+
+    monkeypatch.setattr(NodeFiles, "ping", note)
+    assert "granted" == other.tell("lease", 60)
+    assert 4 == woken_at[0]
+
+
 def test_first_come_first_served(
     tmp_path: Path, start: Start, member: Callable[..., Member]
 ) -> None:

@@ -135,11 +135,10 @@ class Asking:
         if nbytes <= min(left, picture.free):
             self.withdraw(request)
             return Look(request, picture, granted=True)
-        ping: list[int] = []
-        if request not in self.requests:
+        is_new = request not in self.requests
+        if is_new:
             request.since = since
             self.requests.append(request)
-            ping.append(self._me.number)  # whose listener looks now and then from now on
         passed = self._still_passed(picture, own)
         new: list[Pledge] = []
         to_hear = picture.not_all_said() if nbytes > left else []
@@ -160,10 +159,12 @@ class Asking:
             state = owner.answered, owner.refused, picture.now
             self._pledged.append(_Pledged(pledge, request, *state))
         self._say()
-        ping += self._to_ping(picture.now)
+        ping = self._to_ping(picture.now)
         if to_hear and not new and picture.now - request.urged > _PINGS * _NS:
             request.urged = picture.now
             ping += [each.number for each in to_hear]
+        if is_new:
+            ping.append(self._me.number)  # whose listener looks now and then from now on
         mine = sum(pledge.end - pledge.start for pledge in new if pledge.owner == self._me.number)
         asked = {*passed, *(each.pledge.owner for each in self._pledged)} - {self._me.number}
         in_vain = [str(owners[number]) for number in asked if number in owners]

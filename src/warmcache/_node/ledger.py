@@ -346,11 +346,20 @@ class NodeLedger:
     # -- news ----------------------------------------------------------------------------
 
     def _tell_waiting(self, act: Callable[[Picture], object]) -> None:
-        """Do ``act`` inside, and have all look who wait for room."""
+        """Do ``act`` inside, and have all look who wait for room.
+
+        In the midst of giving only those do whom what is free now may do for: the others look
+        once all is given, and not at each value that goes.
+        """
 
         def and_return_who_waits(picture: Picture) -> list[int]:
             act(picture)
-            return [each.number for each in picture.others if each.waits]
+            room = picture.free + picture.estate if self._giving.under_way else math.inf
+            return [
+                each.number
+                for each in picture.others
+                if any(wait.nbytes <= room for wait in each.waits)
+            ]
 
         self._member.ping(self._member.inside(and_return_who_waits))
         self._wake()
