@@ -138,7 +138,7 @@ def put_loaded(cache: Cache[Any, Any], key: str, size: float, seconds: float, no
     entry = Entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store
     with store.lock:
-        evicted = put_at_once(store, entry, cache._view.rank)
+        evicted = put_at_once(store, entry, cache._view.rank, logs=False)
     if evicted is None:
         try:
             cache._put(entry)

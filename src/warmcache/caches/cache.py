@@ -320,12 +320,13 @@ class Cache(cachetools.Cache[K, V]):
             if replaces:
                 self._take_place(entry)
             rank = self.rank if store.order.renews else self._view.rank
+            logs = debugging()
             with store.lock:
-                evicted = put_at_once(store, entry, rank)
+                evicted = put_at_once(store, entry, rank, logs)
             if evicted is None:
                 self._put(entry)
             else:
-                vanished(store, evicted, logs=bool(evicted) and debugging())
+                vanished(store, evicted, logs)
         except BaseException as error:
             mend_after(self._view, error)
             drop_inner_frames(error)

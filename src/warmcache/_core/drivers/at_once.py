@@ -69,12 +69,12 @@ def load_at_once(
                 gone = condemn_at_once(store, claim, cache.rank, flight=flight)
                 granted = gone == [] and _granted(store, claim, flight)
             else:
-                gone = vanish_at_once(store, request.key, weight, cache.rank)
+                gone = vanish_at_once(store, request.key, weight, cache.rank, logs)
                 if granted := gone is not None:
                     reserve_at_once(store, weight, flight)
         if claim is None:
             if gone:
-                vanished(store, gone, logs=logs)
+                vanished(store, gone, logs)
         elif gone:
             tear_down(cache, gone)
             with store.lock:

@@ -43,16 +43,16 @@ async def load_at_once_async(
         or request.expires is not None
     ):
         return None
-    context, kept = contextvars.copy_context(), CHAIN.keep()
+    context, kept, logs = contextvars.copy_context(), CHAIN.keep(), debugging()
     with store.lock:
         gone = None
         if not is_taken(store, request.key, weight):
-            gone = vanish_at_once(store, request.key, weight, cache.rank)
+            gone = vanish_at_once(store, request.key, weight, cache.rank, logs)
         if gone is None:
             return None
         flight: Flight = context.run(begin_flight, store, request, record, kept)
         reserve_at_once(store, weight, flight)
-    vanished(store, gone, logs=bool(gone) and debugging())
+    vanished(store, gone, logs)
     task = asyncio.get_running_loop().create_task(_fly(cache, request, flight), context=context)
 
     flight.at_once = True  # from here on its task ends it

@@ -177,7 +177,7 @@ def _log_removal(entry: Entry) -> None:
     log().debug("%s", text)
 
 
-def vanished(store: Store, entries: list[Entry], *, logs: bool) -> None:
+def vanished(store: Store, entries: list[Entry], logs: bool) -> None:
     """Tell of entries that had no teardown and are gone, and drop their values."""
     for entry in entries:
         if logs:

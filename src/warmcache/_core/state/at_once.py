@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from warmcache._log import debugging
-
 from .entry import Entry, Provenance, State
 from .flights import Flight
 from .ledger import Claim
@@ -30,18 +28,18 @@ def reserve_at_once(store: Store, weight: float, flight: Flight) -> None:
         store.lease_retired(flight)
 
 
-def vanish_at_once(store: Store, key: Hashable, weight: float, rank: Rank) -> list[Entry] | None:
+def vanish_at_once(
+    store: Store, key: Hashable, weight: float, rank: Rank, logs: bool
+) -> list[Entry] | None:
     """Have victims vanish until ``weight`` is free for ``key``, where nothing has a teardown.
 
-    Returns them, to be emptied once the lock is released, for then a value may die; or None
-    when it takes a plan: idle entries cannot make the room.
+    ``logs`` says whether anybody reads the log, where it is said for whom they go. Returns them, to
+    be emptied once the lock is released, for then a value may die; or None when it takes a plan:
+    idle entries cannot make the room.
     """
-    chosen = _chosen(store, weight, rank, None)
-    if chosen is None:
-        return None
-    victims, _ = chosen
+    victims = _victims(store, weight, rank)
     if victims:
-        freed, ledger = _vanish(store, victims, None, key, weight), store.ledger
+        freed, ledger = _vanish(store, victims, key, weight, logs), store.ledger
         ledger.live -= freed
         ledger.idle -= freed
         ledger.committed -= freed
@@ -62,10 +60,12 @@ def condemn_at_once(
     """
     if store.dying or store.ledger.claims:
         return None
-    chosen = _chosen(store, claim.weight, rank, old)
-    if chosen is None:
+    if old is None:
+        doomed = _victims(store, claim.weight, rank)
+    else:
+        doomed, passed = _victims_beside(old, store, claim.weight, rank)
+    if doomed is None:
         return None
-    doomed, passed = chosen
     if old is not None:
         claim.carried = 0 if passed else old.uses
         store.condemn(old, _REPLACED)
@@ -80,7 +80,7 @@ def condemn_at_once(
     return doomed
 
 
-def put_at_once(store: Store, entry: Entry, rank: Rank) -> list[Entry] | None:
+def put_at_once(store: Store, entry: Entry, rank: Rank, logs: bool) -> list[Entry] | None:
     """Store ``entry`` where that takes no user code and no waiting.
 
     That is: nothing has a teardown, nothing expires, and idle entries can make
@@ -89,21 +89,13 @@ def put_at_once(store: Store, entry: Entry, rank: Rank) -> list[Entry] | None:
     """
     if store.tears_down or store.deadlines is not None or store.closed:
         return None
-    ledger, weight = store.ledger, entry.weight
-    old = store.live.get(entry.key)
-    if old is not None and (old.leases or old.value is entry.value):
+    ledger, key, weight = store.ledger, entry.key, entry.weight
+    old = store.live.get(key)
+    removed = _victims(store, weight, rank) if old is None else _replaced(old, store, entry, rank)
+    if removed is None:
         return None
-    chosen = _chosen(store, weight, rank, old)
-    if chosen is None:
-        return None
-    removed, passed = chosen
-    if old is not None:
-        if not passed:  # one that came up itself starts anew
-            entry.base_uses = old.uses + 1
-        store.order.discard(old, replaced=True)
-        removed.append(old)
-    change = weight - _vanish(store, removed, old, entry.key, weight) if removed else weight
-    store.live[entry.key] = entry  # the successor of ``old`` comes last
+    change = weight - _vanish(store, removed, key, weight, logs, old) if removed else weight
+    store.live[key] = entry  # the successor of ``old`` comes last
     store.order.add(entry)
     if change:
         ledger.live += change
@@ -114,6 +106,19 @@ def put_at_once(store: Store, entry: Entry, rank: Rank) -> list[Entry] | None:
     if ledger.waiting:
         ledger.wake()
     return removed
+
+
+def _replaced(old: Entry, store: Store, entry: Entry, rank: Rank) -> list[Entry] | None:
+    """Return what goes as ``entry`` takes the place of ``old``, and that with it."""
+    if old.leases or old.value is entry.value:
+        return None
+    victims, passed = _victims_beside(old, store, entry.weight, rank)
+    if victims is not None:
+        if not passed:  # one that came up itself starts anew
+            entry.base_uses = old.uses + 1
+        store.order.discard(old, replaced=True)
+        victims.append(old)
+    return victims
 
 
 def renew_at_once(
@@ -150,40 +155,59 @@ def renew_at_once(
     return (old,)
 
 
-def _chosen(
-    store: Store, weight: float, rank: Rank, old: Entry | None
-) -> tuple[list[Entry], bool] | None:
-    """Return the victims that make room beside ``old``, and whether that came up itself."""
+def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
+    """Return the victims that make room for ``weight``; None where idle entries cannot."""
     ledger = store.ledger
-    gain = 0 if old is None else old.weight
-    short = ledger.committed + weight - gain - ledger.limit
+    short = ledger.committed + weight - ledger.limit
     if short <= ledger.slack:
-        return [], False
-    if short > ledger.idle - gain or weight > ledger.limit:
+        return []
+    if short > ledger.idle or weight > ledger.limit:
         return None
     first = store.order.take(rank)  # most often it is enough
-    if first is not None and first is not old and first.weight >= short - ledger.slack:
-        return [first], False
-    return store.victims(short, rank, old, first)
+    if first is not None and first.weight >= short - ledger.slack:
+        return [first]
+    return store.victims(short, rank, first=first)[0]
+
+
+def _victims_beside(
+    old: Entry, store: Store, weight: float, rank: Rank
+) -> tuple[list[Entry] | None, bool]:
+    """Return the victims that make room beside what ``old`` makes, and whether that came up."""
+    ledger = store.ledger
+    short = ledger.committed + weight - old.weight - ledger.limit
+    if short <= ledger.slack:
+        return [], False
+    if short > ledger.idle - old.weight or weight > ledger.limit:
+        return None, False
+    return store.victims(short, rank, old)
 
 
 def _vanish(
-    store: Store, removed: list[Entry], old: Entry | None, key: Hashable, needed: float
+    store: Store,
+    removed: list[Entry],
+    key: Hashable,
+    needed: float,
+    logs: bool,
+    old: Entry | None = None,
 ) -> float:
     """Have idle entries be gone that have no teardown; return what they weighed."""
-    removals = store.counts.removals
-    told = store.observers.all or debugging()
-    newcomer = Newcomer(key, needed, store.ledger.free) if told else None
+    live, removals = store.live, store.counts.removals
+    newcomer: Newcomer | None = None
+    if logs or store.observers.all:
+        newcomer = Newcomer(key, needed, store.ledger.free)
     weight: float = 0
     for gone in removed:
-        gone.cause = cause = _REPLACED if gone is old else _SIZE
-        gone.newcomer = None if gone is old else newcomer
         gone.state = _GONE
-        del store.live[gone.key]
+        if gone is old:
+            gone.cause, gone.newcomer = _REPLACED, None
+            removals[_REPLACED] += 1
+        else:
+            gone.cause, gone.newcomer = _SIZE, newcomer
+            removals[_SIZE] += 1
+        del live[gone.key]
         if gone.provenance.hot is not None:
             store.cool(gone)
         if gone.hits:
             store.counts.left(gone)
-        removals[cause] += 1
         weight += gone.weight
     return weight
