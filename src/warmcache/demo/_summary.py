@@ -162,7 +162,7 @@ def explained_of_workers(ways: list[Way]) -> str:
         f"of it each. Every {PERIOD} requests another worker is the busy one; each has popular "
         "models of its own. The peak is the most bytes of models that all workers had together "
         "at once, those being loaded or torn down included."
-        + (_ABOUT_DISK if ways[0].outcome.on_disk is not None else "")
+        + (_ABOUT_DISK if ways[0].outcome.on_disk else "")
     )
 
 
@@ -197,15 +197,14 @@ def explained(outcome: Outcome) -> str:
         "beside them (the tokenizer) it loads once and keeps, and that takes no entry. "
         "The memory of the process includes what libraries, loads and requests need for their "
         "work: a load maps the whole fp32 file until it has made the form that it keeps."
-        + (_ABOUT_DISK if outcome.on_disk is not None else "")
+        + (f"{_ABOUT_DISK} The other ways are charged with that." if outcome.on_disk else "")
     )
 
 
 _ABOUT_DISK = (
     " Kept on disk are models that are quantized, for that takes most of their load. What is said "
     "of those converted and read includes the rehearsal; what a load would have taken is what it "
-    "took when the model was converted, in this run or an earlier one, and the other ways, which "
-    "have no disk, are charged with that."
+    "took when the model was converted, in this run or an earlier one."
 )
 
 
