@@ -41,7 +41,8 @@ Serves real pretrained models (sentence embeddings in several forms, voice activ
 detection) from one process, under a memory budget that cannot hold them all. At the
 end it says what that cost, checks the answers, and writes a picture of what was in
 memory when. It downloads nothing: the weights are inside the packages of the demo
-extra."""
+extra. With --disk models that are quantized are kept there, and a second run reads them;
+there is one more then, as int4, which takes about a second to convert."""
 
 
 _SIMULATE = """\
@@ -75,7 +76,8 @@ examples:
   warmcache demo
   warmcache demo --budget 200MiB --policy lru --requests 500
   warmcache demo --policy auto --out pictures
-  warmcache demo --workers 2                                one budget beside split ones"""
+  warmcache demo --workers 2                                one budget beside split ones
+  warmcache demo --disk                                     twice: the second reads from disk"""
 
 _SIMULATE_EXAMPLES = """\
 examples:
@@ -264,11 +266,21 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         "(%(default)s)",
     )
     add("out", Path, "FOLDER", "where the picture goes (%(default)s)")
+    demo.add_argument(
+        "--disk",
+        type=Path,
+        nargs="?",
+        const=True,
+        metavar="FOLDER",
+        help="keep models that are quantized, in this folder (disk, in that of --out)",
+    )
 
 
 def _demo(chosen: argparse.Namespace) -> int:
     if chosen.budget is None:
         chosen.budget = Options().budget * chosen.workers
+    if chosen.disk is True:
+        chosen.disk = chosen.out / "disk"
     return run(Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)}))
 
 
