@@ -101,6 +101,7 @@ class ThroughDisk:
         arguments = self._arguments(raw, kwargs)
         if site.instance is not None:
             arguments["self"], args = args[0], args[1:]
+        arguments |= self._besides(args, kwargs)
         version = options.version
         digest = call_digest(self.name, version, self._code, arguments)
         said = "" if version is None else text_of(version)
@@ -120,6 +121,10 @@ class ThroughDisk:
                 arguments[p.name] = {k: v for k, v in kwargs.items() if k not in named}
         return arguments
 
+    def _besides(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return what tells a call from others but its arguments."""
+        return {}
+
     def loading(
         self,
         produce: Produce,
@@ -129,10 +134,13 @@ class ThroughDisk:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Produce:
-        """Return what looks on disk, and else has ``produce`` load, and keeps that."""
+        """Return what looks on disk, and else has ``produce`` load, and keeps that.
+
+        ``produce`` takes the arguments of the loader.
+        """
         call = self.call(key, raw, site, args, kwargs)
         load: Any = self._load_async if self._is_async else self._load
-        return partial(load, call, key.source, produce)
+        return partial(load, call, key.source, partial(produce, *args, **kwargs))
 
     # -- in a thread ---------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ class _OfTheLoader(TypedDict, total=False):
     codec: Codec | Literal["auto", "pickle"]
     name: str | None
     code: bool
+    out_files: str | Iterable[str] | None
 
 
 class BesideCache(_OfTheLoader, total=False):

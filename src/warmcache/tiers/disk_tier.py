@@ -36,7 +36,10 @@ _PAUSE = 60.0  # seconds for which nothing is written once that has failed
 
 
 class DiskCall(NamedTuple):
-    """One call of a loader, as the disk knows it."""
+    """One call of a loader, as the disk knows it.
+
+    ``files`` are where what it writes besides is taken from, and read to, by name.
+    """
 
     key: str  # its digest
     text: str
@@ -46,6 +49,7 @@ class DiskCall(NamedTuple):
     tags: tuple[str, ...]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    files: Mapping[str, Path] | None = None
 
 
 class Found(NamedTuple):
@@ -209,7 +213,7 @@ class DiskTier:
         seconds = time.perf_counter() - began
         self._count("hits")
         self._worth.reading.took(header.size, seconds)
-        if _is_slower(seconds, header.seconds):
+        if call.files is None and _is_slower(seconds, header.seconds):
             self._count("slower")
             self._forget(call.key)
         else:
@@ -225,7 +229,7 @@ class DiskTier:
         header = stored.header
         if oldest is not None and header.made < time.time() - oldest:
             return None  # what is loaded now takes its place
-        coder = coder_named(header.codec, codec, self._seal(call.key, codec))
+        coder = coder_named(header.codec, codec, self._seal(call.key, codec), call.files)
         if coder is None or not self._may_read(coder):
             return None
         try:
@@ -249,27 +253,25 @@ class DiskTier:
         self._say("refused", "%s is shared, and codec %r runs code", self.path, coder.name)
         return False
 
-    def _keep(
-        self,
-        call: DiskCall,
-        value: Any,
-        codec: str | Codec,
-        seconds: float,
-        *,
-        always: bool = False,
-    ) -> float | None:
+    def _keep(self, call: DiskCall, value: Any, codec: str | Codec, seconds: float) -> float | None:
         """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
-        if not always and not self._worth.pays(seconds, 0):
-            self._count("not_worth")
+        if not self._pays(call, seconds, 0):
             return None
         if time.monotonic() < self._no_writes_before:
             return None
-        return self._tried("write", lambda: self._write(call, value, codec, seconds, always), None)
+        return self._tried("write", lambda: self._write(call, value, codec, seconds), None)
+
+    def _pays(self, call: DiskCall, seconds: float, nbytes: float) -> bool:
+        """Whether to keep what took ``seconds`` to load; files are asked for, and always kept."""
+        pays = call.files is not None or self._worth.pays(seconds, nbytes)
+        if not pays:
+            self._count("not_worth")
+        return pays
 
     def _write(
-        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, always: bool
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float
     ) -> float | None:
-        coder = coder_for(value, codec, self._seal(call.key, codec))
+        coder = coder_for(value, codec, self._seal(call.key, codec), call.files)
         if coder is None or (self._shared and not coder.safe):
             self._count("unkept")
             self._say(
@@ -279,8 +281,7 @@ class DiskTier:
             )
             return None
         size = coder.size_of(value)
-        if not always and not self._worth.pays(seconds, size or 0):
-            self._count("not_worth")
+        if not self._pays(call, seconds, size or 0):
             return None
         began = time.perf_counter()
         data = coder.dumps(value)
