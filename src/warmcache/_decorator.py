@@ -169,6 +169,8 @@ def warm(
         out_files: the name of the argument that says where the loader writes a file, or those of
             several. The files are kept on disk, and each call has them copied to where it wants
             them.
+        persist: when a value comes to the disk: ``"load"``, as it is loaded; ``"evict"``, before
+            its teardown, as it leaves memory for others, or because that ends.
 
     Returns:
         The decorated callable, with ``lease``, ``evict``, ``forget``, ``peek``, ``contains``,

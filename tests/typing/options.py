@@ -72,6 +72,7 @@ warm(policy="tlru", maxsize=10, ttu=lambda key, value, now: now + 60, ttl=60)(lo
 warm(policy="gdsf", maxsize=10, keep_uses=True)(load)
 warm(policy=LRUCache, maxsize=10)(load)
 warm(disk="results", out_files="name")(load)
+warm(disk="results", persist="evict")(load)
 warm(policy="gpu", disk="results", codec="pickle", out_files=["name"])(load)
 warm(policy=HeaviestCache, maxsize=10, favourite="ada")(load)
 assert_type(warm(policy=policies.registry["heaviest"], maxsize=1)(load), Warm[[str], Model])

@@ -132,16 +132,19 @@ class Loader:
         # Nothing that outlives the loader may hold it: entries have their source.
         weigh = None if options.size is None else partial(weight_by, options.size)
         tags = frozenset(options.tags)
+        # As functools.lru_cache with this maxsize. Files are delivered by each call.
+        self.keeps_nothing = cache.maxsize == 0 or options.out_files is not None
+        if self.disk is not None:  # what is not kept here leaves as it is loaded
+            self.disk.keeps_victims = options.persist == "evict" and not self.keeps_nothing
         self._ttl = ttl
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, options.loop_bound)
         self._source.spread = self.shape.spread
-        # As functools.lru_cache with this maxsize. Files are delivered by each call.
-        self.keeps_nothing = cache.maxsize == 0 or options.out_files is not None
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
         self._terms = self._asked_alike(cache)
         before, self.cache = getattr(self, "cache", None), cache  # who sees it relies on the rest
-        if (teardown is not None or self._yields) and not cache._store.closed:
+        dumps = options.persist == "evict"
+        if (teardown is not None or self._yields or dumps) and not cache._store.closed:
             cache._have_leftovers_torn_down()
         if self._switch is not None and before is not None:
             self._move_hit_path(self._switch, before._store, cache._store)

@@ -35,6 +35,7 @@ class LoaderOptions(NamedTuple):
     name: str | None = None
     code: bool = True
     out_files: Any = None
+    persist: str = "load"
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -96,7 +97,8 @@ def _check_disk(own: LoaderOptions) -> None:
     checks.flag("code", own.code)
     checks.optional(checks.text, "name", own.name)
     defaults = LoaderOptions()
-    options = ("codec", "name", "code", "out_files")
+    checks.one_of("persist", own.persist, _PERSIST)
+    options = ("codec", "name", "code", "out_files", "persist")
     said = [each for each in options if getattr(own, each) != getattr(defaults, each)]
     if own.disk is None and not said:
         return
@@ -112,6 +114,11 @@ def _check_disk(own: LoaderOptions) -> None:
         raise TypeError(
             "teardown= does not go with out_files=: the files are copied to who wants them, and "
             "what the loader returns is its caller's"
+        )
+    if own.out_files is not None and own.persist == "evict":
+        raise TypeError(
+            "persist='evict' does not go with out_files=: nothing of them is in memory, where it "
+            "could be evicted"
         )
     if not isinstance(own.disk, DiskTier | str | os.PathLike):
         raise checks.type_error("disk", "a warmcache.DiskTier, its name or a path", own.disk)
@@ -130,6 +137,9 @@ def _names(option: str, value: Any) -> tuple[str, ...]:
         raise checks.value_error(option, must_be, value, "write out_files='loc'")
     return names
 
+
+# When a value comes to the disk: as it is loaded, or as it leaves memory.
+_PERSIST = ("load", "evict")
 
 # Where the teardown of an async loader's value runs that is not async itself.
 _TEARDOWN_IN = ("loop", "thread")

@@ -28,6 +28,7 @@ class _OfTheLoader(TypedDict, total=False):
     name: str | None
     code: bool
     out_files: str | Iterable[str] | None
+    persist: Literal["load", "evict"]
 
 
 class BesideCache(_OfTheLoader, total=False):

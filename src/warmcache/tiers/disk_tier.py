@@ -57,7 +57,13 @@ class Found(NamedTuple):
 
     value: Any
     seconds: float  # that it took to read
-    age: float  # seconds since its load
+    load_seconds: float
+    made: float  # when it was loaded, as time.time() has it
+
+    @property
+    def age(self) -> float:
+        """The seconds since its load."""
+        return max(0.0, time.time() - self.made)
 
 
 class TierStats(NamedTuple):
@@ -218,7 +224,7 @@ class DiskTier:
             self._forget(call.key)
         else:
             self._tried("index", lambda: self._store.used(call.key), None)
-        return Found(value, seconds, max(0.0, time.time() - header.made))
+        return Found(value, seconds, header.seconds, header.made)
 
     def _read(
         self, call: DiskCall, codec: str | Codec, oldest: float | None
@@ -253,13 +259,29 @@ class DiskTier:
         self._say("refused", "%s is shared, and codec %r runs code", self.path, coder.name)
         return False
 
-    def _keep(self, call: DiskCall, value: Any, codec: str | Codec, seconds: float) -> float | None:
-        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
+    def _keep(
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float = 0.0
+    ) -> float | None:
+        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept.
+
+        It was ``made`` just now, or at that time.
+        """
         if not self._pays(call, seconds, 0):
             return None
         if time.monotonic() < self._no_writes_before:
             return None
-        return self._tried("write", lambda: self._write(call, value, codec, seconds), None)
+        return self._tried("write", lambda: self._write(call, value, codec, seconds, made), None)
+
+    def _dump(
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float
+    ) -> None:
+        """Keep what leaves memory, and was ``made`` some time ago, unless that lies here already.
+
+        So does what came from here, and what another process has dumped that has loaded it later.
+        """
+        there = self._tried("read", lambda: self._store.header(call.key), None)
+        if there is None or there.made < made:
+            self._keep(call, value, codec, seconds, made)
 
     def _pays(self, call: DiskCall, seconds: float, nbytes: float) -> bool:
         """Whether to keep what took ``seconds`` to load; files are asked for, and always kept."""
@@ -269,7 +291,7 @@ class DiskTier:
         return pays
 
     def _write(
-        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float
     ) -> float | None:
         coder = coder_for(value, codec, self._seal(call.key, codec), call.files)
         if coder is None or (self._shared and not coder.safe):
@@ -291,6 +313,7 @@ class DiskTier:
             version=call.version,
             code=call.code,
             codec=coder.name,
+            made=made,
             seconds=seconds,
             tags=call.tags,
         )

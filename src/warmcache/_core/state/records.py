@@ -34,6 +34,8 @@ class RemovalCause(enum.StrEnum):
 _EVICTIONS = {
     *(RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE, RemovalCause.NODE),
 }
+# What is still good has left by one of these; the value may be wanted again.
+DUMPED = {RemovalCause.SIZE, RemovalCause.PRESSURE, RemovalCause.NODE, RemovalCause.CLOSED}
 
 
 class Newcomer(NamedTuple):
