@@ -14,7 +14,7 @@ import pytest
 
 import warmcache
 from warmcache import DiskTier, KeyingError, Load, WarmMissError, disabled, no_load, warm
-from warmcache.testing import ManualClock
+from warmcache.testing import ManualClock, assert_consistent
 from warmcache.tiers import disk_tier
 
 CAP = 20.0
@@ -427,6 +427,52 @@ def test_what_is_on_disk_costs_what_reading_it_does_and_not_its_load(tier: DiskT
     load()
     (read,) = load.cache.entries()
     assert 0 < read.load_seconds < 5.0 == load.cache.stats().load_seconds
+
+
+def test_an_entry_says_whether_the_loader_or_the_disk_gave_it(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier)
+    load(1)
+    load.cache["by the mapping"] = load.cache[load.cache_key(2)] = 0
+    assert ["loader", None, None] == [entry.source for entry in load.cache.entries()]
+    assert "source" not in load.cache._repr_html_()
+    load.evict(1)
+    load(1), load(3)
+    entries = load.cache.entries()
+    assert [None, None, "disk", "loader"] == [entry.source for entry in entries]
+    assert "disk" == entries[2].as_dict()["source"] and "source='disk'" in repr(entries[2])
+    html = load.cache._repr_html_()
+    assert all(f">{text}<" in html for text in ("source", "disk", "loader"))
+
+
+def test_what_is_loading_has_no_source_yet(tier: DiskTier) -> None:
+    seen: list[Any] = []
+
+    @warm(disk=tier, name="load", code=False)
+    def load() -> int:
+        seen.extend(entry.source for entry in load.cache.entries())
+        return 1
+
+    load()
+    assert [None] == seen
+
+
+def test_what_an_interrupt_left_of_a_load_from_disk_is_torn_down(tier: DiskTier) -> None:
+    gone: list[object] = []
+    load = warm(disk=tier, name="load", code=False, teardown=gone.append)(lambda: "value")
+    load()
+    load.evict()
+    gone.clear()
+    from warmcache._core.drivers import at_once
+
+    def interrupted(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as within:
+        within.setattr(at_once, "unboxed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load()
+    assert ["value"] == gone and 1 == tier.stats().hits
+    assert_consistent(load.cache)
 
 
 # -- async -------------------------------------------------------------------------------------

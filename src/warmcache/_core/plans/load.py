@@ -175,17 +175,19 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
     seconds = ended - began
     if seconds.__class__ is not float:
         seconds = seconds_between(began, ended)
-    dump = None
+    given_by, dump = "loader", None
     if len(produced) == 3:
         value, finish, loop = produced
     else:
         value, finish, loop, kept = produced
         dump = kept.dump
+        if kept.from_disk:
+            given_by = "disk"
         if kept.seconds is not None:
             flight.paid, seconds = seconds, kept.seconds
         ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
-    provenance.dump = dump
+    provenance.given_by, provenance.dump = given_by, dump
     entry = Entry(request.key, value, flight.weight, provenance, ended)
     flight.loaded = entry
     box.clear()
