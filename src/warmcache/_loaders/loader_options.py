@@ -69,11 +69,16 @@ class LoaderOptions(NamedTuple):
         return own._replace(tags=checks.texts("tags", own.tags))
 
     def refuse_for_class(self, name: str) -> None:
-        """Raise TypeError if no instances of a class can be had by these options."""
+        """Raise TypeError if these options are of no use to a class."""
         if self.out_files is not None:
             raise TypeError(
                 f"out_files= is for functions that write files: {name} is a class, and what it "
                 f"gives are instances"
+            )
+        if self.disk is not None and self.codec == "auto":
+            raise TypeError(
+                f"disk= cannot keep instances of {name} by itself: say codec=, an object with dump "
+                f"and load that writes one and makes one, or codec='pickle'"
             )
 
     def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
