@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import textwrap
@@ -411,6 +412,38 @@ def test_scopes_pass_by_the_disk_or_read_it_alone(calls: Calls, tier: DiskTier) 
     assert 2 == len(calls)
 
 
+@pytest.mark.parametrize("options", [{}, {"maxsize": 0}, {"size": lambda value: 1}, {"disk": None}])
+def test_what_is_forbidden_before_a_loader_runs_is_no_failed_load(
+    options: dict[str, Any],
+    calls: Calls,
+    tier: DiskTier,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "warmcache")
+    load = warm(maxsize=0)(calls.append) if "disk" in options else calls.loader(tier, **options)
+    with no_load(), pytest.raises(WarmMissError):
+        load(1)
+    stats = load.cache.stats()
+    assert (0, 0, 1) == (stats.load_failures, stats.loads, stats.misses) and [] == calls
+    assert "failed to load" not in caplog.text
+
+
+@pytest.mark.parametrize("maxsize", [0, 8])
+def test_a_loader_that_asked_for_what_is_forbidden_has_failed(
+    maxsize: int, calls: Calls, tier: DiskTier
+) -> None:
+    inner = calls.loader(tier)
+
+    @warm(maxsize=maxsize, disk=tier, name="outer", code=False)
+    def outer() -> Any:
+        with no_load():
+            return inner(1)
+
+    with pytest.raises(WarmMissError):
+        outer()
+    assert (0, 1) == tuple(each.cache.stats().load_failures for each in (inner, outer))
+
+
 def test_what_is_on_disk_costs_what_reading_it_does_and_not_its_load(tier: DiskTier) -> None:
     clock, told = ManualClock(), list[Load]()
 
@@ -489,6 +522,7 @@ async def test_an_async_loader_has_the_disk_in_a_thread(calls: Calls, tier: Disk
     with no_load():
         with pytest.raises(WarmMissError):
             await load("a")
+    assert 0 == load.cache.stats().load_failures
     await load("a")
     assert 3 == len(calls)
 

@@ -293,7 +293,7 @@ class Loader:
         if not scopes.disabled_here():  # and so in a cache that keeps nothing
             self.count_unowned()
         if scopes.loading_forbidden_here():
-            raise WarmMissError(f"loading {self.__name__}() is forbidden here")
+            raise WarmMissError._in_place_of(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
 
     def count_unowned(self) -> None:

@@ -305,4 +305,5 @@ def _kept(produced: Produced, again: float | None) -> Produced:
 
 
 def _forbidden(call: DiskCall) -> WarmMissError:
-    return WarmMissError(f"{call.text} is neither warm nor on disk, and loading is forbidden here")
+    text = f"{call.text} is neither warm nor on disk, and loading is forbidden here"
+    return WarmMissError._in_place_of(text)
