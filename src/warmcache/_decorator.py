@@ -166,6 +166,11 @@ def warm(
             :class:`DiskTier`, its name or a path. ``codec``, ``name`` and ``code`` go with it: how
             values are written (``"auto"``, ``"pickle"``, a :class:`Codec`), what the loader is
             called there, and whether an edit of it counts.
+        out_files: the name of the argument that says where the loader writes a file, or those of
+            several. The files are kept on disk, and each call has them copied to where it wants
+            them.
+        persist: when a value comes to the disk: ``"load"``, as it is loaded; ``"evict"``, before
+            its teardown, as it leaves memory for others, or because that ends.
 
     Returns:
         The decorated callable, with ``lease``, ``evict``, ``forget``, ``peek``, ``contains``,
@@ -218,6 +223,7 @@ def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) ->
     if isinstance(target, classmethod):
         return make(local_class_method, target.__func__)
     if isinstance(target, type):
+        checked.refuse_for_class(target.__name__)
         return warm_class(target, partial(make, local_function, statement_of=target))
     return make(local_method if _defined_in_class(target) else local_function, target)
 

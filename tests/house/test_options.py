@@ -75,6 +75,8 @@ WRONG: dict[str, list[Any]] = {
     "on_load": [*NO_FUNCTION, lambda: 1],
     "on_removal": [*NO_FUNCTION, lambda: 1],
     "patience": [*SECONDS, 0],
+    "persist": [*NO_TEXT, None, "exit", "always"],
+    "out_files": [*NOTHING, 5, True, "", "no name", ["loc", 5]],
     "order": [*NO_TEXT, dict, caches.LRUCache(1), "gpu", memory.HostMemoryCache],
     "policy": [*NO_TEXT, dict, caches.LRUCache(1), cachetools.LRUCache],
     "poll": SECONDS,

@@ -153,6 +153,14 @@ class DiskStore:
         self._count("misses")
         return None
 
+    def header(self, key: str) -> Header | None:
+        """Return what is known of what is stored under a key, None if nothing good is.
+
+        Raises:
+            OSError: the disk cannot be read.
+        """
+        return self._folder.header(key)
+
     def _read(self, key: str) -> Stored | None:
         stored = checking.open_entry(self._folder, key)
         if stored is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,6 +36,7 @@ from .name_holder import NameHolder, Replaced
 if TYPE_CHECKING:
     from .through_disk import ThroughDisk
 
+Part = Callable[[Any], Any]
 _request = tuple.__new__  # of a named tuple, without the call of its own, which takes as long again
 
 
@@ -89,7 +90,7 @@ class Loader:
         parameters = self.signature.parameters
         self.shape = Shape(
             parameters=list(parameters.values()),
-            parts=checked_parts(options.key, parameters),
+            parts=_parts(options, parameters),
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
@@ -99,11 +100,11 @@ class Loader:
                     f"{self.__name__}() is a generator, and disk= cannot keep what it gives: what "
                     f"follows its yield would have nothing to end; return the value"
                 )
-            from .through_disk import ThroughDisk  # which imports a database and more
+            from .files_through_disk import through_disk  # which imports a database and more
 
             where = f"{self.__module__}.{self.__qualname__}"
             own_ttl = weakref.WeakMethod(self._seconds_to_live)
-            self.disk = ThroughDisk(target, where, self.shape, options, own_ttl)
+            self.disk = through_disk(target, where, self.shape, options, own_ttl)
         self._single = self.shape.single
         self._defaults = Defaults(parameters.values())
         # A value to validate must be held meanwhile: its hits take the slow path.
@@ -131,15 +132,19 @@ class Loader:
         # Nothing that outlives the loader may hold it: entries have their source.
         weigh = None if options.size is None else partial(weight_by, options.size)
         tags = frozenset(options.tags)
+        # As functools.lru_cache with this maxsize. Files are delivered by each call.
+        self.keeps_nothing = cache.maxsize == 0 or options.out_files is not None
+        if self.disk is not None:  # what is not kept here leaves as it is loaded
+            self.disk.keeps_victims = options.persist == "evict" and not self.keeps_nothing
         self._ttl = ttl
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, options.loop_bound)
         self._source.spread = self.shape.spread
-        self.keeps_nothing = cache.maxsize == 0  # as functools.lru_cache with this maxsize
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
         self._terms = self._asked_alike(cache)
         before, self.cache = getattr(self, "cache", None), cache  # who sees it relies on the rest
-        if (teardown is not None or self._yields) and not cache._store.closed:
+        dumps = options.persist == "evict"
+        if (teardown is not None or self._yields or dumps) and not cache._store.closed:
             cache._have_leftovers_torn_down()
         if self._switch is not None and before is not None:
             self._move_hit_path(self._switch, before._store, cache._store)
@@ -221,9 +226,11 @@ class Loader:
         hot = site.hot if canonical is raw and self._has_hits and not self.outdated else None
         may_load = not (SCOPES and scopes.loading_forbidden_here())
         hint = self._hint(args, kwargs) if self._hints else None
-        load: Any = partial(self._produce, *args, **kwargs)
-        if self.disk is not None:
-            load = self.disk.loading(load, key, raw, site, args, kwargs)
+        load: Any
+        if self.disk is None:
+            load = partial(self._produce, *args, **kwargs)
+        else:
+            load = self.disk.loading(self._produce, key, raw, site, args, kwargs)
             may_load = True  # what lies there; if nothing does, it asks again
         return _request(Request, (key, key[0], load, hot, raw, may_load, hint, *self._terms))
 
@@ -286,7 +293,7 @@ class Loader:
         if not scopes.disabled_here():  # and so in a cache that keeps nothing
             self.count_unowned()
         if scopes.loading_forbidden_here():
-            raise WarmMissError(f"loading {self.__name__}() is forbidden here")
+            raise WarmMissError._in_place_of(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
 
     def count_unowned(self) -> None:
@@ -348,3 +355,11 @@ class Loader:
 
     def __repr__(self) -> str:
         return f"<Loader {self.__qualname__}>"
+
+
+def _parts(options: LoaderOptions, parameters: Mapping[str, Any]) -> Mapping[str, Part | None]:
+    """Return what stands in a key for arguments: for where files are wanted, nothing."""
+    parts = checked_parts(options.key, parameters)
+    if options.out_files is None or callable(options.key):
+        return parts
+    return {**dict.fromkeys(options.out_files), **parts}

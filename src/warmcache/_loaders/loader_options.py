@@ -34,6 +34,8 @@ class LoaderOptions(NamedTuple):
     codec: str | Codec = "auto"
     name: str | None = None
     code: bool = True
+    out_files: Any = None
+    persist: str = "load"
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -60,10 +62,24 @@ class LoaderOptions(NamedTuple):
             checks.size("size_hint", hint, "a size, the path of a file, or callable")
         checks.optional(checks.function, "validate", own.validate)
         _errors("validate_errors", own.validate_errors)
+        own = own._replace(out_files=checks.optional(_names, "out_files", own.out_files))
         _check_disk(own)
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
+
+    def refuse_for_class(self, name: str) -> None:
+        """Raise TypeError if these options are of no use to a class."""
+        if self.out_files is not None:
+            raise TypeError(
+                f"out_files= is for functions that write files: {name} is a class, and what it "
+                f"gives are instances"
+            )
+        if self.disk is not None and self.codec == "auto":
+            raise TypeError(
+                f"disk= cannot keep instances of {name} by itself: say codec=, an object with dump "
+                f"and load that writes one and makes one, or codec='pickle'"
+            )
 
     def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
         """Raise TypeError if what is loaded has a teardown already, or has it run elsewhere."""
@@ -86,9 +102,9 @@ def _check_disk(own: LoaderOptions) -> None:
     checks.flag("code", own.code)
     checks.optional(checks.text, "name", own.name)
     defaults = LoaderOptions()
-    said = [
-        each for each in ("codec", "name", "code") if getattr(own, each) != getattr(defaults, each)
-    ]
+    checks.one_of("persist", own.persist, _PERSIST)
+    options = ("codec", "name", "code", "out_files", "persist")
+    said = [each for each in options if getattr(own, each) != getattr(defaults, each)]
     if own.disk is None and not said:
         return
     # Only now, for who has nothing on disk need not wait for what that takes.
@@ -99,6 +115,16 @@ def _check_disk(own: LoaderOptions) -> None:
     check_codec(own.codec)
     if own.disk is None:
         raise TypeError(f"{said[0]}= is about what lies on disk: say disk=, too")
+    if own.out_files is not None and own.teardown is not None:
+        raise TypeError(
+            "teardown= does not go with out_files=: the files are copied to who wants them, and "
+            "what the loader returns is its caller's"
+        )
+    if own.out_files is not None and own.persist == "evict":
+        raise TypeError(
+            "persist='evict' does not go with out_files=: nothing of them is in memory, where it "
+            "could be evicted"
+        )
     if not isinstance(own.disk, DiskTier | str | os.PathLike):
         raise checks.type_error("disk", "a warmcache.DiskTier, its name or a path", own.disk)
     if isinstance(own.disk, os.PathLike) or (isinstance(own.disk, str) and is_path(own.disk)):
@@ -107,6 +133,18 @@ def _check_disk(own: LoaderOptions) -> None:
     elif isinstance(own.disk, str):
         checks.text("disk", own.disk, "a warmcache.DiskTier, its name or a path")
 
+
+def _names(option: str, value: Any) -> tuple[str, ...]:
+    """Check for the name of an argument, or those of several."""
+    names = checks.texts(option, [value] if isinstance(value, str) else value)
+    if not names or not all(map(str.isidentifier, names)):
+        must_be = "the name of an argument, or several"
+        raise checks.value_error(option, must_be, value, "write out_files='loc'")
+    return names
+
+
+# When a value comes to the disk: as it is loaded, or as it leaves memory.
+_PERSIST = ("load", "evict")
 
 # Where the teardown of an async loader's value runs that is not async itself.
 _TEARDOWN_IN = ("loop", "thread")

@@ -4,6 +4,9 @@ This is part of the load: its flight is under way, with room reserved and others
 the hit path knows nothing of it. In order: look; be alone with the key, of all processes; look
 again, for another may have loaded meanwhile; load; keep, before anybody has the value and could
 change it. Nothing of it fails but the loader, the call's own key, and what was decorated wrongly.
+
+With ``persist="evict"`` it is kept as it leaves memory. Then nobody is waited for, who would leave
+nothing to be found.
 """
 
 from __future__ import annotations
@@ -71,6 +74,7 @@ class ThroughDisk:
         self._ttl = ttl
         self._is_async = inspect.iscoroutinefunction(code_of(target))
         self._code: str | None = None
+        self.keeps_victims = False  # as they leave memory, and nothing before
 
     @property
     def tier(self) -> DiskTier:
@@ -101,6 +105,7 @@ class ThroughDisk:
         arguments = self._arguments(raw, kwargs)
         if site.instance is not None:
             arguments["self"], args = args[0], args[1:]
+        arguments |= self._besides(args, kwargs)
         version = options.version
         digest = call_digest(self.name, version, self._code, arguments)
         said = "" if version is None else text_of(version)
@@ -120,6 +125,10 @@ class ThroughDisk:
                 arguments[p.name] = {k: v for k, v in kwargs.items() if k not in named}
         return arguments
 
+    def _besides(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return what tells a call from others but its arguments."""
+        return {}
+
     def loading(
         self,
         produce: Produce,
@@ -129,10 +138,13 @@ class ThroughDisk:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Produce:
-        """Return what looks on disk, and else has ``produce`` load, and keeps that."""
+        """Return what looks on disk, and else has ``produce`` load, and keeps that.
+
+        ``produce`` takes the arguments of the loader.
+        """
         call = self.call(key, raw, site, args, kwargs)
         load: Any = self._load_async if self._is_async else self._load
-        return partial(load, call, key.source, produce)
+        return partial(load, call, key.source, partial(produce, *args, **kwargs))
 
     # -- in a thread ---------------------------------------------------------------------------
 
@@ -142,11 +154,14 @@ class ThroughDisk:
         if found is None:
             if scopes.loading_forbidden_here():
                 raise _forbidden(call)
+            if self.keeps_victims:
+                began = time.perf_counter()
+                return self._to_be_dumped(tier, call, produce(), began)
             with tier._alone(call.key):
                 found = self._find(tier, call, again=True)
                 if found is None:
                     return self._loaded(tier, call, source, produce)
-        return _from_disk(found)
+        return self._from_disk(tier, call, found)
 
     def _find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
         found = self._fetched(tier, call, again)
@@ -196,6 +211,9 @@ class ThroughDisk:
         if found is None:
             if scopes.loading_forbidden_here():
                 raise _forbidden(call)
+            if self.keeps_victims:
+                began = time.perf_counter()
+                return self._to_be_dumped(tier, call, await produce(), began)
             lock = tier._alone(call.key)
             leave = partial(lock.__exit__, None, None, None)
             await aside(lock.__enter__, "warmcache-disk", unclaimed=lambda _: leave())
@@ -205,7 +223,7 @@ class ThroughDisk:
                     return await self._loaded_async(tier, call, source, produce)
             finally:
                 leave()
-        return _from_disk(found)
+        return self._from_disk(tier, call, found)
 
     async def _find_async(
         self, tier: DiskTier, call: DiskCall, *, again: bool = False
@@ -250,6 +268,27 @@ class ThroughDisk:
             raise
         return _kept(produced, again)
 
+    # -- what leaves memory --------------------------------------------------------------------
+
+    def _from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
+        dump = None
+        if self.keeps_victims:
+            dump = self._dump(tier, call, found.load_seconds, found.made)
+        return found.value, None, None, Kept(found.seconds, found.age, from_disk=True, dump=dump)
+
+    def _to_be_dumped(
+        self, tier: DiskTier, call: DiskCall, produced: Produced, began: float
+    ) -> Produced:
+        dump = self._dump(tier, call, time.perf_counter() - began, time.time())
+        return produced[0], None, produced[2], Kept(dump=dump)
+
+    def _dump(
+        self, tier: DiskTier, call: DiskCall, seconds: float, made: float
+    ) -> Callable[[Any], None]:
+        """Return what keeps the value of a call later on; it refers to no loader."""
+        bare, codec = call._replace(args=(), kwargs={}), self._options.codec
+        return lambda value: tier._dump(bare, value, codec, seconds, made)
+
     # -- forgetting ----------------------------------------------------------------------------
 
     def forget(self, call: DiskCall) -> bool:
@@ -261,13 +300,10 @@ class ThroughDisk:
         self.tier._forget_all(self.name)
 
 
-def _from_disk(found: Found) -> Produced:
-    return found.value, None, None, Kept(found.seconds, found.age, from_disk=True)
-
-
 def _kept(produced: Produced, again: float | None) -> Produced:
     return produced if again is None else (produced[0], None, produced[2], Kept(again))
 
 
 def _forbidden(call: DiskCall) -> WarmMissError:
-    return WarmMissError(f"{call.text} is neither warm nor on disk, and loading is forbidden here")
+    text = f"{call.text} is neither warm nor on disk, and loading is forbidden here"
+    return WarmMissError._in_place_of(text)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from warmcache._core.plans.loaded import log_failed_load, tell_of_load
+from warmcache._core.plans.loaded import is_failed_load, log_failed_load, tell_of_load
 from warmcache._core.plans.steps import Produced
 from warmcache._core.state.entry import LeaseRecord, seconds_between
 from warmcache._core.state.flights import Flight
@@ -28,9 +28,10 @@ def told_load(loader: Loader, key: Callable[[], Hashable]) -> Iterator[list[Prod
     try:
         yield box
     except Exception as error:
+        failed = is_failed_load(error)
         with store.lock:
-            store.counts.load_failures += 1
-        if debugging():
+            store.counts.load_failures += failed
+        if failed and debugging():
             flight = Flight(key(), LeaseRecord(time.monotonic()), loader.source, began)
             log_failed_load(store, flight, error)
         raise

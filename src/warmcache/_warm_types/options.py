@@ -27,6 +27,8 @@ class _OfTheLoader(TypedDict, total=False):
     codec: Codec | Literal["auto", "pickle"]
     name: str | None
     code: bool
+    out_files: str | Iterable[str] | None
+    persist: Literal["load", "evict"]
 
 
 class BesideCache(_OfTheLoader, total=False):

@@ -36,7 +36,10 @@ _PAUSE = 60.0  # seconds for which nothing is written once that has failed
 
 
 class DiskCall(NamedTuple):
-    """One call of a loader, as the disk knows it."""
+    """One call of a loader, as the disk knows it.
+
+    ``files`` are where what it writes besides is taken from, and read to, by name.
+    """
 
     key: str  # its digest
     text: str
@@ -46,6 +49,7 @@ class DiskCall(NamedTuple):
     tags: tuple[str, ...]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    files: Mapping[str, Path] | None = None
 
 
 class Found(NamedTuple):
@@ -53,7 +57,13 @@ class Found(NamedTuple):
 
     value: Any
     seconds: float  # that it took to read
-    age: float  # seconds since its load
+    load_seconds: float
+    made: float  # when it was loaded, as time.time() has it
+
+    @property
+    def age(self) -> float:
+        """The seconds since its load."""
+        return max(0.0, time.time() - self.made)
 
 
 class TierStats(NamedTuple):
@@ -209,12 +219,12 @@ class DiskTier:
         seconds = time.perf_counter() - began
         self._count("hits")
         self._worth.reading.took(header.size, seconds)
-        if _is_slower(seconds, header.seconds):
+        if call.files is None and _is_slower(seconds, header.seconds):
             self._count("slower")
             self._forget(call.key)
         else:
             self._tried("index", lambda: self._store.used(call.key), None)
-        return Found(value, seconds, max(0.0, time.time() - header.made))
+        return Found(value, seconds, header.seconds, header.made)
 
     def _read(
         self, call: DiskCall, codec: str | Codec, oldest: float | None
@@ -225,7 +235,7 @@ class DiskTier:
         header = stored.header
         if oldest is not None and header.made < time.time() - oldest:
             return None  # what is loaded now takes its place
-        coder = coder_named(header.codec, codec, self._seal(call.key, codec))
+        coder = coder_named(header.codec, codec, self._seal(call.key, codec), call.files)
         if coder is None or not self._may_read(coder):
             return None
         try:
@@ -250,26 +260,40 @@ class DiskTier:
         return False
 
     def _keep(
-        self,
-        call: DiskCall,
-        value: Any,
-        codec: str | Codec,
-        seconds: float,
-        *,
-        always: bool = False,
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float = 0.0
     ) -> float | None:
-        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
-        if not always and not self._worth.pays(seconds, 0):
-            self._count("not_worth")
+        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept.
+
+        It was ``made`` just now, or at that time.
+        """
+        if not self._pays(call, seconds, 0):
             return None
         if time.monotonic() < self._no_writes_before:
             return None
-        return self._tried("write", lambda: self._write(call, value, codec, seconds, always), None)
+        return self._tried("write", lambda: self._write(call, value, codec, seconds, made), None)
+
+    def _dump(
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float
+    ) -> None:
+        """Keep what leaves memory, and was ``made`` some time ago, unless that lies here already.
+
+        So does what came from here, and what another process has dumped that has loaded it later.
+        """
+        there = self._tried("read", lambda: self._store.header(call.key), None)
+        if there is None or there.made < made:
+            self._keep(call, value, codec, seconds, made)
+
+    def _pays(self, call: DiskCall, seconds: float, nbytes: float) -> bool:
+        """Whether to keep what took ``seconds`` to load; files are asked for, and always kept."""
+        pays = call.files is not None or self._worth.pays(seconds, nbytes)
+        if not pays:
+            self._count("not_worth")
+        return pays
 
     def _write(
-        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, always: bool
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float
     ) -> float | None:
-        coder = coder_for(value, codec, self._seal(call.key, codec))
+        coder = coder_for(value, codec, self._seal(call.key, codec), call.files)
         if coder is None or (self._shared and not coder.safe):
             self._count("unkept")
             self._say(
@@ -279,8 +303,7 @@ class DiskTier:
             )
             return None
         size = coder.size_of(value)
-        if not always and not self._worth.pays(seconds, size or 0):
-            self._count("not_worth")
+        if not self._pays(call, seconds, size or 0):
             return None
         began = time.perf_counter()
         data = coder.dumps(value)
@@ -290,6 +313,7 @@ class DiskTier:
             version=call.version,
             code=call.code,
             codec=coder.name,
+            made=made,
             seconds=seconds,
             tags=call.tags,
         )

@@ -44,7 +44,7 @@ from warmcache._sizes import parse_size
 from warmcache.errors import CapacityError
 
 from .cache_view import CacheView
-from .loaded import load_record, log_failed_load, tell_of_load
+from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
 from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
@@ -175,13 +175,19 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
     seconds = ended - began
     if seconds.__class__ is not float:
         seconds = seconds_between(began, ended)
+    given_by, dump = "loader", None
     if len(produced) == 3:
         value, finish, loop = produced
     else:
         value, finish, loop, kept = produced
-        flight.paid, seconds = seconds, kept.seconds
+        dump = kept.dump
+        if kept.from_disk:
+            given_by = "disk"
+        if kept.seconds is not None:
+            flight.paid, seconds = seconds, kept.seconds
         ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
+    provenance.given_by, provenance.dump = given_by, dump
     entry = Entry(request.key, value, flight.weight, provenance, ended)
     flight.loaded = entry
     box.clear()
@@ -190,7 +196,7 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
 
 def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:
     """Have torn down what a failed load has brought all the same, and what it leased."""
-    if flight.box is not None:  # else its loader was never called
+    if flight.box is not None and is_failed_load(error):  # else its loader was never called
         with store.lock:
             store.counts.load_failures += 1
         if debugging():

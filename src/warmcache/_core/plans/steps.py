@@ -66,12 +66,14 @@ class Aside(NamedTuple):
 class Kept(NamedTuple):
     """What a tier has of a value: what having it again costs, and how old it is, in seconds.
 
-    It came from there, and was not loaded now, if it is ``from_disk``.
+    None: that costs what the load took. It came from there, and was not loaded now, if it is
+    ``from_disk``. To ``dump`` a value is what is to be done before its teardown.
     """
 
-    seconds: float
+    seconds: float | None = None
     age: float = 0.0
     from_disk: bool = False
+    dump: Callable[[Any], object] | None = None
 
 
 # What a loader gives: the value, and what :class:`Provenance` says of it; then what a tier has.

@@ -55,7 +55,7 @@ def _end(store: Store, flight: Flight) -> None:
         del store.flights[flight.key]
     loaded = flight.loaded
     if loaded is None and flight.box:
-        value, finish, loop = flight.box.pop(0)
+        value, finish, loop = flight.box.pop(0)[:3]
         provenance = Provenance(flight.source, 0.0, finish, loop)
         loaded = Entry(flight.key, value, flight.weight, provenance, flight.began)
     if loaded is not None and store.live.get(loaded.key) is loaded:

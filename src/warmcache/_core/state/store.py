@@ -177,7 +177,11 @@ class Store:
         ends = None if deadlines is None else self._deadline(entry)
         self.live[entry.key] = entry
         provenance, ledger, weight = entry.provenance, self.ledger, entry.weight
-        if provenance.source.teardown is not None or provenance.finish is not None:
+        if (
+            provenance.source.teardown is not None
+            or provenance.finish is not None
+            or provenance.dump is not None
+        ):
             self.tears_down = True
         if self.tears_down:
             register_exit()
