@@ -338,10 +338,10 @@ def test_what_validate_refuses_is_written_again(
 def test_files_are_kept_however_short_their_load_was(
     rendering: Rendering, tier: DiskTier, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from warmcache.tiers import disk_tier, worth
+    from warmcache.tiers import worth
 
     monkeypatch.setattr(worth, "_MARGIN", 1e9)
-    monkeypatch.setattr(disk_tier, "_is_slower", lambda seconds, load: True)
+    monkeypatch.setattr(worth.Worth, "has_read", lambda *_, instead_of: True)
     render = rendering.loader(tier)
     for name in "abc":
         render(1, loc=out / name)

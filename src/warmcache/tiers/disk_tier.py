@@ -96,7 +96,7 @@ class DiskTier:
     Args:
         path: the folder. It is made, for this user alone, and checked at once.
         maxsize: the most bytes to hold: a number, ``"50GiB"``, or None for no limit. It is
-            enforced before a write, over all processes.
+            enforced before an entry is there, over all processes.
         maxitems: the most entries to hold.
         min_free: bytes of the file system that are left free.
         ttl: seconds after its load for which an entry is used.
@@ -218,8 +218,8 @@ class DiskTier:
         value, header = found
         seconds = time.perf_counter() - began
         self._count("hits")
-        self._worth.reading.took(header.size, seconds)
-        if call.files is None and _is_slower(seconds, header.seconds):
+        slower = self._worth.has_read(header.size, seconds, instead_of=header.seconds)
+        if call.files is None and slower:
             self._count("slower")
             self._forget(call.key)
         else:
@@ -371,11 +371,6 @@ class DiskTier:
     def _count(self, what: str) -> None:
         with self._guard.lock:
             self._counts[what] += 1
-
-
-def _is_slower(seconds: float, load: float) -> bool:
-    """Whether reading took longer than the load that it stands for."""
-    return seconds > load
 
 
 def _again(path: str, options: dict[str, Any]) -> DiskTier:
