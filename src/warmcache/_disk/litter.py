@@ -70,6 +70,10 @@ def as_found(folder: Folder, rows: Rows, key: str, row: Row | None) -> None:
     header = folder.header(key)
     if row is not None and row.old:
         folder.discard_payloads(key, "" if header is None else header.payload.rstrip("/"))
+    elif row is not None and row.writer and folder.can_have(key):
+        # Who removed the predecessor may have removed this commit file, and not its payload.
+        if header is None or writer_of(header) != row.writer:
+            folder.discard(f"o/{key[:2]}/{key}.{row.writer}")
     if header is None:
         rows.drop([key])
     else:
