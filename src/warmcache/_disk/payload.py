@@ -26,13 +26,13 @@ def size_of(path: Path) -> int:
         FileNotFoundError: there are none.
         OddPayloadError: it has what is neither a file nor a folder.
     """
-    return sum(found.st_size for _, _, found in _files(path))
+    return sum(found.st_size for _, _, found in files(path))
 
 
 def checksum(path: Path) -> int:
     """Return a checksum over the names and the contents of all files at ``path``."""
     crc, buffer = 0, memoryview(bytearray(_CHUNK))
-    for name, file, _ in _files(path):
+    for name, file, _ in files(path):
         crc = zlib.crc32(os.fsencode(name), crc)
         with file.open("rb", buffering=0) as opened:
             while count := opened.readinto(buffer):
@@ -48,7 +48,7 @@ def checksum_of_bytes(data: bytes) -> int:
 def sync(path: Path) -> None:
     """Wait until all of it is on the device."""
     folders = {path} if path.is_dir() else set()
-    for _, file, _ in _files(path):
+    for _, file, _ in files(path):
         folders |= {folder for folder in file.parents if path in folder.parents}
         _sync(file)
     for folder in folders:
@@ -57,15 +57,20 @@ def sync(path: Path) -> None:
 
 def share(path: Path) -> None:
     """Let the group read it, whatever the umask was."""
-    for _, file, _ in _files(path):
+    for _, file, _ in files(path):
         file.chmod(0o660)
         for folder in file.parents:
             if path in (folder, *folder.parents):
                 folder.chmod(0o770)
 
 
-def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
-    """Yield the files by name: the name within the payload, where it is, what it is."""
+def files(path: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+    """Yield the files by name: the name within the payload, where it is, what it is.
+
+    Raises:
+        FileNotFoundError: there are none, or one is removed meanwhile.
+        OddPayloadError: it has what is neither a file nor a folder.
+    """
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         if not stat.S_ISREG(found.st_mode):
@@ -73,7 +78,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
         yield "", path, found
         return
     for name in sorted(os.listdir(path)):  # noqa: PTH208
-        for inner, file, of_file in _files(path / name):
+        for inner, file, of_file in files(path / name):
             yield f"{name}/{inner}" if inner else name, file, of_file
 
 

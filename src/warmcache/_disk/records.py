@@ -42,6 +42,21 @@ class Stored(NamedTuple):
     path: Path | None
 
 
+class Listed(NamedTuple):
+    """An entry that is there, and the bytes of all its files."""
+
+    header: Header
+    bytes: int
+
+
+class Damaged(NamedTuple):
+    """An entry that is not what was written."""
+
+    key: str
+    text: str  # the call, where the file says so
+    why: str
+
+
 class Counts(NamedTuple):
     """How often what has happened, in this process."""
 
