@@ -266,6 +266,18 @@ def test_what_cannot_all_have_room_is_refused_before_anything_goes(
     limited.close()
 
 
+def test_what_is_there_already_needs_no_room(
+    store: DiskStore, archive: Path, tmp_path: Path
+) -> None:
+    limited = DiskStore(tmp_path / "limited", maxsize=3.5 * LARGE)
+    for number in range(4):
+        write(store, number, FILE)
+        write(limited, number, FILE)
+    exported(store, archive)
+    assert Imported(1, 0, 3, 0)[::2] == imported(limited, archive)[::2]
+    limited.close()
+
+
 def test_what_the_disk_has_no_room_for_is_refused(
     store: DiskStore, other: DiskStore, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,12 +318,12 @@ def crc_of(**named: bytes) -> int:
     return crc
 
 
-def member(name: str, data: bytes = b"", **said: Any) -> bytes:
+def member(name: str, data: bytes = b"", *, form: int = tarfile.PAX_FORMAT, **said: Any) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = len(data)
     for attribute, value in said.items():
         setattr(info, attribute, value)
-    block = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    block = info.tobuf(form, "utf-8", "surrogateescape")
     return block + data + bytes(-len(data) % 512)
 
 
@@ -418,6 +430,16 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "twice": (
         member(PLACE, beside(10, end="/")) + 2 * member(f"{FILE_AT}/one", b"value"),
         "is there twice",
+    ),
+    "another order": (
+        member(PLACE, beside(10, crc_of(two=b"value", one=b"value"), "/"))
+        + member(f"{FILE_AT}/two", b"value")
+        + member(f"{FILE_AT}/one", b"value"),
+        "not where it should be",
+    ),
+    "less than nothing": (
+        member(PLACE, size=-1, form=tarfile.GNU_FORMAT) + commit(),
+        "says that it has -1 bytes",
     ),
     "a file and a folder": (
         member(PLACE, beside(10, end="/"))
