@@ -25,6 +25,7 @@ from warmcache._private_files import private
 from warmcache._texts import short_text_of
 
 from .commit_file import MOST, DamagedError, OtherFormatError, unpack
+from .payload import Checked
 from .records import Header
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -145,7 +146,7 @@ class Archived:
         self._members = members
         self._behind = data is None
 
-    def copy(self, path: Path | None = None) -> None:
+    def copy(self, path: Path | None = None) -> Checked:
         """Read the payload that lies behind, and write it to a path.
 
         Raises:
@@ -172,6 +173,7 @@ class Archived:
                 break
         if left or crc != header.crc:
             raise refused(place, "is not all there, or not what was written")
+        return Checked(header.size, crc)
 
     def _copy(self, path: Path | None, crc: int) -> int:
         if path is None:

@@ -226,7 +226,8 @@ class DiskStore:
         Args:
             key: a digest of the call, in lower-case hex digits.
             header: what is known of the call and the load.
-            payload: bytes; or what writes a file or a folder at the path that it is given.
+            payload: bytes; or what writes a file or a folder at the path that it is given, and
+                may return the :class:`.payload.Checked` of a file.
             size: bytes that this will take, more or less, so that room is made before.
 
         Returns:
@@ -240,7 +241,8 @@ class DiskStore:
             Exception: whatever ``payload`` raises. Nothing has changed.
         """
         written = self._writer.write(key, header, payload, size)
-        self._count("evicted", written.evicted)
+        if written.evicted:
+            self._count("evicted", written.evicted)
         self._count(written.outcome)
         if written.outcome == "too_large":
             self._say_too_large(key, header, written.nbytes)
