@@ -1,8 +1,4 @@
-"""The ``warmcache`` command.
-
-Exit codes: 0, all went well; 1, a check failed, there is no GPU, or what it says cannot be
-written, or is not read on; 2, it was asked for something it cannot do; 130, it was interrupted.
-"""
+"""The ``warmcache`` command."""
 
 from __future__ import annotations
 
@@ -16,7 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__
+from . import __version__, _disk_command
+from ._disk_command import DiskCommandError
 from ._info import info
 from ._interrupts import INTERRUPTED, be_interruptible
 from ._public import list_public
@@ -68,6 +65,7 @@ _EXAMPLES = """\
 examples:
   warmcache devices                         what is free on which GPU
   warmcache simulate requests.csv           which policy, and how much memory
+  warmcache disk size ~/.cache/app/warm     what results on disk take
   warmcache info                            what a report of a problem needs
   warmcache COMMAND --help                  more of each"""
 
@@ -141,7 +139,7 @@ def _perform(arguments: Sequence[str] | None) -> int:
     command: Callable[[argparse.Namespace], int] = chosen.run
     try:
         return command(chosen)
-    except (DemoError, WarmcacheError) as error:
+    except (DemoError, DiskCommandError, WarmcacheError) as error:
         return _failed(f"error: {error}", 2, f"warmcache {chosen.command}")
 
 
@@ -178,6 +176,7 @@ def _parser() -> _Parser:
     _add_simulate(commands)
     _add_demo(commands)
     _add_devices(commands)
+    _disk_command.add_to(commands)
     _add_info(commands)
     return parser
 
