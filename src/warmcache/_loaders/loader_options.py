@@ -34,6 +34,7 @@ class LoaderOptions(NamedTuple):
     codec: str | Codec = "auto"
     name: str | None = None
     code: bool = True
+    batch: str | None = None
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -60,10 +61,20 @@ class LoaderOptions(NamedTuple):
             checks.size("size_hint", hint, "a size, the path of a file, or callable")
         checks.optional(checks.function, "validate", own.validate)
         _errors("validate_errors", own.validate_errors)
+        checks.optional(checks.text, "batch", own.batch)
         _check_disk(own)
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
+
+    def refuse_with_batch(self, name: str, has: str) -> None:
+        """Raise TypeError if there is ``batch=`` beside what ``name`` has: something that ends."""
+        if self.batch is not None:
+            raise TypeError(
+                f"{name}() has {has}; with batch= values are handed out in a list, where nothing "
+                f"holds them, and would be torn down while they are used: load them one by one, "
+                f"and lease them"
+            )
 
     def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
         """Raise TypeError if what is loaded has a teardown already, or has it run elsewhere."""

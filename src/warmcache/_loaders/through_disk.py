@@ -120,36 +120,31 @@ class ThroughDisk:
                 arguments[p.name] = {k: v for k, v in kwargs.items() if k not in named}
         return arguments
 
-    def loading(
-        self,
-        produce: Produce,
-        key: CallKey,
-        raw: Any,
-        site: CallSite,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Produce:
+    def loading(self, produce: Produce, call: DiskCall, source: Source) -> Produce:
         """Return what looks on disk, and else has ``produce`` load, and keeps that."""
-        call = self.call(key, raw, site, args, kwargs)
         load: Any = self._load_async if self._is_async else self._load
-        return partial(load, call, key.source, produce)
+        return partial(load, call, source, produce)
 
     # -- in a thread ---------------------------------------------------------------------------
 
     def _load(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
         tier = self.tier
-        found = self._find(tier, call)
+        found = self.find(tier, call)
         if found is None:
             if scopes.loading_forbidden_here():
-                raise _forbidden(call)
+                raise forbidden(call)
             with tier._alone(call.key):
-                found = self._find(tier, call, again=True)
+                found = self.find(tier, call, again=True)
                 if found is None:
                     return self._loaded(tier, call, source, produce)
-        return _from_disk(found)
+        return from_disk(found)
 
-    def _find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
-        found = self._fetched(tier, call, again)
+    def find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
+        """Return what lies there for ``call``, and is still good.
+
+        Looked for ``again``, it was counted as a miss already.
+        """
+        found = self.fetched(tier, call, again=again)
         if found is None or self._options.validate is None:
             return found
         try:
@@ -161,7 +156,8 @@ class ThroughDisk:
         tier._forget(call.key)
         return None
 
-    def _fetched(self, tier: DiskTier, call: DiskCall, again: bool) -> Found | None:
+    def fetched(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
+        """Return what lies there for ``call``, good or not."""
         oldest = self._seconds_to_live()
         return tier._fetch(call, self._options.codec, oldest=oldest, again=again)
 
@@ -178,11 +174,15 @@ class ThroughDisk:
         produced = produce()
         seconds = time.perf_counter() - began
         try:
-            again = tier._keep(call, produced[0], self._options.codec, seconds)
+            again = self.keep(tier, call, produced[0], seconds)
         except BaseException:  # a Ctrl-C: nobody would have it torn down
             destroy_unpublished(source, produced[0])
             raise
-        return _kept(produced, again)
+        return kept(produced, again)
+
+    def keep(self, tier: DiskTier, call: DiskCall, value: Any, seconds: float) -> float | None:
+        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
+        return tier._keep(call, value, self._options.codec, seconds)
 
     # -- on an event loop: what may block is done in a thread ----------------------------------
 
@@ -195,7 +195,7 @@ class ThroughDisk:
         found = await self._find_async(tier, call)
         if found is None:
             if scopes.loading_forbidden_here():
-                raise _forbidden(call)
+                raise forbidden(call)
             lock = tier._alone(call.key)
             leave = partial(lock.__exit__, None, None, None)
             await aside(lock.__enter__, "warmcache-disk", unclaimed=lambda _: leave())
@@ -205,14 +205,18 @@ class ThroughDisk:
                     return await self._loaded_async(tier, call, source, produce)
             finally:
                 leave()
-        return _from_disk(found)
+        return from_disk(found)
 
     async def _find_async(
         self, tier: DiskTier, call: DiskCall, *, again: bool = False
     ) -> Found | None:
         from warmcache._core.drivers.aside import aside
 
-        found = await aside(lambda: self._fetched(tier, call, again), "warmcache-disk")
+        found = await aside(lambda: self.fetched(tier, call, again=again), "warmcache-disk")
+        return await self.good(tier, call, found)
+
+    async def good(self, tier: DiskTier, call: DiskCall, found: Found | None) -> Found | None:
+        """Return what was found for ``call`` if it is still good, as ``validate`` says."""
         if found is None or self._options.validate is None:
             return found
         try:
@@ -238,17 +242,15 @@ class ThroughDisk:
         produced = await produce()
         seconds = time.perf_counter() - began
 
-        def keep() -> float | None:
-            return tier._keep(call, produced[0], self._options.codec, seconds)
-
         try:
+            keep = partial(self.keep, tier, call, produced[0], seconds)
             again = await aside(keep, "warmcache-disk")
         except BaseException:  # it was cancelled: nobody would have it torn down
             pending = destroy_unpublished(source, produced[0])
             if pending is not None:
                 await pending
             raise
-        return _kept(produced, again)
+        return kept(produced, again)
 
     # -- forgetting ----------------------------------------------------------------------------
 
@@ -261,13 +263,16 @@ class ThroughDisk:
         self.tier._forget_all(self.name)
 
 
-def _from_disk(found: Found) -> Produced:
+def from_disk(found: Found) -> Produced:
+    """Return what a load comes to that found it there."""
     return found.value, None, None, Kept(found.seconds, found.age, from_disk=True)
 
 
-def _kept(produced: Produced, again: float | None) -> Produced:
+def kept(produced: Produced, again: float | None) -> Produced:
+    """Return what was loaded, with the seconds that having it ``again`` takes, if it is kept."""
     return produced if again is None else (produced[0], None, produced[2], Kept(again))
 
 
-def _forbidden(call: DiskCall) -> WarmMissError:
+def forbidden(call: DiskCall) -> WarmMissError:
+    """Return the error of a load inside ``no_load()``."""
     return WarmMissError(f"{call.text} is neither warm nor on disk, and loading is forbidden here")

@@ -179,7 +179,7 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
         value, finish, loop = produced
     else:
         value, finish, loop, kept = produced
-        flight.paid, seconds = seconds, kept.seconds
+        flight.paid, seconds = seconds if kept.paid is None else kept.paid, kept.seconds
         ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
     entry = Entry(request.key, value, flight.weight, provenance, ended)

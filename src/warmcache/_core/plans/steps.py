@@ -66,12 +66,14 @@ class Aside(NamedTuple):
 class Kept(NamedTuple):
     """What a tier has of a value: what having it again costs, and how old it is, in seconds.
 
-    It came from there, and was not loaded now, if it is ``from_disk``.
+    It came from there, and was not loaded now, if it is ``from_disk``. ``paid`` is what it cost
+    now, of what was loaded together with others; None: what its load took.
     """
 
     seconds: float
     age: float = 0.0
     from_disk: bool = False
+    paid: float | None = None
 
 
 # What a loader gives: the value, and what :class:`Provenance` says of it; then what a tier has.
