@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ._observe.recording import Recording
     from ._simulation.replay import Outcome
     from ._simulation.simulation import Simulation, simulate
+    from ._warm_types.batches import AsyncBatchWarm, BatchWarm
     from ._warm_types.classes import WarmClass
     from ._warm_types.loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
     from ._warm_types.shared_caches import NamedCache
@@ -60,9 +61,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncBatchWarm",
     "AsyncMemoryWarm",
     "AsyncWarm",
     "AutoMemoryCache",
+    "BatchWarm",
     "Cache",
     "CacheInfo",
     "CacheOptions",
@@ -130,6 +133,7 @@ cache: NamedCache = _named  # type: ignore[assignment]  # which cache it is, goe
 # not wait for what that takes.
 _LAZY = {
     **dict.fromkeys(["AsyncMemoryWarm", "AsyncWarm", "MemoryWarm", "Warm"], "._warm_types.loaders"),
+    **dict.fromkeys(["AsyncBatchWarm", "BatchWarm"], "._warm_types.batches"),
     "WarmClass": "._warm_types.classes",
     **dict.fromkeys(
         [

@@ -24,13 +24,22 @@ from .policies.three_questions import OF_MEMORY
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ._warm_types.decorators import C, Decorator, F, MemoryDecorator, Unknown, Weighing
+    from ._warm_types.decorators import (
+        BatchDecorator,
+        C,
+        Decorator,
+        F,
+        MemoryDecorator,
+        Unknown,
+        Weighing,
+    )
     from ._warm_types.loaders import AsyncWarm, P, R, Warm
     from ._warm_types.options import (
         Aging,
         BesideCache,
         ByChance,
         Counted,
+        InBatches,
         Measured,
         Timed,
         WithOrder,
@@ -58,6 +67,8 @@ def warm(target: Callable[P, F], /) -> Warm[P, F]: ...  # a file is an iterator
 def warm(target: Callable[P, Iterator[R]], /) -> Warm[P, R]: ...
 @overload
 def warm(target: Callable[P, R], /) -> Warm[P, R]: ...
+@overload
+def warm(*, batch: str, **options: Unpack[InBatches]) -> BatchDecorator: ...
 @overload
 def warm(*, cache: MemoryCache[Any, Any], **options: Unpack[BesideCache]) -> MemoryDecorator: ...
 @overload
@@ -171,10 +182,12 @@ def warm(
             them.
         persist: when a value comes to the disk: ``"load"``, as it is loaded; ``"evict"``, before
             its teardown, as it leaves memory for others, or because that ends.
+        batch: the argument that takes several, each of which is an entry: the loader is given a
+            list of those that are missing, and returns one of as many values, in the same order.
 
     Returns:
         The decorated callable, with ``lease``, ``evict``, ``forget``, ``peek``, ``contains``,
-        ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
+        ``many``, ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
         ``cache_parameters``.
 
     Raises:
@@ -224,6 +237,11 @@ def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) ->
         return make(local_class_method, target.__func__)
     if isinstance(target, type):
         checked.refuse_for_class(target.__name__)
+        if checked.batch is not None:
+            raise TypeError(
+                f"batch= is for what returns a list, and {target.__name__} is a class, of which a "
+                f"call makes one instance: put it over a function that makes several"
+            )
         return warm_class(target, partial(make, local_function, statement_of=target))
     return make(local_method if _defined_in_class(target) else local_function, target)
 

@@ -43,6 +43,7 @@ NO_PATH = [*NOTHING, 5, True, "", "a\0b"]
 NO_TEXT = [*NOTHING, 5, True, ""]
 
 WRONG: dict[str, list[Any]] = {
+    "batch": [*NO_TEXT, "nobody", "names"],
     "budget": [*NO_SIZE, math.inf, 2.0, 80.0],
     "cache": [*NO_TEXT, {}],
     "choice": [*NO_FUNCTION, None, lambda: 1],

@@ -21,6 +21,7 @@ from warmcache._core.state.records import Removal, RemovalCause
 from warmcache._tracebacks import drop_frames, one_frame
 from warmcache.caches.lease import AsyncLease, Leased
 
+from . import many as several
 from . import scopes
 from .calls import Caller, each_call
 from .disabled import disowned, failures_logged, finish_last
@@ -37,7 +38,7 @@ class AsyncCaller(Caller):
         view, record = self._loader.cache._view, None
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
-                return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
+                return await successor.call_anew(args, kwargs)
             if self._loader.waits:
                 self._find_cache()
                 view = self._loader.cache._view
@@ -56,6 +57,14 @@ class AsyncCaller(Caller):
             drop_frames(error)
             raise
         return value
+
+    async def have_name(self, successor: Successor) -> None:
+        if replaced := self._loader.take_over_name():
+            await self._clear_async(replaced, successor)
+
+    async def lose_name(self) -> None:
+        if self._loader.lost_its_name:
+            await _clear_replaced_async((self._loader,))
 
     async def _clear_async(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
         await _clear_replaced_async(replaced, successor)
@@ -162,6 +171,11 @@ class AsyncCaller(Caller):
             await aside(self._disk().forget_all, "warmcache-disk")
         await self._evict_async(reversed(self._loader.own_entries(self._site)))
         self._forget_counts()
+
+    @one_frame
+    async def many(self, calls: Iterable[Any]) -> list[Any]:  # type: ignore[override]
+        """Return the values of several calls, in their order; of equal ones, only one is made."""
+        return await several.many_async(self, calls)
 
     @one_frame
     async def warm_up(self, calls: Iterable[Any]) -> None:  # type: ignore[override]

@@ -30,6 +30,7 @@ from warmcache.caches.options import sooner
 from warmcache.errors import KeyingError
 from warmcache.keys import CallKey
 
+from . import many as several
 from . import scopes
 from .call_site import CallSite
 from .disabled import DisabledLease, await_if_need_be, disowned, finish_last
@@ -63,7 +64,7 @@ class Caller:
         view, record = loader.cache._view, LeaseRecord(time.monotonic())
         try:
             if loader.outdated and (successor := self.replaced_in_place()) is not None:
-                return successor.slow_call(*successor._loader.bind(*args, **kwargs))
+                return successor.call_anew(args, kwargs)
             if loader.waits:
                 self._find_cache()
                 view = loader.cache._view
@@ -75,6 +76,18 @@ class Caller:
             mend_after(view, error)
             drop_frames(error)  # the hit path's is the one that is seen
             raise
+
+    def call_anew(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do what a call does that was made of a predecessor."""
+        return self.slow_call(*self._loader.bind(*args, **kwargs))
+
+    def as_called(self) -> Callable[..., Any]:
+        """Return what a user calls: the function, if it is there still."""
+        function = self.function() if self.function is not None else None
+        return function or self._called
+
+    def _called(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.call_anew(args, kwargs)
 
     def _find_cache(self) -> None:
         """Have a loader whose cache was not defined yet live in it, if that matters here."""
@@ -129,6 +142,16 @@ class Caller:
         if shares_name and loader.lost_its_name:  # while it loaded
             _clear_replaced((loader,))
         return found
+
+    def have_name(self, successor: Successor) -> Any:
+        """Have what there is go of those who had the loader's name, if they had, as it loads."""
+        if replaced := self._loader.take_over_name():
+            self._clear(replaced, successor)
+
+    def lose_name(self) -> Any:
+        """Have what it has loaded go, if another has taken over its name meanwhile."""
+        if self._loader.lost_its_name:
+            _clear_replaced((self._loader,))
 
     def _clear(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
         """Have what there is go of those whose name the loader has taken over, before it loads."""
@@ -416,6 +439,21 @@ class Caller:
             "version": options.version,
         }
 
+    # -- several calls -------------------------------------------------------------
+
+    @one_frame
+    def many(self, calls: Iterable[Any]) -> list[Any]:
+        """Return the values of several calls, in their order; of equal ones, only one is made.
+
+        A call is a tuple of its arguments, or a mapping of keywords. With ``batch=``, it is one of
+        an element, and all that are missing are loaded together. Nothing is leased: a value may
+        be torn down from the moment on at which the next one is loaded.
+
+        Raises:
+            TypeError: a call is neither.
+        """
+        return several.many(self, calls)
+
     # -- warming up ----------------------------------------------------------------
 
     @one_frame
@@ -496,5 +534,5 @@ def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...]
 
 API = (
     *("alease", "cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
-    *("forget", "lease", "peek", "warm_up"),
+    *("forget", "lease", "many", "peek", "warm_up"),
 )

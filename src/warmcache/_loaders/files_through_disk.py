@@ -9,10 +9,8 @@ from typing import Any
 
 from warmcache._core.plans.steps import Produced
 from warmcache._core.state.entry import Source
-from warmcache.keys import CallKey
 from warmcache.tiers.disk_tier import DiskCall
 
-from .call_site import CallSite
 from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 from .out_files import Delivery, OutFiles, suffix_of
@@ -53,17 +51,14 @@ class FilesThroughDisk(ThroughDisk):
     def loading(
         self,
         produce: Produce,
-        key: CallKey,
-        raw: Any,
-        site: CallSite,
+        call: DiskCall,
+        source: Source,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Produce:
-        call = self.call(key, raw, site, args, kwargs)
-        if site.instance is not None:
-            produce = partial(produce, args[0])
+        instance = args[: len(args) - len(call.args)]
         load: Any = self._delivered_async if self._is_async else self._delivered
-        return partial(load, call, key.source, produce)
+        return partial(load, call, source, partial(produce, *instance))
 
     def _delivery(self, call: DiskCall) -> Delivery:
         return Delivery(self._called, self._out.wanted(call.args, call.kwargs))  # type: ignore[arg-type]

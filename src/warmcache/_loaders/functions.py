@@ -13,6 +13,8 @@ from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
+from .batch import Missed, nothing_hot
+from .batch_callers import AsyncBatchCaller, BatchCaller
 from .call_site import CallSite
 from .calls import Caller, Slow
 from .hit_path import build
@@ -28,21 +30,37 @@ def signature_of_loader(target: Callable[..., Any]) -> inspect.Signature:
         return signature_of(lambda *args, **kwargs: None)
 
 
+def caller_class(loader: Loader) -> type[Caller]:
+    """Return the class of what ``loader`` can do."""
+    if loader.batch is None:
+        return AsyncCaller if loader.is_async else Caller
+    return AsyncBatchCaller if loader.is_async else BatchCaller
+
+
 def warm_function(
     target: Any, options: LoaderOptions, cache: Cache[Any, Any] | SharedCache
 ) -> tuple[Any, Caller]:
     """Return the warm counterpart of a function, one with its signature, and its caller."""
     signature = signature_of_loader(target)
     loader = Loader(target, signature, options, cache)
-    caller = AsyncCaller(loader, CallSite()) if loader.is_async else Caller(loader, CallSite())
+    caller = caller_class(loader)(loader, CallSite())
+    free = dict(get=caller._site.hot.get, slow=Slow(caller), fresh=loader.fresh)
     hit: Any
-    hit, loader.bind, switch = build(
-        loader,
-        signature,
-        loader.shape,
-        is_async=loader.is_async,
-        free=dict(get=caller._site.hot.get, slow=Slow(caller), fresh=loader.fresh),
-    )
+    if loader.batch is None:
+        hit, loader.bind, switch = build(
+            loader, signature, loader.shape, is_async=loader.is_async, free=free
+        )
+    else:
+        hit, loader.batch.bind, _ = build(
+            loader,
+            signature,
+            loader.shape.without_keys(),
+            is_async=loader.is_async,
+            free=free | dict(get=nothing_hot, fresh=None),
+        )
+        loader.batch.find, loader.bind, switch = build(
+            loader, signature, loader.shape, free=free | dict(slow=Missed)
+        )
     loader.tell_hits_by(switch)
     functools.update_wrapper(hit, target)
     caller.function = weakref.ref(hit)

@@ -23,6 +23,10 @@ class Shape(NamedTuple):
     key: Callable[..., Any] | None
     typed: bool
 
+    def without_keys(self) -> Shape:
+        """Return that of calls that have no key."""
+        return Shape(self.parameters, {}, None, typed=False)
+
     @property
     def kept(self) -> _Parameters:
         return [p for p in self.parameters if self.parts.get(p.name, p) is not None]

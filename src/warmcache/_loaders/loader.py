@@ -26,6 +26,7 @@ from warmcache.keys import ATOMS, CallKey, Defaults, checked_parts, frozen
 from warmcache.policies.shared_caches import SharedCache, nowhere
 
 from . import scopes
+from .batch import AsyncBatch, Batch
 from .call_site import CallSite
 from .hit_path import Switch
 from .hit_path_text import Shape
@@ -34,6 +35,8 @@ from .loader_options import LoaderOptions, weight_by
 from .name_holder import NameHolder, Replaced
 
 if TYPE_CHECKING:
+    from warmcache.tiers.disk_tier import DiskCall
+
     from .through_disk import ThroughDisk
 
 Part = Callable[[Any], Any]
@@ -48,7 +51,7 @@ class Loader:
     others. One that is ``defined_anew`` may go on with what its predecessor has warm; whether
     it does, its holder is asked when this is first of interest. One whose cache is ``shared`` by
     name ``waits`` as long as that is not defined, and lives nowhere; ``moved`` gives, weakly, whom
-    to tell that it lives elsewhere.
+    to tell that it lives elsewhere. ``bound`` says that what loads is given an instance first.
     """
 
     bind: Callable[..., Any]
@@ -59,6 +62,8 @@ class Loader:
         signature: inspect.Signature,
         options: LoaderOptions,
         cache: Cache[Any, Any] | SharedCache,
+        *,
+        bound: bool = False,
     ) -> None:
         self.target = target
         self.signature = signature
@@ -76,9 +81,10 @@ class Loader:
         self.__module__ = module_name(self.target)
         code = code_of(self.target)
         self.is_async = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
-        self._produce = producer(self.target, weakref.WeakMethod(self._ended_early))
         yields = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
         self.disk: ThroughDisk | None = None
+        self.batch = self._batch(bound, yields=yields)
+        self._produce = self._producer()
         options.refuse_two_teardowns(self.__name__, yields=yields, is_async=self.is_async)
         if not self.is_async:
             not_async("validate", options.validate, "make the loader async, too")
@@ -116,6 +122,23 @@ class Loader:
         self.live_in(cache if isinstance(cache, Cache) else nowhere())
         begins_anew_in_child(self)
 
+    def _batch(self, bound: bool, *, yields: bool) -> Batch | None:
+        """Return what takes several elements, if an argument does."""
+        options, name = self.options, self.__name__
+        if options.batch is None:
+            return None
+        if yields:
+            options.refuse_with_batch(name, "what follows its yield, which is a teardown")
+        parameters = [*self.signature.parameters.values()]
+        kind = AsyncBatch if self.is_async else Batch
+        return kind(self.target, name, options.batch, parameters, bound=bound)
+
+    def _producer(self) -> Callable[..., Any]:
+        """Return what gives the value of one call, see ``kinds.py``."""
+        if self.batch is not None:
+            return self.batch.one
+        return producer(self.target, weakref.WeakMethod(self._ended_early))
+
     def live_in(self, cache: Cache[Any, Any]) -> None:
         """Load into ``cache`` from now on, as into no other. What the one before had, it keeps.
 
@@ -127,6 +150,8 @@ class Loader:
             ttl = None if ttl is None else as_span("ttl", ttl, cache._setup.timer)
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or cache._source.teardown
+        if teardown is not None:
+            options.refuse_with_batch(self.__name__, "a teardown, its own or its cache's")
         if options.teardown_in == "loop" and teardown is not None:
             teardown = partial(on_its_loop, teardown)
         # Nothing that outlives the loader may hold it: entries have their source.
@@ -216,9 +241,14 @@ class Loader:
             self.cache._store.observers.add_hit_path(switch)
 
     def request(
-        self, site: CallSite, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        site: CallSite,
+        raw: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        on_disk: DiskCall | None = None,
     ) -> Request:
-        """Return what the plan of one call needs.
+        """Return what the plan of one call needs; it may be known what the call is ``on_disk``.
 
         Raises KeyingError when an argument cannot be part of a key.
         """
@@ -230,8 +260,11 @@ class Loader:
         if self.disk is None:
             load = partial(self._produce, *args, **kwargs)
         else:
-            load = self.disk.loading(self._produce, key, raw, site, args, kwargs)
+            call = on_disk or self.disk.call(key, raw, site, args, kwargs)
+            load = self.disk.loading(self._produce, call, key.source, args, kwargs)
             may_load = True  # what lies there; if nothing does, it asks again
+        if self.batch is not None:
+            load = partial(self.batch.unless_batched, self.cache._view, key, load)
         return _request(Request, (key, key[0], load, hot, raw, may_load, hint, *self._terms))
 
     def _seconds_to_live(self) -> float | None:

@@ -36,6 +36,7 @@ class LoaderOptions(NamedTuple):
     code: bool = True
     out_files: Any = None
     persist: str = "load"
+    batch: str | None = None
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -63,6 +64,9 @@ class LoaderOptions(NamedTuple):
         checks.optional(checks.function, "validate", own.validate)
         _errors("validate_errors", own.validate_errors)
         own = own._replace(out_files=checks.optional(_names, "out_files", own.out_files))
+        checks.optional(checks.text, "batch", own.batch)
+        if own.batch is not None and own.out_files is not None:
+            raise TypeError("batch= does not go with out_files=: a call of several has no one file")
         _check_disk(own)
         _refuse_async(own)
         checks.hashable("version", own.version)
@@ -79,6 +83,15 @@ class LoaderOptions(NamedTuple):
             raise TypeError(
                 f"disk= cannot keep instances of {name} by itself: say codec=, an object with dump "
                 f"and load that writes one and makes one, or codec='pickle'"
+            )
+
+    def refuse_with_batch(self, name: str, has: str) -> None:
+        """Raise TypeError if there is ``batch=`` beside what ``name`` has: something that ends."""
+        if self.batch is not None:
+            raise TypeError(
+                f"{name}() has {has}; with batch= values are handed out in a list, where nothing "
+                f"holds them, and would be torn down while they are used: load them one by one, "
+                f"and lease them"
             )
 
     def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:

@@ -12,15 +12,20 @@ from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
+from .batch import MissedByMethod
+from .batch_callers import AsyncBatchCaller, BatchCaller
 from .call_site import CallSite
 from .calls import API, Caller
-from .functions import signature_of_loader, warm_function
-from .hit_path import build
+from .functions import caller_class, signature_of_loader, warm_function
+from .hit_path import Switch, build
 from .loader import Loader
 from .loader_options import LoaderOptions
 
 # What others of this package call, and nobody else.
-_INTERNAL = {"bound_to", "function", "replaced_in_place", "site", "slow_call", "take_over_sites"}
+_INTERNAL = {
+    *("as_called", "bound_to", "call_anew", "function", "have_name", "lose_name"),
+    *("replaced_in_place", "site", "slow_call", "take_over_sites"),
+}
 
 
 def _nobody() -> None:
@@ -64,22 +69,39 @@ class WarmMethod:
                 f"{target.__qualname__}() must name its first argument to be warm: write self, "
                 f"and in a decorator below @warm use functools.wraps"
             )
+        if options.batch == first.name:
+            return  # too
         signature_of_call = signature.replace(parameters=parameters[1:])
-        self._loader = Loader(target, signature_of_call, options, cache)
-        self._hit, self._loader.bind, switch = build(
-            self._loader,
-            signature,
-            self._loader.shape,
-            first=first.name,
-            is_async=self._loader.is_async,
-            free=dict(sites=self._hot_by_id, id=id, slow=self.bound_to, fresh=self._loader.fresh),
-        )
-        self._loader.tell_hits_by(switch)
-        self._bound: Any = AsyncBound if self._loader.is_async else Bound
+        self._loader = Loader(target, signature_of_call, options, cache, bound=True)
+        self._bound: Any = _BOUND[caller_class(self._loader)]
+        self._loader.tell_hits_by(self._built(signature, first.name))
         if inspect.iscoroutinefunction(target) and hasattr(inspect, "markcoroutinefunction"):
             inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]
 
+    def _built(self, signature: inspect.Signature, first: str) -> Switch:
+        """Build the hit path, with ``batch=`` that of each element; return its switch."""
+        loader: Loader = self._loader
+        free = dict(sites=self._hot_by_id, id=id, slow=self.bound_to, fresh=loader.fresh)
+        kind: Any = dict(first=first, is_async=loader.is_async)
+        if loader.batch is None:
+            self._hit, loader.bind, switch = build(
+                loader, signature, loader.shape, free=free, **kind
+            )
+            return switch
+        none_hot: dict[str, Any] = dict(free, sites={}, fresh=None)
+        shape = loader.shape.without_keys()
+        self._hit, loader.batch.bind, _ = build(loader, signature, shape, free=none_hot, **kind)
+        loader.batch.find, loader.bind, switch = build(
+            loader, signature, loader.shape, first=first, free=free | dict(slow=MissedByMethod)
+        )
+        return switch
+
     def __set_name__(self, owner: type, name: str) -> None:
+        if self._loader is None and self._options.batch is not None:
+            raise ValueError(
+                f"batch must be an argument of {name}() that takes several, got "
+                f"{self._options.batch!r}, which it is bound to"
+            )
         self._owner, self._name = owner, name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -247,6 +269,9 @@ class _BoundMixin:
             drop_frames(error)
             raise
 
+    def as_called(self) -> Any:
+        return self
+
     @property
     def __self__(self) -> Any:
         return self._instance
@@ -294,6 +319,24 @@ class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
     __annotations__ = _annotations
 
 
-for _bound in (Bound, AsyncBound):
+class BatchBound(_BoundMixin, BatchCaller):  # type: ignore[override]
+    """A warm method of one instance that takes several elements."""
+
+    __annotations__ = _annotations
+
+
+class AsyncBatchBound(_BoundMixin, AsyncBatchCaller):  # type: ignore[override]
+    """An asynchronous one."""
+
+    __annotations__ = _annotations
+
+
+_BOUND: dict[type[Caller], type[_BoundMixin]] = {
+    Caller: Bound,
+    AsyncCaller: AsyncBound,
+    BatchCaller: BatchBound,
+    AsyncBatchCaller: AsyncBatchBound,
+}
+for _bound in _BOUND.values():
     for _name in ("__doc__", "__module__"):
         setattr(_bound, _name, _OfFunction(_name, getattr(_bound, _name)))

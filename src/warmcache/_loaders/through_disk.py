@@ -132,9 +132,8 @@ class ThroughDisk:
     def loading(
         self,
         produce: Produce,
-        key: CallKey,
-        raw: Any,
-        site: CallSite,
+        call: DiskCall,
+        source: Source,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Produce:
@@ -142,29 +141,33 @@ class ThroughDisk:
 
         ``produce`` takes the arguments of the loader.
         """
-        call = self.call(key, raw, site, args, kwargs)
         load: Any = self._load_async if self._is_async else self._load
-        return partial(load, call, key.source, partial(produce, *args, **kwargs))
+        return partial(load, call, source, partial(produce, *args, **kwargs))
 
     # -- in a thread ---------------------------------------------------------------------------
 
     def _load(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
         tier = self.tier
-        found = self._find(tier, call)
+        found = self.find(tier, call)
         if found is None:
             if scopes.loading_forbidden_here():
-                raise _forbidden(call)
+                raise forbidden(call)
             if self.keeps_victims:
                 began = time.perf_counter()
-                return self._to_be_dumped(tier, call, produce(), began)
+                produced = produce()
+                return self.to_be_dumped(tier, call, produced, time.perf_counter() - began)
             with tier._alone(call.key):
-                found = self._find(tier, call, again=True)
+                found = self.find(tier, call, again=True)
                 if found is None:
                     return self._loaded(tier, call, source, produce)
-        return self._from_disk(tier, call, found)
+        return self.from_disk(tier, call, found)
 
-    def _find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
-        found = self._fetched(tier, call, again)
+    def find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
+        """Return what lies there for ``call``, and is still good.
+
+        Looked for ``again``, it was counted as a miss already.
+        """
+        found = self.fetched(tier, call, again=again)
         if found is None or self._options.validate is None:
             return found
         try:
@@ -176,7 +179,8 @@ class ThroughDisk:
         tier._forget(call.key)
         return None
 
-    def _fetched(self, tier: DiskTier, call: DiskCall, again: bool) -> Found | None:
+    def fetched(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
+        """Return what lies there for ``call``, good or not."""
         oldest = self._seconds_to_live()
         return tier._fetch(call, self._options.codec, oldest=oldest, again=again)
 
@@ -193,11 +197,15 @@ class ThroughDisk:
         produced = produce()
         seconds = time.perf_counter() - began
         try:
-            again = tier._keep(call, produced[0], self._options.codec, seconds)
+            again = self.keep(tier, call, produced[0], seconds)
         except BaseException:  # a Ctrl-C: nobody would have it torn down
             destroy_unpublished(source, produced[0])
             raise
-        return _kept(produced, again)
+        return kept(produced, again)
+
+    def keep(self, tier: DiskTier, call: DiskCall, value: Any, seconds: float) -> float | None:
+        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
+        return tier._keep(call, value, self._options.codec, seconds)
 
     # -- on an event loop: what may block is done in a thread ----------------------------------
 
@@ -210,10 +218,11 @@ class ThroughDisk:
         found = await self._find_async(tier, call)
         if found is None:
             if scopes.loading_forbidden_here():
-                raise _forbidden(call)
+                raise forbidden(call)
             if self.keeps_victims:
                 began = time.perf_counter()
-                return self._to_be_dumped(tier, call, await produce(), began)
+                produced = await produce()
+                return self.to_be_dumped(tier, call, produced, time.perf_counter() - began)
             lock = tier._alone(call.key)
             leave = partial(lock.__exit__, None, None, None)
             await aside(lock.__enter__, "warmcache-disk", unclaimed=lambda _: leave())
@@ -223,14 +232,18 @@ class ThroughDisk:
                     return await self._loaded_async(tier, call, source, produce)
             finally:
                 leave()
-        return self._from_disk(tier, call, found)
+        return self.from_disk(tier, call, found)
 
     async def _find_async(
         self, tier: DiskTier, call: DiskCall, *, again: bool = False
     ) -> Found | None:
         from warmcache._core.drivers.aside import aside
 
-        found = await aside(lambda: self._fetched(tier, call, again), "warmcache-disk")
+        found = await aside(lambda: self.fetched(tier, call, again=again), "warmcache-disk")
+        return await self.good(tier, call, found)
+
+    async def good(self, tier: DiskTier, call: DiskCall, found: Found | None) -> Found | None:
+        """Return what was found for ``call`` if it is still good, as ``validate`` says."""
         if found is None or self._options.validate is None:
             return found
         try:
@@ -256,30 +269,30 @@ class ThroughDisk:
         produced = await produce()
         seconds = time.perf_counter() - began
 
-        def keep() -> float | None:
-            return tier._keep(call, produced[0], self._options.codec, seconds)
-
         try:
+            keep = partial(self.keep, tier, call, produced[0], seconds)
             again = await aside(keep, "warmcache-disk")
         except BaseException:  # it was cancelled: nobody would have it torn down
             pending = destroy_unpublished(source, produced[0])
             if pending is not None:
                 await pending
             raise
-        return _kept(produced, again)
+        return kept(produced, again)
 
     # -- what leaves memory --------------------------------------------------------------------
 
-    def _from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
+    def from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
+        """Return what a load comes to that found it there."""
         dump = None
         if self.keeps_victims:
             dump = self._dump(tier, call, found.load_seconds, found.made)
         return found.value, None, None, Kept(found.seconds, found.age, from_disk=True, dump=dump)
 
-    def _to_be_dumped(
-        self, tier: DiskTier, call: DiskCall, produced: Produced, began: float
+    def to_be_dumped(
+        self, tier: DiskTier, call: DiskCall, produced: Produced, seconds: float
     ) -> Produced:
-        dump = self._dump(tier, call, time.perf_counter() - began, time.time())
+        """Return what was loaded in so many seconds, to be kept as it leaves memory."""
+        dump = self._dump(tier, call, seconds, time.time())
         return produced[0], None, produced[2], Kept(dump=dump)
 
     def _dump(
@@ -300,10 +313,12 @@ class ThroughDisk:
         self.tier._forget_all(self.name)
 
 
-def _kept(produced: Produced, again: float | None) -> Produced:
+def kept(produced: Produced, again: float | None) -> Produced:
+    """Return what was loaded, with the seconds that having it ``again`` takes, if it is kept."""
     return produced if again is None else (produced[0], None, produced[2], Kept(again))
 
 
-def _forbidden(call: DiskCall) -> WarmMissError:
+def forbidden(call: DiskCall) -> WarmMissError:
+    """Return the error of a load inside ``no_load()``."""
     text = f"{call.text} is neither warm nor on disk, and loading is forbidden here"
     return WarmMissError._in_place_of(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -70,6 +70,12 @@ if TYPE_CHECKING:
 
         def cache_clear(cls, *, disk: bool = False) -> None:
             """Tear down all that are warm, and start its counts anew; remove them from disk."""
+            ...
+
+        def many(
+            cls: Callable[P, T], calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]
+        ) -> list[T]:
+            """Return the instances of several calls, in their order; of equal ones one is made."""
             ...
 
         def warm_up(cls, calls: Iterable[Any]) -> None:

@@ -7,13 +7,21 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from warmcache._sizes import SizeHint
+from warmcache.caches.cache import Cache
 from warmcache.caches.options import Teardown
-from warmcache.policies.option_types import CountedOptions, InMemory, WithinBudget
+from warmcache.policies.option_types import (
+    CountedOptions,
+    InMemory,
+    Limit,
+    MemoryName,
+    OrderName,
+    WithinBudget,
+)
+from warmcache.probes.cuda_numbering import DeviceName
 from warmcache.tiers import Codec, DiskTier
 
 
-class _OfTheLoader(TypedDict, total=False):
-    teardown_in: Literal["loop", "thread"] | None
+class _OfAnyLoader(TypedDict, total=False):
     key: Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None] | None
     typed: bool
     size: float | str | Callable[[Any], float | str] | None
@@ -29,6 +37,11 @@ class _OfTheLoader(TypedDict, total=False):
     code: bool
     out_files: str | Iterable[str] | None
     persist: Literal["load", "evict"]
+
+
+class _OfTheLoader(_OfAnyLoader, total=False):
+    teardown_in: Literal["loop", "thread"] | None
+    batch: None
 
 
 class BesideCache(_OfTheLoader, total=False):
@@ -66,6 +79,17 @@ class Aging(Counted, total=False):
 
 class Measured(_OfTheLoader, _Named, WithinBudget, total=False):
     """What goes with a budget of memory."""
+
+
+class InBatches(_OfAnyLoader, WithinBudget, total=False):
+    """What goes with ``batch=``."""
+
+    policy: type[Cache[Any, Any]] | OrderName | MemoryName | None
+    cache: Cache[Any, Any] | str
+    maxsize: Limit
+    budget: Limit
+    device: DeviceName
+    order: type[Cache[Any, Any]] | OrderName
 
 
 class WithOrder(_OfTheLoader, _Named, InMemory, total=False):

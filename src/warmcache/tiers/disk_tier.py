@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -33,6 +34,7 @@ from .worth import Worth
 
 T = TypeVar("T")
 _PAUSE = 60.0  # seconds for which nothing is written once that has failed
+_MOST_LOCKS = 64  # of what is loaded together, each an open file
 
 
 class DiskCall(NamedTuple):
@@ -326,11 +328,21 @@ class DiskTier:
         return self._worth.reading.of(written.size)
 
     @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        """Be alone with a key for a while, of all processes; not, where that cannot be had."""
+    def _alone(self, *keys: str) -> Iterator[None]:
+        """Be alone with keys for a while, of all processes; not, where that cannot be had.
+
+        Each is a lock, taken in an order that all processes have, and an open file. So of many
+        keys it is the first few: who wants the same ones waits at the first of them.
+        """
+        ends = time.monotonic() + self._wait
+
+        def take(key: str) -> bool:
+            left = max(0.0, ends - time.monotonic())
+            return held.enter_context(self._store.alone(key, left))
+
         with ExitStack() as held:
-            alone = self._store.alone
-            self._tried("lock", lambda: held.enter_context(alone(key, self._wait)), False)
+            for key in sorted(keys)[:_MOST_LOCKS]:
+                self._tried("lock", partial(take, key), False)
             yield
 
     def _forget(self, key: str) -> bool:

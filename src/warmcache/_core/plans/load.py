@@ -184,7 +184,7 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
         if kept.from_disk:
             given_by = "disk"
         if kept.seconds is not None:
-            flight.paid, seconds = seconds, kept.seconds
+            flight.paid, seconds = seconds if kept.paid is None else kept.paid, kept.seconds
         ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
     provenance.given_by, provenance.dump = given_by, dump

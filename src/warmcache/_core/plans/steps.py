@@ -67,13 +67,15 @@ class Kept(NamedTuple):
     """What a tier has of a value: what having it again costs, and how old it is, in seconds.
 
     None: that costs what the load took. It came from there, and was not loaded now, if it is
-    ``from_disk``. To ``dump`` a value is what is to be done before its teardown.
+    ``from_disk``. To ``dump`` a value is what is to be done before its teardown. ``paid`` is what
+    it cost now, of what was loaded together with others; None: what its load took.
     """
 
     seconds: float | None = None
     age: float = 0.0
     from_disk: bool = False
     dump: Callable[[Any], object] | None = None
+    paid: float | None = None
 
 
 # What a loader gives: the value, and what :class:`Provenance` says of it; then what a tier has.

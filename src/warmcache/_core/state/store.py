@@ -23,7 +23,7 @@ from warmcache.errors import ClosedError
 from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, LoadLease, State, seconds_between
-from .flights import Flight
+from .flights import BatchFlight, Flight
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observers import Observers
@@ -43,7 +43,8 @@ class Store:
     Invariants: ``live`` has the entries that can be found, ``leased`` those that somebody
     leases (LIVE or RETIRED), ``dying`` those being torn down, by key; ``lingering`` the part
     of these whose memory is not back yet, and whether their teardown failed; ``flights`` the
-    loads under way. What all of them weigh together is ``ledger.committed``.
+    loads under way. What all of them weigh together is ``ledger.committed``. ``batches`` has what
+    is loaded together with others, until it is stored, by key.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Store:
         self.lingering: dict[Entry, tuple[Remains, bool]] = {}
         self.zombies: list[Remains] = []
         self.flights: dict[Hashable, Flight] = {}
+        self.batches: dict[Hashable, BatchFlight] = {}
 
         self.counts = Counts()
         self.observers = Observers()
@@ -231,6 +233,14 @@ class Store:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
         flight.ended = True
+
+    def end_batch(self, flight: BatchFlight) -> None:
+        """Have a load of several be over and stored, as far as it is, and wake who waits for it."""
+        for key in flight.keys:
+            if self.batches.get(key) is flight:
+                del self.batches[key]
+        flight.end()
+        flight.stored.happen()
 
     def owner_of(self, key: Hashable, value: Any) -> Entry | None:
         """Return the entry of ``key``, live or retired, that has this very value."""
