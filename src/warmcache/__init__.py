@@ -15,7 +15,7 @@ from ._core.state.records import CacheInfo, EntryInfo, Load, Removal, RemovalCau
 from ._loaders.scopes import disabled, no_load
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
-from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all
+from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all, evict
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -115,6 +115,7 @@ __all__ = [
     "disk",
     "drop_if_equal",
     "empty_gpu_cache",
+    "evict",
     "keys",
     "no_load",
     "policies",

@@ -168,8 +168,8 @@ def warm(
             called there, and whether an edit of it counts.
 
     Returns:
-        The decorated callable, with ``lease``, ``evict``, ``forget``, ``peek``, ``contains``,
-        ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
+        The decorated callable, with ``lease``, ``evict``, ``evict_all``, ``forget``, ``peek``,
+        ``contains``, ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
         ``cache_parameters``.
 
     Raises:

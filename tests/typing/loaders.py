@@ -61,6 +61,8 @@ with bare.lease("a") as model, with_options.lease("a", layers=2) as another:
 
 bare.cache_clear()
 bare.cache_clear(disk=True)
+assert_type(bare.evict_all(tag="maps"), list[Removal])
+assert_type(bare.evict_all(), list[Removal])
 bare.warm_up(["a", ("b", "fp32"), {"name": "c"}])
 as_parameter: Warm[[str, str], Model] = in_a_cache
 

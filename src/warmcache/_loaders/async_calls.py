@@ -138,6 +138,14 @@ class AsyncCaller(Caller):
         )
 
     @one_frame
+    async def evict_all(self, *, tag: str | None = None) -> list[Removal]:  # type: ignore[override]
+        """Tear down all that this loader has warm, the last loaded first; return what was removed.
+
+        Only if it has ``tag``, where one is given.
+        """
+        return await self._evict_async(self._with_tag(tag))
+
+    @one_frame
     async def forget(self, /, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]
         """Remove what lies on disk of this call, and tear down what is warm of it.
 

@@ -10,6 +10,7 @@ from operator import attrgetter
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from warmcache import _checks as checks
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import lease_warm, release, run
@@ -299,6 +300,25 @@ class Caller:
         return self._loader.cache._evict(self._found(args, kwargs))
 
     @one_frame
+    def evict_all(self, *, tag: str | None = None) -> list[Removal]:
+        """Tear down all that this loader has warm, the last loaded first; return what was removed.
+
+        Only if it has ``tag``, where one is given. Of a bound method, what it has warm for this
+        instance. What is leased goes with its last lease, and is among what is returned.
+
+        Raises:
+            TypeError: ``tag`` is no text.
+            ValueError: it is empty.
+        """
+        return self._loader.cache._evict(self._with_tag(tag))
+
+    def _with_tag(self, tag: str | None) -> list[Entry]:
+        checks.optional(checks.text, "tag", tag)
+        own, ended = self._loader.own_entries(self._site), self._loader.cache._ended
+        entries = [e for e in own if (tag is None or tag in e.tags) and not ended(e)]
+        return sorted(entries, key=attrgetter("loaded"), reverse=True)
+
+    @one_frame
     def forget(self, /, *args: Any, **kwargs: Any) -> bool:
         """Remove what lies on disk of this call, and tear down what is warm of it.
 
@@ -496,5 +516,5 @@ def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...]
 
 API = (
     *("alease", "cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
-    *("forget", "lease", "peek", "warm_up"),
+    *("evict_all", "forget", "lease", "peek", "warm_up"),
 )
