@@ -37,6 +37,7 @@ from .policies.shared_caches import named as _named
 if TYPE_CHECKING:
     from ._by_value.task import task
     from ._decorator import warm
+    from ._loaders.context import Context
     from ._observe.recording import Recording
     from ._simulation.replay import Outcome
     from ._simulation.simulation import Simulation, simulate
@@ -69,6 +70,7 @@ __all__ = [
     "CapacityError",
     "ClosedError",
     "Codec",
+    "Context",
     "CostCache",
     "DiskTier",
     "Entry",
@@ -141,6 +143,7 @@ _LAZY = {
         ".memory",
     ),
     **dict.fromkeys(["Outcome", "Simulation", "simulate"], "._simulation.simulation"),
+    "Context": "._loaders.context",
     "Recording": "._observe.recording",
     **dict.fromkeys(["Codec", "DiskTier", "TierStats", "disk"], ".tiers"),
     "task": "._by_value.task",

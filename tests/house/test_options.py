@@ -75,6 +75,7 @@ WRONG: dict[str, list[Any]] = {
     "on_load": [*NO_FUNCTION, lambda: 1],
     "on_removal": [*NO_FUNCTION, lambda: 1],
     "patience": [*SECONDS, 0],
+    "per": [*NOTHING, 5, True, "", "not a name", "nobody", lambda it: 1],
     "order": [*NO_TEXT, dict, caches.LRUCache(1), "gpu", memory.HostMemoryCache],
     "policy": [*NO_TEXT, dict, caches.LRUCache(1), cachetools.LRUCache],
     "poll": SECONDS,

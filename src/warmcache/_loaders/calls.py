@@ -140,8 +140,11 @@ class Caller:
         if self._may_be_method and args:
             self._may_be_method = False
             self._warn_of_method(args[0])
+        loader = self._loader
+        if loader.sites is not None:
+            return loader.request(loader.site(args, kwargs), raw, args, kwargs)
         site = self._site
-        return self._loader.request(
+        return loader.request(
             site, raw, args if site.instance is None else (self._instance, *args), kwargs
         )
 
@@ -156,8 +159,15 @@ class Caller:
                 stacklevel=5,
             )
 
-    def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return args if self._site.instance is None else (self._instance, *args)
+    def _site_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallSite:
+        """Return where a call comes from. ClosedError if what owns its value has ended."""
+        loader = self._loader
+        return self._site if loader.sites is None else loader.site(args, kwargs)
+
+    def _complete(self, site: CallSite, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what the loader is called with: of a method, the instance as well."""
+        bound = site.instance is not None and self._loader.sites is None
+        return (self._instance, *args) if bound else args
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be.
@@ -176,22 +186,24 @@ class Caller:
                 self._find_cache()
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
-            if self._is_hot(raw):
-                return self._lease_of(self._acquire_hot, raw, args, kwargs)
+            if self._is_hot(site := self._site_of(args, kwargs), raw):
+                return self._lease_of(self._acquire_hot, site, raw, args, kwargs)
             return self._lease_of(self._acquire, self._request(raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
 
-    def _is_hot(self, raw: Any) -> bool:
+    def _is_hot(self, site: CallSite, raw: Any) -> bool:
         try:
-            return raw in self._site.hot and not self._loader.ends
+            return raw in site.hot and not self._loader.ends
         except TypeError:  # not hashable as it is
             return False
 
-    def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
+    def _acquire_hot(
+        self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
+    ) -> Any:
         """Lease what a hit would find; when that has left, load it."""
-        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
         return found or self._acquire(record, self._request(raw, args, kwargs))
 
     def alease(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -205,15 +217,17 @@ class Caller:
                 self._find_cache()
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs, aside=True)
-            if self._is_hot(raw):
-                return AsyncLease(self._acquire_hot_aside, raw, args, kwargs)
+            if self._is_hot(site := self._site_of(args, kwargs), raw):
+                return AsyncLease(self._acquire_hot_aside, site, raw, args, kwargs)
             return AsyncLease(self._acquire_aside, self._request(raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
 
-    def _acquire_hot_aside(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
-        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+    def _acquire_hot_aside(
+        self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
+    ) -> Any:
+        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
         return found or self._acquire_aside(record, self._request(raw, args, kwargs))
 
     def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
@@ -254,7 +268,7 @@ class Caller:
 
     def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
-        loader, complete = self._loader, self._complete(args)
+        loader, complete = self._loader, self._complete(self._site_of(args, kwargs), args)
         if scopes.disabled_here():
             return loader.produce_unowned(complete, kwargs)
         successor = self._successor(args, kwargs)
@@ -335,8 +349,9 @@ class Caller:
     def _forget_on_disk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         disk = self._disk()
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        key, _ = self._loader.key(self._site, raw)
-        return disk.forget(disk.call(key, raw, self._site, self._complete(args), kwargs))
+        site = self._site_of(args, kwargs)
+        key, _ = self._loader.key(site, raw)
+        return disk.forget(disk.call(key, raw, site, self._complete(site, args), kwargs))
 
     def _disk(self) -> ThroughDisk:
         if self._loader.disk is None:
@@ -398,8 +413,8 @@ class Caller:
         return self._key(args, kwargs)
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallKey:
-        raw, _, _ = self._loader.bind(*args, **kwargs)
-        return self._loader.key(self._site, raw)[0]
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        return self._loader.key(self._site_of(args, kwargs), raw)[0]
 
     @property
     def cache(self) -> Cache[Any, Any]:

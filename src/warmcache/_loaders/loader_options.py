@@ -30,6 +30,7 @@ class LoaderOptions(NamedTuple):
     version: Hashable = None
     ttl: Any = None
     loop_bound: bool = True
+    per: str | Callable[[], object] | None = None
     disk: DiskTier | str | os.PathLike[str] | None = None
     codec: str | Codec = "auto"
     name: str | None = None
@@ -51,6 +52,7 @@ class LoaderOptions(NamedTuple):
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
         checks.flag("loop_bound", own.loop_bound)
+        _per("per", own.per)
         if callable(own.size):
             checks.function("size", own.size)
         elif own.size is not None:
@@ -114,6 +116,17 @@ _TEARDOWN_IN = ("loop", "thread")
 
 def _teardown_in(option: str, where: Any) -> str:
     return checks.one_of(option, where, _TEARDOWN_IN)
+
+
+def _per(option: str, per: Any) -> None:
+    """Check for what says to whom belongs what is loaded."""
+    must_be = "the name of an argument, or callable with nothing"
+    if per is None:
+        return
+    if not isinstance(per, str):
+        checks.hook(option, checks.function(option, per, must_be))
+    elif not per.isidentifier():
+        raise checks.value_error(option, must_be, per, "write per='ctx'")
 
 
 def _errors(option: str, errors: Any) -> None:

@@ -162,6 +162,17 @@ def this(cache: CacheView, entry: Entry, note: Callable[[Entry], T]) -> Plan[lis
     return chosen(cache, lambda store: [entry], RemovalCause.EXPLICIT, note)
 
 
+def with_its_owner(cache: CacheView, entry: Entry) -> Plan[list[Exception]]:
+    """Remove one entry, if it is still there, for whom it belongs to has ended."""
+    with cache.store.lock:
+        live = entry.state is State.LIVE
+        doomed = live and cache.store.condemn(entry, RemovalCause.CLOSED)
+    if not doomed:
+        return []
+    errors: list[Exception] = yield TearDown([entry])
+    return errors
+
+
 def tagged(cache: CacheView, tag: str, note: Callable[[Entry], T]) -> Plan[list[T]]:
     """Remove what has ``tag``, the last loaded first; return a note of each."""
 
