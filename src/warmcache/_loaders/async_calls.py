@@ -62,7 +62,9 @@ class AsyncCaller(Caller):
         self._loader.torn_down(replaced)
 
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        loader, complete = self._loader, self._complete(self._site_of(args, kwargs), args)
+        loader, complete = self._loader, self._complete(args)
+        if loader.sites is not None:
+            loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
             return await loader.produce_unowned(complete, kwargs)
         from warmcache._core.drivers.event_loop import lease_record_of_this_task

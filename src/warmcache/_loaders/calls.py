@@ -164,10 +164,8 @@ class Caller:
         loader = self._loader
         return self._site if loader.sites is None else loader.site(args, kwargs)
 
-    def _complete(self, site: CallSite, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return what the loader is called with: of a method, the instance as well."""
-        bound = site.instance is not None and self._loader.sites is None
-        return (self._instance, *args) if bound else args
+    def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args if self._site.instance is None else (self._instance, *args)
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be.
@@ -268,7 +266,9 @@ class Caller:
 
     def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
-        loader, complete = self._loader, self._complete(self._site_of(args, kwargs), args)
+        loader, complete = self._loader, self._complete(args)
+        if loader.sites is not None:
+            loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
             return loader.produce_unowned(complete, kwargs)
         successor = self._successor(args, kwargs)
@@ -351,7 +351,7 @@ class Caller:
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
         site = self._site_of(args, kwargs)
         key, _ = self._loader.key(site, raw)
-        return disk.forget(disk.call(key, raw, site, self._complete(site, args), kwargs))
+        return disk.forget(disk.call(key, raw, site, self._complete(args), kwargs))
 
     def _disk(self) -> ThroughDisk:
         if self._loader.disk is None:
