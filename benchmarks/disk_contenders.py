@@ -90,7 +90,7 @@ class Warmcache(Kept):
         return found.data
 
     def write(self, key: str, value: Any) -> None:
-        if self.tier._keep(_call(key), value, "auto", LOAD, always=True) is None:
+        if self.tier._keep(_call(key), value, "auto", LOAD) is None:
             raise RuntimeError(f"it was not kept: {self.tier.stats()}")
 
     def read(self, key: str) -> Any:

@@ -15,7 +15,7 @@ from ._core.state.records import CacheInfo, EntryInfo, Load, Removal, RemovalCau
 from ._loaders.scopes import disabled, no_load
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
-from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all
+from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all, evict
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -37,6 +37,7 @@ from .policies.shared_caches import named as _named
 if TYPE_CHECKING:
     from ._by_value.task import task
     from ._decorator import warm
+    from ._loaders.context import Context
     from ._observe.recording import Recording
     from ._simulation.replay import Outcome
     from ._simulation.simulation import Simulation, simulate
@@ -72,6 +73,7 @@ __all__ = [
     "CapacityError",
     "ClosedError",
     "Codec",
+    "Context",
     "CostCache",
     "DiskTier",
     "Entry",
@@ -118,6 +120,7 @@ __all__ = [
     "disk",
     "drop_if_equal",
     "empty_gpu_cache",
+    "evict",
     "keys",
     "no_load",
     "policies",
@@ -144,6 +147,7 @@ _LAZY = {
         ".memory",
     ),
     **dict.fromkeys(["Outcome", "Simulation", "simulate"], "._simulation.simulation"),
+    "Context": "._loaders.context",
     "Recording": "._observe.recording",
     **dict.fromkeys(["Codec", "DiskTier", "TierStats", "disk"], ".tiers"),
     "task": "._by_value.task",

@@ -173,6 +173,12 @@ def warm(
         loop_bound: whether what an ``async`` loader gives is of use only on the event loop that
             loaded it, as most clients are. Once that loop is closed, it is torn down at its next
             use, and loaded again. False for what depends on no loop, such as a model.
+        per: to whom what is loaded belongs: the name of an argument, such as ``"ctx"``, or a
+            callable taking nothing that says who, such as ``asyncio.get_running_loop`` or
+            ``threading.current_thread``. Each owner, told by identity, has its own values; it is
+            referenced weakly, and is no part of what ``key`` is about. With its end (a
+            :class:`Context` is closed, an object collected, an event loop closed, a thread over)
+            they are torn down. A method's belong to its instance.
         disk: where what is loaded lies besides, for other processes: a
             :class:`DiskTier`, its name or a path. ``codec``, ``name`` and ``code`` go with it: how
             values are written (``"auto"``, ``"pickle"``, a :class:`Codec`), what the loader is
@@ -186,9 +192,9 @@ def warm(
             list of those that are missing, and returns one of as many values, in the same order.
 
     Returns:
-        The decorated callable, with ``lease``, ``evict``, ``forget``, ``peek``, ``contains``,
-        ``many``, ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
-        ``cache_parameters``.
+        The decorated callable, with ``lease``, ``evict``, ``evict_all``, ``forget``, ``peek``,
+        ``contains``, ``many``, ``warm_up``, ``cache``, ``cache_key``, ``cache_info``,
+        ``cache_clear`` and ``cache_parameters``.
 
     Raises:
         TypeError: an unknown option, or one that does not go with another.

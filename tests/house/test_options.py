@@ -78,6 +78,7 @@ WRONG: dict[str, list[Any]] = {
     "patience": [*SECONDS, 0],
     "persist": [*NO_TEXT, None, "exit", "always"],
     "out_files": [*NOTHING, 5, True, "", "no name", ["loc", 5]],
+    "per": [*NOTHING, 5, True, "", "not a name", "nobody", lambda it: 1],
     "order": [*NO_TEXT, dict, caches.LRUCache(1), "gpu", memory.HostMemoryCache],
     "policy": [*NO_TEXT, dict, caches.LRUCache(1), cachetools.LRUCache],
     "poll": SECONDS,

@@ -22,6 +22,7 @@ API = {
         "cache_parameters",
         "contains",
         "evict",
+        "evict_all",
         "forget",
     ),
     *("lease", "peek", "warm_up"),

@@ -7,12 +7,14 @@ that nothing needs.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Any, TextIO, assert_type
 
-from warmcache import AsyncWarm, BatchWarm, CacheInfo, LRUCache, Removal, Warm, warm
+from warmcache import AsyncWarm, BatchWarm, CacheInfo, Context, LRUCache, Removal, Warm, warm
 
 
 class Model:
@@ -62,6 +64,8 @@ with bare.lease("a") as model, with_options.lease("a", layers=2) as another:
 bare.cache_clear()
 bare.cache_clear(disk=True)
 assert_type(bare.many([("a",), ("b", "fp32"), {"name": "c"}]), list[Model])
+assert_type(bare.evict_all(tag="maps"), list[Removal])
+assert_type(bare.evict_all(), list[Removal])
 bare.warm_up(["a", ("b", "fp32"), {"name": "c"}])
 as_parameter: Warm[[str, str], Model] = in_a_cache
 
@@ -83,6 +87,56 @@ warm(policy=dict)(Model)  # type: ignore[arg-type]
 warm(policy=LRUCache(1))(Model)  # type: ignore[call-overload]
 warm(teardown="close", teardown_in="lopp")(Model)  # type: ignore[call-overload]
 warm(teardown="close", teardown_in="loop")(Model)
+
+
+# -- owners ----------------------------------------------------------------------------
+
+
+class Sky(Context):
+    def __init__(self, nside: int) -> None:
+        self.nside = nside
+
+    @warm(tags=["maps"])
+    def beam(self, channel: int) -> Model:
+        return Model()
+
+
+@warm(per="ctx", policy="lru", maxsize=2)
+def frobnify(ctx: Sky, arg: int, *, deep: bool = False) -> Model:
+    return Model()
+
+
+@warm(per=threading.current_thread)
+def of_this_thread(name: str) -> Model:
+    return Model()
+
+
+@warm(per=asyncio.get_running_loop)
+async def of_this_loop(host: str) -> Model:
+    return Model()
+
+
+with Sky(1) as sky:
+    assert_type(sky, Sky)
+    assert_type(sky.beam(1), Model)
+    assert_type(frobnify(sky, 1), Model)
+    assert_type(frobnify.lease(sky, 1, deep=True), AbstractContextManager[Model])
+    assert_type(frobnify.evict(ctx=sky, arg=1), list[Removal])
+    assert_type(sky.evict(tag="maps"), list[Removal])
+    assert_type(sky.evict(), list[Removal])
+    frobnify(1)  # type: ignore[call-arg, arg-type]
+    frobnify("no context", 1)  # type: ignore[arg-type]
+    sky.evict("maps")  # type: ignore[call-arg]
+assert_type(of_this_thread("a"), Model)
+of_this_thread(sky, "a")  # type: ignore[arg-type, call-arg]
+
+
+async def use_a_context() -> None:
+    async with Sky(1) as sky:
+        assert_type(sky, Sky)
+        assert_type(await of_this_loop("a"), Model)
+    await sky.aclose()
+    Sky()  # type: ignore[call-arg]
 
 
 # A file is an iterator too, but it is what a loader loads, not what it yields.

@@ -72,6 +72,8 @@ class AsyncCaller(Caller):
 
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         loader, complete = self._loader, self._complete(args)
+        if loader.sites is not None:
+            loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
             return await loader.produce_unowned(complete, kwargs)
         from warmcache._core.drivers.event_loop import lease_record_of_this_task
@@ -145,6 +147,14 @@ class AsyncCaller(Caller):
         return await run_async(
             remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note), view
         )
+
+    @one_frame
+    async def evict_all(self, *, tag: str | None = None) -> list[Removal]:  # type: ignore[override]
+        """Tear down all that this loader has warm, the last loaded first; return what was removed.
+
+        Only if it has ``tag``, where one is given.
+        """
+        return await self._evict_async(self._with_tag(tag))
 
     @one_frame
     async def forget(self, /, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]

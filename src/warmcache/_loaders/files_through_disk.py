@@ -22,11 +22,13 @@ def through_disk(
     where: str,
     shape: Shape,
     options: LoaderOptions,
+    *,
+    of_owner: bool,
     ttl: weakref.WeakMethod[Callable[[], float | None]],
 ) -> ThroughDisk:
     """Return the way of a loader, by what it gives; see :class:`ThroughDisk`."""
     kind = ThroughDisk if options.out_files is None else FilesThroughDisk
-    return kind(target, where, shape, options, ttl)
+    return kind(target, where, shape, options, of_owner=of_owner, ttl=ttl)
 
 
 class FilesThroughDisk(ThroughDisk):
@@ -38,9 +40,11 @@ class FilesThroughDisk(ThroughDisk):
         where: str,
         shape: Shape,
         options: LoaderOptions,
+        *,
+        of_owner: bool,
         ttl: weakref.WeakMethod[Callable[[], float | None]],
     ) -> None:
-        super().__init__(target, where, shape, options, ttl)
+        super().__init__(target, where, shape, options, of_owner=of_owner, ttl=ttl)
         self._called = where.rpartition(".")[2]
         self._out = OutFiles(self._called, options.out_files, shape.parameters, options.key)
 

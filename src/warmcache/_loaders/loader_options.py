@@ -30,6 +30,7 @@ class LoaderOptions(NamedTuple):
     version: Hashable = None
     ttl: Any = None
     loop_bound: bool = True
+    per: str | Callable[[], object] | None = None
     disk: DiskTier | str | os.PathLike[str] | None = None
     codec: str | Codec = "auto"
     name: str | None = None
@@ -54,6 +55,7 @@ class LoaderOptions(NamedTuple):
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
         checks.flag("loop_bound", own.loop_bound)
+        _per("per", own.per)
         if callable(own.size):
             checks.function("size", own.size)
         elif own.size is not None:
@@ -84,6 +86,12 @@ class LoaderOptions(NamedTuple):
                 f"disk= cannot keep instances of {name} by itself: say codec=, an object with dump "
                 f"and load that writes one and makes one, or codec='pickle'"
             )
+
+    def refuse_with_owner(self) -> None:
+        """Raise TypeError if there is, beside ``per=``, what belongs to nobody, or to several."""
+        for option in ("batch", "out_files"):
+            if getattr(self, option) is not None:
+                raise TypeError(f"{option}= does not go with per=: make the loader a method")
 
     def refuse_with_batch(self, name: str, has: str) -> None:
         """Raise TypeError if there is ``batch=`` beside what ``name`` has: something that ends."""
@@ -165,6 +173,17 @@ _TEARDOWN_IN = ("loop", "thread")
 
 def _teardown_in(option: str, where: Any) -> str:
     return checks.one_of(option, where, _TEARDOWN_IN)
+
+
+def _per(option: str, per: Any) -> None:
+    """Check for what says to whom belongs what is loaded."""
+    must_be = "the name of an argument, or callable with nothing"
+    if per is None:
+        return
+    if not isinstance(per, str):
+        checks.hook(option, checks.function(option, per, must_be))
+    elif not per.isidentifier():
+        raise checks.value_error(option, must_be, per, "write per='ctx'")
 
 
 def _errors(option: str, errors: Any) -> None:

@@ -48,6 +48,7 @@ class ThroughDisk:
         where: its module and qualified name, by which it is known on disk unless ``name=`` is said.
         shape: how its arguments become a key.
         options: those of the loader.
+        of_owner: whether what it loads belongs to an owner that ``per=`` says, and not to ``self``.
         ttl: refers weakly to what returns the seconds for which a value is of use, or None.
 
     Raises:
@@ -60,6 +61,8 @@ class ThroughDisk:
         where: str,
         shape: Shape,
         options: LoaderOptions,
+        *,
+        of_owner: bool,
         ttl: weakref.WeakMethod[Callable[[], float | None]],
     ) -> None:
         if options.name is None and where.startswith("__main__."):
@@ -71,6 +74,12 @@ class ThroughDisk:
         self._target = target
         self._shape = shape
         self._options = options
+        # What the owner is called in the digest of a call. A method's is no argument of its codec.
+        self._owner = "self"
+        self._without = 1
+        if of_owner:
+            self._owner = options.per if isinstance(options.per, str) else "per="
+            self._without = 0
         self._ttl = ttl
         self._is_async = inspect.iscoroutinefunction(code_of(target))
         self._code: str | None = None
@@ -104,7 +113,7 @@ class ThroughDisk:
             self._code = code_digest(self._target, code=options.code)
         arguments = self._arguments(raw, kwargs)
         if site.instance is not None:
-            arguments["self"], args = args[0], args[1:]
+            arguments[self._owner], args = site.instance(), args[self._without :]
         arguments |= self._besides(args, kwargs)
         version = options.version
         digest = call_digest(self.name, version, self._code, arguments)

@@ -52,6 +52,10 @@ if TYPE_CHECKING:
             """Tear down the instance of this call, if it is warm; return what was removed."""
             ...
 
+        def evict_all(cls, *, tag: str | None = None) -> list[Removal]:
+            """Tear down all that are warm, if they have ``tag``; return what was removed."""
+            ...
+
         def forget(cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> bool:
             """Remove what lies on disk of this call, and what is warm; whether it lay there."""
             ...

@@ -97,6 +97,10 @@ class Warm(_Common[P, R_co], Protocol[P, R_co]):
         """Tear down the value of this call, if it is warm; return what was removed."""
         ...
 
+    def evict_all(self, *, tag: str | None = None) -> list[Removal]:
+        """Tear down all that it has warm, if it has ``tag``; return what was removed."""
+        ...
+
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove what lies on disk of this call, and what is warm; whether anything lay there."""
         ...
@@ -138,6 +142,10 @@ class AsyncWarm(_Common[P, R_co], Protocol[P, R_co]):
 
     async def evict(self, *args: P.args, **kwargs: P.kwargs) -> list[Removal]:
         """Tear down the value of this call, if it is warm; return what was removed."""
+        ...
+
+    async def evict_all(self, *, tag: str | None = None) -> list[Removal]:
+        """Tear down all that it has warm, if it has ``tag``; return what was removed."""
         ...
 
     async def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:

@@ -29,6 +29,7 @@ class _OfAnyLoader(TypedDict, total=False):
     validate: Callable[[Any], object] | None
     validate_errors: type[Exception] | tuple[type[Exception], ...]
     loop_bound: bool
+    per: str | Callable[[], object] | None
     tags: Iterable[str]
     version: Hashable
     disk: DiskTier | str | os.PathLike[str] | None

@@ -14,12 +14,12 @@ promises it keeps, in the order in which they could be broken:
   flights, its reservation is returned, and who waits is woken.
 
 Cases that are easy to forget: a value was handed in under this key meanwhile (it is replaced, for
-callers wait for what *they* loaded); the cache was closed meanwhile (the value is torn down, and
-they get ClosedError); a teardown of this key is still running (its port or file may be exclusive,
-so the load waits for it), or would begin beside the loader, as a last lease ends (so the load
-leases what is retired of its key, and tears it down itself when the loader has returned); and the
-loader, or a victim's teardown, asks for this very key: all of the plan runs as part of the flight,
-so that this is found and not waited for.
+callers wait for what *they* loaded); the cache was closed meanwhile, or who owns what is loaded
+(the value is torn down, and they get ClosedError); a teardown of this key is still running (its
+port or file may be exclusive, so the load waits for it), or would begin beside the loader, as a
+last lease ends (so the load leases what is retired of its key, and tears it down itself when the
+loader has returned); and the loader, or a victim's teardown, asks for this very key: all of the
+plan runs as part of the flight, so that this is found and not waited for.
 
 A load that runs out of metered memory is tried again, outside of the ``except``: out there the
 error is gone, and with its frames what the failed try had allocated.
@@ -50,7 +50,7 @@ from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
 from .share import made_up
-from .steps import Aside, Ask, Disguised, Flush, Load, Plan, Request, TearDown, Wait
+from .steps import Aside, Ask, Disguised, Flush, Load, Owner, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
@@ -161,7 +161,7 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             yield from _measure(cache, meter, request, flight, entry, growth)
         elif request.weight is None:
             yield from _weigh(cache, request, flight, entry)
-        yield from _land(store, entry, flight)
+        yield from _land(store, entry, flight, request.owner)
     except Exception as error:
         yield from give_up(store, request, flight, error)
         raise
@@ -312,13 +312,15 @@ def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> 
     entry.weight = weight
 
 
-def _land(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
+def _land(store: Store, entry: Entry, flight: Flight, owner: Owner | None) -> Plan[None]:
     """Make a loaded entry visible, leased to all who wait for it, and end its flight."""
     told = debugging() or store.load_listener is not None
     load = load_record(entry, flight) if told else None
     while True:
         with store.lock:
             store.check_open()
+            if owner is not None:
+                owner.check_open()
             usurper = store.live.get(entry.key)  # handed in while we were loading
             if usurper is None:
                 store.land(entry, flight)
