@@ -24,7 +24,7 @@ API = {
         "evict",
         "forget",
     ),
-    *("lease", "peek", "warm_up"),
+    *("lease", "many", "peek", "warm_up"),
 }
 
 
