@@ -19,12 +19,13 @@ from warmcache import (
     KeyingError,
     Load,
     LRUCache,
+    MemoryCache,
     WarmMissError,
     disabled,
     no_load,
     warm,
 )
-from warmcache.testing import ManualClock, assert_consistent
+from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
 OF_BOTH = pytest.mark.parametrize("kind", [Encoder, AsyncEncoder])
 
@@ -87,6 +88,19 @@ def test_a_batch_of_tuples_is_not_taken_for_one_of_them() -> None:
     encoder([("a", "b")])
     assert values_of("ab") == encoder(("a", "b"))
     assert [[("a", "b")], ["a", "b"]] == encoder.calls
+
+    @warm(batch="texts")
+    def encode(texts: list[Any]) -> list[Any]:
+        return [[text] for text in texts]
+
+    class Model:
+        @warm(batch="texts")
+        def encode(self, texts: list[Any]) -> list[Any]:
+            return [[text] for text in texts]
+
+    for load in (encode, Model().encode):
+        assert [[("a", "b")]] == load([("a", "b")]) == load([("a", "b")])
+        assert [["a"], ["b"]] == load(("a", "b"))
 
 
 def test_elements_that_are_not_hashable_have_their_own_places() -> None:
@@ -557,6 +571,14 @@ def test_what_ends_is_refused() -> None:
 def test_a_loader_of_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="batch= does not go with out_files="):
         warm(batch="names", out_files="to", disk=tmp_path / "tier")(lambda names, to: None)
+
+
+def test_a_budget_of_memory_is_refused() -> None:
+    cache: Cache[Any, Any] = MemoryCache(10, probe=FakeProbe(100))
+    for options in ({"policy": "ram"}, {"budget": 10, "device": "cpu"}, {"cache": cache}):
+        with pytest.raises(TypeError, match="batch= and a budget of memory.* give it maxsize="):
+            warm(batch="names", **options)(load_several)  # type: ignore[call-overload]
+    cache.close()
 
 
 def test_a_class_is_refused() -> None:

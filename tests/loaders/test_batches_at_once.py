@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from encoders import AsyncEncoder, Encoder, values_of
 from gated import in_loop, until
 from gates import CAP, Gate, waiting
+from loops import LoopThread
 
-from warmcache import CapacityError, LoadCycleError, WarmMissError, no_load, warm
+from warmcache import (
+    Cache,
+    CapacityError,
+    DiskTier,
+    LoadCycleError,
+    LRUCache,
+    WarmMissError,
+    no_load,
+    warm,
+)
+from warmcache._core.state import standstill
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.race
@@ -167,6 +181,19 @@ def test_a_claim_lasts_until_the_values_are_stored(start: Any) -> None:
     assert [["a", "b"]] == encoder.calls
 
 
+def test_what_becomes_warm_as_a_batch_looks_is_not_loaded_again(start: Any) -> None:
+    asked = Gate()
+    encoder = Encoder(validate=lambda value: asked.wait() is None)
+    with encoder.load.lease("v"):  # which is not asked of what was just loaded
+        pass
+    first = start(encoder, ["a", "v"])  # looks for "a", and waits as it looks at "v"
+    asked.until_reached()
+    encoder.load.warm_up(["a"])
+    asked.open()
+    assert values_of("av") == first.result(CAP)
+    assert [["v"], ["a"]] == encoder.calls
+
+
 # -- what fails --------------------------------------------------------------------------------
 
 
@@ -175,13 +202,24 @@ def test_who_wanted_all_that_a_failed_call_was_given_gets_its_error(start: Any) 
     first = start(encoder, ["a", "b"])
     encoder.reached("a")
     others = [start(encoder, ["b", "a"]) for _ in range(4)]
-    waiting(encoder.load.cache, 4 + 4 - 4)
+    waiting(encoder.load.cache, 4)
     encoder.open("a")
     errors = [each.exception(CAP) for each in [first, *others]]
     assert ["down"] * 5 == [str(error) for error in errors]
     assert 5 == len({id(error) for error in errors}), "each has an exception of its own"
     assert [["a", "b"]] == encoder.calls
     assert_consistent(encoder.load.cache)
+
+
+def test_a_lease_of_all_that_a_failed_call_was_given_gets_its_error(start: Any) -> None:
+    encoder = Gated("a", fails="a")
+    first = start(encoder, ["a"])
+    encoder.reached("a")
+    second = start(encoder.load.warm_up, ["a"])
+    waiting(encoder.load.cache, 1)
+    encoder.open("a")
+    assert ["down"] * 2 == [str(each.exception(CAP)) for each in (first, second)]
+    assert [["a"]] == encoder.calls
 
 
 def test_who_wanted_a_part_of_it_loads_that_itself(start: Any) -> None:
@@ -241,11 +279,30 @@ def test_an_interrupted_batch_is_taken_over_by_who_waits(start: Any) -> None:
     assert_consistent(encode.cache)
 
 
-def test_what_is_forbidden_to_one_is_not_forbidden_to_who_waits() -> None:
-    encoder = Encoder()
-    with no_load(), pytest.raises(WarmMissError):
-        encoder(["a"])
-    assert values_of("a") == encoder(["a"])
+def test_what_is_forbidden_to_one_is_not_forbidden_to_who_waits(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, tier = Gate(), DiskTier(tmp_path)
+
+    def fetch(*args: object, **kwargs: object) -> None:
+        looking.wait()
+
+    monkeypatch.setattr(tier, "_fetch", fetch)
+    encoder = Encoder(disk=tier, name="encode", code=False)
+
+    def forbidden() -> Any:
+        with no_load():
+            return encoder(["a", "b"])
+
+    first = start(forbidden)
+    looking.until_reached()
+    second = start(encoder, ["b", "a"])
+    waiting(encoder.load.cache, 1)
+    looking.open()
+    assert isinstance(first.exception(CAP), WarmMissError)
+    assert values_of("ba") == second.result(CAP)
+    assert [["b", "a"]] == encoder.calls
+    tier.close()
 
 
 def test_a_value_that_cannot_be_stored_is_given_to_who_waits(start: Any) -> None:
@@ -334,6 +391,80 @@ def test_a_batch_and_a_load_of_one_key_that_wait_for_each_other_get_an_error(sta
 
     calls = [start(load, "x"), start(encode, ["b", "a"])]
     assert all(isinstance(call.exception(CAP), LoadCycleError) for call in calls)
+
+
+def test_loaders_that_wait_for_each_other_through_a_batch_get_an_error(start: Any) -> None:
+    both = threading.Barrier(2, timeout=CAP)
+
+    @warm
+    def outer(name: str) -> list[str]:
+        return encode([name])
+
+    @warm(batch="names")
+    def encode(names: list[str]) -> list[str]:
+        both.wait()
+        return [inner(name) for name in names]
+
+    @warm
+    def inner(name: str) -> str:
+        both.wait()
+        waiting(inner.cache, 1)  # the batch waits for this, and this closes the cycle
+        return outer(name)[0]
+
+    calls = [start(outer, "a"), start(inner, "a")]
+    assert all(isinstance(call.exception(CAP), LoadCycleError) for call in calls)
+
+
+def test_a_loop_that_joins_a_batch_that_needs_it_is_refused_and_goes_on(start: Any) -> None:
+    cache: Cache[Any, Any] = LRUCache(1)
+    ended, joining = [], threading.Event()
+
+    async def end(value: str) -> None:
+        ended.append(value)
+
+    @warm(cache=cache, teardown=end)
+    async def load(name: str) -> str:
+        return name
+
+    plain = warm(cache=cache)(lambda name: [name])
+
+    @warm(batch="names")
+    def encode(names: list[str]) -> list[Any]:
+        return [plain(name) for name in names]
+
+    async def join() -> None:
+        joining.set()
+        while not cache.stats().dying:  # the other's loader has begun to evict
+            pass
+        with pytest.raises(CapacityError) as refused:
+            encode(["b"])
+        assert refused.value.own
+
+    with LoopThread() as one:
+        one.run(lambda: load("a"))
+        joined = one.begin(join)
+        assert joining.wait(CAP)
+        assert [["b"]] == start(encode, ["b"]).result(CAP)
+        joined.result(CAP)
+    assert ["a"] == ended and {} == standstill._behind
+
+
+def test_a_loader_keeps_nothing_of_the_batches_that_it_has_asked_for() -> None:
+    class Value:
+        pass
+
+    inner = warm(batch="names", maxsize=9)(lambda names: [Value() for _ in names])
+
+    @warm
+    def outer() -> bool:
+        [value] = inner(["a"])
+        known = weakref.ref(value)
+        inner.evict("a")
+        del value
+        gc.collect()
+        return known() is None
+
+    assert outer()
 
 
 # -- on an event loop --------------------------------------------------------------------------

@@ -25,7 +25,7 @@ API = {
         "evict_all",
         "forget",
     ),
-    *("lease", "peek", "warm_up"),
+    *("lease", "many", "peek", "warm_up"),
 }
 
 

@@ -223,7 +223,7 @@ def encode(texts: list[str], model: str = "minilm") -> list[Model]:
     return [Model() for _ in texts]
 
 
-@warm(policy="ram", budget="1GiB", batch="texts")
+@warm(policy="tlru", maxsize=10, ttu=lambda key, value, now: now, batch="texts")
 def in_a_tuple(texts: tuple[str, ...]) -> tuple[Model, ...]:
     return tuple(Model() for _ in texts)
 
@@ -249,6 +249,8 @@ encode("a")  # type: ignore[arg-type]
 encode(["a"], 1)  # type: ignore[arg-type]
 encode.many("a")  # type: ignore[arg-type]
 warm(batch="texts")(len)  # type: ignore[arg-type]
+warm(policy="ram", batch="texts")(encode)  # type: ignore[call-overload]
+warm(batch="texts", budget="1GiB")(encode)  # type: ignore[call-overload]
 warm(batch=1)(encode)  # type: ignore[call-overload]
 warm(batch="texts", teardown_in="loop")(encode_async)  # type: ignore[call-overload]
 

@@ -163,6 +163,8 @@ class Loader:
         teardown = as_teardown(options.teardown) or cache._source.teardown
         if teardown is not None:
             options.refuse_with_batch(self.__name__, "a teardown, its own or its cache's")
+        if cache._view.meter is not None:
+            options.refuse_batch_within_budget(self.__name__)
         if options.teardown_in == "loop" and teardown is not None:
             teardown = partial(on_its_loop, teardown)
         # Nothing that outlives the loader may hold it: entries have their source.

@@ -102,6 +102,15 @@ class LoaderOptions(NamedTuple):
                 f"and lease them"
             )
 
+    def refuse_batch_within_budget(self, name: str) -> None:
+        """Raise TypeError if there is ``batch=``, and memory that is measured would limit it."""
+        if self.batch is not None:
+            raise TypeError(
+                f"{name}() has batch= and a budget of memory: as long as the values of a batch are "
+                f"handed out, none of their memory is given back, and room for one could not be "
+                f"made by another; give it maxsize='1GiB' and size=, a function of a value"
+            )
+
     def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
         """Raise TypeError if what is loaded has a teardown already, or has it run elsewhere."""
         if yields and self.teardown is not None:

@@ -13,11 +13,10 @@ from warmcache.policies.option_types import (
     CountedOptions,
     InMemory,
     Limit,
-    MemoryName,
     OrderName,
+    OrderOptions,
     WithinBudget,
 )
-from warmcache.probes.cuda_numbering import DeviceName
 from warmcache.tiers import Codec, DiskTier
 
 
@@ -82,15 +81,13 @@ class Measured(_OfTheLoader, _Named, WithinBudget, total=False):
     """What goes with a budget of memory."""
 
 
-class InBatches(_OfAnyLoader, WithinBudget, total=False):
+class InBatches(_OfAnyLoader, CountedOptions, OrderOptions, total=False):
     """What goes with ``batch=``."""
 
-    policy: type[Cache[Any, Any]] | OrderName | MemoryName | None
+    policy: type[Cache[Any, Any]] | OrderName | None
     cache: Cache[Any, Any] | str
     maxsize: Limit
-    budget: Limit
-    device: DeviceName
-    order: type[Cache[Any, Any]] | OrderName
+    ttl: Any
 
 
 class WithOrder(_OfTheLoader, _Named, InMemory, total=False):
