@@ -25,6 +25,7 @@ from warmcache import (
     disabled,
     warm,
 )
+from warmcache._loaders.owners import owner_of
 from warmcache.testing import assert_consistent
 
 
@@ -373,6 +374,16 @@ def test_a_living_owner_does_not_keep_a_loader() -> None:
     janitor_done()
     assert None is gone()
     assert [["a"]] == torn_down, "its cache went with it"
+
+
+def test_an_owner_knows_nothing_of_loaders_that_are_gone() -> None:
+    owner = Owner()
+    for _ in range(3):
+        loads = Loads(on_removal=None, teardown=None)
+        loads.load(owner, "a")
+        del loads
+        gc.collect()
+    assert [] == owner_of(owner)._sites
 
 
 def test_a_loader_does_not_keep_an_owner_that_its_values_do_not_refer_to() -> None:
