@@ -7,7 +7,7 @@ import pytest
 from by_value import journal, sent
 from reruns import Notebook
 
-from warmcache import Context
+from warmcache import ClosedError, Context
 
 pytestmark = pytest.mark.usefixtures("a_process_that_knows_of_no_loader")
 
@@ -51,6 +51,19 @@ def test_a_cell_run_again_goes_on_with_what_belongs_to_owners_who_let_go_of_it()
     ctx.close()
     assert [("load", "a"), ("close", "a")] == journal
     assert 0 == len(load.cache)
+
+
+def test_an_owner_that_has_ended_is_in_nobodys_way_when_a_cell_is_run_again() -> None:
+    notebook, ctx, ended = Notebook(), Context(), Context()
+    load = notebook.run(CELL)
+    first = load(ctx, "a")
+    load(ended, "b")
+    ended.close()
+    load = notebook.run("# moved\n\n" + CELL)
+    assert first is load(ctx, "a")
+    with pytest.raises(ClosedError):
+        load(ended, "b")
+    assert [("load", "a"), ("load", "b"), ("close", "b")] == journal
 
 
 @pytest.mark.parametrize(

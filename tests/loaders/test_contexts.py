@@ -24,6 +24,7 @@ from warmcache import (
     disabled,
     warm,
 )
+from warmcache._loaders import owners
 from warmcache.testing import assert_consistent
 
 
@@ -303,8 +304,9 @@ def test_who_closes_it_while_another_does_tears_nothing_down_twice() -> None:
     closing.start()
     gate.until_reached()
     ctx.close()
-    with pytest.raises(ClosedError):
-        load(ctx, "c")
+    for name in ("a", "c"):  # the one is still there, and would be a hit
+        with pytest.raises(ClosedError):
+            load(ctx, name)
     gate.open()
     closing.join(CAP)
     assert ["b", "a"] == torn_down
@@ -351,6 +353,25 @@ def test_an_interrupt_is_raised_once_all_is_torn_down(end: Any) -> None:
         end(ctx)
     assert ["b", "a"] == tried
     assert_consistent(load.cache)
+
+
+@pytest.mark.parametrize("end", [close, aclose])
+def test_what_an_interrupt_has_left_the_janitor_tears_down(
+    end: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case()
+    ctx = case.context()
+    case.load(ctx)
+
+    def interrupted(*args: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owners, "last_loaded_first", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        end(ctx)
+    janitor_done()
+    assert [*"54321"] == case.order
 
 
 # -- async teardowns -------------------------------------------------------------------

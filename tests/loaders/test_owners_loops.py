@@ -224,13 +224,17 @@ def test_a_closed_loop_that_an_argument_names_is_refused_at_once() -> None:
         loads.load(loop, "a")
     janitor_done()
     assert ["a"] == loads.names
-    with pytest.raises(ClosedError, match="the event loop that it belongs to is closed"):
-        Loads("owner").load(loop, "a")
+    unseen = asyncio.new_event_loop()
+    unseen.close()
+    for each in (loop, unseen):
+        with pytest.raises(ClosedError, match="the event loop that it belongs to is closed"):
+            Loads("owner").load(each, "a")
 
 
 def test_a_loop_is_known_that_runs_in_another_thread() -> None:
     loads = Loads("owner")
     with LoopThread() as thread:
+        thread.loop.set_debug(True)  # so that it minds what is not safe in another thread
         loads.load(thread.loop, "a")
         assert thread.run(lambda: asyncio.sleep(0, "it runs"))
         assert [] == loads.names

@@ -25,6 +25,8 @@ from warmcache import (
     disabled,
     warm,
 )
+from warmcache._loaders import call_site
+from warmcache._loaders.owners import owner_of
 from warmcache.testing import assert_consistent
 
 
@@ -248,6 +250,31 @@ def test_what_cannot_be_referenced_weakly_is_refused_and_nothing_is_loaded(
     assert 0 == loads.loads
 
 
+def test_two_threads_that_first_load_for_an_owner_at_once_have_one_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loads, owner, gate, found = Loads(), Owner(), Gate(), list[Any]()
+
+    def held_up(thing: Any) -> Any:
+        monkeypatch.undo()
+        first = owner_of(thing)
+        gate.wait()
+        return first
+
+    monkeypatch.setattr(call_site, "owner_of", held_up)
+    thread = threading.Thread(target=lambda: found.append(loads.load(owner, "a")))
+    thread.start()
+    gate.until_reached()
+    value = loads.load(owner, "a")
+    gate.open()
+    thread.join(CAP)
+    assert value is found[0] is loads.load(owner, "a")
+    assert 1 == loads.loads
+    del owner
+    janitor_done()
+    assert ["a"] == loads.names
+
+
 # -- the end of an owner ---------------------------------------------------------------
 
 
@@ -373,6 +400,16 @@ def test_a_living_owner_does_not_keep_a_loader() -> None:
     janitor_done()
     assert None is gone()
     assert [["a"]] == torn_down, "its cache went with it"
+
+
+def test_an_owner_knows_nothing_of_loaders_that_are_gone() -> None:
+    owner = Owner()
+    for _ in range(3):
+        loads = Loads(on_removal=None, teardown=None)
+        loads.load(owner, "a")
+        del loads
+        gc.collect()
+    assert [] == owner_of(owner)._sites
 
 
 def test_a_loader_does_not_keep_an_owner_that_its_values_do_not_refer_to() -> None:

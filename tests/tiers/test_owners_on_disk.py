@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,52 @@ def test_without_a_key_nothing_of_it_can_be_kept_on_disk(tmp_path: Path) -> None
     with pytest.raises(KeyingError, match="Thread"):
         mine()
     assert 0 == len(load.cache)
+
+
+@dataclass
+class Fields(Context):
+    """One that is known by its fields."""
+
+    nside: int
+
+
+def test_a_dataclass_is_known_by_its_fields(tmp_path: Path) -> None:
+    loads: list[int] = []
+
+    def loader(ctx: Fields) -> list[int]:
+        loads.append(ctx.nside)
+        return [ctx.nside]
+
+    load: Any = warm(per="ctx", disk=DiskTier(tmp_path / "tier"), name="by fields")(loader)
+    contexts = [Fields(1), Fields(1), Fields(2)]
+    assert [[1], [1], [2]] == [load(ctx) for ctx in contexts]
+    assert [1, 2] == loads
+
+
+class Noting:
+    """A codec that notes what it is called with."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def dump(self, value: list[str], folder: Path) -> None:
+        (folder / "value").write_text(value[0])
+
+    def load(self, folder: Path, *args: Any, **kwargs: Any) -> list[str]:
+        self.seen.append((args, kwargs))
+        return [(folder / "value").read_text()]
+
+
+def test_the_codec_is_given_all_arguments_the_owner_among_them(tmp_path: Path) -> None:
+    codec = Noting()
+    load: Any = warm(per="ctx", disk=DiskTier(tmp_path / "tier"), name="noted", codec=codec)(
+        lambda name, ctx, *, deep=False: [name]
+    )
+    first, second = Kept(1), Kept(1)
+    load("a", first)
+    assert ["a"] == load("a", second)
+    assert [(("a", second), {"deep": False})] == codec.seen
+    assert load.forget("a", first)
+    load.cache_clear()
+    load("a", second)
+    assert 1 == len(codec.seen), "it was loaded, for nothing lay there"

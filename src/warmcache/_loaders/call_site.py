@@ -131,11 +131,13 @@ class Sites:
             self.add(thing, site)
 
     def take(self) -> list[tuple[Any, CallSite]]:
-        """Return all sites with their owners, as far as these are alive, and have them no more."""
+        """Return the sites with their owners that have not ended, and have them no more."""
         alive = [
             (number, thing, site)
             for number, site in self._known.copy().items()
-            if (thing := site.instance() if site.instance is not None else None) is not None
+            if site.owner is not None
+            and not site.owner.ended
+            and (thing := site.owner.reference()) is not None
         ]
         return [(thing, site) for number, thing, site in alive if self.drop(number) is site]
 

@@ -52,7 +52,12 @@ class Context:
         """
         owner = owner_of(self)
         if owner.close(self._why("close")):
-            _raise(let_all_go(owner), "close")
+            try:
+                failures = let_all_go(owner)
+            except BaseException:
+                owner.let_rest_go()
+                raise
+            _raise(failures, "close")
 
     @one_frame
     async def aclose(self) -> None:
@@ -63,7 +68,12 @@ class Context:
         """
         owner = owner_of(self)
         if owner.close(self._why("aclose")):
-            _raise(await let_all_go_async(owner), "aclose")
+            try:
+                failures = await let_all_go_async(owner)
+            except BaseException:
+                owner.let_rest_go()
+                raise
+            _raise(failures, "aclose")
 
     def _why(self, by: str) -> str:
         return f"{type(self).__qualname__} was closed by {by}() {called_from()}; make another"

@@ -109,7 +109,11 @@ class Owner:
     def end(self, why: str) -> None:
         """Do the same, and have it torn down by the janitor. It may be called anywhere."""
         if self.close(why) and self._sites:
-            janitor.defer(partial(let_all_go, self))
+            self.let_rest_go()
+
+    def let_rest_go(self) -> None:
+        """Have the janitor tear down what is left."""
+        janitor.defer(partial(let_all_go, self))
 
     async def let_all_go(self) -> list[Exception]:
         """Tear down what it has so far, on an event loop; it need not have ended."""
