@@ -164,10 +164,12 @@ def test_what_hooks_have_goes_along(torch: Any, rig: Rig) -> None:
     module, scale = torch.nn.Linear(3, 3), torch.randn(3)
     part = module.weight.detach()[1]
     module.register_forward_hook(lambda _module, _inputs, outputs: outputs * scale + part)
+    factor = torch.randn(3)
+    module.bias.register_hook(lambda gradient: gradient * factor)
     inputs = torch.randn(2, 3)
     outputs = module(inputs)
     parked = rig.park(module)
-    assert is_in_host_memory(scale) and is_in_host_memory(part)
+    assert is_in_host_memory(scale) and is_in_host_memory(part) and is_in_host_memory(factor)
     parked.unpark()
     parked.drop()
     assert torch.equal(outputs, module(inputs))

@@ -52,7 +52,7 @@ def test_the_smallest_that_fits_is_taken() -> None:
 
 
 def test_what_is_still_looked_into_waits_and_counts() -> None:
-    slabs = Slabs(4 * PAGE)
+    slabs = Slabs(limit=4 * PAGE)
     slab = slabs.take(3 * PAGE)
     assert slab.view is not None
     onlooker = [slab.view]
@@ -68,7 +68,7 @@ def test_what_is_still_looked_into_waits_and_counts() -> None:
 
 
 def test_all_of_them_stay_within_the_limit() -> None:
-    slabs = Slabs(9 * PAGE)
+    slabs = Slabs(limit=9 * PAGE)
     for nbytes in (4 * PAGE, 6 * PAGE):
         slab = slabs.take(nbytes)
         slabs.give_back(slab)
@@ -85,7 +85,7 @@ def test_all_of_them_stay_within_the_limit() -> None:
 
 
 def test_the_oldest_are_unmapped_first() -> None:
-    slabs = Slabs(10 * PAGE)
+    slabs = Slabs(limit=10 * PAGE)
     one, two = slabs.take(4 * PAGE), slabs.take(5 * PAGE)
     slabs.give_back(two)
     slabs.give_back(one)
@@ -176,7 +176,7 @@ def test_locking_them_takes_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_while_one_is_mapped_others_are_taken_and_its_bytes_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slabs, begun, go_on = Slabs(4 * PAGE), threading.Event(), threading.Event()
+    slabs, begun, go_on = Slabs(limit=4 * PAGE), threading.Event(), threading.Event()
     taken_and_given_back(slabs, PAGE)
     real = mmap.mmap
 

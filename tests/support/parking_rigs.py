@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ DEVICES = [
 class Rig:
     """A parker, its slabs, and the device that it parks from."""
 
-    def __init__(self, place: str = "cpu") -> None:
+    def __init__(self, place: str = "cpu", *, retain: bool = False) -> None:
         self.place = place
-        self.slabs = Slabs()
+        self.slabs = Slabs(retain=retain)
         self.device = SimulatedDevice() if place == "cpu" else None
         self.parker = parker_for(None, self.slabs, self.device)
 
@@ -106,6 +107,11 @@ def facts(value: Any) -> list[Any]:
     return [(id(each), _facts_of(each, storages)) for each in tensors]
 
 
+def contents(storage: Any) -> bytes:
+    there = storage.cpu()
+    return ctypes.string_at(there.data_ptr(), there.nbytes()) if there.nbytes() else b""
+
+
 def _facts_of(tensor: Any, storages: dict[int, int]) -> list[Any]:
     import torch
 
@@ -122,7 +128,7 @@ def _facts_of(tensor: Any, storages: dict[int, int]) -> list[Any]:
             found += [part.size(), part.stride(), part.storage_offset()]
             found += [part.is_conj(), part.is_neg(), storage.nbytes()]
             found.append(storages.setdefault(storage._cdata, len(storages)))
-            found.append(bytes(storage.cpu()))
+            found.append(contents(storage))
             if part.is_quantized:
                 found.append(part.qscheme())
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import Any
 
 
@@ -54,9 +53,6 @@ class SimulatedDevice:
 
     def why_not_now(self) -> str | None:
         return "a graph is being captured" if self.capturing else None
-
-    def alone(self, places: Iterable[Any]) -> Any:
-        return nullcontext()
 
     def allocate(self, nbytes: int, place: Any) -> Any:
         import torch

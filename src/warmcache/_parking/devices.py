@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from warmcache._walk import imported
@@ -23,9 +20,6 @@ class Device(Protocol):
     def why_not_now(self) -> str | None:
         """Return what no copy may be made during; None if nothing is under way."""
 
-    def alone(self, places: Iterable[Any]) -> Any:
-        """Return a context in which nobody else moves bytes of these devices."""
-
     def allocate(self, nbytes: int, place: Any) -> Any:
         """Return a new storage on a device."""
 
@@ -39,9 +33,6 @@ class Device(Protocol):
 class Accelerators:
     """All that torch knows, besides the host."""
 
-    def __init__(self) -> None:
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-
     def has(self, place: Any) -> bool:
         return place.type not in ("cpu", "meta")
 
@@ -53,14 +44,6 @@ class Accelerators:
         if cuda.is_initialized() and cuda.is_current_stream_capturing():
             return "a CUDA graph is being captured"
         return None
-
-    @contextmanager
-    def alone(self, places: Iterable[Any]) -> Iterator[None]:
-        # Two copies at once share one bus: neither is done earlier.
-        with ExitStack() as held:
-            for place in sorted(map(str, places)):
-                held.enter_context(self._locks[place])
-            yield
 
     def allocate(self, nbytes: int, place: Any) -> Any:
         return imported("torch", "UntypedStorage").UntypedStorage(nbytes, device=place)

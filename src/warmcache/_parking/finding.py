@@ -9,25 +9,27 @@ library over the same bytes, would look at the old ones; a CUDA graph has addres
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 from warmcache._walk import Handler, imported, walk
 
-from .cannot_park import CannotPark
 from .devices import Device
+from .parking import CannotPark
 from .views import parts_of
 
-_OWN = {"_parameters", "_buffers", "_modules"}
+# Each with the numbers of the storages of its parts, None for one without bytes.
+Tensors: TypeAlias = Sequence[tuple[Any, tuple[int | None, ...]]]
+
+_OWN = ("_parameters", "_buffers", "_modules")
 
 
 class Finding:
     """The tensors of one value.
 
     Attributes:
-        tensors: each that looks into a storage on the device, with the numbers of the storages
-            of its parts, None for one without bytes.
+        tensors: each that looks into a storage on the device.
         storages: those, each once.
         whole: for a storage, by its number, a tensor that is all of it in order.
     """
@@ -125,8 +127,6 @@ class Finding:
             and type(tensor) in self._plain
             and tensor.layout is self._torch.strided
             and not tensor.is_quantized
-            and not tensor.is_conj()
-            and not tensor.is_neg()
             and not tensor.storage_offset()
             and tensor.is_contiguous()
             and tensor.nbytes == storage.nbytes()

@@ -11,15 +11,18 @@ would, unseen, be left behind with bytes of its own.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from warmcache._sizes import format_size
 from warmcache._walk import imported
 
-from .cannot_park import CannotPark
 from .devices import Device
-from .finding import Finding
-from .moving import Tensors, move
+from .finding import Finding, Tensors
+from .moving import move
+from .parking import CannotPark
+from .retained import Copy
 from .slabs import Slab, Slabs
 from .views import parts_of
 
@@ -27,7 +30,7 @@ _ENOUGH = 0.9  # of the weight: what holds more that is not seen would stay on t
 _ALIGNED = 64  # bytes: what lies in a slab begins at a multiple of it
 
 
-class InPlace:
+class InPlaceParker:
     """Parks the tensors of torch that values have."""
 
     def __init__(self, slabs: Slabs, device: Device) -> None:
@@ -68,18 +71,27 @@ class InPlace:
 
     def _copied(self, torch: Any, value: Any, found: Finding) -> ParkedInPlace:
         places = [storage.device for storage in found.storages]
-        with self._device.alone({*places}):
-            self._device.synchronize({*places})
-            slab = self._slabs.take(_room_for(found.storages))
-            try:
-                copies = _cut(torch, slab, found.storages)
-                moved = found.tensors, found.storages, copies, found.whole
-                move(torch, *moved, self._device, {*places})
-            except BaseException:
-                self._slabs.give_back(slab)
-                raise
-        parked = (value, found.tensors, copies, found.whole, places)
-        return ParkedInPlace(*parked, slab, self._slabs, self._device)
+        self._device.synchronize({*places})
+        slab, offsets, copied = self._slab_for(found)
+        try:
+            copies = _cut(torch, slab, found.storages, offsets)
+            moved = found.tensors, found.storages, copies, found.whole
+            move(torch, *moved, self._device, {*places}, copied)
+        except BaseException:
+            self._slabs.give_back(slab)
+            raise
+        parked = value, found.tensors, copies, found.whole, places
+        return ParkedInPlace(*parked, slab, offsets, self._slabs, self._device)
+
+    def _slab_for(self, found: Finding) -> tuple[Slab, Sequence[int], set[int]]:
+        """Return a slab, where in it copies are to be, and the numbers of those that are there."""
+        copy: Copy | None = self._slabs.copies.get(found.storages[0])
+        if copy is not None:
+            copied = copy.unchanged(found)
+            if copied is not None and self._slabs.take_again(copy.slab, copy.uses):
+                return copy.slab, copy.offsets, copied
+        *offsets, end = accumulate(map(_aligned, found.storages), initial=0)
+        return self._slabs.take(end), offsets, set()
 
 
 class ParkedInPlace:
@@ -93,6 +105,7 @@ class ParkedInPlace:
         whole: dict[int, Any],
         places: list[Any],
         slab: Slab,
+        offsets: Sequence[int],
         slabs: Slabs,
         device: Device,
     ) -> None:
@@ -104,6 +117,8 @@ class ParkedInPlace:
         self._whole = whole
         self._places = places
         self._slab = slab
+        self._offsets = offsets
+        self._copy: Copy | None = None  # if it stays while the value is on the device
         self._slabs = slabs
         self._device = device
 
@@ -122,16 +137,22 @@ class ParkedInPlace:
     def drop(self) -> None:
         self._forget()
         self._slabs.give_back(self._slab)
+        first = None if self._copy is None else self._copy.of()
+        if first is not None:
+            self._slabs.copies[first] = self._copy
 
     def _move_back(self, torch: Any) -> None:
-        places = {*self._places}
-        with self._device.alone(places):
-            back = [
-                self._device.allocate(storage.nbytes(), place)
-                for storage, place in zip(self._storages, self._places, strict=True)
-            ]
-            tensors = [each for each in self._tensors if self._is_here(torch, *each)]
-            move(torch, tensors, self._storages, back, self._whole, self._device, places)
+        if why_not := self._device.why_not_now():
+            raise RuntimeError(f"it stays parked: {why_not}")
+        back = [
+            self._device.allocate(storage.nbytes(), place)
+            for storage, place in zip(self._storages, self._places, strict=True)
+        ]
+        tensors = [each for each in self._tensors if self._is_here(torch, *each)]
+        moved = tensors, self._storages, back, self._whole
+        move(torch, *moved, self._device, {*self._places})
+        if self._slabs.retain:
+            self._copy = Copy(self._slab, self._offsets, back, self._tensors)
 
     def _is_here(self, torch: Any, tensor: Any, numbers: tuple[int | None, ...]) -> bool:
         """Whether a tensor still looks into the slab, and was given no other bytes since."""
@@ -152,20 +173,16 @@ def _let_go_of_locals(error: BaseException) -> None:
     traceback.clear_frames(error.__traceback__)
 
 
-def _room_for(storages: list[Any]) -> int:
-    return sum(_aligned(storage.nbytes()) for storage in storages)
+def _aligned(storage: Any) -> int:
+    nbytes: int = -(-storage.nbytes() // _ALIGNED) * _ALIGNED
+    return nbytes
 
 
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // _ALIGNED) * _ALIGNED
-
-
-def _cut(torch: Any, slab: Slab, storages: list[Any]) -> list[Any]:
+def _cut(torch: Any, slab: Slab, storages: list[Any], offsets: Sequence[int]) -> list[Any]:
     """Return storages in a slab, one for each of some others."""
-    cut, at = [], 0
-    for storage in storages:
-        nbytes = storage.nbytes()
-        values = torch.frombuffer(slab.view, dtype=torch.uint8, offset=at, count=nbytes)
-        cut.append(values.untyped_storage())
-        at += _aligned(nbytes)
-    return cut
+    return [
+        torch.frombuffer(
+            slab.view, dtype=torch.uint8, offset=offset, count=storage.nbytes()
+        ).untyped_storage()
+        for storage, offset in zip(storages, offsets, strict=True)
+    ]

@@ -7,15 +7,14 @@ nothing is allocated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
-from .cannot_park import CannotPark
 from .devices import Device
+from .finding import Tensors
+from .parking import CannotPark
 from .views import over
-
-Tensors: TypeAlias = Sequence[tuple[Any, tuple[int | None, ...]]]
 
 
 def move(
@@ -26,10 +25,12 @@ def move(
     whole: dict[int, Any],
     device: Device,
     places: set[Any],
+    copied: Container[int] = (),
 ) -> None:
     """Copy ``storages`` into ``copies``, and have ``tensors`` look into these.
 
-    A failure is raised and leaves every tensor as it was.
+    Those whose numbers are among the ``copied`` are copies already. A failure is raised and leaves
+    every tensor as it was.
     """
     made = _views(torch, tensors, copies)
     for (tensor, _), view in zip(tensors, made, strict=True):
@@ -42,6 +43,8 @@ def move(
     }
     with _plainly(torch, inference=True):
         for number, (storage, copy) in enumerate(zip(storages, copies, strict=True)):
+            if number in copied:
+                continue
             if number in whole_views:
                 device.copy(whole_views[number], whole[number])
             else:

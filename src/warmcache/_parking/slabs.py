@@ -23,7 +23,7 @@ from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._sizes import format_size
 from warmcache._walk import imported
 
-from .cannot_park import CannotPark
+from .parking import CannotPark
 
 _SPARE = 1.125  # a slab is reused for what is at most so much smaller
 _PORTABLE = 1  # cudaHostRegisterPortable: locked for all devices
@@ -36,9 +36,10 @@ class Slab:
         nbytes: its size, whole pages.
         view: through which its memory is looked into, and only through that; None as soon as it
             was given back.
+        uses: how often it was lent; what was in it is there still if this is the same.
     """
 
-    __slots__ = ("_looked_into", "_memory", "_unlock", "nbytes", "view")
+    __slots__ = ("_looked_into", "_memory", "_unlock", "nbytes", "uses", "view")
 
     def __init__(self, nbytes: int, page_locked: bool | Literal["auto"]) -> None:
         self.nbytes = nbytes
@@ -47,9 +48,11 @@ class Slab:
         )
         self._memory = mmap.mmap(-1, nbytes, **private)
         self._unlock = None if page_locked is False else _lock(self._memory, page_locked)
+        self.uses = 0
         self.lend()
 
     def lend(self) -> None:
+        self.uses += 1
         self.view: memoryview | None = memoryview(self._memory)
         self._looked_into = weakref.ref(self.view)
 
@@ -66,15 +69,26 @@ class Slabs:
     """The slabs of one host tier; any thread may take and give back.
 
     Args:
-        limit: bytes that all of them have, at most.
         page_locked: whether they are locked in memory, for CUDA to copy from and to; by default
             where torch has CUDA, and as far as the system lets it. True raises where it cannot be.
+        limit: bytes that all of them have, at most.
+        retain: whether what is in one that was given back is kept, as long as the room is not
+            needed, for a value that is parked again unchanged.
+
+    Attributes:
+        copies: what is kept in them so, by the storage on the device that it is a copy of.
     """
 
     def __init__(
-        self, limit: float = math.inf, *, page_locked: bool | Literal["auto"] = "auto"
+        self,
+        page_locked: bool | Literal["auto"] = "auto",
+        *,
+        limit: float = math.inf,
+        retain: bool = False,
     ) -> None:
         self.limit = limit
+        self.retain = retain
+        self.copies: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._page_locked = page_locked
         self._guard = ForkSafeLock()
         self._lent: set[Slab] = set()
@@ -102,12 +116,10 @@ class Slabs:
         """
         nbytes = max(-(-nbytes // mmap.PAGESIZE), 1) * mmap.PAGESIZE
         with self._guard.lock:
-            for slab in sorted(self._free(), key=lambda each: each.nbytes):
-                if nbytes <= slab.nbytes <= nbytes * _SPARE:
-                    self._returned.remove(slab)
-                    self._lent.add(slab)
-                    slab.lend()
-                    return slab
+            slab = self._that_fits(nbytes)
+            if slab is not None:
+                self._lend(slab)
+                return slab
             used = self._in_use()
             if used + nbytes > self.limit:
                 raise CannotPark(
@@ -127,6 +139,14 @@ class Slabs:
             self._lent.add(slab)
         return slab
 
+    def take_again(self, slab: Slab, uses: int) -> bool:
+        """Take a slab that was given back, if nobody else had it since."""
+        with self._guard.lock:
+            is_as_it_was = slab in self._free() and slab.uses == uses
+            if is_as_it_was:
+                self._lend(slab)
+            return is_as_it_was
+
     def give_back(self, slab: Slab) -> None:
         """Have a slab for the next value, as soon as nothing looks into it; once is enough."""
         with self._guard.lock:
@@ -140,6 +160,26 @@ class Slabs:
         with self._guard.lock:
             self._unmap_beyond(0)
 
+    def _that_fits(self, nbytes: int) -> Slab | None:
+        """Return the smallest that is large enough, and rather none whose contents are retained."""
+        retained = self._retained()
+        fits = [slab for slab in self._free() if nbytes <= slab.nbytes <= nbytes * _SPARE]
+        slab = min(fits, key=lambda slab: (slab in retained, slab.nbytes), default=None)
+        if slab in retained:
+            kept = sum(slab.nbytes for slab in self._free())
+            if self._in_use() + kept + nbytes <= self.limit:
+                return None
+        return slab
+
+    def _retained(self) -> set[Slab]:
+        copies = self.copies.values()
+        return {copy.slab for copy in copies if copy.uses == copy.slab.uses}
+
+    def _lend(self, slab: Slab) -> None:
+        self._returned.remove(slab)
+        self._lent.add(slab)
+        slab.lend()
+
     def _free(self) -> list[Slab]:
         return [slab for slab in self._returned if not slab.is_looked_into()]
 
@@ -149,7 +189,8 @@ class Slabs:
 
     def _unmap_beyond(self, nbytes: float) -> None:
         """Keep no more than so many bytes."""
-        kept = self._free()
+        retained = self._retained()
+        kept = sorted(self._free(), key=lambda slab: slab in retained)
         surplus = sum(slab.nbytes for slab in kept) - nbytes
         for slab in kept:
             if surplus <= 0:
