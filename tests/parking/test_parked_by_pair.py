@@ -86,5 +86,5 @@ def test_without_functions_and_without_torch_nothing_is_parked(
     import sys
 
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    with pytest.raises(CannotPark, match=r"nothing of torch is in it; say how with park=\(park"):
+    with pytest.raises(CannotPark, match="nobody knows how to park dict: say park="):
         parker_for(None, Slabs()).park({}, 1)

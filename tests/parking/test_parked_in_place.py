@@ -44,7 +44,13 @@ def test_a_parked_module_is_off_its_device_and_computes_the_same_when_back(
     assert parked.nbytes == rig.slabs.in_use > 4 * 30 * 30
     assert parked.seconds > 0
     assert parked.unpark() is module
-    parked.drop()
+    assert (0, parked.nbytes) == (rig.slabs.in_use, rig.slabs.kept)
+    again = rig.park(module)
+    parked.drop()  # which is none of its business any more
+    assert again.nbytes == rig.slabs.in_use
+    with pytest.raises(RuntimeError, match="it is parked no more"):
+        parked.unpark()
+    again.unpark()
     assert torch.equal(outputs, module(inputs))
     rig.there_and_back(module)
 

@@ -68,15 +68,14 @@ def test_of_which_less_than_nine_tenths_are_seen(torch: Any, rig: Rig) -> None:
     module = torch.nn.Linear(256, 256, bias=False)
     nbytes = 256 * 256 * 4
     why = refused(rig, module, nbytes / 0.9 + 1)
-    assert why.startswith("of its 284.4 KiB 256.0 KiB are of tensors that are seen; say how")
+    assert why.startswith("of its 284.4 KiB only 256.0 KiB are of tensors that are seen: say")
     rig.park(module, nbytes / 0.9 - 1).unpark()
 
 
 def test_what_has_nothing_there(torch: Any, rig: Rig) -> None:
-    assert "of its 9 B 0 B are" in refused(rig, {"a": "text"}, 9)
-    with pytest.raises(CannotPark, match="0 B are of tensors"):
-        rig.park(torch.empty(3, device="meta"))
-    assert "0 B are of tensors" in refused(rig, np.zeros(3))
+    for value in ({"a": "text"}, np.zeros(3), torch.empty(3, device="meta")):
+        with pytest.raises(CannotPark, match="nobody knows how to park (dict|ndarray|Tensor): say"):
+            rig.park(value)
 
 
 def test_what_there_is_no_room_for(torch: Any, place: str, rig: Rig) -> None:
@@ -107,10 +106,10 @@ def test_while_a_graph_is_captured(torch: Any, place: str, rig: Rig) -> None:
 def test_what_lies_on_the_host_by_the_real_devices(torch: Any, place: str) -> None:
     import torch as real
 
-    with pytest.raises(CannotPark, match="0 B are of tensors that are seen"):
+    with pytest.raises(CannotPark, match="nobody knows how to park"):
         parker_for(None, Slabs()).park(real.nn.Linear(3, 3, device="cpu"), 0)
     compressed = real.eye(4, device="cpu").to_sparse_csr()
-    with pytest.raises(CannotPark, match="0 B are of tensors that are seen"):
+    with pytest.raises(CannotPark, match="nobody knows how to park"):
         parker_for(None, Slabs()).park(compressed, 0)
 
 

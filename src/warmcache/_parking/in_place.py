@@ -52,7 +52,7 @@ class InPlaceParker:
     def _parked(self, value: Any, weight: float) -> ParkedInPlace:
         torch = imported("torch", "Tensor", "nn", "UntypedStorage", "cuda")
         if torch is None:
-            raise CannotPark("nothing of torch is in it; say how with park=(park, unpark)")
+            raise _unknown(value)
         if why_not := self._device.why_not_now():
             raise CannotPark(why_not)
         # Subclasses of tensors are not asked, nor is who has said what torch does by default.
@@ -62,10 +62,12 @@ class InPlaceParker:
     def _moved(self, torch: Any, value: Any, weight: float) -> ParkedInPlace:
         found = Finding(torch, self._device)
         found.of(value)
-        if not found.storages or found.nbytes < _ENOUGH * weight:
+        if not found.storages:
+            raise _unknown(value)
+        if found.nbytes < _ENOUGH * weight:
             raise CannotPark(
-                f"of its {format_size(weight)} {format_size(found.nbytes)} are of tensors that "
-                f"are seen; say how with park=(park, unpark)"
+                f"of its {format_size(weight)} only {format_size(found.nbytes)} are of tensors "
+                f"that are seen: say park=(park, unpark)"
             )
         return self._copied(torch, value, found)
 
@@ -116,32 +118,37 @@ class ParkedInPlace:
         self._storages = storages
         self._whole = whole
         self._places = places
-        self._slab = slab
+        self._slab: Slab | None = slab
         self._offsets = offsets
-        self._copy: Copy | None = None  # if it stays while the value is on the device
         self._slabs = slabs
         self._device = device
 
     def unpark(self) -> Any:
+        """Return the value, its bytes back on the device; the slab is given back with that."""
+        slab, value = self._slab, self._value
+        if slab is None:
+            raise RuntimeError("it is parked no more")
         try:
             torch = imported("torch", "UntypedStorage")
             with torch._C.DisableTorchFunction():
-                self._move_back(torch)
+                back = self._move_back(torch)
         except BaseException as error:
             _let_go_of_locals(error)
             raise
-        value = self._value
-        self._forget()
+        copy = Copy(slab, self._offsets, back, self._tensors) if self._slabs.retain else None
+        self.drop()
+        if copy is not None:
+            self._slabs.copies[back[0]] = copy
         return value
 
     def drop(self) -> None:
-        self._forget()
-        self._slabs.give_back(self._slab)
-        first = None if self._copy is None else self._copy.of()
-        if first is not None:
-            self._slabs.copies[first] = self._copy
+        slab, self._slab = self._slab, None
+        self._value = None
+        self._tensors, self._storages, self._whole, self._places = [], [], {}, []
+        if slab is not None:
+            self._slabs.give_back(slab)
 
-    def _move_back(self, torch: Any) -> None:
+    def _move_back(self, torch: Any) -> list[Any]:
         if why_not := self._device.why_not_now():
             raise RuntimeError(f"it stays parked: {why_not}")
         back = [
@@ -151,8 +158,7 @@ class ParkedInPlace:
         tensors = [each for each in self._tensors if self._is_here(torch, *each)]
         moved = tensors, self._storages, back, self._whole
         move(torch, *moved, self._device, {*self._places})
-        if self._slabs.retain:
-            self._copy = Copy(self._slab, self._offsets, back, self._tensors)
+        return back
 
     def _is_here(self, torch: Any, tensor: Any, numbers: tuple[int | None, ...]) -> bool:
         """Whether a tensor still looks into the slab, and was given no other bytes since."""
@@ -161,9 +167,11 @@ class ParkedInPlace:
             for part, number in zip(parts_of(torch, tensor), numbers, strict=True)
         )
 
-    def _forget(self) -> None:
-        self._value = None
-        self._tensors, self._storages, self._whole, self._places = [], [], {}, []
+
+def _unknown(value: object) -> CannotPark:
+    return CannotPark(
+        f"nobody knows how to park {type(value).__qualname__}: say park=(park, unpark)"
+    )
 
 
 def _let_go_of_locals(error: BaseException) -> None:

@@ -36,10 +36,6 @@ class Copy:
         self._storages = [weakref.ref(storage) for storage in storages]
         self._writes = _writes(tensors, len(storages))
 
-    def of(self) -> Any:
-        """Return the first of the storages, by which a copy is found; None if that is gone."""
-        return self._storages[0]()
-
     def unchanged(self, found: Finding) -> set[int] | None:
         """Return the numbers of the storages whose copies are good.
 
