@@ -262,7 +262,7 @@ def test_two_threads_that_first_load_for_an_owner_at_once_have_one_value(
         return first
 
     monkeypatch.setattr(call_site, "owner_of", held_up)
-    thread = threading.Thread(target=lambda: found.append(loads.load(owner, "a")))
+    thread = threading.Thread(target=lambda it: found.append(loads.load(it, "a")), args=(owner,))
     thread.start()
     gate.until_reached()
     value = loads.load(owner, "a")

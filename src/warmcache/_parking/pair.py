@@ -1,0 +1,47 @@
+"""Parking by two functions of the loader's author: ``park=(Engine.sleep, Engine.wake)``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .parking import CannotPark, Parked
+
+
+class ParkedByPair:
+    """What ``park`` returned, and what takes it back."""
+
+    def __init__(self, state: Any, unpark: Callable[[Any], Any], nbytes: int, seconds: float):
+        self._state = state
+        self._unpark = unpark
+        self.nbytes = nbytes
+        self.seconds = seconds
+
+    def unpark(self) -> Any:
+        value = self._unpark(self._state)
+        self._state = None
+        return value
+
+    def drop(self) -> None:
+        self._state = None
+
+
+class PairParker:
+    """Parks by a pair of functions. What it takes is what ``park`` gives says, or the weight."""
+
+    def __init__(self, park: Callable[[Any], Any], unpark: Callable[[Any], Any]) -> None:
+        self._park = park
+        self._unpark = unpark
+
+    def park(self, value: Any, weight: float) -> Parked:
+        began = time.perf_counter()
+        try:
+            state = self._park(value)
+        except Exception as error:
+            raise CannotPark(f"park= raised {type(error).__name__}: {error}") from error
+        if state is None:
+            raise CannotPark("park= gave None, and so nothing to bring it back from")
+        said = getattr(state, "nbytes", None)
+        nbytes = said if isinstance(said, int) else int(weight)
+        return ParkedByPair(state, self._unpark, nbytes, time.perf_counter() - began)
