@@ -133,6 +133,24 @@ def test_a_lease_of_an_element_waits_for_the_batch_that_loads_it(start: Any) -> 
     assert_consistent(encoder.load.cache)
 
 
+def test_a_load_that_the_batch_waits_for_as_it_stores_takes_what_it_has_loaded(
+    start: Any,
+) -> None:
+    evicting = Gate()
+    encoder = Gated("a", maxsize=1, on_removal=lambda removal: evicting.wait())
+    encoder(["v"])
+    batch = start(encoder, ["a"])
+    encoder.reached("a")
+    lease = start(encoder.load.warm_up, ["a"])
+    evicting.until_reached()  # its room is being made, and it has not looked for the batch yet
+    encoder.open("a")
+    waiting(encoder.load.cache, 1)  # which waits for it now, to have its value stored
+    evicting.open()
+    lease.result(CAP)
+    assert values_of("a") == batch.result(CAP)
+    assert [["v"], ["a"]] == encoder.calls
+
+
 def test_a_batch_waits_for_the_load_of_one_element(start: Any) -> None:
     encoder = Gated("a")
     lease = start(lambda: encoder.load.warm_up(["a"]))

@@ -213,9 +213,11 @@ def _join(store: Store, key: Hashable) -> BatchFlight | None:
 def _wait_for(store: Store, others: Collection[BatchFlight], wanted: Collection[Hashable]) -> None:
     """Note that what this is inside of waits for ``others``; raise LoadCycleError if in vain.
 
-    The edge first, the search second, as where a load of one key is joined.
+    Who has loaded is not waited for, though it may be storing that still, and wait for this. The
+    edge first, the search second, as where a load of one key is joined.
     """
     chain = CHAIN.get()
+    others = [flight for flight in others if not flight.ended]
     for flight in others:
         store.waited(flight)
     if not (chain and others):
