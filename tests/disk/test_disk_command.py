@@ -31,7 +31,7 @@ from warmcache import DiskTier, warm
 from warmcache._disk.store import DiskStore
 from warmcache._sizes import format_size
 from warmcache.cli import main
-from warmcache.tiers import disk_tier, worth
+from warmcache.tiers import worth
 
 COMMAND = [sys.executable, "-m", "warmcache", "disk"]
 READING = ["ls", "count", "size", "check", "check --keep", "evict", "export"]
@@ -240,7 +240,7 @@ def test_an_archive_of_an_enemy_is_refused_in_a_line(say: Say, tmp_path: Path) -
 @pytest.fixture
 def everything_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worth, "_MARGIN", -1.0)
-    monkeypatch.setattr(disk_tier, "_is_slower", lambda seconds, load: False)
+    monkeypatch.setattr(worth.Worth, "has_read", lambda *_, instead_of: False)
 
 
 class Touches:

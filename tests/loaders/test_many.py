@@ -170,3 +170,25 @@ def test_with_batch_calls_of_other_arguments_are_told_apart_whatever_these_are()
     one, other = Session(), Session()
     load.many([(one, "a"), (other, "b"), (one, "c")])
     assert 2 == len(calls) and (one, ["a", "c"]) == calls[0]
+
+
+def test_calls_of_several_owners_are_of_each() -> None:
+    class Run:
+        pass
+
+    loads: list[tuple[Any, str]] = []
+
+    @warm(per="run")
+    def load(run: Any, name: str) -> object:
+        loads.append((run, name))
+        return object()
+
+    one, two = Run(), Run()
+    a, b, c = load.many([(one, "a"), (two, "a"), (one, "a")])
+    assert a is c is load(one, "a") and b is load(two, "a") and a is not b
+    assert [(one, "a"), (two, "a")] == loads
+
+
+def test_several_elements_of_an_owner_are_for_methods() -> None:
+    with pytest.raises(TypeError, match="batch= does not go with per=: make the loader a method"):
+        warm(batch="names", per="run")(lambda run, names: names)

@@ -54,6 +54,7 @@ def test_parking_that_fails_at_any_step_has_changed_nothing(torch: Any, rig: Rig
             rig.park(module)
         assert before == facts(module)
         assert 0 == rig.slabs.in_use
+        assert "synchronize" == device.steps[-1]  # no copy is under way any more
     device.begin()
     rig.there_and_back(module)
 

@@ -52,9 +52,10 @@ class Accelerators:
         into.copy_(of, non_blocking=True)
 
     def synchronize(self, places: Iterable[Any]) -> None:
-        torch = imported("torch", "accelerator")
+        torch = imported("torch", "cuda")
         for place in places:
-            torch.accelerator.synchronize(place)
+            # The oldest torch that has `accelerator` is 2.6.
+            (torch.cuda if place.type == "cuda" else torch.accelerator).synchronize(place)
 
 
 ACCELERATORS: Device = Accelerators()

@@ -80,6 +80,7 @@ class InPlaceParker:
             moved = found.tensors, found.storages, copies, found.whole
             move(torch, *moved, self._device, {*places}, copied)
         except BaseException:
+            self._device.synchronize({*places})  # what was begun still writes into the slab
             self._slabs.give_back(slab)
             raise
         parked = value, found.tensors, copies, found.whole, places

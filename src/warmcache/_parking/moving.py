@@ -32,7 +32,7 @@ def move(
     Those whose numbers are among the ``copied`` are copies already. A failure is raised and leaves
     every tensor as it was.
     """
-    made = _views(torch, tensors, copies)
+    made = views_of(torch, tensors, copies)
     for (tensor, _), view in zip(tensors, made, strict=True):
         if not torch._has_compatible_shallow_copy_type(tensor, view):
             raise CannotPark(f"torch does not move a {type(tensor).__name__} of {tensor.dtype}")
@@ -51,13 +51,13 @@ def move(
                 device.copy(_bytes_of(torch, copy), _bytes_of(torch, storage))
     device.synchronize(places)
     try:
-        _rebind(torch, tensors, made)
+        rebind(torch, tensors, made)
     except BaseException:
-        _rebind(torch, tensors, _views(torch, tensors, storages))
+        rebind(torch, tensors, views_of(torch, tensors, storages))
         raise
 
 
-def _views(torch: Any, tensors: Tensors, storages: Sequence[Any]) -> list[Any]:
+def views_of(torch: Any, tensors: Tensors, storages: Sequence[Any]) -> list[Any]:
     """Return what is to become of each of the tensors."""
     made: list[Any] = [None] * len(tensors)
     for inference in (False, True):
@@ -69,7 +69,8 @@ def _views(torch: Any, tensors: Tensors, storages: Sequence[Any]) -> list[Any]:
     return made
 
 
-def _rebind(torch: Any, tensors: Tensors, made: Sequence[Any]) -> None:
+def rebind(torch: Any, tensors: Tensors, made: Sequence[Any]) -> None:
+    """Have each of the ``tensors`` look where its counterpart looks."""
     for inference in (False, True):
         with _plainly(torch, inference=inference):
             for (tensor, _), view in zip(tensors, made, strict=True):
