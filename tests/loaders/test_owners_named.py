@@ -25,6 +25,7 @@ from warmcache import (
     disabled,
     warm,
 )
+from warmcache._loaders import call_site
 from warmcache._loaders.owners import owner_of
 from warmcache.testing import assert_consistent
 
@@ -247,6 +248,33 @@ def test_what_cannot_be_referenced_weakly_is_refused_and_nothing_is_loaded(
     with pytest.raises(TypeError, match=r"of_argument\(\) loads is to belong to .* weakly"):
         getattr(loads.load, ask)(owner, "a")
     assert 0 == loads.loads
+
+
+def test_two_threads_that_first_load_for_an_owner_at_once_have_one_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loads, owner, gate, found = Loads(), Owner(), Gate(), list[Any]()
+
+    def held_up(thing: Any) -> Any:
+        monkeypatch.undo()
+        first = owner_of(thing)
+        gate.wait()
+        return first
+
+    monkeypatch.setattr(call_site, "owner_of", held_up)
+    thread = threading.Thread(
+        target=lambda mine: found.append(loads.load(mine, "a")), args=(owner,)
+    )
+    thread.start()
+    gate.until_reached()
+    value = loads.load(owner, "a")
+    gate.open()
+    thread.join(CAP)
+    assert value is found[0] is loads.load(owner, "a")
+    assert 1 == loads.loads
+    del owner
+    janitor_done()
+    assert ["a"] == loads.names
 
 
 # -- the end of an owner ---------------------------------------------------------------
