@@ -24,7 +24,7 @@ GONE = [
     (r"\bUnowned\b", "DisabledLease", ""),
     (r"\bmind_the_end\b", "tear_down_leftovers_of", ""),
     (r"\b(bury|buried)\b", "let_go", ""),
-    (r"\bpark(s|ed|ing)?\b", "keep_forever", ""),
+    (r"\bpark(s|ed|ing)?\b", "keep_forever", "src/warmcache/_process"),
     (r"\brelieve\b", "make_up", "src/warmcache/_core"),
     (r"\bsettle\(", "free_what_came_back", "src/warmcache/_core"),
     (r"\bSeat\b|\bseats?\b", "LoaderName", "src"),

@@ -296,7 +296,7 @@ class Caller:
 
         When it is leased, it is torn down as the last lease ends.
         """
-        return self._loader.cache._evict(self._found(args, kwargs))
+        return self._loader.cache._evict(self._kept(args, kwargs))
 
     @one_frame
     def forget(self, /, *args: Any, **kwargs: Any) -> bool:
@@ -309,7 +309,7 @@ class Caller:
             TypeError: the loader keeps nothing on disk.
         """
         there = self._forget_on_disk(args, kwargs)
-        self._loader.cache._evict(self._found(args, kwargs))
+        self._loader.cache._evict(self._kept(args, kwargs))
         return there
 
     def _forget_on_disk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -334,7 +334,7 @@ class Caller:
         """
         if disk:
             self._disk().forget_all()
-        self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
+        self._loader.cache._evict(reversed(self._loader.kept_entries(self._site)))
         self._forget_counts()
 
     def _forget_counts(self) -> None:
@@ -353,6 +353,12 @@ class Caller:
         with cache._store.lock:
             entry = cache._live.get(key)
             return [] if entry is None or cache._ended(entry) else [entry]
+
+    def _kept(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Entry]:
+        """Return what there is of a call, be it parked."""
+        cache, key = self.cache, self._key(args, kwargs)
+        with cache._store.lock:
+            return self._found(args, kwargs) or cache._store.below(key)
 
     @one_frame
     def peek(self, /, *args: Any, **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcache import _checks as checks
-from warmcache._signatures import not_async
+from warmcache._signatures import can_take, not_async
 from warmcache._sizes import SizeHint, parse_size
 from warmcache.caches.options import Teardown, as_teardown
 
@@ -34,6 +34,7 @@ class LoaderOptions(NamedTuple):
     codec: str | Codec = "auto"
     name: str | None = None
     code: bool = True
+    park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -61,6 +62,7 @@ class LoaderOptions(NamedTuple):
         checks.optional(checks.function, "validate", own.validate)
         _errors("validate_errors", own.validate_errors)
         _check_disk(own)
+        checks.optional(_pair, "park", own.park)
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
@@ -106,6 +108,17 @@ def _check_disk(own: LoaderOptions) -> None:
         find_tier(own.disk)
     elif isinstance(own.disk, str):
         checks.text("disk", own.disk, "a warmcache.DiskTier, its name or a path")
+
+
+def _pair(option: str, pair: Any) -> None:
+    """Check for what parks a value, and what brings it back."""
+    must_be = "a pair of functions: one parks the value, one returns it from what that gave"
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise checks.type_error(option, must_be, pair, "write park=(Engine.sleep, Engine.wake)")
+    for each in pair:
+        if not callable(each) or not can_take(each, 1):
+            raise checks.type_error(option, must_be, pair, "each takes one argument")
+        not_async(option, each, "have it do without await: it runs in a thread")
 
 
 # Where the teardown of an async loader's value runs that is not async itself.

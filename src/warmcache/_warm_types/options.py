@@ -27,6 +27,7 @@ class _OfTheLoader(TypedDict, total=False):
     codec: Codec | Literal["auto", "pickle"]
     name: str | None
     code: bool
+    park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None
 
 
 class BesideCache(_OfTheLoader, total=False):

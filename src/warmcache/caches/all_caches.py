@@ -56,7 +56,8 @@ def _clearing() -> Iterator[tuple[CacheView, Plan[Any]]]:
     warm: list[tuple[float, CacheView, Entry]] = []
     for view in views:
         with view.store.lock:
-            warm += [(entry.loaded, view, entry) for entry in view.store.live.values()]
+            there = [*view.store.live.values(), *view.store.all_below()]
+            warm += [(entry.loaded, view, entry) for entry in there]
     warm.sort(key=lambda each: each[0])
     while warm:
         _, view, entry = warm.pop()

@@ -57,7 +57,10 @@ def chosen(
     cause: RemovalCause,
     note: Callable[[Entry], T],
 ) -> Plan[list[T]]:
-    """Remove what ``choose`` returns, as far as it is live; return a note of each.
+    """Remove what ``choose`` returns, as far as it is there; return a note of each.
+
+    That is what is live, or parked, or is being parked; but what a load has back from where it
+    is parked arrives, as what is being loaded does.
 
     It is called with the lock held, as all that it decides from may change without. When a
     ``note`` raises, for the clock does, those before are torn down all the same.
@@ -68,7 +71,7 @@ def chosen(
     try:
         with store.lock:
             for entry in choose(store):
-                if entry.state is State.LIVE:
+                if entry.kept and not store.is_coming_back(entry):
                     if store.condemn(entry, cause):
                         doomed.append(entry)
                     noted.append(note(entry))
@@ -101,7 +104,8 @@ def replaced(cache: CacheView, source: Source, successor: Successor | None = Non
     deadline: float | None = None
 
     def own(store: Store) -> list[Entry]:
-        return [entry for entry in store.live.values() if entry.provenance.source is source]
+        there = [*store.live.values(), *store.all_below()]
+        return [entry for entry in there if entry.provenance.source is source]
 
     yield from chosen(cache, own, RemovalCause.REPLACED, its_key)
     while True:
@@ -151,7 +155,7 @@ def by_key(
 
     def found(store: Store) -> list[Entry]:
         entry = store.live.get(key)
-        return [] if entry is None else [entry]
+        return store.below(key) if entry is None else [entry]
 
     return chosen(cache, found, cause, note)
 
@@ -162,10 +166,10 @@ def this(cache: CacheView, entry: Entry) -> Plan[list[Hashable]]:
 
 
 def everything(cache: CacheView) -> Plan[list[Hashable]]:
-    """Remove all that is live, what came last first; return the keys."""
+    """Remove all that is live, what came last first, then what is parked; return the keys."""
     return chosen(
         cache,
-        lambda store: list(store.live.values())[::-1],
+        lambda store: [*list(store.live.values())[::-1], *store.all_below()],
         RemovalCause.EXPLICIT,
         its_key,
     )
@@ -239,7 +243,7 @@ def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:
     """
     store, doomed = cache.store, False
     with store.lock:
-        if entry.state is State.LIVE:
+        if entry.kept:
             doomed = store.condemn(entry, RemovalCause.CLOSED)
         for record in entry.leases:
             doomed = store.end_lease(entry, record)
@@ -260,7 +264,19 @@ def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
     store = cache.store
     with store.lock:
         store.close(why)
-        entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
+        there = [*store.live.values(), *store.all_below()]
+        entries = sorted(there, key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
     errors: list[Exception] = yield TearDown(doomed)
     return errors
+
+
+def below(cache: CacheView) -> list[Entry]:
+    """Condemn what is parked of a cache that is closed; return what is to be torn down."""
+    store = cache.store
+    return [entry for entry in store.all_below() if store.condemn(entry, RemovalCause.CLOSED)]
+
+
+def torn_down(entry: Entry) -> Plan[None]:
+    """Tear down what was condemned before."""
+    yield TearDown([entry])
