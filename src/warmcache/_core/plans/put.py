@@ -55,6 +55,8 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
                 return old.value
             owner = store.owner_of(new.key, new.value)
             parked = next((e for e in store.below(new.key) if e.value is new.value), None)
+            if parked is not None:
+                parked.expires, parked.seen_at = new.expires, new.loaded_at
             if owner is not None and owner is not old:
                 if old is None:
                     store.revive(owner)
@@ -62,6 +64,7 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
                     doomed = [old]
         if parked is not None and owner is None:
             yield from _unpark(cache, parked)
+            new.weight = parked.weight  # it was weighed without its bytes
         elif owner is None:
             yield from room(cache, claim, replacing=replace, granted=granted)
         elif doomed:
