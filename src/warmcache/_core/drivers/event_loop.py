@@ -269,6 +269,8 @@ async def _parked_aside(
         failures += tear_down(cache, [entry])
         return None
     except BaseException as error:
+        with cache.store.lock:
+            entry.doomed_by = threading.get_ident()  # who mends what this has left
         return error
     return interrupt
 

@@ -49,8 +49,9 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             try:
                 if parked(cache, entry, failures):
                     continue
-            except BaseException as raised:
+            except BaseException as raised:  # where it is now, who mends this finds out
                 interrupt = raised
+                continue
         pending, error = begin_teardown(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over
