@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from parked import UNIT, Model, Rig
 
-from warmcache import RemovalCause
+from warmcache import CapacityError, RemovalCause
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
+CAP = 5.0
 SIZE = RemovalCause.SIZE
 
 
@@ -134,6 +135,8 @@ def test_a_room_that_does_not_come_back_is_a_zombie_and_its_value_parked(
     assert "was parked, but 12.0 MiB of its 12.0 MiB are still held" in caplog.text
     assert load("a") is rig.models[0]
     assert 24 * UNIT == rig.device.allocated()
+    with load.lease("a"), pytest.raises(CapacityError, match="parked, but still held outside"):
+        load("b")
     blocks.clear()
     assert 0 == rig.cache.stats().zombies
     assert_consistent(rig.cache)
@@ -165,6 +168,18 @@ def test_closing_while_its_room_is_waited_for_tears_it_down() -> None:
     free_what_came_back(rig.cache._store)
     assert 1 == len(rig.removals)
     assert_consistent(rig.cache)
+
+
+def test_the_end_of_the_process_reaches_what_waits_for_its_room() -> None:
+    rig = Rig(confirm=60.0)
+    blocks = held(rig, rig.loader())
+    for job in rig.cache.close_at_exit(CAP):
+        job.let_go()
+    assert ["a"] == rig.torn_down()
+    rig.cache.finish_at_exit()
+    assert 1 == len(rig.removals)
+    assert_consistent(rig.cache)
+    assert blocks
 
 
 # -- on the way back ---------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def test_what_is_asked_for_under_pressure_is_parked(rig: Rig) -> None:
 
 
 def test_the_watcher_parks() -> None:
-    rig = Rig(budget=900, host=2000, poll=1, high=0.5, low=0.4, min_residency=0)
+    rig = Rig(budget=900, host=2000, poll=3600, high=0.5, low=0.4, min_residency=0)
     load = rig.loader()
     load("a", 300), load("b", 300)
     for _ in range(20):

@@ -50,7 +50,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
             if parks := entry.parks:
                 park(store, entry)
         if not confirmed:
-            _complain(remains, left, "parked" if parks else "torn down")
+            _complain(remains, left)
         if not parks:
             free_room(store, entry, failed=failed)
 
@@ -107,14 +107,15 @@ def _find_holders(remains: Remains) -> None:
     remains.holders, remains.remedies = in_words(found)  # likewise: it may take the text of a key
 
 
-def _complain(remains: Remains, left: float, done: str) -> None:
+def _complain(remains: Remains, left: float) -> None:
     key, weight = text_of(remains.key), format_size(remains.weight)
     if left:
         log().warning(
             "%s was %s, but %s of its %s are still held, by %s; they stay charged "
             "until that lets go%s",
-            *(key, done, format_size(left), weight, remains.holders),
+            *(key, remains.did, format_size(left), weight, remains.holders),
             "".join(f": {remedy}" for remedy in remains.remedies[:1]),
         )
     else:
-        log().warning("%s was %s, but the device does not show its %s back", key, done, weight)
+        text = "%s was %s, but the device does not show its %s back"
+        log().warning(text, key, remains.did, weight)

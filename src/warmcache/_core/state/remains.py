@@ -28,6 +28,7 @@ class Remains:
         ask: whether the device has to show the memory, too, when its owners have died.
     """
 
+    did = "torn down"  # what became of the value
     shared = False  # whether others have a part of it, too
     holders = ""  # who holds it still, in words, once it was given up,
     remedies: tuple[str, ...] = ()  # and what makes them let go
@@ -70,7 +71,7 @@ class Remains:
 
     def leave_out_the_value(self) -> None:
         """Watch its memory alone: the value stays, and all that is made over that memory."""
-        self._whole, self._faces = None, ()
+        self._whole, self._faces, self.did = None, (), "parked"
 
     def left(self) -> float:
         """Return the weight of what somebody still holds."""
