@@ -314,6 +314,8 @@ def test_a_failing_teardown_of_what_is_parked_is_counted_once() -> None:
     assert 1 == len(rig.removals)
     assert 0 == rig.cache.stats().host.bytes  # type: ignore[union-attr]
     assert_consistent(rig.cache)
+    with pytest.raises(ExceptionGroup, match="teardown failed"):
+        rig.cache.close()
 
 
 def test_a_park_that_asks_for_its_own_key_is_a_cycle() -> None:

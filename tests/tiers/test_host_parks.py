@@ -427,7 +427,7 @@ def test_what_shares_bytes_with_another_that_is_warm_is_not_parked() -> None:
         return there
 
     def unpark(there: Any) -> Adapted:
-        there[0].base = numpy.frombuffer(bytearray(there[1]), dtype="u1")
+        there[0].base = numpy.frombuffer(there[1], dtype="u1").copy()
         return there[0]  # type: ignore[no-any-return]
 
     @warm(cache=cache, park=(park, unpark), teardown="close")
@@ -442,8 +442,31 @@ def test_what_shares_bytes_with_another_that_is_warm_is_not_parked() -> None:
     assert (1, 0) == (a.torn_down, b.torn_down)
     assert ["b"] == parks, "the last one takes the base along"
     assert load("b") is b
-    assert 2 * UNIT == cache.stats().live
+    base.append(b.base)
+    load("c")
+    assert 2 * UNIT == cache.stats().live, "what is back is known again to be b's"
     assert_consistent(cache)
+
+
+def test_what_comes_back_inside_of_a_load_is_none_of_that_loads_growth() -> None:
+    device = FakeProbe(1000 * UNIT)
+    rig = Rig(budget=100)
+    cache = MemoryCache[Any, Any](
+        100 * UNIT, probe=device, host=1000 * UNIT, headroom=0, poll=0, order="lru"
+    )
+    rig.device, rig.cache = device, cache
+    inner = rig.loader()
+
+    @warm(cache=cache)
+    def outer(name: str) -> Any:
+        inner("a")
+        return device.block(3 * UNIT)
+
+    inner("a")
+    cache.relieve(1)
+    assert {"a": "parked"} == rig.states
+    outer("b")
+    assert [3 * UNIT] == [each.weight for each in cache.entries() if each.key[1] == "b"]  # type: ignore[index]
 
 
 def test_what_the_node_asks_for_is_parked(rig: Rig) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from parked import Model, Rig
 
+from warmcache import MemoryCache
 from warmcache.testing import assert_consistent
 
 pytestmark = [pytest.mark.race, pytest.mark.usefixtures("machine")]
@@ -72,29 +73,27 @@ def test_who_wants_what_is_being_parked_waits_and_has_it_back(pool: ThreadPoolEx
     assert_consistent(rig.cache)
 
 
-def test_one_copy_at_a_time(pool: ThreadPoolExecutor) -> None:
-    rig = Rig(budget=100)
+def test_one_copy_at_a_time_of_a_device(pool: ThreadPoolExecutor) -> None:
+    rig = Rig()
     load = rig.loader()
-    for name in "abcd":
-        load(name)
-    under_way, most, guard = [0], [0], threading.Lock()
+    other = MemoryCache[Any, Any](5, probe=rig.device, host=5, headroom=0, poll=0)
+    copying = [host_of(each)._copying for each in (rig.cache, other)]
+    assert copying[0] is copying[1], "it is the device's, whichever cache asks"
+    copies: list[bool] = []
 
-    def copies(model: Model) -> None:
-        with guard:
-            under_way[0] += 1
-            most[0] = max(most[0], under_way[0])
-        rig.cache._store.lock.acquire()  # no lock of the cache's is held, so this is to be had
-        rig.cache._store.lock.release()
-        with guard:
-            under_way[0] -= 1
+    def is_copying(model: Model) -> None:
+        copies.append(not pool.submit(copying[0].lock.acquire, blocking=False).result(CAP))
 
-    rig.before_park = rig.before_unpark = copies
-    done = [pool.submit(rig.cache.relieve, 1) for _ in range(4)]
-    done += [pool.submit(load, name) for name in "abcd"]
-    for each in done:
-        each.result(CAP)
-    assert 1 == most[0]
-    assert_consistent(rig.cache)
+    rig.before_park = rig.before_unpark = is_copying
+    load("a"), load("b"), load("a")
+    assert [True, True, True] == copies
+    assert copying[0].lock.acquire(blocking=False)
+    copying[0].lock.release()
+
+
+def host_of(cache: MemoryCache[Any, Any]) -> Any:
+    assert cache._view.meter is not None
+    return cache._view.meter.host
 
 
 def test_no_lock_of_the_cache_is_held_while_bytes_are_copied(pool: ThreadPoolExecutor) -> None:

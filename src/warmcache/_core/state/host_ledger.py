@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
+from warmcache._texts import text_of
+
 from .entry import Entry
 from .parked_bytes import ParkedBytes
 from .use_times import use_times
@@ -52,23 +54,23 @@ class HostLedger:
         self.not_worth = 0  # for getting it back takes about as long as a load
         self.full = 0  # for all that is there saves more
         self.failures: Counter[str] = Counter()
-        self._costs: dict[Hashable, _Cost] = {}
+        self._costs: dict[str, _Cost] = {}  # by texts, which keep no argument of a call alive
 
     # -- whether -----------------------------------------------------------------------
 
     def pays(self, entry: Entry) -> bool:
         """Whether getting ``entry`` back is quicker than a load, as far as that is known."""
-        cost = self._costs.get(entry.key)
+        cost = self._cost_of(entry)
         return cost is None or cost.slow < _TOO_OFTEN
 
     def expected(self, entry: Entry) -> float:
         """Return the bytes that ``entry`` will take in the tier."""
-        cost = self._costs.get(entry.key)
+        cost = self._cost_of(entry)
         return entry.weight if cost is None else cost.nbytes
 
     def price_of(self, entry: Entry, now: float) -> float:
         """Return what having ``entry`` parked saves: load seconds a second, a byte."""
-        cost = self._costs.get(entry.key)
+        cost = self._cost_of(entry)
         back = (cost and cost.seconds) or 0.0
         nbytes = self.expected(entry) if entry.parked is None else entry.parked.nbytes
         idle = max(now - use_times.when(entry.used), _AT_LEAST)
@@ -94,7 +96,12 @@ class HostLedger:
 
     def begin(self, entry: Entry, nbytes: float) -> None:
         """Take room for the bytes of ``entry``, which are about to come."""
-        entry.parked = ParkedBytes(nbytes)
+        text = text_of(entry.key)
+        cost = self._costs.pop(text, None) or _Cost(nbytes)
+        self._costs[text] = cost  # as the last
+        if len(self._costs) > _KNOWN:
+            del self._costs[next(iter(self._costs))]
+        entry.parked = ParkedBytes(nbytes, cost)
         self.used += nbytes
 
     def came(self, entry: Entry, handle: Any) -> None:
@@ -103,9 +110,8 @@ class HostLedger:
         assert parked is not None
         parked.handle = handle
         self.used += handle.nbytes - parked.nbytes
-        parked.nbytes = handle.nbytes
+        parked.nbytes = parked.cost.nbytes = handle.nbytes
         self.parks += 1
-        self._cost_of(entry.key, handle.nbytes)
 
     def went(self, entry: Entry) -> None:
         """Note that the bytes of ``entry`` are not here any more, wherever they are."""
@@ -118,15 +124,12 @@ class HostLedger:
         """Note that it took so many ``seconds`` to have the bytes of ``entry`` back."""
         parked = entry.parked
         assert parked is not None
-        cost = self._cost_of(entry.key, parked.nbytes)
+        cost = parked.cost
         cost.seconds = seconds
         slow = 0 < entry.load_seconds * self.below <= seconds
         cost.slow = cost.slow + 1 if slow else 0
 
-    def _cost_of(self, key: Hashable, nbytes: float) -> _Cost:
-        cost = self._costs.pop(key, None) or _Cost(nbytes)
-        cost.nbytes = nbytes
-        self._costs[key] = cost  # as the last
-        if len(self._costs) > _KNOWN:
-            del self._costs[next(iter(self._costs))]
-        return cost
+    def _cost_of(self, entry: Entry) -> _Cost | None:
+        if entry.parked is not None:
+            return entry.parked.cost  # type: ignore[no-any-return]
+        return self._costs.get(text_of(entry.key))

@@ -13,9 +13,10 @@ class ParkedBytes:
     the entry can be found.
     """
 
-    __slots__ = ("back", "handle", "moved", "nbytes")
+    __slots__ = ("back", "cost", "handle", "moved", "nbytes")
 
-    def __init__(self, nbytes: float) -> None:
+    def __init__(self, nbytes: float, cost: Any) -> None:
+        self.cost = cost  # what is known of its key
         self.handle: Any = None
         self.nbytes = nbytes
         self.moved = self.back = False
