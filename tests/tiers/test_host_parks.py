@@ -81,6 +81,16 @@ def test_uses_age_and_hits_go_on(rig: Rig) -> None:
     assert 2 == rig.cache.stats().hits
 
 
+def test_what_comes_back_counts_as_what_came_last() -> None:
+    rig = Rig(budget=30, host=100, order="fifo")
+    load = rig.loader()
+    for name in "abca":
+        load(name)
+    assert {"a": "live", "b": "parked", "c": "live"} == rig.states
+    load("d")
+    assert {"a", "d"} == {name for name, state in rig.states.items() if state == "live"}
+
+
 def test_what_comes_back_is_a_miss_and_no_load(rig: Rig) -> None:
     heard: list[Any] = []
     rig = Rig(on_load=heard.append)
