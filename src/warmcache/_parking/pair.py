@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +13,11 @@ from .parking import CannotPark, Pair, Parked, Parker
 class Slabs:
     """Blocks of host memory that are used again and again."""
 
-    def __init__(self, page_locked: bool | str = "auto", *, retain: bool = False) -> None:
+    def __init__(
+        self, page_locked: bool | str = "auto", *, limit: float = math.inf, retain: bool = False
+    ) -> None:
         self.page_locked = page_locked
+        self.limit = limit
         self.retain = retain
 
 

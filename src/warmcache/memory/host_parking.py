@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from warmcache._core.state.entry import Entry, seconds_between
-from warmcache._parking.pair import Slabs, parker_for
-from warmcache._parking.parking import Parked
+from warmcache._parking import Parked, Slabs, parker_for
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._texts import text_of
 from warmcache.probes.host import HostProbe
@@ -37,7 +36,7 @@ class HostParking:
         self._copying = copying
         self._timer = timer
         self._probe = HostProbe()
-        self._slabs = Slabs(tier.page_locked, retain=tier.retain)
+        self._slabs = Slabs(tier.page_locked, limit=budget_of(tier), retain=tier.retain)
         self._told: set[tuple[str, str]] = set()
 
     def is_short(self, nbytes: float) -> bool:
