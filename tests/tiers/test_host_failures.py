@@ -10,6 +10,7 @@ from parked import UNIT, Model, Rig
 
 from warmcache import CapacityError, RemovalCause
 from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache.caches.leftovers import idle_of
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -180,6 +181,25 @@ def test_the_end_of_the_process_reaches_what_waits_for_its_room() -> None:
     assert 1 == len(rig.removals)
     assert_consistent(rig.cache)
     assert blocks
+
+
+@pytest.mark.parametrize("lingers", [False, True])
+def test_a_worker_that_closes_and_lets_others_finish_reaches_it(lingers: bool) -> None:
+    rig = Rig(confirm=60.0)
+    load = rig.loader()
+    blocks = held(rig, load) if lingers else []
+    if not lingers:
+        load("a"), load("b")
+    assert ("dying" if lingers else "parked") == rig.states["a"]
+    jobs = idle_of(rig.cache._view, CAP, "a test")
+    assert [] == rig.torn_down(), "the lock is held as they are listed"
+    for job in jobs:
+        job.let_go()
+    assert all(1 == model.torn_down for model in rig.models)
+    blocks.clear()
+    free_what_came_back(rig.cache._store)
+    assert_consistent(rig.cache)
+    assert 0 == rig.device.allocated() == rig.cache._store.ledger.committed
 
 
 # -- on the way back ---------------------------------------------------------------------------
