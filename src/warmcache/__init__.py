@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import _interrupts, _public, keys, policies  # noqa: F401  # the first one acts at once
 from ._core.state.entry import Entry
-from ._core.state.records import CacheInfo, EntryInfo, Load, Removal, RemovalCause, Stats
+from ._core.state.records import (
+    CacheInfo,
+    EntryInfo,
+    HostStats,
+    Load,
+    Removal,
+    RemovalCause,
+    Stats,
+)
 from ._loaders.scopes import disabled, no_load
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
@@ -57,7 +65,7 @@ if TYPE_CHECKING:
     from .memory.device import empty_gpu_cache
     from .memory.footprint import Footprint
     from .memory.retry import retry_on_oom
-    from .tiers import Codec, DiskTier, TierStats, disk
+    from .tiers import Codec, DiskTier, HostTier, TierStats, disk
 
 __version__ = "0.1.0"
 
@@ -83,6 +91,8 @@ __all__ = [
     "GDSFCache",
     "GPUMemoryCache",
     "HostMemoryCache",
+    "HostStats",
+    "HostTier",
     "KeyingError",
     "LFUCache",
     "LRUCache",
@@ -149,7 +159,7 @@ _LAZY = {
     **dict.fromkeys(["Outcome", "Simulation", "simulate"], "._simulation.simulation"),
     "Context": "._loaders.context",
     "Recording": "._observe.recording",
-    **dict.fromkeys(["Codec", "DiskTier", "TierStats", "disk"], ".tiers"),
+    **dict.fromkeys(["Codec", "DiskTier", "HostTier", "TierStats", "disk"], ".tiers"),
     "task": "._by_value.task",
     "warm": "._decorator",
 }

@@ -190,10 +190,16 @@ def assert_consistent(cache: Cache[Any, Any]) -> None:
         same(sum(entry.weight for entry in live), ledger.live, "live")
         same(sum(entry.weight for entry in idle), ledger.idle, "idle")
         same(sum(entry.weight for entry in retired), ledger.retired, "retired")
-        same(sum(entry.weight for entry in dying), ledger.dying, "dying")
+        same(sum(entry.charged for entry in dying), ledger.dying, "dying")
         same(flights, ledger.reserved, "loading")
         same(sum(zombie.charged for zombie in store.zombies), ledger.zombies, "zombies")
         assert all(entry.state is State.LIVE for entry in live), "a removed entry can be found"
+        if store.host is not None:
+            parked = list(store.host.entries.values())
+            taken = [entry.parked.nbytes for entry in store.alive() if entry.parked is not None]
+            same(sum(taken), store.host.used, "parked")
+            assert all(entry.state is State.PARKED for entry in parked), "what is parked"
+            assert not store.host.entries.keys() & store.live.keys(), "a key in two places"
         assert store.leased == {entry for entry in [*live, *retired] if entry.leases}, "leases"
         # A load that is measured afterwards may have taken more than was reserved.
         assert cache._view.meter is not None or ledger.committed <= ledger.limit + ledger.slack, (

@@ -44,6 +44,7 @@ NO_TEXT = [*NOTHING, 5, True, ""]
 
 WRONG: dict[str, list[Any]] = {
     "batch": [*NO_TEXT, "nobody", "names"],
+    "below": [*NO_NUMBER, None, 0, 1.01, math.inf],
     "budget": [*NO_SIZE, math.inf, 2.0, 80.0],
     "cache": [*NO_TEXT, {}],
     "choice": [*NO_FUNCTION, None, lambda: 1],
@@ -57,6 +58,7 @@ WRONG: dict[str, list[Any]] = {
     "give_back": [*NO_FUNCTION, None, lambda it: 1],
     "floor": [*NO_SIZE, math.inf, 2.0, 80.0],
     "headroom": [*NO_SIZE, math.inf, 2.0, 80.0],
+    "host": [*NO_SIZE, math.inf, 2.0, 80.0, warmcache.HostTier],
     "high": [*NO_NUMBER, None, 0, 1.01, math.inf],
     "idle_ttl": [*NO_NUMBER, 0],
     "initargs": [*NOTHING, 5, "x", None],
@@ -75,6 +77,8 @@ WRONG: dict[str, list[Any]] = {
     "node": [5, "", "a\0b"],
     "on_load": [*NO_FUNCTION, lambda: 1],
     "on_removal": [*NO_FUNCTION, lambda: 1],
+    "page_locked": [*NOTHING, 1, None, "yes"],
+    "park": [*NOTHING, 5, True, "sleep", max, (max,), (max, 5), [max, max], (lambda: 1, max)],
     "patience": [*SECONDS, 0],
     "persist": [*NO_TEXT, None, "exit", "always"],
     "out_files": [*NOTHING, 5, True, "", "no name", ["loc", 5]],
@@ -83,6 +87,7 @@ WRONG: dict[str, list[Any]] = {
     "policy": [*NO_TEXT, dict, caches.LRUCache(1), cachetools.LRUCache],
     "poll": SECONDS,
     "probe": [*NOTHING, 5, "x", FakeProbe, object()],
+    "retain": [*NOTHING, 1, None, "yes"],
     "reclaim": [*NO_FUNCTION, lambda it: 1],
     "record": NO_PATH,
     "seconds": [*NO_NUMBER, math.inf],
@@ -203,6 +208,10 @@ MAKERS: dict[str, Maker] = {
     "lru within a budget": Maker(
         lambda **options: _warm(policy="lru", **{"probe": NEEDED["probe"], **options}),
         WITHIN_A_BUDGET,
+    ),
+    "HostTier": Maker(
+        lambda **options: warmcache.HostTier(**{"budget": 1, **options}),
+        {"below", "budget", "page_locked", "retain"},
     ),
     "ttl of a loader": Maker(lambda ttl: _warm(cache=caches.LRUCache(1), ttl=ttl), {"ttl"}),
     **{name: Maker(cls, set(inspect.signature(cls).parameters)) for name, cls in EXECUTORS.items()},

@@ -117,7 +117,7 @@ def test_what_is_public_says_where_it_is_found(name: str) -> None:
 
 
 # What only type checkers import: who asks for the hints that name it has to bring it along.
-ONLY_FOR_TYPE_CHECKERS = {"Recording", "Remains", "Store"}
+ONLY_FOR_TYPE_CHECKERS = {"HostTier", "ParkedBytes", "Recording", "Remains", "Store"}
 
 
 @PUBLIC_MODULES

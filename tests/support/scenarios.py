@@ -243,6 +243,23 @@ class Memory(Loads):
         )
 
 
+class Parked(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+        park = (lambda value: (value,)), (lambda there: there[0])
+        self.warm = warm(cache=self.cache, park=park)(lambda name: self.load(name))
+
+    def new_cache(self, **options: Any) -> Any:
+        known = dict(probe=FakeProbe(total=2**30), poll=0, headroom=0, order="lru")
+        return MemoryCache(10, lambda value: 10, host=15, teardown="close", wait=0.05, **known)
+
+    def act(self) -> None:
+        for name in "abac":
+            self.warm(name)
+        self.warm.evict("a")
+        self.warm.cache_clear()
+
+
 class Closing(Loads):
     def new_cache(self, **options: Any) -> Any:
         return LRUCache(3, teardown="close", wait=0.05)
@@ -334,6 +351,7 @@ SCENARIOS = [
         Expiry,
         LoadsThatEnd,
         Memory,
+        Parked,
         Closing,
         AsyncLoads,
         Batches,

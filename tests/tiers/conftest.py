@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from parked import Machine
 
 from warmcache import DiskTier
+from warmcache.memory import host_parking
 from warmcache.tiers import worth
 
 
@@ -23,3 +25,11 @@ def tier(tmp_path: Path) -> Iterator[DiskTier]:
     made = DiskTier(tmp_path / "tier")
     yield made
     made.close()
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The machine's memory, as host tiers see it from now on."""
+    machine = Machine()
+    monkeypatch.setattr(host_parking, "HostProbe", lambda: machine)
+    return machine

@@ -137,7 +137,7 @@ class AsyncCaller(Caller):
             from warmcache._core.drivers.event_loop import run_async
 
             await run_async(remove.orphans(view), view)
-        return await self._evict_async(self._found(args, kwargs))
+        return await self._evict_async(self._kept(args, kwargs))
 
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
         from warmcache._core.drivers.event_loop import run_async
@@ -166,7 +166,7 @@ class AsyncCaller(Caller):
 
         forget = partial(self._forget_on_disk, args, kwargs)
         there = await aside(forget, "warmcache-disk")
-        await self._evict_async(self._found(args, kwargs))
+        await self._evict_async(self._kept(args, kwargs))
         return there
 
     @one_frame
@@ -179,7 +179,7 @@ class AsyncCaller(Caller):
             from warmcache._core.drivers.aside import aside
 
             await aside(self._disk().forget_all, "warmcache-disk")
-        await self._evict_async(reversed(self._loader.own_entries(self._site)))
+        await self._evict_async(reversed(self._loader.kept_entries(self._site)))
         self._forget_counts()
 
     @one_frame

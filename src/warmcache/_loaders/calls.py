@@ -334,7 +334,7 @@ class Caller:
 
         When it is leased, it is torn down as the last lease ends.
         """
-        return self._loader.cache._evict(self._found(args, kwargs))
+        return self._loader.cache._evict(self._kept(args, kwargs))
 
     @one_frame
     def evict_all(self, *, tag: str | None = None) -> list[Removal]:
@@ -351,7 +351,7 @@ class Caller:
 
     def _with_tag(self, tag: str | None) -> list[Entry]:
         checks.optional(checks.text, "tag", tag)
-        own, ended = self._loader.own_entries(self._site), self._loader.cache._ended
+        own, ended = self._loader.kept_entries(self._site), self._loader.cache._ended
         entries = [e for e in own if (tag is None or tag in e.tags) and not ended(e)]
         return sorted(entries, key=attrgetter("loaded"), reverse=True)
 
@@ -366,7 +366,7 @@ class Caller:
             TypeError: the loader keeps nothing on disk.
         """
         there = self._forget_on_disk(args, kwargs)
-        self._loader.cache._evict(self._found(args, kwargs))
+        self._loader.cache._evict(self._kept(args, kwargs))
         return there
 
     def _forget_on_disk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -392,7 +392,7 @@ class Caller:
         """
         if disk:
             self._disk().forget_all()
-        self._loader.cache._evict(reversed(self._loader.own_entries(self._site)))
+        self._loader.cache._evict(reversed(self._loader.kept_entries(self._site)))
         self._forget_counts()
 
     def _forget_counts(self) -> None:
@@ -411,6 +411,12 @@ class Caller:
         with cache._store.lock:
             entry = cache._live.get(key)
             return [] if entry is None or cache._ended(entry) else [entry]
+
+    def _kept(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Entry]:
+        """Return what there is of a call, be it parked."""
+        cache, key = self.cache, self._key(args, kwargs)
+        with cache._store.lock:
+            return self._found(args, kwargs) or cache._store.below(key)
 
     @one_frame
     def peek(self, /, *args: Any, **kwargs: Any) -> Any:

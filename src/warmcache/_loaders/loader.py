@@ -157,7 +157,7 @@ class Loader:
         """
         options = self.options
         ttl = options.ttl
-        if not self.waits or cache is not nowhere():
+        if self._is_settled(cache):
             ttl = None if ttl is None else as_span("ttl", ttl, cache._setup.timer)
         # A loader that says nothing about teardown leaves it to the cache.
         teardown = as_teardown(options.teardown) or cache._source.teardown
@@ -175,7 +175,12 @@ class Loader:
         if self.disk is not None:  # what is not kept here leaves as it is loaded
             self.disk.keeps_victims = options.persist == "evict" and not self.keeps_nothing
         self._ttl = ttl
-        self._source = Source(self.__name__, teardown, tags, weigh, ttl, options.loop_bound)
+        park, bound = options.park, options.loop_bound
+        if park is not None and self._is_settled(cache) and cache._store.host is None:
+            raise TypeError(
+                f"{self.__name__}() says park=, and its cache has no place for that: say host=, too"
+            )
+        self._source = Source(self.__name__, teardown, tags, weigh, ttl, bound, park)
         self._source.spread = self.shape.spread
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
@@ -188,6 +193,10 @@ class Loader:
             self._move_hit_path(self._switch, before._store, cache._store)
         if self.moved is not None and (tell := self.moved()) is not None:
             tell(self)
+
+    def _is_settled(self, cache: Cache[Any, Any]) -> bool:
+        """Whether this is where it lives, and it does not wait for a cache of some name."""
+        return not self.waits or cache is not nowhere()
 
     def _move_hit_path(self, switch: Switch, before: Store, store: Store) -> None:
         with before.lock:
@@ -219,7 +228,7 @@ class Loader:
         """Have the entries of ``source``, a predecessor's, which are torn down as this says."""
         own, self._source = self._source, source
         source.teardown, source.tags = own.teardown, own.tags
-        source.loop_bound = own.loop_bound
+        source.loop_bound, source.park = own.loop_bound, own.park
 
     @property
     def outdated(self) -> bool:
@@ -384,6 +393,17 @@ class Loader:
                 and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
             ]
 
+    def kept_entries(self, site: CallSite | None = None) -> list[Entry]:
+        """Return these, and what is parked of it."""
+        with self.cache._store.lock:
+            below = [
+                entry
+                for entry in self.cache._store.all_below()
+                if entry.provenance.source is self.source
+                and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
+            ]
+            return [*self.own_entries(site), *below]
+
     def take_over_name(self) -> tuple[Replaced, ...]:
         """Have its name, if others have it in turn; return whose it was, if it was another's."""
         return () if self.name_holder is None else self.name_holder.take_over_name()
@@ -410,7 +430,7 @@ class Loader:
 
     def _ended_early(self, finish: object) -> None:
         """Have a value removed whose async generator has ended by itself."""
-        entries = [each for each in self.own_entries() if each.provenance.finish is finish]
+        entries = [each for each in self.kept_entries() if each.provenance.finish is finish]
         janitor.defer(lambda: self.cache._evict(entries, RemovalCause.INVALID))
 
     def __reduce__(self) -> NoReturn:

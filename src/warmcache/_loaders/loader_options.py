@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcache import _checks as checks
-from warmcache._signatures import not_async
+from warmcache._signatures import can_take, not_async
 from warmcache._sizes import SizeHint, parse_size
 from warmcache.caches.options import Teardown, as_teardown
 
@@ -38,6 +38,7 @@ class LoaderOptions(NamedTuple):
     out_files: Any = None
     persist: str = "load"
     batch: str | None = None
+    park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
 
     @classmethod
     def of(cls, **options: Any) -> LoaderOptions:
@@ -70,6 +71,7 @@ class LoaderOptions(NamedTuple):
         if own.batch is not None and own.out_files is not None:
             raise TypeError("batch= does not go with out_files=: a call of several has no one file")
         _check_disk(own)
+        checks.optional(_pair, "park", own.park)
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
@@ -171,6 +173,17 @@ def _names(option: str, value: Any) -> tuple[str, ...]:
         must_be = "the name of an argument, or several"
         raise checks.value_error(option, must_be, value, "write out_files='loc'")
     return names
+
+
+def _pair(option: str, pair: Any) -> None:
+    """Check for what parks a value, and what brings it back."""
+    must_be = "a pair of functions: one parks the value, one returns it from what that gave"
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise checks.type_error(option, must_be, pair, "write park=(Engine.sleep, Engine.wake)")
+    for each in pair:
+        if not callable(each) or not can_take(each, 1):
+            raise checks.type_error(option, must_be, pair, "each takes one argument")
+        not_async(option, each, "have it do without await: it runs in a thread")
 
 
 # When a value comes to the disk: as it is loaded, or as it leaves memory.

@@ -41,6 +41,7 @@ class _OfAnyLoader(TypedDict, total=False):
 
 class _OfTheLoader(_OfAnyLoader, total=False):
     teardown_in: Literal["loop", "thread"] | None
+    park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None
     batch: None
 
 

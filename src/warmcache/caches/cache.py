@@ -23,6 +23,7 @@ from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import lease_warm, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.get import brought_back, get
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
 from warmcache._core.state.at_once import put_at_once, renew_at_once
@@ -34,6 +35,7 @@ from warmcache._core.state.entry import (
     State,
     seconds_between,
 )
+from warmcache._core.state.host_ledger import HostLedger
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stats
@@ -49,6 +51,7 @@ from warmcache._process.janitor import janitor
 from warmcache._signatures import not_async
 from warmcache._texts import text_of
 from warmcache._tracebacks import called_from, drop_inner_frames, one_frame
+from warmcache.errors import WarmMissError
 from warmcache.keys import CallKey
 
 from .freshness import Freshness
@@ -183,6 +186,7 @@ class Cache(cachetools.Cache[K, V]):
             listener=setup.on_removal,
             load_listener=setup.on_load,
             tears_down=setup.teardown is not None or meter is not None,
+            host=self._new_host_ledger(),
         )
         self._view = CacheView(self, store, meter, setup.wait)
         self._live = store.live
@@ -242,6 +246,10 @@ class Cache(cachetools.Cache[K, V]):
 
     def _new_meter(self) -> Meter | None:
         """Return what measures the memory behind the weights; None: they are just numbers."""
+        return None
+
+    def _new_host_ledger(self) -> HostLedger | None:
+        """Return what keeps account of the values that are parked; None: none are."""
         return None
 
     def _expires(self, key: K, value: V, now: Any) -> Any:
@@ -498,6 +506,8 @@ class Cache(cachetools.Cache[K, V]):
     def lease(self, key: K) -> AbstractContextManager[V]:
         """Return a context manager that holds the entry of ``key`` while inside.
 
+        What is parked comes back for it, to where it was.
+
         Raises:
             KeyError: as it is entered: the key is not there, and a bare cache cannot load.
         """
@@ -510,11 +520,24 @@ class Cache(cachetools.Cache[K, V]):
                 lambda key: store.live.get(key) or outlived(store.leased, key, record),
                 *(key, record),
             )
-            if leased is None:
-                raise KeyError(key)
-            return leased
+            return leased or self._unpark(key, record)
 
         return Lease(acquire)
+
+    def _unpark(self, key: K, record: LeaseRecord) -> Leased:
+        """Lease what is parked under ``key``, back where it was. Raises KeyError if nothing is."""
+        with self._store.lock:
+            below = self._store.below(key)
+        if not below:
+            raise KeyError(key)
+        try:
+            return run(get(self._view, brought_back(below[0]), record), self._view), self._view
+        except WarmMissError:  # it has left meanwhile
+            raise KeyError(key) from None
+        except BaseException as error:
+            record.over = True
+            mend_after(self._view, error)
+            raise
 
     @one_frame
     def detach(self, key: K) -> V:
@@ -568,7 +591,8 @@ class Cache(cachetools.Cache[K, V]):
         self._expire()
         if where is not None:
             with self._store.lock:
-                seen = [(entry, info_of(self._store, entry)) for entry in self._live.values()]
+                there = [*self._live.values(), *self._store.all_below()]
+                seen = [(entry, info_of(self._store, entry)) for entry in there]
             return self._evict([entry for entry, info in seen if where(info)])
         view, note = self._view, self._store.removal
         if tag is not None:
@@ -658,7 +682,7 @@ class Cache(cachetools.Cache[K, V]):
             return [entry.key for entry in order]  # type: ignore[misc]
 
     def entries(self) -> list[EntryInfo]:
-        """Return a snapshot of every entry: live, retired under a lease, dying, loading."""
+        """Return a snapshot of every entry: live, parked, retired under a lease, dying, loading."""
         self._drop_orphans()
         with self._store.lock:
             return entries_of(self._store)
@@ -774,8 +798,7 @@ class Cache(cachetools.Cache[K, V]):
 
     def _seconds_left(self) -> float | None:
         with self._store.lock:
-            deadlines = self._store.deadlines
-            earliest = deadlines.earliest() if deadlines is not None else None
+            earliest = self._store.earliest_end()
             if earliest is None or earliest == math.inf:
                 return None
             return seconds_between(self._timer(), earliest)

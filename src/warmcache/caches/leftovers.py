@@ -34,7 +34,8 @@ def _abandoned(view: CacheView) -> None:
     does it.
     """
     store = view.store
-    if (store.live and store.tears_down) or store.flights or store.lingering:
+    there = store.live or store.all_below()
+    if (there and store.tears_down) or store.flights or store.lingering:
         janitor.defer(lambda: _end(view))
 
 
@@ -48,7 +49,7 @@ def all_of(view: CacheView, patience: float, why: str) -> list[ExitJob]:
     store = view.store
     with store.lock:
         store.close(why)
-        entries = [entry for entry in store.alive() if entry not in store.lingering]
+        entries = [each for each in store.alive() if each.kept or each not in store.lingering]
     return [_exit_job(view, entry, patience) for entry in entries]
 
 
@@ -62,7 +63,7 @@ def unless_leased(view: CacheView, patience: float) -> list[tuple[object, object
         entries = [
             (entry.value, entry.provenance.finish, entry)
             for entry in view.store.alive()
-            if entry.state in (State.LIVE, State.RETIRED)
+            if entry.state in (State.LIVE, State.PARKED, State.RETIRED)
             and needs_teardown(view, entry)
             and not any(record.thread in running for record in entry.leases)
         ]
@@ -77,11 +78,15 @@ def idle_of(view: CacheView, patience: float, why: str) -> list[ExitJob]:
     """
     store, record = view.store, LeaseRecord(time.monotonic())
     with store.lock:
-        dying = [entry for each in store.dying.values() for entry in each]
+        parked = remove.below(view)
+        dying = [entry for each in store.dying.values() for entry in each if entry not in parked]
         idle = [entry for entry in store.live.values() if not entry.leases]
         for entry in idle:
             store.lease(entry, record)
         run(remove.close(view, why), view)  # which tears nothing down, for all is leased now
+
+    def tear_down(entry: Entry) -> None:
+        run(remove.torn_down(entry), view)
 
     def release(entry: Entry) -> None:
         run(remove.release(view, entry, record), view)
@@ -89,6 +94,7 @@ def idle_of(view: CacheView, patience: float, why: str) -> list[ExitJob]:
 
     return [
         *(_exit_job(view, entry, patience) for entry in dying if entry not in store.lingering),
+        *(ExitJob(each.loaded, False, each.key, partial(tear_down, each)) for each in parked),
         *(ExitJob(entry.loaded, False, entry.key, partial(release, entry)) for entry in idle),
     ]
 

@@ -31,6 +31,7 @@ from threading import get_ident
 from typing import Any, NamedTuple
 
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.store import Store
 from warmcache._node.folder import folder_for
@@ -66,6 +67,7 @@ class Arbiter:
         self._nodes: weakref.WeakValueDictionary[Path, NodeMember]
         self._nodes = weakref.WeakValueDictionary()
         self._joining = ForkSafeLock()
+        self.copying = ForkSafeLock()  # held while bytes are copied to the host and back
         self.shared_bytes = SharedBytes()
         self.promises = 0
 
@@ -143,8 +145,8 @@ def figures(others: Sequence[CacheView]) -> Figures:
 
 def dying_in(store: Store) -> float:
     """Return what is torn down there and does not wait for the caller."""
-    own = [link.weight for link in CHAIN.get() if link in store.dying.get(link.key, ())]
-    return store.ledger.dying - sum(own)
+    own = [link for link in CHAIN.get() if link in store.dying.get(link.key, ())]
+    return store.ledger.dying - sum([link.charged for link in own if isinstance(link, Entry)])
 
 
 _arbiters: weakref.WeakValueDictionary[Hashable, Arbiter] = weakref.WeakValueDictionary()

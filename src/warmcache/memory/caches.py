@@ -14,6 +14,7 @@ from warmcache._core.drivers.lingering import flush, free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.state.entry import Entry
+from warmcache._core.state.host_ledger import HostLedger
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
 from warmcache._node.refusal import Node
@@ -35,6 +36,7 @@ from . import report
 from .arbiter import arbiter_of
 from .device import Device, circumstances, gpu, gpu_or_host, host, nothing, share, unseen
 from .footprint import Footprint
+from .host_parking import HostParking, budget_of
 from .learned_sizes import Learned
 from .meter import MemoryMeter
 from .node_member import NodeMember
@@ -98,6 +100,8 @@ class MemoryCache(Cache[K, V]):
         floor: of what is warm here, other caches on the device never ask for as much.
         node: whether ``budget`` is that of all on this node who say so, in whatever process;
             a folder where they meet, if that is not the usual one.
+        host: how much of the machine's memory is for values that have to make room: bytes, text, a
+            fraction, or a :class:`HostTier`. They are parked there instead of torn down.
         confirm: seconds to wait for the memory of what was torn down.
         learn: a file that keeps what loads have taken from one run to the next.
         probe: what reads the device.
@@ -210,7 +214,15 @@ class MemoryCache(Cache[K, V]):
         # Nothing that outlives the cache may hold it, or its end would go unnoticed.
         linger = partial(_look_soon, weakref.ref(self))
         known = self.__device, self.__memory, self.__learned, linger
-        return MemoryMeter(*known, self.__arbiter, self.__member)
+        tier = self.__memory.host
+        parking: HostParking | None = None
+        if tier is not None:
+            parking = HostParking(tier, self.__arbiter.copying, self._setup.timer)
+        return MemoryMeter(*known, self.__arbiter, self.__member, parking)
+
+    def _new_host_ledger(self) -> HostLedger | None:
+        tier = self.__memory.host
+        return None if tier is None else HostLedger(budget_of(tier), tier.below)
 
     @property
     def __meter(self) -> MemoryMeter:

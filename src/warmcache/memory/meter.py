@@ -29,6 +29,7 @@ from .arbiter import Arbiter, dying_in, figures
 from .blocks import size_of
 from .device import Device
 from .footprint import Footprint, blocks_of
+from .host_parking import HostParking
 from .learned_sizes import Learned
 from .node_member import PATIENCE, NodeMember
 from .setup import MemorySetup
@@ -47,7 +48,7 @@ class MemoryMeter:
 
     ``learned`` is what earlier loads took; ``linger`` has the device looked at again soon;
     ``arbiter`` knows the other caches of this process on the same device, and ``member``, where
-    processes share a budget, what all of these may have.
+    processes share a budget, what all of these may have; ``host`` is where values are parked.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class MemoryMeter:
         linger: Callable[[Store], None],
         arbiter: Arbiter,
         member: NodeMember | None,
+        host: HostParking | None,
     ) -> None:
         self.probe, self.footprint, self.exact = device.probe, device.footprint, device.exact
         self.headroom, self.low, self.patience = setup.headroom, setup.low, setup.confirm
         self.learned = learned
         self.give_back = device.give_back
         self.linger, self.arbiter, self.member = linger, arbiter, member
+        self.host = host
         self.floor, self.residency = setup.floor, setup.residency
         self.min_residency = setup.min_residency
         self._there = figures(())  # what others had of the device at the last look
@@ -207,12 +210,21 @@ class MemoryMeter:
             self.learned.note(request.key, weight, entry.provenance.seconds)
         entry.provenance.weighed_by = name
         self._compare(request, ways)
+        self._tell_outer(flight, weight)
+        return weight
+
+    def _tell_outer(self, flight: Flight, weight: float) -> None:
+        """Have the loads that ``flight`` is part of know that ``weight`` of what grew is its."""
         beside = self.arbiter.views() if len(CHAIN.get()) > 1 else []
         for outer in CHAIN.get():
             here = any(each.store.flights.get(outer.key) is outer for each in beside)
             if here and isinstance(outer, Flight) and outer is not flight and outer.growth:
                 outer.growth.inside += weight
-        return weight
+
+    def came_back(self, store: Store, flight: Flight, entry: Entry) -> None:
+        if entry.provenance.weighed_by != "size":
+            self._own(store, entry, self.footprint(entry.value))
+        self._tell_outer(flight, entry.weight)
 
     def _own(self, store: Store, entry: Entry, footprint: Footprint | None) -> float:
         """Return what is seen of a value and charged to nobody else; have that be its share."""
@@ -359,7 +371,7 @@ class MemoryMeter:
         # What others have, or the system drops by itself, nobody waits for.
         kept = size_of(blocks) - sum([nbytes for _, nbytes in parts]) if blocks else 0
         nothing = footprint is not None and (kept or footprint.mapped) and kept == footprint.nbytes
-        return Remains(
+        remains = Remains(
             entry.key,
             entry.weight,
             parts=parts,
@@ -371,6 +383,8 @@ class MemoryMeter:
             and not nothing
             and (self._binding or footprint is None or entry.provenance.weighed_by in _GROWN),
         )
+        remains.shared = bool(kept)
+        return remains
 
 
 def _first(ways: dict[str, float]) -> float:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcache import _checks as checks
 
 from .device import share
+
+if TYPE_CHECKING:
+    from warmcache.tiers.host_tier import HostTier
 
 _HEADROOM = 2**30  # bytes, or a twentieth of a small device
 _RESIDENCY = 10.0  # seconds
@@ -25,6 +28,7 @@ class MemorySetup(NamedTuple):
     floor: Any = 0  # bytes, likewise
     residency: float = 0  # as far as other caches have to respect it
     node: Any = None  # a folder, or True
+    host: HostTier | None = None
 
     @classmethod
     def of(
@@ -38,6 +42,7 @@ class MemorySetup(NamedTuple):
         confirm: float = 2.0,
         floor: float | str | None = None,
         node: bool | str | os.PathLike[str] | None = None,
+        host: HostTier | float | str | None = None,
     ) -> MemorySetup:
         """Return the set-up that the options of a cache mean, whatever its device.
 
@@ -58,6 +63,7 @@ class MemorySetup(NamedTuple):
             floor=checks.optional(checks.share, "floor", floor),
             residency=residency or 0,
             node=node if isinstance(node, bool) else checks.optional(checks.path, "node", node),
+            host=checks.optional(_host_tier, "host", host),
         )
 
     def on(self, total: int | None) -> MemorySetup:
@@ -72,3 +78,9 @@ class MemorySetup(NamedTuple):
             headroom=share("headroom", headroom, total),
             floor=0 if self.floor is None else share("floor", self.floor, total),
         )
+
+
+def _host_tier(option: str, said: Any) -> HostTier:
+    from warmcache.tiers.host_tier import as_host_tier  # which takes the disk along
+
+    return as_host_tier(option, said)

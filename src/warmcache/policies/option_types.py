@@ -10,12 +10,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from warmcache.caches.cache import Cache
 from warmcache.caches.options import CacheOptions, CommonOptions
 from warmcache.probes.cuda_numbering import DeviceName
 from warmcache.probes.probe import Probe
+
+if TYPE_CHECKING:
+    from warmcache.tiers.host_tier import HostTier
 
 C = TypeVar("C", bound=Cache[Any, Any])
 
@@ -45,6 +58,7 @@ class MeasuredOptions(CacheOptions, total=False):
     min_residency: float | None
     floor: float | str | None
     node: bool | str | os.PathLike[str] | None
+    host: HostTier | float | str | None
     confirm: float
     learn: str | PathLike[str] | None
     timer: Callable[[], Any]

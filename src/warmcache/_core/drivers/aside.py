@@ -78,6 +78,49 @@ async def aside(
         del error  # or this frame, which its traceback has, would keep it
 
 
+async def aside_to_its_end(work: Callable[[], T], name: str) -> tuple[T, BaseException | None]:
+    """Do ``work`` in a thread called ``name``, and wait for its end, whatever comes meanwhile.
+
+    Returns what it returns and the cancellation that came, or raises what it raises. It is for
+    what takes no longer than a copy, and must not be left half done.
+
+    Raises:
+        NoThreadError: nothing was done.
+    """
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    outcome: list[tuple[Any, BaseException | None]] = []
+    cancelled: BaseException | None = None
+
+    def tell() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    def run() -> None:
+        try:
+            outcome.append((work(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+        try:
+            loop.call_soon_threadsafe(tell)
+        except RuntimeError:  # it has ended, and who waited with it
+            pass
+
+    _start(run, name)
+    while not outcome:
+        try:
+            await asyncio.wait([over])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    value, raised = outcome.pop()
+    if raised is None:
+        return value, cancelled
+    try:
+        raise raised
+    finally:
+        del raised, cancelled  # or this frame, which their tracebacks have, would keep them
+
+
 def _start(target: Callable[[], None], name: str) -> None:
     context = contextvars.copy_context()
     try:

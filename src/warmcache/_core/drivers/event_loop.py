@@ -28,7 +28,7 @@ from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.one_shot import OneShot
 from warmcache._signatures import isawaitable
 
-from .aside import NoThreadError, aside
+from .aside import NoThreadError, aside, aside_to_its_end
 from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
 from .let_go import is_dumped, let_go, may_block, teardown_of
 from .lingering import flush
@@ -108,6 +108,9 @@ async def _perform(step: Step, cache: CacheView) -> Any:
     if isinstance(step, Flush):
         return flush(cache)
     if isinstance(step, Aside):
+        if step.to_its_end:
+            value, _ = await aside_to_its_end(step.function, "warmcache-unpark")
+            return value
         return await aside(step.function, "warmcache-node")
     if isinstance(step, Elsewhere):
         return await run_async(step.plan, step.cache)
@@ -198,6 +201,9 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
     for entry in entries:
         if cache.store.inherited:
             break
+        if entry.parks:
+            interrupt = await _parked_aside(cache, entry, failures) or interrupt
+            continue
         if _may_block(cache, entry):
             interrupt = await _torn_down_aside(cache, entry, failures) or interrupt
             continue
@@ -250,6 +256,25 @@ async def _torn_down_aside(
     except BaseException as interrupt:
         return interrupt
     return None
+
+
+async def _parked_aside(
+    cache: CacheView, entry: Entry, failures: list[Exception]
+) -> BaseException | None:
+    """Park ``entry``, or tear it down, in a thread; return what must reach the caller."""
+    try:
+        raised, interrupt = await aside_to_its_end(
+            lambda: tear_down(cache, [entry]), "warmcache-park"
+        )
+        failures += raised
+    except NoThreadError:
+        failures += tear_down(cache, [entry])
+        return None
+    except BaseException as error:
+        with cache.store.lock:
+            entry.doomed_by = threading.get_ident()  # who mends what this has left
+        return error
+    return interrupt
 
 
 async def _moved(loop: asyncio.AbstractEventLoop | None, rest: Rest) -> BaseException | None:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, Source, State
+from warmcache._core.state.parked_bytes import ParkedBytes
 from warmcache._core.state.records import DUMPED, Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
@@ -61,12 +62,14 @@ def dump(entry: Entry) -> BaseException | None:
 
 def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
     """Run the user's teardown; return what is still to be awaited, if anything."""
-    if cache.meter is not None:
+    parked = entry.parked
+    if cache.meter is not None and (parked is None or parked.handle is None):  # else it is done
         entry.remains = cache.meter.remains(entry)
     provenance = entry.provenance
     finish, teardown = provenance.finish, teardown_of(provenance.source, entry.value)
     if debugging():
         log().debug("tearing down %s (%s)", short_text_of(entry.key), entry.cause.value)
+    entry.parks = False
     entry.called = True  # from here on it is the teardown's own affair
     if finish is not None:
         pending = no_second_yield(finish())
@@ -141,6 +144,8 @@ def let_go(
     except AttributeError:
         pass  # this was interrupted, and goes on
     entry.provenance.finish = None
+    if entry.parked is not None:
+        raised += _dropped(entry.parked)
     if store.reclaim is not None:
         alive = remains.living if remains is not None else watch
         raised += reclaimed(store.reclaim, alive)
@@ -155,6 +160,19 @@ def let_go(
     if raised:
         return next((each for each in raised if not isinstance(each, Exception)), None)
     return None
+
+
+def _dropped(parked: ParkedBytes) -> list[BaseException]:
+    """Have the host's copy of a value go that is gone; return what that raised."""
+    try:
+        if parked.handle is not None:
+            parked.handle.drop()
+    except BaseException as trouble:
+        log().error("the host's copy could not be dropped:\n%s", defused(trouble))
+        return [trouble]
+    finally:
+        parked.handle = None
+    return []
 
 
 def free_room(store: Store, entry: Entry, *, failed: bool) -> Sequence[BaseException]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.state.parking import park
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._log import log
@@ -46,9 +47,12 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
                 other.another_came_back(remains.weight if confirmed else 0)
             if left:
                 store.charge_zombie(remains, left)
+            if parks := entry.parks:
+                park(store, entry)
         if not confirmed:
             _complain(remains, left)
-        free_room(store, entry, failed=failed)
+        if not parks:
+            free_room(store, entry, failed=failed)
 
 
 def flush(cache: CacheView) -> Exception | None:
@@ -107,10 +111,11 @@ def _complain(remains: Remains, left: float) -> None:
     key, weight = text_of(remains.key), format_size(remains.weight)
     if left:
         log().warning(
-            "%s was torn down, but %s of its %s are still held, by %s; they stay charged "
+            "%s was %s, but %s of its %s are still held, by %s; they stay charged "
             "until that lets go%s",
-            *(key, format_size(left), weight, remains.holders),
+            *(key, remains.did, format_size(left), weight, remains.holders),
             "".join(f": {remedy}" for remedy in remains.remedies[:1]),
         )
     else:
-        log().warning("%s was torn down, but the device does not show its %s back", key, weight)
+        text = "%s was %s, but the device does not show its %s back"
+        log().warning(text, key, remains.did, weight)

@@ -9,6 +9,7 @@ from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, go_inside
 
 from .let_go import destroy, dump, is_dumped, let_go, needs_teardown
+from .parking import make_host_room, park
 
 
 def begin_teardown(
@@ -46,7 +47,7 @@ def _dump(entry: Entry) -> BaseException | None:
 
 
 def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
-    """Tear down condemned entries; return what went wrong.
+    """Tear down condemned entries, or park them; return what went wrong.
 
     A failing teardown never stops the next. A KeyboardInterrupt or the like is
     raised once all of them have run.
@@ -56,6 +57,13 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     for entry in entries:
         if cache.store.inherited:
             break
+        if entry.parks:
+            try:
+                if parked(cache, entry, failures):
+                    continue
+            except BaseException as raised:  # where it is now, who mends this finds out
+                interrupt = raised
+                continue
         interrupt = _dump(entry) or interrupt
         pending, error = begin_teardown(cache, entry)
         if pending is not None:
@@ -71,3 +79,15 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     if interrupt is not None:
         raise interrupt
     return failures
+
+
+def parked(cache: CacheView, entry: Entry, failures: list[Exception]) -> bool:
+    """Park ``entry`` if that pays; whether that was done, or it is to be torn down after all."""
+    gone = make_host_room(cache, entry)
+    if gone is not None:
+        failures += tear_down(cache, gone)
+        gone = park(cache, entry)
+    if gone is None:
+        return False
+    failures += tear_down(cache, gone)
+    return True

@@ -68,7 +68,11 @@ def _get(
         elif flight is not None:
             arrived = yield from _arrival(cache, request, flight, record, mine=mine)
             if arrived is not None:
-                return arrived
+                if flight.returned is None:
+                    return arrived
+                if (yield from _still_valid(cache, request, arrived, record)):
+                    return arrived
+                rejected = True
         elif entry is not None:
             if (yield from _still_valid(cache, request, entry, record)):
                 with store.lock:
@@ -82,12 +86,33 @@ def _get(
             rejected = True
 
 
+def brought_back(entry: Entry) -> Request:
+    """Return what asks for a parked ``entry`` by its key alone, whose loader nobody knows."""
+    source, weight = entry.provenance.source, entry.weight
+    return Request(
+        key=entry.key,
+        source=source,
+        load=lambda: None,
+        hot=None,
+        hot_key=None,
+        may_load=False,
+        hint=None,
+        owner=None,
+        weight=weight,
+        weigh=lambda value: weight,
+        sized=False,
+        expires=None,
+        validate=None,
+        validate_errors=(),
+    )
+
+
 def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple[Flight, bool]:
     chain = CHAIN.get()
     flight = store.flights.get(request.key)
     mine = flight is None
     if flight is None:
-        if not request.may_load:
+        if not request.may_load and not store.below(request.key):
             key = text_of(request.key)
             raise WarmMissError(f"{key} is not warm, and loading is forbidden here")
         flight = Flight(request.key, record, request.source, store.timer())

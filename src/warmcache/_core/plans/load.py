@@ -23,6 +23,9 @@ plan runs as part of the flight, so that this is found and not waited for.
 
 A load that runs out of metered memory is tried again, outside of the ``except``: out there the
 error is gone, and with its frames what the failed try had allocated.
+
+What is parked is not loaded: it comes back as part of the load, into the room that was made for it,
+and is published as the entry that it was. What keeps it from that leaves it parked.
 """
 
 from __future__ import annotations
@@ -32,16 +35,18 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from warmcache._core.state.entry import Entry, Provenance, earlier, seconds_between
+from warmcache._core.state.entry import Entry, Provenance, State, earlier, seconds_between
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.parking import land_returned
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
-from warmcache._log import debugging
+from warmcache._log import debugging, log
 from warmcache._sizes import parse_size
-from warmcache.errors import CapacityError
+from warmcache._texts import short_text_of, text_of
+from warmcache.errors import CapacityError, WarmMissError
 
 from .cache_view import CacheView
 from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
@@ -102,6 +107,9 @@ def _load_agreed(
 
 
 def _claim(cache: CacheView, request: Request) -> Claim:
+    with cache.store.lock:
+        for entry in cache.store.below(request.key):
+            return Claim(request.key, entry.weight)
     if cache.meter is not None:
         return cache.meter.claim(cache.store, request)
     return Claim(request.key, request.weight or request.hint or 0)
@@ -154,6 +162,9 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         assert entry is not None
         if flight.lease is not None:
             yield from end_own_lease(store, flight)
+        if flight.returned is not None:
+            yield from _land_returned(cache, flight, entry)
+            return
         expires = request.expires
         if expires is not None:
             entry.expires = yield Ask(lambda: expires(entry.key, entry.value, entry.loaded_at))
@@ -196,7 +207,8 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
 
 def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:
     """Have torn down what a failed load has brought all the same, and what it leased."""
-    if flight.box is not None and is_failed_load(error):  # else its loader was never called
+    began = flight.box is not None or flight.returned is not None
+    if began and is_failed_load(error):  # else its loader was never called
         with store.lock:
             store.counts.load_failures += 1
         if debugging():
@@ -205,6 +217,11 @@ def give_up(store: Store, request: Request, flight: Flight, error: Exception) ->
         unboxed(request, flight, flight.began, flight.began)
     if flight.lease is not None:
         yield from end_own_lease(store, flight)
+    if flight.returned is not None and flight.loaded is None and store.closed:
+        with store.lock:
+            entry, flight.returned = flight.returned, None
+            doomed = [entry] if store.condemn(entry, RemovalCause.CLOSED) else []
+        yield TearDown(doomed)
     if flight.loaded is not None:
         cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
         yield TearDown(_turned_away(store, flight, flight.loaded, cause))
@@ -240,11 +257,13 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
     while True:
         tries -= 1
         yield from _after_teardown(cache, request, flight, loads_now=True)
-        flight.box = defaultdict(request.load)
         growth = meter.begin(store, flight)
-        began = store.timer()
         try:
-            yield Load(request, flight.box)
+            if not (yield from _returned(store, meter, request, flight)):
+                flight.box = defaultdict(request.load)
+                began = store.timer()
+                yield Load(request, flight.box)
+                unboxed(request, flight, began, store.timer())
         except Exception as error:
             lacked = meter.lacked(error)
             if lacked is None:
@@ -253,12 +272,62 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
                 _give_up(store, growth, error)
                 raise
         else:
-            unboxed(request, flight, began, store.timer())
             return growth
         claim = Claim(request.key, lacked)
         if not (yield from made_up(cache, lacked, claim)):
             tries = min(tries, 1)
         yield Flush()
+
+
+def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> Plan[bool]:
+    """Have the value back, if it is parked; whether it was.
+
+    Raises:
+        WarmMissError: it is not, and may not be loaded.
+    """
+    with store.lock:
+        parked = [each for each in store.below(request.key) if each.state is State.PARKED]
+        flight.returned = entry = parked[0] if parked else None
+    host = meter.host
+    if entry is None or host is None:
+        if not request.may_load:
+            raise WarmMissError(
+                f"{text_of(request.key)} is not warm, and loading is forbidden here"
+            )
+        return False
+    try:
+        seconds = yield Aside(lambda: host.unpark(entry), to_its_end=True)
+    except Exception:
+        with store.lock:
+            assert store.host is not None
+            store.host.failures["unpark"] += 1
+        raise
+    with store.lock:
+        assert store.host is not None
+        if seconds is not None:
+            store.host.came_back(entry, seconds)
+        flight.loaded = entry
+    return True
+
+
+def _land_returned(cache: CacheView, flight: Flight, entry: Entry) -> Plan[None]:
+    """Charge what came back for its bytes, and make it visible, as :func:`_land` does."""
+    store, meter = cache.store, cache.meter
+    assert meter is not None
+    yield Ask(lambda: meter.came_back(store, flight, entry))
+    while True:
+        with store.lock:
+            store.check_open()
+            usurper = store.live.get(entry.key)
+            if usurper is None:
+                entry.weight = meter.charge(entry, entry.weight)
+                store.ledger.recharge(flight, entry.weight)
+                land_returned(store, entry, flight)
+                break
+            doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
+        yield TearDown(doomed)
+    if debugging():
+        log().debug("unparked %s", short_text_of(entry.key))
 
 
 def _give_up(store: Store, growth: Growth, error: Exception) -> None:

@@ -152,6 +152,10 @@ def decide(
     ended = store.expire(store.timer()) if store.deadlines is not None else None
     if ended:
         return ended
+    if replacing and (below := store.below(claim.key)):
+        removed = RemovalCause.REPLACED
+        if doomed := [entry for entry in below if store.condemn(entry, removed)]:
+            return doomed
     old = store.live.get(claim.key) if replacing else None
     if cache.meter is not None:  # nobody else guesses
         _borrow(store, claim, flight)
@@ -281,7 +285,8 @@ def _evict(
 
 def _own_dying(store: Store) -> float:
     """Return the weight of what the caller itself is tearing down."""
-    return sum(link.weight for link in CHAIN.get() if link in store.dying.get(link.key, ()))
+    own = [link for link in CHAIN.get() if link in store.dying.get(link.key, ())]
+    return sum(link.charged for link in own if isinstance(link, Entry))
 
 
 def _enough(store: Store, claim: Claim, flight: Flight | None) -> float:

@@ -16,6 +16,25 @@ from warmcache._core.state.store import Store
 from .steps import Request
 
 
+class Host(Protocol):
+    """What moves the bytes of values to the host and back. Called without the cache's lock."""
+
+    def is_short(self, nbytes: float) -> bool:
+        """Whether the machine has not as much memory left, beside what it should keep free."""
+        ...
+
+    def park(self, entry: Entry) -> Any:
+        """Copy the bytes of ``entry``; return what brings them back. What it raises: they stay."""
+
+    def unpark(self, entry: Entry) -> float | None:
+        """Bring them back; return the seconds that took. None: others have done so."""
+        ...
+
+    def is_news(self, what: str, entry: Entry) -> bool:
+        """Whether nobody was told before ``what`` happens to values of that loader."""
+        ...
+
+
 class Meter(Protocol):
     """How a cache knows what values weigh, and whether their memory came back.
 
@@ -25,6 +44,11 @@ class Meter(Protocol):
     floor: float  # of what this cache has warm, other caches never ask for so much,
     residency: float  # and not for what was loaded less than so many seconds ago,
     min_residency: float  # which under pressure are at least these
+
+    @property
+    def host(self) -> Host | None:
+        """Where values go instead of away, if there is such a tier."""
+        ...
 
     def look(self, store: Store) -> None:
         """Bring what ``store`` knows of the device up to date."""
@@ -101,6 +125,9 @@ class Meter(Protocol):
         That is what others had as well, first theirs, then its own. It may be said again.
         """
         ...
+
+    def came_back(self, store: Store, flight: Flight, entry: Entry, /) -> None:
+        """Look into a value whose bytes are on the device again, before it is charged for them."""
 
     def lacked(self, error: BaseException) -> float | None:
         """Return the bytes that a load lacked, 0 if nobody knows; None: it failed otherwise.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
+from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
+from .get import brought_back, get
 from .make_room import room
 from .meter import Meter
 from .refuse import refusal
@@ -51,12 +54,18 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             if old is not None and not replace:
                 return old.value
             owner = store.owner_of(new.key, new.value)
+            parked = next((e for e in store.below(new.key) if e.value is new.value), None)
+            if parked is not None:
+                parked.expires, parked.seen_at = new.expires, new.loaded_at
             if owner is not None and owner is not old:
                 if old is None:
                     store.revive(owner)
                 elif store.condemn(old, RemovalCause.REPLACED):
                     doomed = [old]
-        if owner is None:
+        if parked is not None and owner is None:
+            yield from _unpark(cache, parked)
+            new.weight = parked.weight  # it was weighed without its bytes
+        elif owner is None:
             yield from room(cache, claim, replacing=replace, granted=granted)
         elif doomed:
             yield TearDown(doomed)
@@ -65,6 +74,16 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
     if arrived and cache.meter is not None and cache.meter.shared:
         yield from _granted_later(cache, cache.meter, new)
     return new.value
+
+
+def _unpark(cache: CacheView, entry: Entry) -> Plan[None]:
+    """Have what is parked live again, for its very value was handed in once more."""
+
+    def back(record: LeaseRecord) -> Plan[None]:
+        with suppress(WarmMissError):  # it has left meanwhile
+            yield from get(cache, brought_back(entry), record)
+
+    yield from _with_lease(cache, entry, back)
 
 
 def _granted_later(cache: CacheView, meter: Meter, entry: Entry) -> Plan[None]:

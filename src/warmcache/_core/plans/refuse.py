@@ -125,7 +125,7 @@ def _in_the_way(store: Store) -> tuple[list[str], list[str]]:
     ]
     for zombie in list(store.zombies):
         holders.append(
-            f"{text_of(zombie.key)} torn down, but still held outside, by {zombie.holders}"
+            f"{text_of(zombie.key)} {zombie.did}, but still held outside, by {zombie.holders}"
         )
         remedies += zombie.remedies
     return holders, remedies

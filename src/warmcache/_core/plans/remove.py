@@ -58,7 +58,10 @@ def chosen(
     cause: RemovalCause,
     note: Callable[[Entry], T],
 ) -> Plan[list[T]]:
-    """Remove what ``choose`` returns, as far as it is live; return a note of each.
+    """Remove what ``choose`` returns, as far as it is there; return a note of each.
+
+    That is what is live, or parked, or is being parked; but what a load has back from where it
+    is parked arrives, as what is being loaded does.
 
     It is called with the lock held, as all that it decides from may change without. When a
     ``note`` raises, for the clock does, those before are torn down all the same.
@@ -69,7 +72,7 @@ def chosen(
     try:
         with store.lock:
             for entry in choose(store):
-                if entry.state is State.LIVE:
+                if entry.kept and not store.is_coming_back(entry):
                     if store.condemn(entry, cause):
                         doomed.append(entry)
                     noted.append(note(entry))
@@ -102,7 +105,8 @@ def replaced(cache: CacheView, source: Source, successor: Successor | None = Non
     deadline: float | None = None
 
     def own(store: Store) -> list[Entry]:
-        return [entry for entry in store.live.values() if entry.provenance.source is source]
+        there = [*store.live.values(), *store.all_below()]
+        return [entry for entry in there if entry.provenance.source is source]
 
     yield from chosen(cache, own, RemovalCause.REPLACED, its_key)
     while True:
@@ -152,7 +156,7 @@ def by_key(
 
     def found(store: Store) -> list[Entry]:
         entry = store.live.get(key)
-        return [] if entry is None else [entry]
+        return store.below(key) if entry is None else [entry]
 
     return chosen(cache, found, cause, note)
 
@@ -165,8 +169,8 @@ def this(cache: CacheView, entry: Entry, note: Callable[[Entry], T]) -> Plan[lis
 def with_its_owner(cache: CacheView, entry: Entry) -> Plan[list[Exception]]:
     """Remove one entry, if it is still there, for whom it belongs to has ended."""
     with cache.store.lock:
-        live = entry.state is State.LIVE
-        doomed = live and cache.store.condemn(entry, RemovalCause.CLOSED)
+        there = entry.kept and not cache.store.is_coming_back(entry)
+        doomed = there and cache.store.condemn(entry, RemovalCause.CLOSED)
     if not doomed:
         return []
     errors: list[Exception] = yield TearDown([entry])
@@ -177,17 +181,18 @@ def tagged(cache: CacheView, tag: str, note: Callable[[Entry], T]) -> Plan[list[
     """Remove what has ``tag``, the last loaded first; return a note of each."""
 
     def found(store: Store) -> list[Entry]:
-        entries = [entry for entry in store.live.values() if tag in entry.tags]
+        there = [*store.live.values(), *store.all_below()]
+        entries = [entry for entry in there if tag in entry.tags]
         return sorted(entries, key=attrgetter("loaded"), reverse=True)
 
     return chosen(cache, found, RemovalCause.EXPLICIT, note)
 
 
 def everything(cache: CacheView) -> Plan[list[Hashable]]:
-    """Remove all that is live, what came last first; return the keys."""
+    """Remove all that is live, what came last first, then what is parked; return the keys."""
     return chosen(
         cache,
-        lambda store: list(store.live.values())[::-1],
+        lambda store: [*list(store.live.values())[::-1], *store.all_below()],
         RemovalCause.EXPLICIT,
         its_key,
     )
@@ -261,7 +266,7 @@ def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:
     """
     store, doomed = cache.store, False
     with store.lock:
-        if entry.state is State.LIVE:
+        if entry.kept:
             doomed = store.condemn(entry, RemovalCause.CLOSED)
         for record in entry.leases:
             doomed = store.end_lease(entry, record)
@@ -282,7 +287,19 @@ def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
     store = cache.store
     with store.lock:
         store.close(why)
-        entries = sorted(store.live.values(), key=lambda entry: entry.loaded, reverse=True)
+        there = [*store.live.values(), *store.all_below()]
+        entries = sorted(there, key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
     errors: list[Exception] = yield TearDown(doomed)
     return errors
+
+
+def below(cache: CacheView) -> list[Entry]:
+    """Condemn what is parked of a cache that is closed; return what is to be torn down."""
+    store = cache.store
+    return [entry for entry in store.all_below() if store.condemn(entry, RemovalCause.CLOSED)]
+
+
+def torn_down(entry: Entry) -> Plan[None]:
+    """Tear down what was condemned before."""
+    yield TearDown([entry])

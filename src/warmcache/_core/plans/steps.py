@@ -72,9 +72,13 @@ class Ask(NamedTuple):
 
 
 class Aside(NamedTuple):
-    """Call ``function``, which may block: an event loop has it called in a thread."""
+    """Call ``function``, which may block: an event loop has it called in a thread.
+
+    With ``to_its_end``, whoever is cancelled meanwhile waits for it all the same, and goes on.
+    """
 
     function: Callable[[], Any]
+    to_its_end: bool = False
 
 
 class Kept(NamedTuple):

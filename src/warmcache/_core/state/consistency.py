@@ -29,10 +29,11 @@ def make_consistent(store: Store, outer: Container[object]) -> list[Entry]:
     for batch in {*store.batches.values()}:
         if batch.left_behind:
             store.end_batch(batch)
-    for entry in {*store.live.values(), *store.leased}:
+    parked = [] if store.host is None else [*store.host.entries.values()]
+    for entry in {*store.live.values(), *store.leased, *parked}:
         _place(store, entry)
     for key, entries in store.dying.copy().items():
-        store.dying[key] = tuple(entry for entry in entries if entry.state is not State.GONE)
+        store.dying[key] = tuple(entry for entry in entries if entry.state is State.DYING)
         if not store.dying[key]:
             del store.dying[key]
     store.leased = {entry for entry in {*store.live.values(), *store.leased} if entry.leases}
@@ -76,8 +77,19 @@ def _end(store: Store, flight: Flight) -> None:
 def _place(store: Store, entry: Entry) -> None:
     """Have an entry be where its state says, and no lease on it that is over."""
     entry.leases = tuple([record for record in entry.leases if not record.over])
+    parked = {} if store.host is None else store.host.entries
     if entry.state is State.LIVE:
+        if parked.get(entry.key) is entry:  # it came back, and was about to be published
+            store.live[entry.key] = entry
+            del parked[entry.key]
+        entry.parked = None
         return
+    if entry.state is State.PARKED:
+        if entry.parked is not None:
+            entry.parked.moved = True
+        return
+    if parked.get(entry.key) is entry:
+        del parked[entry.key]
     if store.live.get(entry.key) is entry:
         del store.live[entry.key]
     store.cool(entry)
@@ -98,7 +110,10 @@ def _recount(store: Store) -> None:
         reserved=sum(flight.weight for flight in store.flights.values()),
         zombies=sum(zombie.charged for zombie in store.zombies),
     )
+    if store.host is not None:
+        everywhere = [entry.parked for entry in {*store.alive()}]
+        store.host.used = sum(each.nbytes for each in everywhere if each is not None)
 
 
 def _weight(entries: Iterable[Entry]) -> float:
-    return sum(entry.weight for entry in entries)
+    return sum(entry.charged for entry in entries)

@@ -19,6 +19,7 @@ from .use_clock import USE_CLOCK, counted, tick
 if TYPE_CHECKING:
     import asyncio
 
+    from .parked_bytes import ParkedBytes
     from .remains import Remains
 
 
@@ -27,7 +28,8 @@ class State(enum.Enum):
 
     LIVE = "live"
     RETIRED = "retired"  # removed while leased: torn down by the last release
-    DYING = "dying"  # its teardown is running
+    DYING = "dying"  # its teardown is running, or it is being parked
+    PARKED = "parked"  # alive, and its bytes in the host tier
     GONE = "gone"
 
 
@@ -70,13 +72,14 @@ class Source:
     ``weigh`` says what a value handed in under a loader's key weighs, where the cache does not,
     and ``ttl`` how long what is of a loader lives, in whatever cache. What is ``loop_bound`` is of
     no use once the event loop that loaded it is closed. ``spread`` are the places in a key, from
-    its end, of what a call spreads out: ``*args`` and ``**kwargs``, if it has them.
+    its end, of what a call spreads out: ``*args`` and ``**kwargs``, if it has them. ``park`` are
+    the functions that park and unpark its values, if it said any.
     ``past_hits`` counts the hits of entries that have left.
     """
 
     __slots__ = (
-        *("__weakref__", "loop_bound", "misses", "name", "past_hits", "spread", "tags", "teardown"),
-        *("ttl", "weigh"),
+        *("__weakref__", "loop_bound", "misses", "name", "park", "past_hits", "spread", "tags"),
+        *("teardown", "ttl", "weigh"),
     )
 
     def __init__(
@@ -87,8 +90,10 @@ class Source:
         weigh: Callable[[Any], float] | None = None,
         ttl: Any = None,
         loop_bound: bool = True,
+        park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None,
     ) -> None:
         self.name = name
+        self.park = park
         self.loop_bound = loop_bound
         self.teardown = teardown
         self.tags = tags
@@ -183,6 +188,7 @@ class Entry(_Hits):
     newcomer: Newcomer | None  # for what it had to go, if that is why
     recorded: Any  # its rank as of its place in the policy's order
     blocked_on: list[Any]  # the loads that its teardown waits for
+    parks: bool  # once it is DYING: whether it is to be parked, or is on its way to that
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
     called: bool  # whether its teardown has begun
     loop: Any  # the event loop that its teardown is awaited on
@@ -202,6 +208,8 @@ class Entry(_Hits):
         "loaded_at",
         "loop",
         "newcomer",
+        "parked",
+        "parks",
         "placed",
         "provenance",
         "queued",
@@ -242,6 +250,7 @@ class Entry(_Hits):
         self.base_uses = 1
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
+        self.parked: ParkedBytes | None = None  # where its bytes are, if not on its device
         self.queued = False  # has a place in the policy's order
 
     def __lt__(self, other: Entry) -> bool:
@@ -259,6 +268,17 @@ class Entry(_Hits):
         return self.provenance.seconds
 
     @property
+    def charged(self) -> float:
+        """What the ledger has of it: of what is parked, nothing."""
+        return 0 if self.parked is not None and self.parked.moved else self.weight
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays unless it is removed: it is live, or parked, or on its way to that."""
+        state = self.state
+        return state is _LIVE or state is State.PARKED or (state is State.DYING and self.parks)
+
+    @property
     def tags(self) -> frozenset[str]:
         """The tags of its loader."""
         return self.provenance.source.tags
@@ -270,6 +290,7 @@ class Entry(_Hits):
         except AttributeError:
             pass  # its teardown did
         self.key, self.provenance, self.remains, self.newcomer = None, NOWHERE, None, None
+        self.parked = None
 
     def __repr__(self) -> str:
         return f"<Entry {text_of(self.key)} {self.state.value} weight={self.weight}>"

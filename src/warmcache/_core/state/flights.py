@@ -51,6 +51,7 @@ class Flight:
     ended = False
     box: defaultdict[int, Any] | None = None  # what was loaded, as it came from the loader,
     loaded: Entry | None = None  # then as an entry,
+    returned: Entry | None = None  # what it does not load, but has back from the host tier,
     entry: Entry | None = None  # and once that was published
     paid: float | None = None  # seconds that the load took, where having it again costs others
     error: BaseException | None = None

@@ -133,7 +133,7 @@ def plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-_WEIGHTS = {"weight", "live", "loading", "retired", "dying", "zombies"}
+_WEIGHTS = {"weight", "live", "loading", "retired", "dying", "zombies", "bytes", "budget"}
 _SECONDS = {"age", "idle", "seconds", "load_seconds", "saved_seconds", "ends_in"}
 
 

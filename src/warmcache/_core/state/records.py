@@ -52,7 +52,7 @@ class Removal(OfKey):
     ``call`` is the key as text, ``load('ada')``, and ``loader`` the name of the loader, None for
     what was stored by the mapping. ``age`` is seconds since the load, ``load_seconds`` what that
     load took. ``wanted_by`` is the call, or the key, for which it had to go; None: it went for
-    another reason.
+    another reason. ``tier`` is where its bytes lay: ``"host"``, or None for the device.
     """
 
     __slots__ = ()
@@ -66,6 +66,7 @@ class Removal(OfKey):
     load_seconds: float = 0.0
     tags: frozenset[str] = frozenset()
     _newcomer: Newcomer | None = None
+    tier: str | None = None
 
     @property
     def wanted_by(self) -> str | None:
@@ -126,6 +127,27 @@ class EntryInfo(OfKey):
     source: str | None = None
 
 
+class HostStats(Record):
+    """What the host tier of a cache has done, and what is parked there.
+
+    ``parks`` and ``unparks`` count moves. What was torn down instead of parked: ``not_worth``, for
+    getting it back takes about as long as a load; ``full``, for what is there saves more;
+    ``failures``, by kind: ``"park"`` counts what could not be parked, ``"short"`` what the machine
+    had no memory for, ``"unpark"`` what stayed parked. ``bytes`` are taken of the ``budget``.
+    """
+
+    __slots__ = ()
+
+    parks: int
+    unparks: int
+    not_worth: int
+    full: int
+    failures: Mapping[str, int]
+    entries: int
+    bytes: float
+    budget: float
+
+
 class Stats(Record):
     """Counts since the cache was made, and its ledger now.
 
@@ -136,7 +158,8 @@ class Stats(Record):
     load or for room. ``live + loading + retired + dying + zombies`` is the weight committed:
     entries to be had, room reserved by loads, removed entries that are still leased,
     entries whose teardown is running or whose memory is not back yet, and, in memory
-    caches, what was torn down while somebody kept holding it.
+    caches, what was torn down while somebody kept holding it. ``host`` is what there is to tell of
+    the host tier; None where there is none. What comes back from there is a miss, and no load.
     """
 
     __slots__ = ()
@@ -156,6 +179,7 @@ class Stats(Record):
     retired: float
     dying: float
     zombies: float
+    host: HostStats | None = None
 
 
 class CacheInfo(NamedTuple):

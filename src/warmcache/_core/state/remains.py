@@ -28,6 +28,8 @@ class Remains:
         ask: whether the device has to show the memory, too, when its owners have died.
     """
 
+    did = "torn down"  # what became of the value
+    shared = False  # whether others have a part of it, too
     holders = ""  # who holds it still, in words, once it was given up,
     remedies: tuple[str, ...] = ()  # and what makes them let go
 
@@ -66,6 +68,10 @@ class Remains:
         if value is not None:
             return [value]
         return [face for ref in self._faces if (face := ref()) is not None] or self.living()
+
+    def leave_out_the_value(self) -> None:
+        """Watch its memory alone: the value stays, and all that is made over that memory."""
+        self._whole, self._faces, self.did = None, (), "parked"
 
     def left(self) -> float:
         """Return the weight of what somebody still holds."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from .entry import Entry, seconds_between
+from .entry import Entry, State, seconds_between
 from .flights import Flight
-from .records import EntryInfo, Stats
+from .host_ledger import HostLedger
+from .records import EntryInfo, HostStats, Stats
 from .store import Store
 
 
 def entries_of(store: Store) -> list[EntryInfo]:
-    """Return what there is of every entry: live, retired under a lease, dying, loading."""
+    """Return what there is of every entry: live, parked, retired under a lease, dying, loading."""
     loading = (_info_of_load(store, flight) for flight in store.flights.values())
     return [*(info_of(store, entry) for entry in store.alive()), *loading]
 
@@ -33,9 +34,10 @@ def info_of(store: Store, entry: Entry) -> EntryInfo:
     now = store.timer()
     if entry.used != entry.seen and not store.dates_hits_of(entry):
         entry.seen, entry.seen_at = entry.used, now
+    parked = entry.parked if entry.state is State.PARKED else None
     return EntryInfo(
         key=entry.key,
-        weight=entry.weight,
+        weight=entry.weight if parked is None else parked.nbytes,
         uses=entry.uses,
         age=seconds_between(entry.loaded_at, now),
         idle=0.0 if entry.leases else seconds_between(entry.seen_at, now),
@@ -69,4 +71,18 @@ def stats_of(store: Store) -> Stats:
         retired=ledger.retired,
         dying=ledger.dying,
         zombies=ledger.zombies,
+        host=None if store.host is None else _of_host(store.host),
+    )
+
+
+def _of_host(host: HostLedger) -> HostStats:
+    return HostStats(
+        parks=host.parks,
+        unparks=host.unparks,
+        not_worth=host.not_worth,
+        full=host.full,
+        failures=dict(host.failures),
+        entries=len(host.entries),
+        bytes=host.used,
+        budget=host.budget,
     )

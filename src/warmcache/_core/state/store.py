@@ -24,6 +24,7 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, LoadLease, State, seconds_between
 from .flights import BatchFlight, Flight
+from .host_ledger import HostLedger
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observers import Observers
@@ -35,6 +36,9 @@ from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
 _LIVE, _RETIRED, _DYING, _GONE = State.LIVE, State.RETIRED, State.DYING, State.GONE
+_PARKED = State.PARKED
+# Why a value leaves its device that may be wanted again as it is.
+_PARKS = {RemovalCause.SIZE, RemovalCause.PRESSURE, RemovalCause.NODE}
 
 
 class Store:
@@ -43,8 +47,9 @@ class Store:
     Invariants: ``live`` has the entries that can be found, ``leased`` those that somebody
     leases (LIVE or RETIRED), ``dying`` those being torn down, by key; ``lingering`` the part
     of these whose memory is not back yet, and whether their teardown failed; ``flights`` the
-    loads under way. What all of them weigh together is ``ledger.committed``. ``batches`` has what
-    is loaded together with others, until it is stored, by key.
+    loads under way. What all of them weigh together is ``ledger.committed``. What is parked is
+    the ``host``'s, if there is such a tier, and weighs nothing here. ``batches`` has what is loaded
+    together with others, until it is stored, by key.
     """
 
     def __init__(
@@ -59,11 +64,13 @@ class Store:
         listener: Callable[[Removal], object] | None,
         load_listener: Callable[[Load], object] | None = None,
         tears_down: bool,
+        host: HostLedger | None = None,
     ) -> None:
         # Re-entrant, for a finalizer that the garbage collector happens to run in
         # here may well ask this very cache for something.
         self.lock = threading.RLock()
         self.ledger = Ledger(limit)
+        self.host = host
         self.order = order
         order.limited(limit)
         self.timer = timer
@@ -320,12 +327,15 @@ class Store:
 
         When it is leased it is retired instead, and the last release tears it down.
         """
+        if entry.state is not _LIVE:
+            return self._condemn_below(entry, cause, newcomer)
         leased = bool(entry.leases)
         entry.cause, entry.newcomer = cause, newcomer
         if leased:
             entry.state = _RETIRED
         else:
             self.begin_to_die(entry)
+            entry.parks = self.host is not None and cause in _PARKS
         self._take_out(entry)
         self.ledger.leave(entry.weight, leased=leased)
         return not leased
@@ -334,6 +344,9 @@ class Store:
         """Have a loaded entry that cannot be published torn down in its reservation."""
         entry.cause, entry.newcomer, entry.leases = cause, None, ()
         self.begin_to_die(entry)
+        if self.host is not None:  # it may have come from there
+            self.host.went(entry)
+            entry.parked = None
         self.ledger.turn_away(entry.weight)
 
     def detach(self, entry: Entry) -> None:
@@ -365,6 +378,7 @@ class Store:
         """Have ``entry`` found among the dying; what it leaves, it leaves after this."""
         entry.doomed_by = get_ident()
         entry.state, entry.called, entry.blocked_on, entry.loop = _DYING, False, [], None
+        entry.parks = False
         dying, key = self.dying, entry.key
         dying[key] = (*dying[key], entry) if key in dying else (entry,)
 
@@ -378,19 +392,26 @@ class Store:
         if entry.state is _GONE:
             return False
         entry.state = _GONE
-        others = self.dying.pop(entry.key)
-        if len(others) > 1:
-            self.dying[entry.key] = tuple(other for other in others if other is not entry)
-        for flight in self.flights.values():
-            if flight.growth is not None:
-                flight.growth.left(entry)
+        charged = entry.charged
+        self.leave_the_dying(entry)
+        if self.host is not None:
+            self.host.went(entry)
         if entry.hits:
             self.counts.left(entry)
         self.counts.removals[entry.cause] += 1
         if failed:
             self.counts.teardown_failures += 1
-        self.ledger.free_dying(entry.weight)
+        self.ledger.free_dying(charged)
         return True
+
+    def leave_the_dying(self, entry: Entry) -> None:
+        """Have ``entry`` be found there no more, and loads that are measured know of it."""
+        others = self.dying.pop(entry.key)
+        if len(others) > 1:
+            self.dying[entry.key] = tuple(other for other in others if other is not entry)
+        for flight in self.flights.values():
+            if flight.growth is not None and entry.charged:
+                flight.growth.left(entry)
 
     def charge_zombie(self, remains: Remains, left: float) -> None:
         """Charge for what is still alive of a value that was torn down."""
@@ -417,14 +438,56 @@ class Store:
             provenance.seconds,
             provenance.source.tags,
             entry.newcomer,
+            "host" if entry.parked is not None and entry.parked.moved else None,
         )
 
     def alive(self) -> Iterator[Entry]:
-        """Yield every entry whose value exists: live, retired and dying ones."""
+        """Yield every entry whose value exists: live, parked, retired and dying ones."""
         yield from self.live.values()
+        if self.host is not None:
+            yield from self.host.entries.values()
         yield from (entry for entry in self.leased if entry.state is _RETIRED)
         for dying in self.dying.values():
             yield from dying
+
+    # -- the host tier -------------------------------------------------------------
+
+    def below(self, key: Hashable) -> list[Entry]:
+        """Return what there is of ``key`` in the host tier, or on its way there."""
+        if self.host is None:
+            return []
+        parked = self.host.entries.get(key)
+        found = [entry for entry in self.dying.get(key, ()) if entry.parks]
+        return found if parked is None else [*found, parked]
+
+    def all_below(self) -> list[Entry]:
+        """Return what there is in the host tier, and on its way there."""
+        if self.host is None:
+            return []
+        dying = [entry for entries in self.dying.values() for entry in entries if entry.parks]
+        return [*dying, *self.host.entries.values()]
+
+    def is_coming_back(self, entry: Entry) -> bool:
+        """Whether a load under way has ``entry`` back from where it is parked."""
+        flight = self.flights.get(entry.key)
+        return flight is not None and flight.returned is entry
+
+    def _condemn_below(self, entry: Entry, cause: RemovalCause, newcomer: Newcomer | None) -> bool:
+        """Condemn what is parked, or on its way there; whether it must now be torn down."""
+        if entry.state is _PARKED:
+            if self.is_coming_back(entry):
+                return False
+            entry.cause, entry.newcomer = cause, newcomer
+            self.begin_to_die(entry)
+            assert self.host is not None
+            del self.host.entries[entry.key]
+            return True
+        entry.cause, entry.newcomer, entry.parks = cause, newcomer, False
+        if entry not in self.lingering:
+            return False  # it is being copied, and whoever does that tears it down
+        entry.doomed_by = get_ident()
+        del self.lingering[entry]
+        return True
 
     # -- leases --------------------------------------------------------------------
 
@@ -522,14 +585,25 @@ class Store:
 
     def due(self, now: Any) -> list[Entry]:
         """Return what has ended by ``now``, for the caller to condemn."""
-        return [] if self.deadlines is None else self.deadlines.due(now)
+        if self.deadlines is None:
+            return []
+        below = [entry for entry in self.all_below() if self.ended(entry, now)]
+        return [*self.deadlines.due(now), *below]
+
+    def earliest_end(self) -> Any:
+        """Return a time before which nothing ends; None when nothing ever will."""
+        if self.deadlines is None:
+            return None
+        below = [self._deadline(entry) for entry in self.all_below()]
+        ends = [end for end in (self.deadlines.earliest(), *below) if end is not None]
+        return min(ends, default=None)
 
     def expire(self, now: Any) -> list[Entry]:
         """Condemn what has ended by ``now``; return what is to be torn down."""
         return [
             entry
             for entry in self.due(now)
-            if entry.state is _LIVE and self.condemn(entry, RemovalCause.EXPIRED)
+            if entry.kept and self.condemn(entry, RemovalCause.EXPIRED)
         ]
 
     # -- event loops that are closed -------------------------------------------------
@@ -549,6 +623,6 @@ class Store:
         self.has_orphans = False
         return [
             entry
-            for entry in [*self.live.values()]
+            for entry in [*self.live.values(), *self.all_below()]
             if entry.provenance.is_orphan and self.condemn(entry, RemovalCause.INVALID)
         ]

@@ -1,0 +1,22 @@
+"""Where the bytes of a parked value are, and what brings them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ParkedBytes:
+    """The bytes of a value that is parked, or is being parked.
+
+    ``handle`` brings them back, once there is one; ``nbytes`` is what they take in the tier. They
+    have ``moved`` once the device has their room back, and are ``back`` there again before
+    the entry can be found.
+    """
+
+    __slots__ = ("back", "cost", "handle", "moved", "nbytes")
+
+    def __init__(self, nbytes: float, cost: Any) -> None:
+        self.cost = cost  # what is known of its key
+        self.handle: Any = None
+        self.nbytes = nbytes
+        self.moved = self.back = False

@@ -1,0 +1,94 @@
+"""The way of an entry to the host tier and back, each step of it with the store's lock held.
+
+On its way there it is DYING: it is out of sight, its room stays charged, and a load of its key
+waits. It is PARKED once its bytes are copied and its room on the device is free; and LIVE again
+once a load has had its bytes back, into room that it had reserved. So a key is never in two
+places, and never in none. Whoever removes it on its way there says so (``entry.parks``), and who is
+copying it sees that it is torn down.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .entry import Entry, State
+from .flights import Flight
+from .records import RemovalCause
+from .store import Store
+from .use_clock import tick
+
+
+def make_host_room(store: Store, entry: Entry) -> list[Entry] | None:
+    """Take room in the host tier for a dying ``entry``, if it pays to park it.
+
+    Returns what is condemned for it, and to be torn down first. None: it is to be torn down
+    itstore.
+    """
+    host = store.host
+    if host is None or store.closed or not entry.parks or entry.parked is not None:
+        return None
+    if not host.pays(entry):
+        host.not_worth += 1
+        return None
+    nbytes = host.expected(entry)
+    short = host.used + nbytes - host.budget
+    gone: list[Entry] | None = []
+    if short > 0:
+        gone = None if nbytes > host.budget else host.cheapest(short, entry, {*store.flights})
+    if gone is None:
+        host.full += 1
+        return None
+    host.begin(entry, nbytes)
+    return [each for each in gone if store.condemn(each, RemovalCause.SIZE)]
+
+
+def arrive_at_host(store: Store, entry: Entry, handle: Any) -> list[Entry] | None:
+    """Note that the bytes of ``entry`` are copied; return what is to go if they are too many.
+
+    None: that is ``entry``, or somebody has removed it meanwhile.
+    """
+    host = store.host
+    assert host is not None
+    host.came(entry, handle)
+    gone: list[Entry] | None = []
+    if host.used > host.budget:
+        gone = host.cheapest(host.used - host.budget, entry, {*store.flights})
+    if gone is None or not entry.parks:
+        entry.parks = False
+        return None
+    return [each for each in gone if store.condemn(each, RemovalCause.SIZE)]
+
+
+def stay(store: Store, entry: Entry, what: str) -> None:
+    """Note that ``entry`` could not be parked, for ``what``: it is to be torn down."""
+    assert store.host is not None
+    store.host.failures[what] += 1
+    store.host.went(entry)
+    entry.parks, entry.parked = False, None
+
+
+def park(store: Store, entry: Entry) -> None:
+    """Have a dying ``entry`` be parked: its bytes are copied, and its room here is free."""
+    parked, host = entry.parked, store.host
+    assert parked is not None
+    assert host is not None
+    host.entries[entry.key] = entry
+    entry.state = State.PARKED
+    store.leave_the_dying(entry)
+    entry.remains = entry.share = None
+    parked.moved = True
+    store.ledger.free_dying(entry.weight)
+
+
+def land_returned(store: Store, entry: Entry, flight: Flight) -> None:
+    """Make what was parked live again, leased to all who wait for it, and end its flight."""
+    assert store.host is not None
+    store.host.unparks += 1
+    store.host.went(entry)
+    entry.parked, entry.state = None, State.LIVE
+    entry.leases = tuple(flight.joined)
+    entry.base_uses += len(entry.leases)
+    entry.loaded = entry.used = entry.placed = tick()
+    store.publish(entry)
+    flight.entry, flight.weight = entry, 0
+    store.end_flight(flight)

@@ -1,0 +1,83 @@
+"""How the values of one cache are parked in host memory and come back: by whom, when not, in turn.
+
+Copies of one device are made one after the other, whichever cache they are for, under a lock of
+its own that nothing else is done under. It is held while what a loader's author said as ``park=``
+runs, which therefore must not ask a cache for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from warmcache._core.state.entry import Entry, seconds_between
+from warmcache._parking import Parked, Slabs, parker_for
+from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache._texts import text_of
+from warmcache.probes.host import HostProbe
+
+from .device import share
+
+if TYPE_CHECKING:
+    from warmcache.tiers.host_tier import HostTier
+
+_KEPT_FREE = 2**30  # bytes of the machine, or a twentieth of a small one
+
+
+def budget_of(tier: HostTier) -> float:
+    """Return the bytes that a tier may take of this machine."""
+    return share("host", tier.budget, HostProbe().sample().total)
+
+
+class HostParking:
+    """Parks and unparks the values of one cache; ``copying`` is the lock of its device."""
+
+    def __init__(self, tier: HostTier, copying: ForkSafeLock, timer: Callable[[], Any]) -> None:
+        self._copying = copying
+        self._timer = timer
+        self._probe = HostProbe()
+        self._slabs = Slabs(tier.page_locked, limit=budget_of(tier), retain=tier.retain)
+        self._told: set[tuple[str, str]] = set()
+
+    def is_short(self, nbytes: float) -> bool:
+        """Whether the machine would have too little left."""
+        sample = self._probe.sample()
+        if sample.available is None:
+            return False
+        kept_free = _KEPT_FREE if sample.total is None else min(_KEPT_FREE, sample.total / 20)
+        return sample.available - nbytes < kept_free
+
+    def park(self, entry: Entry) -> Parked:
+        """Copy the bytes of ``entry`` to the host, and have it do without those of the device."""
+        parker = parker_for(entry.provenance.source.park, self._slabs)
+        with self._copying.lock:
+            return parker.park(entry.value, entry.weight)
+
+    def unpark(self, entry: Entry) -> float | None:
+        """Bring them back; return the seconds that took. None: others have done so.
+
+        Raises:
+            TypeError: what came back is another object.
+        """
+        parked = entry.parked
+        assert parked is not None
+        with self._copying.lock:
+            if parked.back:
+                return None
+            began = self._timer()
+            value = parked.handle.unpark()
+            if value is not entry.value:
+                raise TypeError(
+                    f"what unparks {text_of(entry.key)} has to return the very value that was "
+                    f"parked, and returned another {type(value).__qualname__}"
+                )
+            parked.back = True
+            return seconds_between(began, self._timer())
+
+    def is_news(self, what: str, entry: Entry) -> bool:
+        """Whether it is the first of its kind, of that loader."""
+        news = what, entry.provenance.source.name
+        if news in self._told:
+            return False
+        self._told.add(news)
+        return True

@@ -1,0 +1,349 @@
+"""What cannot be parked is torn down, what cannot come back stays parked, and nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from parked import UNIT, Model, Rig
+
+from warmcache import CapacityError, RemovalCause
+from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache.caches.leftovers import idle_of
+from warmcache.testing import assert_consistent
+
+pytestmark = pytest.mark.usefixtures("machine")
+CAP = 5.0
+SIZE = RemovalCause.SIZE
+
+
+def failures(rig: Rig) -> dict[str, int]:
+    stats = rig.cache.stats().host
+    assert stats is not None
+    return dict(stats.failures)
+
+
+def raises(error: BaseException) -> Any:
+    def fail(model: Model) -> None:
+        raise error
+
+    return fail
+
+
+# -- on the way there --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [MemoryError("the host is full"), RuntimeError("no")])
+def test_what_raises_as_it_is_parked_is_torn_down_once(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.before_park = raises(error)
+    load("b"), load("c")
+    assert ["a", "b"] == rig.torn_down()
+    assert [SIZE, SIZE] == rig.causes
+    assert {"park": 2} == failures(rig)
+    assert 1 == sum(each.levelno == logging.WARNING for each in caplog.records)
+    assert str(error) in caplog.text
+    assert 0 == rig.cache.stats().teardown_failures
+    assert 12 * UNIT == rig.device.allocated()
+    assert_consistent(rig.cache)
+
+
+def test_none_is_nothing_to_come_back_from() -> None:
+    rig = Rig()
+    load = rig.loader(park=(lambda model: None, rig.unpark))
+    load("a"), load("b")
+    assert ["a"] == rig.torn_down()
+    assert {"park": 1} == failures(rig)
+    assert_consistent(rig.cache)
+
+
+def test_an_interrupt_while_it_is_parked_reaches_the_caller_and_it_is_torn_down() -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.before_park = raises(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        load("b")
+    assert ["a"] == rig.torn_down()
+    assert_consistent(rig.cache)
+    rig.before_park = lambda model: None
+    load("b"), load("c")
+    assert "parked" == rig.states["b"]
+
+
+def test_who_removes_it_while_it_is_copied_has_it_torn_down() -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.before_park = lambda model: load.evict(model.name)
+    load("b")
+    assert ["a"] == rig.torn_down()
+    assert [RemovalCause.EXPLICIT] == rig.causes
+    assert {"b": "live"} == rig.states
+    assert 0 == rig.cache.stats().host.bytes  # type: ignore[union-attr]
+    assert_consistent(rig.cache)
+
+
+def test_who_closes_the_cache_while_it_is_copied_has_it_torn_down() -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.before_park = lambda model: rig.cache.close()
+    with pytest.raises(Exception, match="closed"):
+        load("b")
+    assert ["a"] == rig.torn_down()
+    assert [RemovalCause.CLOSED] == rig.causes
+    assert_consistent(rig.cache)
+
+
+# -- whose memory does not come back -----------------------------------------------------------
+
+
+def held(rig: Rig, load: Any) -> list[Any]:
+    """Have "a" parked while somebody holds its blocks; return what holds them."""
+    load("a")
+    blocks = [*rig.models[0].blocks]
+    rig.cache.relieve(1)
+    return blocks
+
+
+def test_a_room_that_somebody_holds_is_waited_for() -> None:
+    rig = Rig(confirm=60.0)
+    load = rig.loader()
+    blocks = held(rig, load)
+    assert {"a": "dying"} == rig.states
+    assert 12 * UNIT == rig.cache.stats().dying
+    blocks.clear()
+    assert load("a") is rig.models[0]
+    assert ["a"] == rig.unparks == rig.loads
+    assert_consistent(rig.cache)
+
+
+def test_a_room_that_does_not_come_back_is_a_zombie_and_its_value_parked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(budget=30, confirm=0.0)
+    load = rig.loader()
+    blocks = held(rig, load)
+    free_what_came_back(rig.cache._store)
+    assert {"a": "parked"} == rig.states
+    assert 12 * UNIT == rig.cache.stats().zombies
+    assert "was parked, but 12.0 MiB of its 12.0 MiB are still held" in caplog.text
+    assert load("a") is rig.models[0]
+    assert 24 * UNIT == rig.device.allocated()
+    with load.lease("a"), pytest.raises(CapacityError, match="parked, but still held outside"):
+        load("b")
+    blocks.clear()
+    assert 0 == rig.cache.stats().zombies
+    assert_consistent(rig.cache)
+
+
+def test_who_removes_it_while_its_room_is_waited_for_tears_it_down() -> None:
+    rig = Rig(confirm=60.0)
+    load = rig.loader()
+    blocks = held(rig, load)
+    [removal] = load.evict("a")
+    assert RemovalCause.EXPLICIT == removal.cause
+    assert ["a"] == rig.torn_down()
+    assert [] == rig.removals, "its room is not back yet"
+    assert 12 * UNIT == rig.cache.stats().dying
+    assert_consistent(rig.cache)
+    blocks.clear()
+    free_what_came_back(rig.cache._store)
+    assert 1 == len(rig.removals)
+    assert 0 == rig.cache.stats().dying
+    assert_consistent(rig.cache)
+
+
+def test_closing_while_its_room_is_waited_for_tears_it_down() -> None:
+    rig = Rig(confirm=60.0)
+    blocks = held(rig, rig.loader())
+    rig.cache.close()
+    assert ["a"] == rig.torn_down()
+    blocks.clear()
+    free_what_came_back(rig.cache._store)
+    assert 1 == len(rig.removals)
+    assert_consistent(rig.cache)
+
+
+def test_the_end_of_the_process_reaches_what_waits_for_its_room() -> None:
+    rig = Rig(confirm=60.0)
+    blocks = held(rig, rig.loader())
+    for job in rig.cache.close_at_exit(CAP):
+        job.let_go()
+    assert ["a"] == rig.torn_down()
+    rig.cache.finish_at_exit()
+    assert 1 == len(rig.removals)
+    assert_consistent(rig.cache)
+    assert blocks
+
+
+@pytest.mark.parametrize("lingers", [False, True])
+def test_a_worker_that_closes_and_lets_others_finish_reaches_it(lingers: bool) -> None:
+    rig = Rig(confirm=60.0)
+    load = rig.loader()
+    blocks = held(rig, load) if lingers else []
+    if not lingers:
+        load("a"), load("b")
+    assert ("dying" if lingers else "parked") == rig.states["a"]
+    jobs = idle_of(rig.cache._view, CAP, "a test")
+    assert [] == rig.torn_down(), "the lock is held as they are listed"
+    for job in jobs:
+        job.let_go()
+    assert all(1 == model.torn_down for model in rig.models)
+    blocks.clear()
+    free_what_came_back(rig.cache._store)
+    assert_consistent(rig.cache)
+    assert 0 == rig.device.allocated() == rig.cache._store.ledger.committed
+
+
+# -- on the way back ---------------------------------------------------------------------------
+
+
+def parked(rig: Rig) -> Any:
+    load = rig.loader()
+    load("a"), load("b")
+    return load
+
+
+def test_what_cannot_come_back_stays_parked_and_its_caller_is_told() -> None:
+    rig = Rig()
+    load = parked(rig)
+    rig.before_unpark = raises(RuntimeError("no"))
+    with pytest.raises(RuntimeError, match="no"):
+        load("a")
+    assert "parked" == rig.states["a"]
+    assert {"unpark": 1} == failures(rig)
+    assert 1 == rig.cache.stats().load_failures
+    assert 0 == rig.cache.stats().loading
+    assert_consistent(rig.cache)
+    rig.before_unpark = lambda model: None
+    assert load("a") is rig.models[0]
+    assert [] == rig.torn_down()
+
+
+def test_what_runs_out_of_memory_on_its_way_back_is_tried_again_with_more_room() -> None:
+    rig = Rig(budget=30, host=100)
+    load = rig.loader()
+    load("a"), load("b"), load("c")
+    assert {"a": "parked", "b": "live", "c": "live"} == rig.states
+    load("a")
+    tries: list[str] = []
+
+    def lacks(model: Model) -> None:
+        tries.append(model.name)
+        if len(tries) == 1:
+            raise MemoryError("the device is full")
+
+    rig.before_unpark = lacks
+    rig.now = 1.0
+    b = load("b")
+    assert ["b", "b"] == tries
+    assert b.blocks
+    assert {"unpark": 1} == failures(rig)
+    assert 0 == rig.cache.stats().load_failures
+    assert ["parked", "parked"] == [rig.states["a"], rig.states["c"]], "more went than had to"
+    assert_consistent(rig.cache)
+
+
+def test_it_is_tried_three_times_at_most() -> None:
+    rig = Rig(host=100)
+    load = parked(rig)
+    tries: list[str] = []
+
+    def lacks(model: Model) -> None:
+        tries.append(model.name)
+        raise MemoryError("the device is full")
+
+    rig.before_unpark = lacks
+    with pytest.raises(MemoryError):
+        load("a")
+    assert 2 <= len(tries) <= 3
+    assert {"a": "parked", "b": "parked"} == rig.states
+    assert 0 == rig.cache.stats().live == rig.cache.stats().loading
+    assert_consistent(rig.cache)
+
+
+def test_another_object_than_was_parked_is_an_error() -> None:
+    rig = Rig()
+    load = rig.loader(park=(rig.park, lambda there: object()))
+    load("a"), load("b")
+    with pytest.raises(TypeError, match="has to return the very value that was parked"):
+        load("a")
+    assert "parked" == rig.states["a"]
+    load.evict("a")
+    assert ["a"] == rig.torn_down()
+    assert_consistent(rig.cache)
+
+
+def test_who_removes_it_while_it_comes_back_is_too_late_as_with_a_load() -> None:
+    rig = Rig()
+    load = parked(rig)
+    removed: list[Any] = []
+    rig.before_unpark = lambda model: removed.extend(load.evict(model.name))
+    assert load("a") is rig.models[0]
+    assert [] == removed == rig.torn_down()
+    assert "live" == rig.states["a"]
+    assert_consistent(rig.cache)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_closes_the_cache_while_it_comes_back_has_it_torn_down(fails: bool) -> None:
+    rig = Rig()
+    load = parked(rig)
+
+    def close(model: Model) -> None:
+        rig.cache.close()
+        if fails:
+            raise RuntimeError("no")
+
+    rig.before_unpark = close
+    with pytest.raises(Exception, match="no" if fails else "closed"):
+        load("a")
+    assert ["a", "b"] == sorted(rig.torn_down())
+    assert 0 == rig.cache._store.ledger.committed
+    assert 0 == rig.cache.stats().host.bytes  # type: ignore[union-attr]
+    assert_consistent(rig.cache)
+
+
+def test_a_value_handed_in_while_it_comes_back_is_replaced_as_by_a_load() -> None:
+    rig = Rig(budget=30)
+    load = rig.loader()
+    a = load("a")
+    rig.cache.relieve(1)
+
+    def hand_in(model: Model) -> None:
+        rig.cache[load.cache_key("a")] = rig.make("new", 2)
+
+    rig.before_unpark = hand_in
+    assert load("a") is a
+    assert ["new"] == rig.torn_down()
+    assert_consistent(rig.cache)
+
+
+def test_a_failing_teardown_of_what_is_parked_is_counted_once() -> None:
+    rig = Rig(teardown=raises(OSError("it fails")))
+    load = parked(rig)
+    load.evict("a")
+    assert 1 == rig.cache.stats().teardown_failures
+    assert 1 == len(rig.removals)
+    assert 0 == rig.cache.stats().host.bytes  # type: ignore[union-attr]
+    assert_consistent(rig.cache)
+    with pytest.raises(ExceptionGroup, match="teardown failed"):
+        rig.cache.close()
+
+
+def test_a_park_that_asks_for_its_own_key_is_a_cycle() -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.before_park = lambda model: load(model.name)
+    load("b")
+    assert ["a"] == rig.torn_down()
+    assert {"park": 1} == failures(rig)
+    assert_consistent(rig.cache)

@@ -1,0 +1,213 @@
+"""What is parked is what pays, and what saves most stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from parked import UNIT, Machine, Rig
+
+from warmcache import HostTier, RemovalCause
+from warmcache._core.state import host_ledger
+from warmcache._core.state.entry import Entry, Provenance, Source
+from warmcache._core.state.host_ledger import HostLedger
+from warmcache.testing import assert_consistent
+
+pytestmark = pytest.mark.usefixtures("machine")
+SIZE = RemovalCause.SIZE
+
+
+def host_stats(rig: Rig) -> Any:
+    return rig.cache.stats().host
+
+
+def to_and_fro(rig: Rig, load: Any, times: int) -> None:
+    for _ in range(times):
+        load("a"), load("b")
+
+
+# -- is it worth it ----------------------------------------------------------------------------
+
+
+def test_what_comes_back_hardly_faster_than_it_loads_twice_is_parked_no_more() -> None:
+    rig = Rig(host=HostTier(100 * UNIT, below=0.5))
+    rig.seconds = {"load": 10.0, "unpark": 5.0}
+    load = rig.loader()
+    load("a"), load("b"), load("a")
+    assert {"a": "live", "b": "parked"} == rig.states, "once may be chance"
+    load("b"), load("a"), load("b")
+    assert ["a", "b", "a", "b"] == rig.parks
+    assert ["a"] == rig.torn_down(), "twice is not"
+    to_and_fro(rig, load, 3)
+    parks = rig.parks.count("a")
+    to_and_fro(rig, load, 2)
+    assert parks == rig.parks.count("a")
+    assert host_stats(rig).not_worth > 0
+    assert "a" in rig.loads[2:]
+    assert_consistent(rig.cache)
+
+
+def test_a_share_below_is_worth_it() -> None:
+    rig = Rig(host=HostTier(100 * UNIT, below=0.5))
+    rig.seconds = {"load": 10.0, "unpark": 4.9}
+    to_and_fro(rig, rig.loader(), 5)
+    assert ["a", "b"] == rig.loads
+    assert 0 == host_stats(rig).not_worth
+
+
+def test_a_quick_return_in_between_starts_the_count_anew() -> None:
+    rig = Rig(host=HostTier(100 * UNIT, below=0.5))
+    load = rig.loader()
+    for unpark in (9.0, 1.0, 9.0, 1.0, 9.0, 1.0):
+        rig.seconds = {"load": 10.0, "unpark": unpark}
+        to_and_fro(rig, load, 1)
+    assert ["a", "b"] == rig.loads
+
+
+def test_what_is_known_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_ledger, "_KNOWN", 3)
+    rig = Rig(host=1000)
+    load = rig.loader()
+    for name in "abcdefgh":
+        load(name)
+    host = rig.cache._store.host
+    assert host is not None
+    assert 3 == len(host._costs)
+
+
+# -- who goes when it is full ------------------------------------------------------------------
+
+
+def test_when_the_host_is_full_what_parking_saves_least_goes_to_its_teardown() -> None:
+    rig = Rig(budget=16, host=26)
+    load = rig.loader()
+    for name, seconds in (("dear", 1e7), ("cheap", 1.0), ("middling", 1e6), ("other", 1e6)):
+        rig.seconds["load"] = seconds
+        load(name)
+    assert ["cheap"] == rig.torn_down()
+    assert {"dear": "parked", "middling": "parked", "other": "live"} == rig.states
+    [removal] = rig.removals
+    assert (SIZE, "host") == (removal.cause, removal.tier)
+    assert_consistent(rig.cache)
+
+
+def test_the_newcomer_goes_itself_if_it_saves_least() -> None:
+    rig = Rig(budget=16, host=13)
+    load = rig.loader()
+    for name, seconds in (("dear", 1e7), ("cheap", 1.0), ("other", 1e6)):
+        rig.seconds["load"] = seconds
+        load(name)
+    assert ["cheap"] == rig.torn_down()
+    assert {"dear": "parked", "other": "live"} == rig.states
+    [removal] = rig.removals
+    assert (SIZE, None) == (removal.cause, removal.tier)
+    assert 1 == host_stats(rig).full
+
+
+def test_what_is_larger_than_the_host_has_at_all_costs_nobody_his_place() -> None:
+    rig = Rig(budget=32, host=16)
+    load = rig.loader()
+    load("small", 10), load("large", 30), load("other", 30)
+    assert ["large"] == rig.torn_down()
+    assert "parked" == rig.states["small"]
+    assert ["small"] == rig.parks
+
+
+def test_what_comes_back_is_not_what_goes_for_whom_it_displaces() -> None:
+    rig = Rig(budget=16, host=13)
+    load = rig.loader()
+    a = load("a")
+    load("b")  # a is parked
+    assert load("a") is a, "b has to go, and to the host there is no way but over a"
+    assert ["b"] == rig.torn_down()
+    assert_consistent(rig.cache)
+
+
+def test_what_it_says_it_takes_is_what_it_is_charged_with() -> None:
+    rig = Rig(budget=16, host=26)
+    load = rig.loader()
+    park = rig.park
+
+    def smaller(model: Any) -> Any:
+        there: Any = park(model)
+        there.nbytes = 5 * UNIT
+        return there
+
+    load = rig.loader(park=(smaller, rig.unpark))
+    for name in "abcd":
+        load(name)
+    assert 15 * UNIT == host_stats(rig).bytes
+    assert [] == rig.removals
+    assert_consistent(rig.cache)
+
+
+def test_more_than_was_expected_is_made_up_for_afterwards() -> None:
+    rig = Rig(budget=16, host=26)
+    park = rig.park
+
+    def larger(model: Any) -> Any:
+        there: Any = park(model)
+        there.nbytes = 20 * UNIT
+        return there
+
+    load = rig.loader(park=(larger, rig.unpark))
+    load("a"), load("b")
+    assert 20 * UNIT == host_stats(rig).bytes
+    load("c")
+    assert host_stats(rig).bytes <= 26 * UNIT
+    assert 1 == len(rig.removals)
+    load("d")
+    assert_consistent(rig.cache)
+    assert host_stats(rig).bytes <= 26 * UNIT
+
+
+def test_more_than_there_is_at_all_is_torn_down() -> None:
+    rig = Rig(budget=16, host=26)
+    park = rig.park
+
+    def larger(model: Any) -> Any:
+        there: Any = park(model)
+        there.nbytes = 200 * UNIT
+        return there
+
+    load = rig.loader(park=(larger, rig.unpark))
+    load("a"), load("b")
+    assert ["a"] == rig.torn_down()
+    assert 0 == host_stats(rig).bytes
+    assert 12 * UNIT == rig.cache.stats().live == rig.device.allocated()
+    assert_consistent(rig.cache)
+
+
+def test_the_machine_keeps_some_memory_for_itself(machine: Machine) -> None:
+    rig = Rig()
+    load = rig.loader()
+    machine.available = 2**30 + 12 * UNIT - 1
+    load("a"), load("b")
+    assert ["a"] == rig.torn_down()
+    assert {"short": 1} == host_stats(rig).failures
+    machine.available = 2**30 + 12 * UNIT
+    load("c")
+    assert "parked" == rig.states["b"]
+    machine.available = None
+    load("d")
+    assert "parked" == rig.states["c"], "what is not known is no shortage"
+    assert_consistent(rig.cache)
+
+
+# -- the price ---------------------------------------------------------------------------------
+
+
+def entry_of(key: str, seconds: float, weight: float = 1.0) -> Entry:
+    return Entry(key, object(), weight, Provenance(Source("load"), seconds), 0.0)
+
+
+def test_the_price_is_what_parking_saves_a_second_and_a_byte() -> None:
+    host = HostLedger(100, 0.8)
+    a, b = entry_of("a", 8.0), entry_of("b", 8.0, weight=2.0)
+    assert host.price_of(a, 0.0) == 2 * host.price_of(b, 0.0)
+    host.begin(a, 1)
+    before = host.price_of(a, 0.0)
+    host.came_back(a, 6.0)
+    assert before == 4 * host.price_of(a, 0.0), "of eight seconds, two are saved"
+    a.base_uses = 3
+    assert 3 * before == 4 * host.price_of(a, 0.0)
