@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -210,6 +212,39 @@ def test_what_becomes_warm_as_a_batch_looks_is_not_loaded_again(start: Any) -> N
     asked.open()
     assert values_of("av") == first.result(CAP)
     assert [["v"], ["a"]] == encoder.calls
+
+
+@pytest.mark.parametrize("maxsize", [5, 50])
+def test_positions_are_by_key_while_others_lease_and_evict(maxsize: int) -> None:
+    load = Encoder(maxsize=maxsize).load
+
+    def work(seed: int) -> None:
+        random = Random(seed)
+        for _ in range(60):
+            number = random.randrange(60)
+            numbers = random.choices(range(60), k=random.randrange(20))
+            act = random.choice([load, load, load.many, load.lease, load.evict, load.cache_clear])
+            if act is load:
+                assert values_of(numbers) == load(numbers)
+            elif act == load.many:
+                assert values_of(numbers) == load.many([(n,) for n in numbers])
+            elif act == load.lease:
+                with load.lease(number) as value:
+                    assert [number, "m"] == value
+            elif act == load.evict:
+                load.evict(number)
+            else:
+                load.cache_clear()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(12) as pool:
+            assert 12 == len([*pool.map(work, range(12), timeout=30.0)])
+    finally:
+        sys.setswitchinterval(before)
+    assert not load.cache._store.batches and not load.cache._store.flights
+    assert_consistent(load.cache)
 
 
 # -- what fails --------------------------------------------------------------------------------

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from random import Random
 from typing import Any
 
 import pytest
@@ -131,41 +129,5 @@ def test_positions_are_by_key_in_tasks_that_overlap(
     asyncio.run(main())
     if maxsize == 100:
         assert len({*loaded}) == len(loaded)
-    assert not load.cache._store.batches and not load.cache._store.flights
-    assert_consistent(load.cache)
-
-
-@pytest.mark.race
-@pytest.mark.parametrize("maxsize", [5, 50])
-def test_positions_are_by_key_while_others_lease_and_evict(maxsize: int) -> None:
-    @warm(batch="numbers", maxsize=maxsize)
-    def load(numbers: list[int]) -> list[list[int]]:
-        return [value_of(number) for number in numbers]
-
-    def work(seed: int) -> None:
-        random = Random(seed)
-        for _ in range(60):
-            number = random.randrange(60)
-            numbers = random.choices(range(60), k=random.randrange(20))
-            act = random.choice([load, load, load.many, load.lease, load.evict, load.cache_clear])
-            if act is load:
-                assert [value_of(each) for each in numbers] == load(numbers)
-            elif act == load.many:
-                assert [value_of(each) for each in numbers] == load.many([(n,) for n in numbers])
-            elif act == load.lease:
-                with load.lease(number) as value:
-                    assert value_of(number) == value
-            elif act == load.evict:
-                load.evict(number)
-            else:
-                load.cache_clear()
-
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        with ThreadPoolExecutor(12) as pool:
-            assert 12 == len([*pool.map(work, range(12), timeout=30.0)])
-    finally:
-        sys.setswitchinterval(before)
     assert not load.cache._store.batches and not load.cache._store.flights
     assert_consistent(load.cache)
