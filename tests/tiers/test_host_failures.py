@@ -183,6 +183,20 @@ def test_the_end_of_the_process_reaches_what_waits_for_its_room() -> None:
     assert blocks
 
 
+def test_nothing_is_parked_as_the_process_ends() -> None:
+    rig = Rig(budget=30, host=100)
+    load = rig.loader()
+    load("a"), load("b")
+    jobs: list[Any] = []
+    rig.before_park = lambda model: jobs.extend(rig.cache.close_at_exit(CAP))
+    rig.cache.relieve(24 * UNIT)
+    assert (["a"], ["b"]) == (rig.parks, rig.torn_down())
+    for job in jobs:
+        job.let_go()
+    assert ["a", "b"] == sorted(rig.torn_down())
+    assert_consistent(rig.cache)
+
+
 @pytest.mark.parametrize("lingers", [False, True])
 def test_a_worker_that_closes_and_lets_others_finish_reaches_it(lingers: bool) -> None:
     rig = Rig(confirm=60.0)
@@ -323,6 +337,29 @@ def test_a_value_handed_in_while_it_comes_back_is_replaced_as_by_a_load() -> Non
     rig.before_unpark = hand_in
     assert load("a") is a
     assert ["new"] == rig.torn_down()
+    assert_consistent(rig.cache)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_copy_of_what_is_gone_is_dropped_after_its_teardown(fails: bool) -> None:
+    rig = Rig()
+    load = parked(rig)
+    host = rig.cache._store.host
+    assert host is not None
+    [entry] = host.entries.values()
+    assert entry.parked is not None
+    found: list[int] = []
+
+    def drop() -> None:
+        found.append(rig.models[0].torn_down)
+        if fails:
+            raise OSError("no")
+
+    entry.parked.handle.drop = drop
+    load.evict("a")
+    assert [1] == found
+    assert fails == rig.cache.stats().teardown_failures
+    assert 1 == len(rig.removals)
     assert_consistent(rig.cache)
 
 

@@ -71,6 +71,17 @@ def test_its_device_is_free_before_the_next_load_begins(rig: Rig) -> None:
     assert 12 * UNIT == rig.device.allocated()
 
 
+def test_its_room_is_reserved_before_it_comes_back(rig: Rig) -> None:
+    load = rig.loader()
+    rig.cache[load.cache_key("a")] = rig.make("a")  # of which no load has told what it takes
+    rig.cache.relieve(1)
+    load("b", 1)
+    reserved: list[float] = []
+    rig.before_unpark = lambda model: reserved.append(rig.cache.stats().loading)
+    load("a")
+    assert [12 * UNIT] == reserved
+
+
 def test_uses_age_and_hits_go_on(rig: Rig) -> None:
     load = rig.loader()
     load("a"), load("a")
@@ -237,7 +248,7 @@ def test_closing_tears_it_down_as_it_is(rig: Rig) -> None:
 
 
 def test_a_cache_that_is_collected_takes_what_is_parked_along(rig: Rig) -> None:
-    parked(rig)
+    parked(rig).evict("b")
     a, done = rig.models[0], threading.Event()
     rig.cache = None  # type: ignore[assignment]
     gc.collect()
