@@ -25,6 +25,7 @@ from .caches.options import CacheOptions
 from .errors import (
     CapacityError,
     ClosedError,
+    FreezeError,
     KeyingError,
     LoadCycleError,
     ProbeUnavailable,
@@ -75,6 +76,7 @@ __all__ = [
     "EntryInfo",
     "FIFOCache",
     "Footprint",
+    "FreezeError",
     "GDSFCache",
     "GPUMemoryCache",
     "HostMemoryCache",

@@ -162,6 +162,9 @@ def warm(
         loop_bound: whether what an ``async`` loader gives is of use only on the event loop that
             loaded it, as most clients are. Once that loop is closed, it is torn down at its next
             use, and loaded again. False for what depends on no loop, such as a model.
+        freeze: whether nobody can change what is loaded: lists become tuples, dicts read-only
+            mappings, arrays read-only, to the innermost part; an object of another class is asked
+            for what to keep, by its ``__warm_freeze__()``.
         disk: where what is loaded lies besides, for other processes: a
             :class:`DiskTier`, its name or a path. ``codec``, ``name`` and ``code`` go with it: how
             values are written (``"auto"``, ``"pickle"``, a :class:`Codec`), what the loader is
@@ -218,6 +221,7 @@ def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) ->
     if isinstance(target, classmethod):
         return make(local_class_method, target.__func__)
     if isinstance(target, type):
+        checked.refuse_class(target)
         return warm_class(target, partial(make, local_function, statement_of=target))
     return make(local_method if _defined_in_class(target) else local_function, target)
 

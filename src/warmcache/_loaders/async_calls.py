@@ -23,7 +23,7 @@ from warmcache.caches.lease import AsyncLease, Leased
 
 from . import scopes
 from .calls import Caller, each_call
-from .disabled import disowned, failures_logged, finish_last
+from .disabled import disowned, failures_logged, finish_last, frozen_unowned
 from .name_holder import Replaced
 from .told_loads import told_load
 
@@ -64,7 +64,8 @@ class AsyncCaller(Caller):
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         loader, complete = self._loader, self._complete(args)
         if scopes.disabled_here():
-            return await loader.produce_unowned(complete, kwargs)
+            produced = await loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, produced, loader.freeze)
         from warmcache._core.drivers.event_loop import lease_record_of_this_task
 
         successor = self._successor(args, kwargs, lease_record_of_this_task())
@@ -82,9 +83,11 @@ class AsyncCaller(Caller):
     ) -> Any:
         loader = self._loader
         if loader.disk is None:
-            return await loader.produce_unowned(complete, kwargs)
+            produced = await loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, produced, loader.freeze)
         loader.count_unowned()
-        return (await self._request(*loader.bind(*args, **kwargs)).load())[:3]
+        request = self._request(*loader.bind(*args, **kwargs))
+        return frozen_unowned(loader, (await request.load())[:3], request.freeze)
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async

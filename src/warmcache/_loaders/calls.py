@@ -32,7 +32,7 @@ from warmcache.keys import CallKey
 
 from . import scopes
 from .call_site import CallSite
-from .disabled import DisabledLease, await_if_need_be, disowned, finish_last
+from .disabled import DisabledLease, await_if_need_be, disowned, finish_last, frozen_unowned
 from .hit_path import share_closure
 from .loader import Loader
 from .name_holder import Replaced
@@ -255,7 +255,7 @@ class Caller:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
         loader, complete = self._loader, self._complete(args)
         if scopes.disabled_here():
-            return loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, loader.produce_unowned(complete, kwargs), loader.freeze)
         successor = self._successor(args, kwargs)
         if replaced := loader.take_over_name():
             self._clear(replaced, successor)
@@ -271,9 +271,10 @@ class Caller:
         """Return what nothing here keeps, if the disk has it, from there."""
         loader = self._loader
         if loader.disk is None:
-            return loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, loader.produce_unowned(complete, kwargs), loader.freeze)
         loader.count_unowned()
-        return self._request(*loader.bind(*args, **kwargs)).load()[:3]
+        request = self._request(*loader.bind(*args, **kwargs))
+        return frozen_unowned(loader, request.load()[:3], request.freeze)
 
     def _successor(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], record: LeaseRecord | None = None

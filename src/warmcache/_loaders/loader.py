@@ -93,6 +93,16 @@ class Loader:
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
+        self.freeze: Callable[[Any], Any] | None = None
+        if options.freeze:
+            if yields:
+                raise TypeError(
+                    f"{self.__name__}() is a generator, and freeze=True cannot freeze what it "
+                    f"gives: what follows its yield has the value as it was; return the value"
+                )
+            from .frozen import freeze  # which imports all that it knows to be frozen
+
+            self.freeze = partial(freeze, self.__name__)
         if options.disk is not None:
             if yields:
                 raise TypeError(
@@ -222,10 +232,15 @@ class Loader:
         may_load = not (SCOPES and scopes.loading_forbidden_here())
         hint = self._hint(args, kwargs) if self._hints else None
         load: Any = partial(self._produce, *args, **kwargs)
+        freeze = self.freeze
         if self.disk is not None:
-            load = self.disk.loading(load, key, raw, site, args, kwargs)
+            call = self.disk.call(key, raw, site, args, kwargs)
+            load = self.disk.loading(load, call, key.source)
             may_load = True  # what lies there; if nothing does, it asks again
-        return _request(Request, (key, key[0], load, hot, raw, may_load, hint, *self._terms))
+            if freeze is not None:
+                freeze = partial(self.disk.frozen, freeze, call)
+        terms = (freeze, *self._terms)
+        return _request(Request, (key, key[0], load, hot, raw, may_load, hint, *terms))
 
     def _seconds_to_live(self) -> float | None:
         """Return the seconds after its load for which a value is of use, if a number is said."""

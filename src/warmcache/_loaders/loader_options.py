@@ -30,6 +30,7 @@ class LoaderOptions(NamedTuple):
     version: Hashable = None
     ttl: Any = None
     loop_bound: bool = True
+    freeze: bool = False
     disk: DiskTier | str | os.PathLike[str] | None = None
     codec: str | Codec = "auto"
     name: str | None = None
@@ -51,6 +52,7 @@ class LoaderOptions(NamedTuple):
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
         checks.flag("loop_bound", own.loop_bound)
+        checks.flag("freeze", own.freeze)
         if callable(own.size):
             checks.function("size", own.size)
         elif own.size is not None:
@@ -64,6 +66,13 @@ class LoaderOptions(NamedTuple):
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
+
+    def refuse_class(self, cls: type) -> None:
+        """Raise TypeError if instances of ``cls`` are to be frozen, and cannot be."""
+        if self.freeze:
+            from .frozen import refuse_class
+
+            refuse_class(cls)
 
     def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
         """Raise TypeError if what is loaded has a teardown already, or has it run elsewhere."""

@@ -120,19 +120,10 @@ class ThroughDisk:
                 arguments[p.name] = {k: v for k, v in kwargs.items() if k not in named}
         return arguments
 
-    def loading(
-        self,
-        produce: Produce,
-        key: CallKey,
-        raw: Any,
-        site: CallSite,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Produce:
+    def loading(self, produce: Produce, call: DiskCall, source: Source) -> Produce:
         """Return what looks on disk, and else has ``produce`` load, and keeps that."""
-        call = self.call(key, raw, site, args, kwargs)
         load: Any = self._load_async if self._is_async else self._load
-        return partial(load, call, key.source, produce)
+        return partial(load, call, source, produce)
 
     # -- in a thread ---------------------------------------------------------------------------
 
@@ -251,6 +242,14 @@ class ThroughDisk:
         return _kept(produced, again)
 
     # -- forgetting ----------------------------------------------------------------------------
+
+    def frozen(self, freeze: Callable[[Any], Any], call: DiskCall, value: Any) -> Any:
+        """Return ``value`` as ``freeze`` has it; what that refuses is not left on disk either."""
+        try:
+            return freeze(value)
+        except Exception:
+            self.forget(call)
+            raise
 
     def forget(self, call: DiskCall) -> bool:
         """Remove what lies there for ``call``; return whether there was anything."""

@@ -21,6 +21,7 @@ class _OfTheLoader(TypedDict, total=False):
     validate: Callable[[Any], object] | None
     validate_errors: type[Exception] | tuple[type[Exception], ...]
     loop_bound: bool
+    freeze: bool
     tags: Iterable[str]
     version: Hashable
     disk: DiskTier | str | os.PathLike[str] | None

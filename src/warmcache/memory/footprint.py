@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import gc
 import sys
 import types
 import weakref
@@ -334,6 +335,8 @@ def _container(kind: type) -> _Handler | None:
             if kind is base:
                 return items
             return functools.partial(_items_and_attributes, items)
+    if kind is types.MappingProxyType:
+        return gc.get_referents  # to the mapping: nothing of it runs
     if issubclass(kind, functools.partial):
         return lambda thing: (thing.func, thing.args, thing.keywords)
     if issubclass(kind, types.MethodType):

@@ -22,7 +22,7 @@ from typing import Any
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
-from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
+from warmcache._core.plans.load import end_own_lease, fly, freeze_loaded, give_up, unboxed
 from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.put import arrive
 from warmcache._core.plans.steps import Disguised, Request
@@ -85,6 +85,8 @@ def load_at_once(
         began = store.timer()
         flight.box[0]  # which calls the loader; from here, see threads.run
         entry = unboxed(request, flight, began, store.timer())
+        if request.freeze is not None:
+            freeze_loaded(store, request, flight)
         if flight.lease is not None:
             run(end_own_lease(store, flight), cache)
         # Observers are told of who holds it, and so of who asked, and when; and it stays there

@@ -14,7 +14,7 @@ from collections import defaultdict
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
-from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
+from warmcache._core.plans.load import end_own_lease, fly, freeze_loaded, give_up, unboxed
 from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.at_once import reserve_at_once, vanish_at_once
@@ -91,6 +91,8 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         began = store.timer()
         await load(Load(request, flight.box), cache)
         entry = unboxed(request, flight, began, store.timer())
+        if request.freeze is not None:
+            freeze_loaded(store, request, flight)
         if flight.lease is not None:
             await run_async(end_own_lease(store, flight), cache)
         told = debugging() or store.load_listener is not None

@@ -30,6 +30,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
 from warmcache._core.state.entry import Entry, Provenance, earlier, seconds_between
@@ -150,6 +151,8 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
                 unboxed(request, flight, began, store.timer())
             else:
                 growth = yield from _tried(cache, meter, request, flight)
+            if request.freeze is not None:
+                yield Ask(partial(freeze_loaded, store, request, flight), "freeze")
         entry = flight.loaded
         assert entry is not None
         if flight.lease is not None:
@@ -186,6 +189,18 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
     flight.loaded = entry
     box.clear()
     return entry
+
+
+def freeze_loaded(store: Store, request: Request, flight: Flight) -> None:
+    """Put what nobody can change in the place of what was loaded, as a part of that load."""
+    entry, began = flight.loaded, store.timer()
+    assert entry is not None
+    assert request.freeze is not None
+    entry.value = request.freeze(entry.value)
+    seconds = seconds_between(began, store.timer())
+    entry.provenance.seconds += seconds
+    if flight.paid is not None:
+        flight.paid += seconds
 
 
 def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:
