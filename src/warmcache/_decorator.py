@@ -141,7 +141,9 @@ def warm(
             cache's own teardown is used when the loader has none.
         teardown_in: where the teardown of an async loader's value runs if it is not async
             itself: ``"thread"``, one of its own, so that it does not block the event loop;
-            ``"loop"``, the one that loaded the value, for what is bound to that.
+            ``"loop"``, the one that loaded the value, for what is bound to that. And of any other
+            loader: ``"loading-thread"``, in the thread that loaded the value, while that lives, for
+            what others must not close. What is removed elsewhere waits for it.
         key: what makes the key instead of all arguments: a callable taking the
             call's arguments, or a mapping of arguments to callables that say what
             stands for them (None: nothing does).

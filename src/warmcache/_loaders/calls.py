@@ -197,8 +197,15 @@ class Caller:
         """Return an async context manager that holds the value, loading it if need be in a thread.
 
         What the lease's end tears down goes in a thread, too: nothing of it blocks the event loop.
+
+        Raises TypeError where the thread that has loaded is to tear down, for that ends at once.
         """
         try:
+            if self._loader.options.teardown_in == "loading-thread":
+                raise TypeError(
+                    f"{self._loader.__name__}() says teardown_in='loading-thread', and alease "
+                    f"loads in a thread that ends at once: lease it in a thread that stays"
+                )
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
             if self._loader.waits:
                 self._find_cache()

@@ -144,6 +144,10 @@ class Loader:
         self._ttl = ttl
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, options.loop_bound)
         self._source.spread = self.shape.spread
+        if options.teardown_in == "loading-thread":
+            from warmcache._core.drivers.thread_ends import this_thread
+
+            self._source.thread = partial(this_thread, weakref.ref(cache))
         self.keeps_nothing = cache.maxsize == 0  # as functools.lru_cache with this maxsize
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
@@ -186,7 +190,7 @@ class Loader:
         """Have the entries of ``source``, a predecessor's, which are torn down as this says."""
         own, self._source = self._source, source
         source.teardown, source.tags = own.teardown, own.tags
-        source.loop_bound = own.loop_bound
+        source.loop_bound, source.thread = own.loop_bound, own.thread
 
     @property
     def outdated(self) -> bool:

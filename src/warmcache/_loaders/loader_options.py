@@ -81,12 +81,18 @@ class LoaderOptions(NamedTuple):
                 f"{name}() is a generator: what follows its yield is the teardown; "
                 f"teardown= would be a second one"
             )
-        if self.teardown_in is not None and (yields or not is_async):
+        if self.teardown_in == "loading-thread":
+            if is_async:
+                raise TypeError(
+                    f"teardown_in='loading-thread' is for loaders that are not async: {name}() "
+                    f"loads on an event loop; teardown_in='loop' is its own"
+                )
+        elif self.teardown_in is not None and (yields or not is_async):
             kind = "a generator" if yields else "not async"
             where = "as part of it" if yields else "in the thread whose act removes the value"
             raise TypeError(
-                f"teardown_in= is for async loaders with a teardown: {name}() is {kind}, "
-                f"whose teardown runs {where}"
+                f"teardown_in={self.teardown_in!r} is for async loaders with a teardown: {name}() "
+                f"is {kind}, whose teardown runs {where}"
             )
 
 
@@ -117,8 +123,8 @@ def _check_disk(own: LoaderOptions) -> None:
         checks.text("disk", own.disk, "a warmcache.DiskTier, its name or a path")
 
 
-# Where the teardown of an async loader's value runs that is not async itself.
-_TEARDOWN_IN = ("loop", "thread")
+# Where a teardown runs: of an async loader's value, if it is not async itself; of any other's.
+_TEARDOWN_IN = ("loop", "thread", "loading-thread")
 
 
 def _teardown_in(option: str, where: Any) -> str:

@@ -13,7 +13,7 @@ from warmcache.tiers import Codec, DiskTier
 
 
 class _OfTheLoader(TypedDict, total=False):
-    teardown_in: Literal["loop", "thread"] | None
+    teardown_in: Literal["loop", "thread", "loading-thread"] | None
     key: Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None] | None
     typed: bool
     size: float | str | Callable[[Any], float | str] | None

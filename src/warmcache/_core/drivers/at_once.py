@@ -30,9 +30,11 @@ from warmcache._core.state.at_once import condemn_at_once, reserve_at_once, vani
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight, go_inside
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.store import Store
 from warmcache._log import debugging
 
+from .handed_over import tear_down_what_is_mine
 from .let_go import vanished
 from .mending import mend_after
 from .teardown import tear_down
@@ -55,6 +57,8 @@ def load_at_once(
         or request.expires is not None
     ):
         return None
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     flight: Flight | None = None
     claim: Claim | None = None
     kept, logs = CHAIN.keep(), debugging()
@@ -177,6 +181,8 @@ def store_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
     store = cache.store
     if cache.meter is not None or store.deadlines is not None:
         return False
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     try:
         with store.lock:
             old = store.live.get(new.key)

@@ -20,11 +20,13 @@ from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.at_once import reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._log import debugging
 
 from .async_teardown import keep_running
 from .at_once import begin_flight, is_taken
 from .event_loop import load, release_async, run_async, wait
+from .handed_over import tear_down_what_is_mine
 from .let_go import vanished
 from .mending import mend
 
@@ -43,6 +45,8 @@ async def load_at_once_async(
         or request.expires is not None
     ):
         return None
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     context, kept, logs = contextvars.copy_context(), CHAIN.keep(), debugging()
     with store.lock:
         gone = None

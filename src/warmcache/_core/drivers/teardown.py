@@ -8,6 +8,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, go_inside
 
+from .handing_over import handed_over
 from .let_go import destroy, let_go, needs_teardown
 
 
@@ -44,6 +45,9 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     for entry in entries:
         if cache.store.inherited:
             break
+        thread = entry.provenance.thread
+        if thread is not None and handed_over(cache, entry, thread):
+            continue
         pending, error = begin_teardown(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over

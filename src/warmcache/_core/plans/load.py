@@ -185,6 +185,8 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
         flight.paid, seconds = seconds, kept.seconds
         ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
+    if request.source.thread is not None:
+        provenance.thread = request.source.thread()
     entry = Entry(request.key, value, flight.weight, provenance, ended)
     flight.loaded = entry
     box.clear()

@@ -19,6 +19,7 @@ from .use_clock import USE_CLOCK, counted, tick
 if TYPE_CHECKING:
     import asyncio
 
+    from .loading_threads import LoadingThread
     from .remains import Remains
 
 
@@ -71,12 +72,13 @@ class Source:
     and ``ttl`` how long what is of a loader lives, in whatever cache. What is ``loop_bound`` is of
     no use once the event loop that loaded it is closed. ``spread`` are the places in a key, from
     its end, of what a call spreads out: ``*args`` and ``**kwargs``, if it has them.
+    ``thread`` returns, in the thread that has loaded something, who alone can tear that down.
     ``past_hits`` counts the hits of entries that have left.
     """
 
     __slots__ = (
         *("__weakref__", "loop_bound", "misses", "name", "past_hits", "spread", "tags", "teardown"),
-        *("ttl", "weigh"),
+        *("thread", "ttl", "weigh"),
     )
 
     def __init__(
@@ -94,6 +96,7 @@ class Source:
         self.tags = tags
         self.weigh = weigh
         self.ttl = ttl
+        self.thread: Callable[[], LoadingThread] | None = None
         self.spread: tuple[int | None, int | None] = (None, None)
         self.past_hits = 0
         self.misses = 0
@@ -102,7 +105,9 @@ class Source:
 class Provenance:
     """How a value came to be: from where, in which time, and what only loaded ones have."""
 
-    __slots__ = ("finish", "hot", "hot_key", "loop", "seconds", "source", "weighed_by")
+    __slots__ = (
+        *("finish", "hot", "hot_key", "loop", "seconds", "source", "thread", "weighed_by"),
+    )
 
     def __init__(
         self,
@@ -119,6 +124,7 @@ class Provenance:
         self.loop = loop  # that loaded it, and where an asynchronous teardown has to run
         self.hot = None if hot is None else hot.ref  # found_by(), without a call
         self.hot_key = hot_key
+        self.thread: LoadingThread | None = None  # that alone can tear it down
         self.weighed_by: str | None = None  # what a meter took the weight from
 
     @property
@@ -180,7 +186,7 @@ class Entry(_Hits):
     blocked_on: list[Any]  # the loads that its teardown waits for
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
     called: bool  # whether its teardown has begun
-    loop: Any  # the event loop that its teardown is awaited on
+    loop: Any  # the event loop that its teardown is awaited on, or the thread that it is left to
     remains: Remains | None  # what a meter watches of it after its teardown
     share: Any  # a Share of bytes that others may have, too, if it was looked into
 
