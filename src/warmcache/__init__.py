@@ -33,6 +33,7 @@ from .caches.options import CacheOptions
 from .errors import (
     CapacityError,
     ClosedError,
+    FreezeError,
     KeyingError,
     LoadCycleError,
     ProbeUnavailable,
@@ -88,6 +89,7 @@ __all__ = [
     "EntryInfo",
     "FIFOCache",
     "Footprint",
+    "FreezeError",
     "GDSFCache",
     "GPUMemoryCache",
     "HostMemoryCache",

@@ -152,7 +152,9 @@ def warm(
             cache's own teardown is used when the loader has none.
         teardown_in: where the teardown of an async loader's value runs if it is not async
             itself: ``"thread"``, one of its own, so that it does not block the event loop;
-            ``"loop"``, the one that loaded the value, for what is bound to that.
+            ``"loop"``, the one that loaded the value, for what is bound to that. And of any other
+            loader: ``"loading-thread"``, in the thread that loaded the value, while that lives, for
+            what others must not close. What is removed elsewhere waits for it.
         key: what makes the key instead of all arguments: a callable taking the
             call's arguments, or a mapping of arguments to callables that say what
             stands for them (None: nothing does).
@@ -179,6 +181,9 @@ def warm(
             referenced weakly, and is no part of what ``key`` is about. With its end (a
             :class:`Context` is closed, an object collected, an event loop closed, a thread over)
             they are torn down. A method's belong to its instance.
+        freeze: whether nobody can change what is loaded: lists become tuples, dicts read-only
+            mappings, arrays read-only, to the innermost part; an object of another class is asked
+            for what to keep, by its ``__warm_freeze__()``.
         disk: where what is loaded lies besides, for other processes: a
             :class:`DiskTier`, its name or a path. ``codec``, ``name`` and ``code`` go with it: how
             values are written (``"auto"``, ``"pickle"``, a :class:`Codec`), what the loader is
@@ -243,6 +248,7 @@ def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) ->
         return make(local_class_method, target.__func__)
     if isinstance(target, type):
         checked.refuse_for_class(target.__name__)
+        checked.refuse_class(target)
         if checked.batch is not None:
             raise TypeError(
                 f"batch= is for what returns a list, and {target.__name__} is a class, of which a "

@@ -21,3 +21,10 @@ def short_text_of(thing: object) -> str:
     """Return the same, cut where nobody reads on."""
     text = text_of(thing)
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
+
+
+def kind_of(value: object) -> str:
+    """Return the name of a value's type, for people."""
+    kind = type(value)
+    builtin = kind.__module__ == "builtins"
+    return kind.__qualname__ if builtin else f"{kind.__module__}.{kind.__qualname__}"

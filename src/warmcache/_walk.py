@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import gc
 import sys
 import types
 import weakref
@@ -93,6 +94,8 @@ def _container(kind: type) -> Handler | None:
             if kind is base:
                 return items
             return functools.partial(_items_and_attributes, items)
+    if kind is types.MappingProxyType:
+        return gc.get_referents  # to the mapping: nothing of it runs
     if issubclass(kind, functools.partial):
         return lambda thing: (thing.func, thing.args, thing.keywords)
     if issubclass(kind, types.MethodType):

@@ -8,6 +8,7 @@
     ├── WarmMissError     (LookupError)   not warm, and loading was forbidden
     ├── ClosedError       (RuntimeError)  the cache is closed
     ├── KeyingError       (TypeError)     an argument cannot be part of a key
+    ├── FreezeError       (TypeError)     what was loaded could be changed
     └── ProbeUnavailable  (RuntimeError)  a device's memory cannot be read
 
 A loader's own exception is never wrapped: it reaches the caller as it is.
@@ -26,6 +27,7 @@ from ._texts import text_of
 __all__ = [
     "CapacityError",
     "ClosedError",
+    "FreezeError",
     "KeyingError",
     "LoadCycleError",
     "ProbeUnavailable",
@@ -160,6 +162,10 @@ class ClosedError(WarmcacheError, RuntimeError):
 
 class KeyingError(WarmcacheError, TypeError):
     """An argument cannot be part of a key: an array, or something unhashable."""
+
+
+class FreezeError(WarmcacheError, TypeError):
+    """What a loader with ``freeze=True`` gave has a part that could be changed. It says where."""
 
 
 class ProbeUnavailable(WarmcacheError, RuntimeError):  # noqa: N818 - it names a state

@@ -12,7 +12,8 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +22,8 @@ import pytest
 from scenarios import SCENARIOS, Scenario
 
 import warmcache
+from warmcache import warm
+from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._process.janitor import janitor
 from warmcache.testing import assert_consistent
 
@@ -121,3 +124,50 @@ def test_an_interrupt_at_any_place_does_no_damage(
             damaged[place] = repr(error)
     assert places > 50
     assert not damaged, f"{len(damaged)} of {places} places"
+
+
+def _loses_nothing(
+    of_owner: Callable[..., Any], evict: Callable[[Any], Any], act: Callable[[Any, Any], object]
+) -> None:
+    """Interrupt ``act`` at one place after the other, for loaders whose owner tears down."""
+    places = 0
+    while True:
+        torn_down: list[Any] = []
+        options: Any = {"teardown": torn_down.append, "teardown_in": "loading-thread"}
+        load = warm(maxsize=3, **options)(lambda name: [name])
+        other = warm(maxsize=1)(lambda name: name)
+        of_owner(load, "a"), of_owner(load, "b")
+        evict(load)
+        if interrupted(partial(act, load, other), places + 1) is None:
+            break
+        places += 1
+        load.cache.clear()
+        of_owner(other, 2), of_owner(other, 3)
+        assert [["a"], ["b"]] == sorted(torn_down)
+        assert {} == HANDED_OVER
+        assert_consistent(load.cache)
+    assert places > 50
+
+
+@pytest.mark.race
+def test_an_interrupt_of_who_hands_over_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL", "warmcache")
+    with ThreadPoolExecutor(1) as owner:
+        _loses_nothing(
+            lambda *call: owner.submit(*call).result(CAP),
+            lambda load: None,
+            lambda load, other: load.cache.clear(),
+        )
+
+
+@pytest.mark.race
+def test_an_interrupt_of_who_was_handed_something_loses_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("CRITICAL", "warmcache")
+    with ThreadPoolExecutor(1) as others:
+        _loses_nothing(
+            lambda act, *args: act(*args),
+            lambda load: others.submit(load.cache.clear).result(CAP),
+            lambda load, other: other(1),
+        )

@@ -54,6 +54,7 @@ WRONG: dict[str, list[Any]] = {
     "device": [*NOTHING, True, None, -1, 10**400, 1.5, math.nan, "cpu", "9" * 400],
     "disk": [*NOTHING, 5, True, "", "./a\0b", dict],
     "footprint": [*NO_FUNCTION, None, lambda: 1],
+    "freeze": [*NOTHING, 1, None, "yes"],
     "getsizeof": [*NO_FUNCTION, lambda: 1],
     "give_back": [*NO_FUNCTION, None, lambda it: 1],
     "floor": [*NO_SIZE, math.inf, 2.0, 80.0],

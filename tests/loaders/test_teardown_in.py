@@ -218,7 +218,7 @@ async def test_it_is_an_option_of_async_loaders(where: Any) -> None:
 def test_a_place_that_is_none_is_refused_with_those_that_are() -> None:
     for wrong in ("lopp", "main-thread", "", 5, True):
         error = ValueError if isinstance(wrong, str) else TypeError
-        with pytest.raises(error, match="teardown_in must be 'loop' or 'thread', got"):
+        with pytest.raises(error, match="teardown_in must be 'loop' or 'thread' or 'load"):
             connecting(teardown="close", teardown_in=wrong)
 
 
@@ -239,7 +239,7 @@ async def _async_generator(name: str) -> AsyncIterator[str]:
     ],
 )
 def test_other_loaders_refuse_it_and_say_where_theirs_runs(load: Any, why: str) -> None:
-    with pytest.raises(TypeError, match=f"teardown_in= is for async loaders.*{why}"):
+    with pytest.raises(TypeError, match=f"teardown_in='thread' is for async loaders.*{why}"):
         warm(teardown_in="thread")(load)
 
 

@@ -132,6 +132,33 @@ class LoadsOfWhatIsRetired(Loads):
         super().goes_on()
 
 
+class Freezing(Value):
+    def __warm_freeze__(self) -> Any:
+        return self
+
+
+class LoadsThatAreFrozen(Loads):
+    def __init__(self) -> None:
+        super().__init__()
+        own: Any = {"freeze": True, "teardown": lambda value: value[0].close()}
+        self.plain = warm(cache=self.cache, **own)(lambda name: [self.load(name)])
+        self.sized = warm(cache=self.cache, size=len, **own)(lambda name: [self.load(name)])
+
+    def load(self, name: str) -> Any:
+        self.made.append([])
+        return Value(self.made[-1]) if name == "bad" else Freezing(self.made[-1])
+
+    def act(self) -> None:
+        for load in (self.plain, self.sized):
+            load("a")
+            load("b")
+            with contextlib.suppress(TypeError):
+                load("bad")
+
+    def goes_on(self) -> None:
+        self.plain("a"), self.sized("b"), self.plain("c")
+
+
 class Generators(Loads):
     def __init__(self) -> None:
         super().__init__()
@@ -341,7 +368,7 @@ class AsyncBatches(Batches):
 
 SCENARIOS = [
     *(Loads, LoadsThatSayTheirSize, LoadsThatFail, Leases, LoadsThatLoad, LoadsOfWhatIsRetired),
-    *(Generators, Validated),
+    *(LoadsThatAreFrozen, Generators, Validated),
     *(
         Mapping,
         PlainMapping,

@@ -665,3 +665,59 @@ with no_load():
     command = [sys.executable, "-c", program, str(tmp_path / "loader.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=False)
     assert ("['ada']\n", "") == (done.stdout, done.stderr)
+
+
+# -- frozen results ------------------------------------------------------------------------------
+
+
+def test_what_was_read_is_frozen_as_what_was_loaded(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier, freeze=True)
+    first = load(1, b=[2])
+    load.evict(1, b=[2])
+    again = load(1, b=[2])
+    assert (1, {"b": (2,)}) == first == again and again is not first
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        again[1]["b"] = 3
+    assert 1 == len(calls) and 1 == tier.stats().hits
+
+
+def test_who_does_not_freeze_reads_what_the_loader_gave(calls: Calls, tier: DiskTier) -> None:
+    calls.loader(tier, freeze=True)(1, b=[2])
+    assert [1, {"b": [2]}] == calls.loader(tier)(1, b=[2])
+    assert 1 == len(calls)
+
+
+def test_what_cannot_be_frozen_is_not_left_on_disk(calls: Calls, tier: DiskTier) -> None:
+    from collections import OrderedDict
+
+    @warm(disk=tier, name="load", code=False, freeze=True)
+    def load() -> Any:
+        calls.append(())
+        return [OrderedDict(a=1)]
+
+    for again in (1, 2):
+        with pytest.raises(TypeError, match=r"result\[0\]: collections.OrderedDict"):
+            load()
+        assert (again, again, 0) == (len(calls), tier.stats().writes, tier.stats().entries)
+
+
+async def test_so_it_is_of_an_async_loader(calls: Calls, tier: DiskTier) -> None:
+    load = calls.async_loader(tier, freeze=True)
+    assert ("a",) == await load("a")
+    await load.evict("a")
+    assert ("a",) == await load("a")
+    assert ["a"] == calls and 1 == tier.stats().hits
+
+
+@pytest.mark.parametrize("scope", ["maxsize=0", "lease of maxsize=0"])
+def test_a_loader_that_keeps_nothing_freezes_what_it_reads(
+    calls: Calls, tier: DiskTier, scope: str
+) -> None:
+    load = calls.loader(tier, freeze=True, maxsize=0)
+    for _ in range(2):
+        if scope == "maxsize=0":
+            assert (1, {}) == load(1)
+        else:
+            with load.lease(1) as value:
+                assert (1, {}) == value
+    assert 1 == len(calls)

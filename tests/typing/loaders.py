@@ -87,6 +87,8 @@ warm(policy=dict)(Model)  # type: ignore[arg-type]
 warm(policy=LRUCache(1))(Model)  # type: ignore[call-overload]
 warm(teardown="close", teardown_in="lopp")(Model)  # type: ignore[call-overload]
 warm(teardown="close", teardown_in="loop")(Model)
+warm(teardown="close", teardown_in="loading-thread", freeze=False)(Model)
+warm(freeze="yes")(Model)  # type: ignore[call-overload]
 
 
 # -- owners ----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from warmcache.caches.lease import AsyncLease, Leased
 from . import many as several
 from . import scopes
 from .calls import Caller, each_call
-from .disabled import disowned, failures_logged, finish_last
+from .disabled import disowned, failures_logged, finish_last, frozen_unowned
 from .name_holder import Replaced
 from .told_loads import told_load
 
@@ -75,7 +75,8 @@ class AsyncCaller(Caller):
         if loader.sites is not None:
             loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
-            return await loader.produce_unowned(complete, kwargs)
+            produced = await loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, produced, loader.freeze)
         from warmcache._core.drivers.event_loop import lease_record_of_this_task
 
         successor = self._successor(args, kwargs, lease_record_of_this_task())
@@ -93,9 +94,11 @@ class AsyncCaller(Caller):
     ) -> Any:
         loader = self._loader
         if loader.disk is None:
-            return await loader.produce_unowned(complete, kwargs)
+            produced = await loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, produced, loader.freeze)
         loader.count_unowned()
-        return (await self._request(*loader.bind(*args, **kwargs)).load())[:3]
+        request = self._request(*loader.bind(*args, **kwargs))
+        return frozen_unowned(loader, (await request.load())[:3], request.freeze)
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async

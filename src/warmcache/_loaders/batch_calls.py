@@ -180,11 +180,11 @@ class _Asked:
             return [(value, None, None) for value in values]
 
         if self._loader.disk is None:
-            return produce([*range(len(keys))])
+            return self._frozen(produce([*range(len(keys))]))
         from . import batch_on_disk
 
         calls = [self._on_disk[key] for key in keys]
-        return batch_on_disk.load(self._loader.disk, calls, produce)
+        return self._frozen(batch_on_disk.load(self._loader.disk, calls, produce))
 
     async def load_async(self, keys: Sequence[Hashable]) -> list[Produced]:
         """Return the same of an ``async`` loader."""
@@ -197,11 +197,18 @@ class _Asked:
             return [(value, None, loop) for value in values]
 
         if self._loader.disk is None:
-            return await produce([*range(len(keys))])
+            return self._frozen(await produce([*range(len(keys))]))
         from . import batch_on_disk
 
         calls = [self._on_disk[key] for key in keys]
-        return await batch_on_disk.load_async(self._loader.disk, calls, produce)
+        return self._frozen(await batch_on_disk.load_async(self._loader.disk, calls, produce))
+
+    def _frozen(self, loaded: list[Produced]) -> list[Produced]:
+        """Return what was loaded with values that nobody can change, where that is wanted."""
+        freeze = self._loader.freeze
+        if freeze is None:
+            return loaded
+        return [(freeze(each[0]), *each[1:]) for each in loaded]
 
     def _elements(self, keys: Sequence[Hashable], places: list[int]) -> list[Any]:
         return [self._calls[keys[i]].element for i in places]

@@ -34,7 +34,7 @@ from warmcache.keys import CallKey
 from . import many as several
 from . import scopes
 from .call_site import CallSite
-from .disabled import DisabledLease, await_if_need_be, disowned, finish_last
+from .disabled import DisabledLease, await_if_need_be, disowned, finish_last, frozen_unowned
 from .hit_path import share_closure
 from .loader import Loader
 from .name_holder import Replaced
@@ -231,8 +231,15 @@ class Caller:
         """Return an async context manager that holds the value, loading it if need be in a thread.
 
         What the lease's end tears down goes in a thread, too: nothing of it blocks the event loop.
+
+        Raises TypeError where the thread that has loaded is to tear down, for that ends at once.
         """
         try:
+            if self._loader.options.teardown_in == "loading-thread":
+                raise TypeError(
+                    f"{self._loader.__name__}() says teardown_in='loading-thread', and alease "
+                    f"loads in a thread that ends at once: lease it in a thread that stays"
+                )
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
             if self._loader.waits:
                 self._find_cache()
@@ -293,7 +300,7 @@ class Caller:
         if loader.sites is not None:
             loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
-            return loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, loader.produce_unowned(complete, kwargs), loader.freeze)
         successor = self._successor(args, kwargs)
         if replaced := loader.take_over_name():
             self._clear(replaced, successor)
@@ -309,9 +316,10 @@ class Caller:
         """Return what nothing here keeps, if the disk has it, from there."""
         loader = self._loader
         if loader.disk is None:
-            return loader.produce_unowned(complete, kwargs)
+            return frozen_unowned(loader, loader.produce_unowned(complete, kwargs), loader.freeze)
         loader.count_unowned()
-        return self._request(*loader.bind(*args, **kwargs)).load()[:3]
+        request = self._request(*loader.bind(*args, **kwargs))
+        return frozen_unowned(loader, request.load()[:3], request.freeze)
 
     def _successor(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], record: LeaseRecord | None = None

@@ -84,6 +84,19 @@ def disowned(loader: Loader, value: Any, finish: Callable[[], object] | None, _:
     return value
 
 
+def frozen_unowned(
+    loader: Loader, produced: Produced, freeze: Callable[[Any], Any] | None
+) -> Produced:
+    """Return what was loaded, its value frozen if it is to be; what cannot be is torn down."""
+    if freeze is None:
+        return produced
+    try:
+        return freeze(produced[0]), None, None
+    except BaseException:
+        DisabledLease[Any](loader, lambda: None, aside=False).give_up(produced)
+        raise
+
+
 def finish_last(loader: Loader) -> Iterator[Awaitable[object]]:
     """End what the last calls of ``loader`` have yielded; yield what is to be awaited of that.
 
@@ -147,7 +160,7 @@ class DisabledLease(EnteredOnce, Generic[V]):
             from warmcache._core.drivers.event_loop import running_loop
 
             running_loop()  # or it says that there is none
-            self._own(await aside(load, "warmcache-load", unclaimed=self._give_up))
+            self._own(await aside(load, "warmcache-load", unclaimed=self.give_up))
         else:
             self._own(await load())
         return self._value  # type: ignore[no-any-return]
@@ -155,7 +168,8 @@ class DisabledLease(EnteredOnce, Generic[V]):
     def _own(self, produced: Produced) -> None:
         self._value, self._finish = produced[:2]
 
-    def _give_up(self, produced: Produced) -> None:
+    def give_up(self, produced: Produced) -> None:
+        """Tear down what was loaded and nobody has."""
         self._own(produced)
         self._end()
 

@@ -108,6 +108,16 @@ class Loader:
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
+        self.freeze: Callable[[Any], Any] | None = None
+        if options.freeze:
+            if yields:
+                raise TypeError(
+                    f"{self.__name__}() is a generator, and freeze=True cannot freeze what it "
+                    f"gives: what follows its yield has the value as it was; return the value"
+                )
+            from .frozen import freeze  # which imports all that it knows to be frozen
+
+            self.freeze = partial(freeze, self.__name__)
         if options.disk is not None:
             if yields:
                 raise TypeError(
@@ -182,6 +192,10 @@ class Loader:
             )
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, bound, park)
         self._source.spread = self.shape.spread
+        if options.teardown_in == "loading-thread":
+            from warmcache._core.drivers.thread_ends import this_thread
+
+            self._source.thread = partial(this_thread, weakref.ref(cache))
         may_be_idle = cache._setup.idle_ttl is not None
         self.ends = cache._timed or may_be_idle or ttl is not None  # what it loads, by time
         self._terms = self._asked_alike(cache)
@@ -229,6 +243,7 @@ class Loader:
         own, self._source = self._source, source
         source.teardown, source.tags = own.teardown, own.tags
         source.loop_bound, source.park = own.loop_bound, own.park
+        source.thread = own.thread
 
     @property
     def outdated(self) -> bool:
@@ -278,6 +293,7 @@ class Loader:
         hot = site.hot if canonical is raw and self._has_hits and not self.outdated else None
         may_load = not (SCOPES and scopes.loading_forbidden_here())
         hint = self._hint(args, kwargs) if self._hints else None
+        freeze = self.freeze
         load: Any
         if self.disk is None:
             load = partial(self._produce, *args, **kwargs)
@@ -285,9 +301,11 @@ class Loader:
             call = on_disk or self.disk.call(key, raw, site, args, kwargs)
             load = self.disk.loading(self._produce, call, key.source, args, kwargs)
             may_load = True  # what lies there; if nothing does, it asks again
+            if freeze is not None:
+                freeze = partial(self.disk.frozen, freeze, call)
         if self.batch is not None:
             load = partial(self.batch.unless_batched, self.cache._view, key, load)
-        own = (key, key[0], load, hot, raw, may_load, hint, site.owner)
+        own = (key, key[0], load, hot, raw, may_load, hint, site.owner, freeze)
         return _request(Request, own + self._terms)
 
     def _seconds_to_live(self) -> float | None:

@@ -31,6 +31,7 @@ class LoaderOptions(NamedTuple):
     ttl: Any = None
     loop_bound: bool = True
     per: str | Callable[[], object] | None = None
+    freeze: bool = False
     disk: DiskTier | str | os.PathLike[str] | None = None
     codec: str | Codec = "auto"
     name: str | None = None
@@ -57,6 +58,7 @@ class LoaderOptions(NamedTuple):
         checks.flag("typed", own.typed)
         checks.flag("loop_bound", own.loop_bound)
         _per("per", own.per)
+        checks.flag("freeze", own.freeze)
         if callable(own.size):
             checks.function("size", own.size)
         elif own.size is not None:
@@ -89,6 +91,13 @@ class LoaderOptions(NamedTuple):
                 f"and load that writes one and makes one, or codec='pickle'"
             )
 
+    def refuse_class(self, cls: type) -> None:
+        """Raise TypeError if instances of ``cls`` are to be frozen, and cannot be."""
+        if self.freeze:
+            from .frozen import refuse_class
+
+            refuse_class(cls)
+
     def refuse_with_owner(self) -> None:
         """Raise TypeError if there is, beside ``per=``, what belongs to nobody, or to several."""
         for option in ("batch", "out_files"):
@@ -120,12 +129,18 @@ class LoaderOptions(NamedTuple):
                 f"{name}() is a generator: what follows its yield is the teardown; "
                 f"teardown= would be a second one"
             )
-        if self.teardown_in is not None and (yields or not is_async):
+        if self.teardown_in == "loading-thread":
+            if is_async:
+                raise TypeError(
+                    f"teardown_in='loading-thread' is for loaders that are not async: {name}() "
+                    f"loads on an event loop; teardown_in='loop' is its own"
+                )
+        elif self.teardown_in is not None and (yields or not is_async):
             kind = "a generator" if yields else "not async"
             where = "as part of it" if yields else "in the thread whose act removes the value"
             raise TypeError(
-                f"teardown_in= is for async loaders with a teardown: {name}() is {kind}, "
-                f"whose teardown runs {where}"
+                f"teardown_in={self.teardown_in!r} is for async loaders with a teardown: {name}() "
+                f"is {kind}, whose teardown runs {where}"
             )
 
 
@@ -147,6 +162,10 @@ def _check_disk(own: LoaderOptions) -> None:
     check_codec(own.codec)
     if own.disk is None:
         raise TypeError(f"{said[0]}= is about what lies on disk: say disk=, too")
+    if own.persist == "evict" and own.freeze:
+        raise TypeError(
+            "persist='evict' does not go with freeze=True: what is frozen is not what a codec keeps"
+        )
     if own.out_files is not None and own.teardown is not None:
         raise TypeError(
             "teardown= does not go with out_files=: the files are copied to who wants them, and "
@@ -189,8 +208,8 @@ def _pair(option: str, pair: Any) -> None:
 # When a value comes to the disk: as it is loaded, or as it leaves memory.
 _PERSIST = ("load", "evict")
 
-# Where the teardown of an async loader's value runs that is not async itself.
-_TEARDOWN_IN = ("loop", "thread")
+# Where a teardown runs: of an async loader's value, if it is not async itself; of any other's.
+_TEARDOWN_IN = ("loop", "thread", "loading-thread")
 
 
 def _teardown_in(option: str, where: Any) -> str:

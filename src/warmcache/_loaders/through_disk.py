@@ -313,6 +313,14 @@ class ThroughDisk:
 
     # -- forgetting ----------------------------------------------------------------------------
 
+    def frozen(self, freeze: Callable[[Any], Any], call: DiskCall, value: Any) -> Any:
+        """Return ``value`` as ``freeze`` has it; what that refuses is not left on disk either."""
+        try:
+            return freeze(value)
+        except Exception:
+            self.forget(call)
+            raise
+
     def forget(self, call: DiskCall) -> bool:
         """Remove what lies there for ``call``; return whether there was anything."""
         return self.tier._forget(call.key)

@@ -29,6 +29,7 @@ class _OfAnyLoader(TypedDict, total=False):
     validate_errors: type[Exception] | tuple[type[Exception], ...]
     loop_bound: bool
     per: str | Callable[[], object] | None
+    freeze: bool
     tags: Iterable[str]
     version: Hashable
     disk: DiskTier | str | os.PathLike[str] | None
@@ -40,7 +41,7 @@ class _OfAnyLoader(TypedDict, total=False):
 
 
 class _OfTheLoader(_OfAnyLoader, total=False):
-    teardown_in: Literal["loop", "thread"] | None
+    teardown_in: Literal["loop", "thread", "loading-thread"] | None
     park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None
     batch: None
 

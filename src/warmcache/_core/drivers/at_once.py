@@ -22,7 +22,7 @@ from typing import Any
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
-from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
+from warmcache._core.plans.load import end_own_lease, fly, freeze_loaded, give_up, unboxed
 from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.put import arrive
 from warmcache._core.plans.steps import Disguised, Request
@@ -30,9 +30,11 @@ from warmcache._core.state.at_once import condemn_at_once, reserve_at_once, vani
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight, go_inside
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.store import Store
 from warmcache._log import debugging
 
+from .handed_over import tear_down_what_is_mine
 from .let_go import vanished
 from .mending import mend_after
 from .teardown import tear_down
@@ -55,6 +57,8 @@ def load_at_once(
         or request.expires is not None
     ):
         return None
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     flight: Flight | None = None
     claim: Claim | None = None
     kept, logs = CHAIN.keep(), debugging()
@@ -85,6 +89,8 @@ def load_at_once(
         began = store.timer()
         flight.box[0]  # which calls the loader; from here, see threads.run
         entry = unboxed(request, flight, began, store.timer())
+        if request.freeze is not None:
+            freeze_loaded(store, request, flight)
         if flight.lease is not None:
             run(end_own_lease(store, flight), cache)
         # Observers are told of who holds it, and so of who asked, and when; and it stays there
@@ -181,6 +187,8 @@ def store_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
     store = cache.store
     if cache.meter is not None or store.deadlines is not None:
         return False
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     try:
         with store.lock:
             old = store.live.get(new.key)

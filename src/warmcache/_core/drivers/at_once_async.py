@@ -14,17 +14,19 @@ from collections import defaultdict
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
-from warmcache._core.plans.load import end_own_lease, fly, give_up, unboxed
+from warmcache._core.plans.load import end_own_lease, fly, freeze_loaded, give_up, unboxed
 from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.at_once import reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._log import debugging
 
 from .async_teardown import keep_running
 from .at_once import begin_flight, is_taken, may_land
 from .event_loop import load, release_async, run_async, wait
+from .handed_over import tear_down_what_is_mine
 from .let_go import vanished
 from .mending import mend
 
@@ -43,6 +45,8 @@ async def load_at_once_async(
         or request.expires is not None
     ):
         return None
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     context, kept, logs = contextvars.copy_context(), CHAIN.keep(), debugging()
     with store.lock:
         gone = None
@@ -91,6 +95,8 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         began = store.timer()
         await load(Load(request, flight.box), cache)
         entry = unboxed(request, flight, began, store.timer())
+        if request.freeze is not None:
+            freeze_loaded(store, request, flight)
         if flight.lease is not None:
             await run_async(end_own_lease(store, flight), cache)
         told = debugging() or store.load_listener is not None

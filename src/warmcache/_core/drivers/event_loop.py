@@ -25,11 +25,13 @@ from warmcache._core.plans.steps import (
 )
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.one_shot import OneShot
 from warmcache._signatures import isawaitable
 
 from .aside import NoThreadError, aside, aside_to_its_end
 from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
+from .handed_over import tear_down_what_is_mine
 from .let_go import is_dumped, let_go, may_block, teardown_of
 from .lingering import flush
 from .loop_ends import tell_when_closed
@@ -65,6 +67,8 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
 
     One that has begun goes on with ``step``.
     """
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     box: list[Any] = []
     error: BaseException | None = None
     while True:
@@ -204,7 +208,8 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
         if entry.parks:
             interrupt = await _parked_aside(cache, entry, failures) or interrupt
             continue
-        if _may_block(cache, entry):
+        thread = entry.provenance.thread
+        if _may_block(cache, entry) and not (thread is not None and thread.is_here):
             interrupt = await _torn_down_aside(cache, entry, failures) or interrupt
             continue
         pending, error = begin_teardown(cache, entry)

@@ -8,6 +8,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, go_inside
 
+from .handing_over import handed_over
 from .let_go import destroy, dump, is_dumped, let_go, needs_teardown
 from .parking import make_host_room, park
 
@@ -64,6 +65,9 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             except BaseException as raised:  # where it is now, who mends this finds out
                 interrupt = raised
                 continue
+        thread = entry.provenance.thread
+        if thread is not None and handed_over(cache, entry, thread):
+            continue
         interrupt = _dump(entry) or interrupt
         pending, error = begin_teardown(cache, entry)
         if pending is not None:

@@ -24,8 +24,10 @@ from warmcache._core.plans.steps import (
 )
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN
+from warmcache._core.state.loading_threads import HANDED_OVER, LOADING
 from warmcache._signatures import not_coroutine
 
+from .handed_over import tear_down_what_is_mine, wait
 from .lingering import flush
 from .mending import mend, mend_after
 from .teardown import tear_down
@@ -35,6 +37,8 @@ T = TypeVar("T")
 
 def run(plan: Plan[T], cache: CacheView) -> T:
     """Carry out ``plan`` in this thread and return its result."""
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     box: list[Any] = [None]  # so that no local keeps a value alive past its teardown
     error: BaseException | None = None
     while True:
@@ -91,7 +95,7 @@ def _perform(step: Ask | TearDown | Elsewhere | Aside | Flush | Wait, cache: Cac
     if isinstance(step, Elsewhere):
         return run(step.plan, step.cache)
     cache.store.check_anybody_there(step.signal)
-    return step.signal.wait(step.timeout)
+    return wait(step.signal, step.timeout) if LOADING else step.signal.wait(step.timeout)
 
 
 def lease_warm(
@@ -99,6 +103,8 @@ def lease_warm(
 ) -> tuple[Entry, CacheView] | None:
     """Lease what ``find(key)`` gives with the lock held, a use of it; None if that is nothing."""
     store = cache.store
+    if HANDED_OVER:
+        tear_down_what_is_mine()
     try:
         with store.lock:
             entry = find(key)

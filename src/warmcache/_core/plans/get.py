@@ -98,6 +98,7 @@ def brought_back(entry: Entry) -> Request:
         may_load=False,
         hint=None,
         owner=None,
+        freeze=None,
         weight=weight,
         weigh=lambda value: weight,
         sized=False,

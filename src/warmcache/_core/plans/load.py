@@ -33,6 +33,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
 from warmcache._core.state.entry import Entry, Provenance, State, earlier, seconds_between
@@ -158,6 +159,8 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
                 unboxed(request, flight, began, store.timer())
             else:
                 growth = yield from _tried(cache, meter, request, flight)
+            if request.freeze is not None:
+                yield Ask(partial(freeze_loaded, store, request, flight), "freeze")
         entry = flight.loaded
         assert entry is not None
         if flight.lease is not None:
@@ -199,10 +202,24 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
         ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
     provenance.given_by, provenance.dump = given_by, dump
+    if request.source.thread is not None:
+        provenance.thread = request.source.thread()
     entry = Entry(request.key, value, flight.weight, provenance, ended)
     flight.loaded = entry
     box.clear()
     return entry
+
+
+def freeze_loaded(store: Store, request: Request, flight: Flight) -> None:
+    """Put what nobody can change in the place of what was loaded, as a part of that load."""
+    entry, began = flight.loaded, store.timer()
+    assert entry is not None
+    assert request.freeze is not None
+    entry.value = request.freeze(entry.value)
+    seconds = seconds_between(began, store.timer())
+    entry.provenance.seconds += seconds
+    if flight.paid is not None:
+        flight.paid += seconds
 
 
 def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:

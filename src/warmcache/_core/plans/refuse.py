@@ -10,6 +10,7 @@ from typing import Any
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.loading_threads import LoadingThread
 from warmcache._core.state.outer_leases import OuterLeases
 from warmcache._core.state.standstill import for_ever, standing_here
 from warmcache._core.state.store import Store
@@ -56,10 +57,13 @@ def may_not_end(me: LeaseRecord, store: Store) -> bool:
     """Whether a teardown may wait for ``me`` in turn, in ways that nobody sees.
 
     Teardowns end by themselves, and are waited for without limit. But one that is awaited on a
-    loop ends only if that goes on, and others may come after it, in the same thread.
+    loop ends only if that goes on, and others may come after it, in the same thread. And a thread
+    that one was handed over to may never come back to us, whoever waits.
     """
-    return me.task is None and any(
-        entry.loop is not None for entries in store.dying.values() for entry in entries
+    return any(
+        entry.loop is not None and (me.task is None or isinstance(entry.loop, LoadingThread))
+        for entries in store.dying.values()
+        for entry in entries
     )
 
 
@@ -123,6 +127,10 @@ def _in_the_way(store: Store) -> tuple[list[str], list[str]]:
         for flight in list(store.flights.values())
         if flight.weight
     ]
+    for entry in [each for entries in list(store.dying.values()) for each in entries]:
+        if isinstance(entry.loop, LoadingThread):
+            holders.append(f"{text_of(entry.key)} to be torn down by {entry.loop}, which loaded it")
+            remedies.append(f"have {entry.loop} call any loader, or end")
     for zombie in list(store.zombies):
         holders.append(
             f"{text_of(zombie.key)} {zombie.did}, but still held outside, by {zombie.holders}"

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from warmcache._core.state.entry import Entry, LeaseRecord, Source, State
 from warmcache._core.state.flights import CHAIN, leads_to
 from warmcache._core.state.ledger import Claim
+from warmcache._core.state.loading_threads import LoadingThread
 from warmcache._core.state.outer_leases import OuterLeases
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
@@ -117,6 +118,7 @@ def replaced(cache: CacheView, source: Source, successor: Successor | None = Non
                 for entry in entries
                 if entry.provenance.source is source
                 and entry not in store.lingering
+                and not isinstance(entry.loop, LoadingThread)  # which may never come
                 and not leads_to(entry, chain)
             ]
             held: list[Entry] = []
@@ -211,6 +213,15 @@ def orphans(cache: CacheView) -> Plan[None]:
         yield TearDown(doomed)
 
 
+def of_thread(cache: CacheView, thread: LoadingThread) -> Plan[list[Hashable]]:
+    """Remove what ``thread``, which ends, has loaded and alone can tear down."""
+
+    def own(store: Store) -> list[Entry]:
+        return [each for each in store.live.values() if each.provenance.thread is thread]
+
+    return chosen(cache, own, RemovalCause.CLOSED, its_key)
+
+
 def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[list[T]]:
     """Remove the next ``count`` victims and return a note of each.
 
@@ -261,8 +272,8 @@ def make_up(
 def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:
     """Remove ``entry`` as the process ends, whoever leases it; whether it is gone.
 
-    If it is being torn down already, that has ``patience`` seconds, unless it is this
-    thread that is doing so: then a signal has interrupted it.
+    If it is being torn down already, or handed over to its thread for that, that has ``patience``
+    seconds, unless it is this thread that is doing so: then a signal has interrupted it.
     """
     store, doomed = cache.store, False
     with store.lock:
@@ -272,9 +283,11 @@ def end(cache: CacheView, entry: Entry, patience: float) -> Plan[bool]:
             doomed = store.end_lease(entry, record)
     yield TearDown([entry] if doomed else [])
     deadline = time.monotonic() + patience
-    while not doomed and entry not in CHAIN.get():
+    while entry not in CHAIN.get():
         with store.lock:
             if entry.state is State.GONE or entry in store.lingering:
+                return True
+            if doomed and not isinstance(entry.loop, LoadingThread):
                 return True
             change = store.ledger.change()
         if not (yield Wait(change, deadline - time.monotonic())):

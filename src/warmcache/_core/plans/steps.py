@@ -39,6 +39,7 @@ class Request(NamedTuple):
     """What one call of a loader asks for; what all calls of it ask for alike comes last.
 
     What is loaded belongs to ``owner``, if it has one that may end before the cache does.
+    ``freeze``, if there is one, makes of what was loaded what nobody can change.
     ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
     load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
     said how to weigh. ``validate_errors`` are what ``validate`` raises of a value that is not good.
@@ -52,6 +53,7 @@ class Request(NamedTuple):
     may_load: bool
     hint: float | None
     owner: Owner | None
+    freeze: Callable[[Any], Any] | None
     weight: float | None
     weigh: Callable[[Any], Any]
     sized: bool

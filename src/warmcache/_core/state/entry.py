@@ -19,6 +19,7 @@ from .use_clock import USE_CLOCK, counted, tick
 if TYPE_CHECKING:
     import asyncio
 
+    from .loading_threads import LoadingThread
     from .parked_bytes import ParkedBytes
     from .remains import Remains
 
@@ -73,13 +74,14 @@ class Source:
     and ``ttl`` how long what is of a loader lives, in whatever cache. What is ``loop_bound`` is of
     no use once the event loop that loaded it is closed. ``spread`` are the places in a key, from
     its end, of what a call spreads out: ``*args`` and ``**kwargs``, if it has them. ``park`` are
-    the functions that park and unpark its values, if it said any.
+    the functions that park and unpark its values, if it said any. ``thread`` returns, in the
+    thread that has loaded something, who alone can tear that down.
     ``past_hits`` counts the hits of entries that have left.
     """
 
     __slots__ = (
         *("__weakref__", "loop_bound", "misses", "name", "park", "past_hits", "spread", "tags"),
-        *("teardown", "ttl", "weigh"),
+        *("teardown", "thread", "ttl", "weigh"),
     )
 
     def __init__(
@@ -99,6 +101,7 @@ class Source:
         self.tags = tags
         self.weigh = weigh
         self.ttl = ttl
+        self.thread: Callable[[], LoadingThread] | None = None
         self.spread: tuple[int | None, int | None] = (None, None)
         self.past_hits = 0
         self.misses = 0
@@ -108,7 +111,7 @@ class Provenance:
     """How a value came to be: from where, in which time, and what only loaded ones have."""
 
     __slots__ = (
-        *("dump", "finish", "given_by", "hot", "hot_key", "loop", "seconds", "source"),
+        *("dump", "finish", "given_by", "hot", "hot_key", "loop", "seconds", "source", "thread"),
         "weighed_by",
     )
 
@@ -129,6 +132,7 @@ class Provenance:
         self.loop = loop  # that loaded it, and where an asynchronous teardown has to run
         self.hot = None if hot is None else hot.ref  # found_by(), without a call
         self.hot_key = hot_key
+        self.thread: LoadingThread | None = None  # that alone can tear it down
         self.weighed_by: str | None = None  # what a meter took the weight from
 
     @property
@@ -191,7 +195,7 @@ class Entry(_Hits):
     parks: bool  # once it is DYING: whether it is to be parked, or is on its way to that
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
     called: bool  # whether its teardown has begun
-    loop: Any  # the event loop that its teardown is awaited on
+    loop: Any  # the event loop that its teardown is awaited on, or the thread that it is left to
     remains: Remains | None  # what a meter watches of it after its teardown
     share: Any  # a Share of bytes that others may have, too, if it was looked into
 

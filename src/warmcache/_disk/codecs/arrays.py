@@ -13,9 +13,11 @@ from io import BytesIO
 from math import prod
 from typing import Any, TypeAlias
 
+from warmcache._texts import kind_of
+
 from .blob_file import ALIGNED, Blob
 from .coder import imported
-from .tree import Decoder, Encoder, Maker, NotKept, Path, kind_of
+from .tree import Decoder, Encoder, Maker, NotKept, Path
 
 Dtype: TypeAlias = Any  # numpy's
 

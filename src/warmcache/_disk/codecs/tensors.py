@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from warmcache._texts import kind_of
+
 from .arrays import check_shape, overlaps_itself, span
 from .blob_file import Blob
 from .coder import imported
-from .tree import Decoder, Encoder, Maker, NotKept, Path, kind_of
+from .tree import Decoder, Encoder, Maker, NotKept, Path
 
 # torch's name of a dtype and that of safetensors. A file may name no other: asking torch for a
 # name can import a part of it.

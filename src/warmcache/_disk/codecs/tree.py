@@ -26,6 +26,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from warmcache._texts import kind_of
+
 from .blob_file import Blob, text_of_json
 from .leaves import LEAVES, Foreign
 
@@ -52,13 +54,6 @@ class NotKept(Exception):  # noqa: N818  # no error, but an answer
 
     def __str__(self) -> str:
         return f"result{''.join(f'[{key!r}]' for key in self.path)}: {self.what}"
-
-
-def kind_of(value: object) -> str:
-    """Return the name of a value's type, for people."""
-    kind = type(value)
-    builtin = kind.__module__ == "builtins"
-    return kind.__qualname__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
 
 
 # -- to a tree -------------------------------------------------------------------------
