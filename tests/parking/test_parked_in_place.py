@@ -84,6 +84,8 @@ def test_views_that_overlap_and_are_in_no_order_look_into_one_storage(torch: Any
         "of a view": base[10:60][::2][3:],
     }
     rig.there_and_back(views)
+    # It has as many elements as its base, and not all of that.
+    rig.there_and_back([torch.randn(6)[:4].unfold(0, 2, 1)])
     base[11] = 100
     assert 100 == views["every third"][3] == views["strided"][0, 0] == views["turned"][1, 1]
 
@@ -328,10 +330,19 @@ def test_a_subclass_with_a_mind_of_its_own_is_not_asked(torch: Any, rig: Rig) ->
             raise AssertionError("it was asked")
 
     values = torch.randn(6)
+
+    class Louder(torch.Tensor):
+        @classmethod
+        def __torch_dispatch__(cls, *_args: Any, **_more: Any) -> Any:
+            raise AssertionError("it was asked")
+
     with torch._C.DisableTorchFunctionSubclass():
         loud = values.as_subclass(Loud)
         loud_view = loud[2:]
-    parked = rig.park([loud, loud_view, values])
+    louder = torch.Tensor._make_subclass(Louder, torch.randn(6))
+    storage = weakref.ref(storage_of(louder))
+    parked = rig.park([loud, loud_view, values, louder])
+    assert storage() is None
     parked.unpark()
     parked.drop()
     assert 0 == rig.slabs.in_use

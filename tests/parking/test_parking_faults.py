@@ -9,7 +9,7 @@ import pytest
 from parking_rigs import Rig, facts, is_in_host_memory, tensors_in
 from simulated_device import SimulatedDevice, StepError
 
-from warmcache._parking import CannotPark, Slabs
+from warmcache._parking import CannotPark
 
 pytestmark = pytest.mark.models
 
@@ -44,11 +44,13 @@ def test_parking_that_fails_at_any_step_has_changed_nothing(torch: Any, rig: Rig
     module, device = model(torch), device_of(rig)
     before = facts(module)
     device.begin()
-    rig.park(module).unpark()
-    steps = len([step for step in device.steps if step != "allocate"])
-    assert steps > 7  # each storage is copied, and the device waited for
-    rig.slabs = Slabs()
-    for at in range(1, steps // 2 + 2):
+    parked = rig.park(module)
+    steps = [*device.steps]
+    # What the device is about to do still comes first, and each storage is copied once.
+    assert ["synchronize", *["copy"] * 8, "synchronize"] == steps
+    parked.unpark()
+    assert ["allocate"] * 8 + ["copy"] * 8 + ["synchronize"] == device.steps[len(steps) :]
+    for at in range(1, len(steps) + 1):
         device.begin(fail_at=at)
         with pytest.raises(CannotPark, match=f"StepError: step {at}: (copy|synchronize)"):
             rig.park(module)

@@ -100,16 +100,36 @@ def test_a_copy_goes_where_its_room_is_needed(torch: Any, rig: Rig, module: Any)
     assert [0, 4] == [copies_made(rig, each) for each in (other, module)]
 
 
-def test_a_slab_whose_value_is_gone_is_reused_before_others(torch: Any, rig: Rig) -> None:
+def test_a_copy_over_which_another_was_written_is_none(torch: Any, rig: Rig) -> None:
     first, second = torch.randn(40_000), torch.randn(40_000)
+    copies_made(rig, first)
+    rig.slabs.limit = kept = rig.slabs.kept
+    assert [1, 1, 1] == [copies_made(rig, each) for each in (second, first, second)]
+    rig.slabs.limit = 10 * kept
+    del second
+    assert 1 == copies_made(rig, torch.randn(40_000))  # in the slab that has none of ``first``
+    assert kept == rig.slabs.kept
+
+
+def test_slabs_whose_value_is_gone_go_before_others(torch: Any, rig: Rig) -> None:
+    first, second, third = [torch.randn(40_000) for _ in range(3)]
     for each in (first, second):
         copies_made(rig, each)
     kept = rig.slabs.kept
-    del first
-    third = torch.randn(40_000)
+    del second, each
     assert 1 == copies_made(rig, third)
     assert kept == rig.slabs.kept
-    assert 0 == copies_made(rig, second)
+    assert [0, 0] == [copies_made(rig, each) for each in (first, third)]
+    del third
+    rig.slabs.limit = kept
+    copies_made(rig, torch.randn(1000))  # the younger one is unmapped for it
+    assert 0 == copies_made(rig, first)
+
+
+def test_what_was_made_in_inference_mode_has_a_copy_too(torch: Any, rig: Rig) -> None:
+    with torch.inference_mode():
+        module = torch.nn.Linear(20, 20)
+    assert [2, 0] == [copies_made(rig, module) for _ in range(2)]
 
 
 def test_a_slab_that_is_looked_into_is_no_copy_any_more(torch: Any, rig: Rig, module: Any) -> None:

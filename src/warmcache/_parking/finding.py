@@ -126,8 +126,6 @@ class Finding:
             and number not in self.whole
             and type(tensor) in self._plain
             and tensor.layout is self._torch.strided
-            and not tensor.is_quantized
-            and not tensor.storage_offset()
             and tensor.is_contiguous()
             and tensor.nbytes == storage.nbytes()
         ):

@@ -7,8 +7,7 @@ nothing is allocated.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Sequence
 from typing import Any
 
 from .devices import Device
@@ -41,7 +40,7 @@ def move(
         for (tensor, numbers), view in zip(tensors, made, strict=True)
         if whole.get(numbers[0]) is tensor  # type: ignore[arg-type]
     }
-    with _plainly(torch, inference=True):
+    with torch.inference_mode():
         for number, (storage, copy) in enumerate(zip(storages, copies, strict=True)):
             if number in copied:
                 continue
@@ -61,7 +60,7 @@ def views_of(torch: Any, tensors: Tensors, storages: Sequence[Any]) -> list[Any]
     """Return what is to become of each of the tensors."""
     made: list[Any] = [None] * len(tensors)
     for inference in (False, True):
-        with _plainly(torch, inference=inference):
+        with torch.inference_mode(inference):
             for at, (tensor, numbers) in enumerate(tensors):
                 if tensor.is_inference() is inference:
                     into = [None if number is None else storages[number] for number in numbers]
@@ -72,7 +71,7 @@ def views_of(torch: Any, tensors: Tensors, storages: Sequence[Any]) -> list[Any]
 def rebind(torch: Any, tensors: Tensors, made: Sequence[Any]) -> None:
     """Have each of the ``tensors`` look where its counterpart looks."""
     for inference in (False, True):
-        with _plainly(torch, inference=inference):
+        with torch.inference_mode(inference):
             for (tensor, _), view in zip(tensors, made, strict=True):
                 if tensor.is_inference() is inference:
                     tensor.data = view
@@ -80,10 +79,3 @@ def rebind(torch: Any, tensors: Tensors, made: Sequence[Any]) -> None:
 
 def _bytes_of(torch: Any, storage: Any) -> Any:
     return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
-
-
-@contextmanager
-def _plainly(torch: Any, *, inference: bool) -> Iterator[None]:
-    """Have torch make and change tensors, those of inference mode or others, without a history."""
-    with torch.inference_mode(inference), torch.no_grad():
-        yield

@@ -53,5 +53,5 @@ def _writes(tensors: Tensors, storages: int) -> list[int]:
     for tensor, numbers in tensors:
         for number in numbers:
             if number is not None and not tensor.is_inference():
-                counts[number] += tensor._version + 1
+                counts[number] += tensor._version
     return counts
