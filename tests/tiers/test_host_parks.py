@@ -6,13 +6,15 @@ import gc
 import pickle
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
-from parked import UNIT, Machine, Rig
+from parked import UNIT, Machine, Model, Rig
 
 from warmcache import (
     CapacityError,
+    DiskTier,
     HostTier,
     MemoryCache,
     RemovalCause,
@@ -362,6 +364,36 @@ def test_what_is_removed_by_count_is_torn_down(rig: Rig) -> None:
     rig.cache.evict(1)
     assert [EXPLICIT] == rig.causes
     assert [] == rig.parks
+
+
+# -- the disk below ----------------------------------------------------------------------------
+
+
+def test_a_key_is_looked_for_on_the_device_then_the_host_then_the_disk(
+    rig: Rig, tier: DiskTier
+) -> None:
+    class ByName:
+        def dump(self, value: Model, folder: Path) -> None:
+            (folder / "name").write_text(value.name)
+
+        def load(self, folder: Path, name: str, units: int = 12) -> Model:
+            rig.models.append(model := Model(rig.device, (folder / "name").read_text(), units))
+            return model
+
+    load = rig.loader(disk=tier, codec=ByName(), name="load", code=False)
+    a = load("a")
+    load("b")
+    with no_load():
+        assert load("a") is a
+    assert 0 == tier.stats().hits
+    load.evict("a")
+    with no_load():
+        again = load("a")
+    assert ("a", 1, ["a", "b"]) == (again.name, tier.stats().hits, rig.loads)
+    assert again is not a
+    with no_load(), pytest.raises(WarmMissError):
+        load("c")
+    assert_consistent(rig.cache)
 
 
 # -- options -----------------------------------------------------------------------------------
