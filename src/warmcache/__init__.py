@@ -23,7 +23,7 @@ from ._core.state.records import (
 from ._loaders.scopes import disabled, no_load
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
-from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all
+from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all, evict
 from .caches.by_cost import CostCache
 from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -45,9 +45,11 @@ from .policies.shared_caches import named as _named
 if TYPE_CHECKING:
     from ._by_value.task import task
     from ._decorator import warm
+    from ._loaders.context import Context
     from ._observe.recording import Recording
     from ._simulation.replay import Outcome
     from ._simulation.simulation import Simulation, simulate
+    from ._warm_types.batches import AsyncBatchWarm, BatchWarm
     from ._warm_types.classes import WarmClass
     from ._warm_types.loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
     from ._warm_types.shared_caches import NamedCache
@@ -68,15 +70,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncBatchWarm",
     "AsyncMemoryWarm",
     "AsyncWarm",
     "AutoMemoryCache",
+    "BatchWarm",
     "Cache",
     "CacheInfo",
     "CacheOptions",
     "CapacityError",
     "ClosedError",
     "Codec",
+    "Context",
     "CostCache",
     "DiskTier",
     "Entry",
@@ -125,6 +130,7 @@ __all__ = [
     "disk",
     "drop_if_equal",
     "empty_gpu_cache",
+    "evict",
     "keys",
     "no_load",
     "policies",
@@ -140,6 +146,7 @@ cache: NamedCache = _named  # type: ignore[assignment]  # which cache it is, goe
 # not wait for what that takes.
 _LAZY = {
     **dict.fromkeys(["AsyncMemoryWarm", "AsyncWarm", "MemoryWarm", "Warm"], "._warm_types.loaders"),
+    **dict.fromkeys(["AsyncBatchWarm", "BatchWarm"], "._warm_types.batches"),
     "WarmClass": "._warm_types.classes",
     **dict.fromkeys(
         [
@@ -150,6 +157,7 @@ _LAZY = {
         ".memory",
     ),
     **dict.fromkeys(["Outcome", "Simulation", "simulate"], "._simulation.simulation"),
+    "Context": "._loaders.context",
     "Recording": "._observe.recording",
     **dict.fromkeys(["Codec", "DiskTier", "HostTier", "TierStats", "disk"], ".tiers"),
     "task": "._by_value.task",

@@ -151,6 +151,7 @@ _CALLED_WITH = {  # how many arguments; which; what to write instead
     "give_back": (0, "nothing", "write give_back=lambda: ..."),
     "on_load": (1, "a Load", "write on_load=lambda load: ..."),
     "on_removal": (1, "a Removal", "write on_removal=lambda removal: ..."),
+    "per": (0, "nothing", "what is an argument is named: per='ctx'"),
     "reclaim": (0, "nothing", "what takes the value is teardown="),
     "size": (*_VALUE, "what is known before the load is a number or a text, as size='3GiB'"),
     "teardown": (
@@ -172,6 +173,7 @@ def hook(option: str, value: Any) -> Callable[..., Any]:
 _HOOKS = {
     "on_load": "have it put the load in a queue, or start a task",
     "on_removal": "have it put the removal in a queue, or call_soon_threadsafe()",
+    "per": "await what it needs before the call, and name the argument that it is",
 }
 
 

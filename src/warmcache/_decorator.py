@@ -24,13 +24,22 @@ from .policies.three_questions import OF_MEMORY
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ._warm_types.decorators import C, Decorator, F, MemoryDecorator, Unknown, Weighing
+    from ._warm_types.decorators import (
+        BatchDecorator,
+        C,
+        Decorator,
+        F,
+        MemoryDecorator,
+        Unknown,
+        Weighing,
+    )
     from ._warm_types.loaders import AsyncWarm, P, R, Warm
     from ._warm_types.options import (
         Aging,
         BesideCache,
         ByChance,
         Counted,
+        InBatches,
         Measured,
         Timed,
         WithOrder,
@@ -58,6 +67,8 @@ def warm(target: Callable[P, F], /) -> Warm[P, F]: ...  # a file is an iterator
 def warm(target: Callable[P, Iterator[R]], /) -> Warm[P, R]: ...
 @overload
 def warm(target: Callable[P, R], /) -> Warm[P, R]: ...
+@overload
+def warm(*, batch: str, **options: Unpack[InBatches]) -> BatchDecorator: ...
 @overload
 def warm(*, cache: MemoryCache[Any, Any], **options: Unpack[BesideCache]) -> MemoryDecorator: ...
 @overload
@@ -162,15 +173,28 @@ def warm(
         loop_bound: whether what an ``async`` loader gives is of use only on the event loop that
             loaded it, as most clients are. Once that loop is closed, it is torn down at its next
             use, and loaded again. False for what depends on no loop, such as a model.
+        per: to whom what is loaded belongs: the name of an argument, such as ``"ctx"``, or a
+            callable taking nothing that says who, such as ``asyncio.get_running_loop`` or
+            ``threading.current_thread``. Each owner, told by identity, has its own values; it is
+            referenced weakly, and is no part of what ``key`` is about. With its end (a
+            :class:`Context` is closed, an object collected, an event loop closed, a thread over)
+            they are torn down. A method's belong to its instance.
         disk: where what is loaded lies besides, for other processes: a
             :class:`DiskTier`, its name or a path. ``codec``, ``name`` and ``code`` go with it: how
             values are written (``"auto"``, ``"pickle"``, a :class:`Codec`), what the loader is
             called there, and whether an edit of it counts.
+        out_files: the name of the argument that says where the loader writes a file, or those of
+            several. The files are kept on disk, and each call has them copied to where it wants
+            them.
+        persist: when a value comes to the disk: ``"load"``, as it is loaded; ``"evict"``, before
+            its teardown, as it leaves memory for others, or because that ends.
+        batch: the argument that takes several, each of which is an entry: the loader is given a
+            list of those that are missing, and returns one of as many values, in the same order.
 
     Returns:
-        The decorated callable, with ``lease``, ``evict``, ``forget``, ``peek``, ``contains``,
-        ``warm_up``, ``cache``, ``cache_key``, ``cache_info``, ``cache_clear`` and
-        ``cache_parameters``.
+        The decorated callable, with ``lease``, ``evict``, ``evict_all``, ``forget``, ``peek``,
+        ``contains``, ``many``, ``warm_up``, ``cache``, ``cache_key``, ``cache_info``,
+        ``cache_clear`` and ``cache_parameters``.
 
     Raises:
         TypeError: an unknown option, or one that does not go with another.
@@ -218,6 +242,12 @@ def _decorated(target: Any, policy: Any, cache: Any, options: dict[str, Any]) ->
     if isinstance(target, classmethod):
         return make(local_class_method, target.__func__)
     if isinstance(target, type):
+        checked.refuse_for_class(target.__name__)
+        if checked.batch is not None:
+            raise TypeError(
+                f"batch= is for what returns a list, and {target.__name__} is a class, of which a "
+                f"call makes one instance: put it over a function that makes several"
+            )
         return warm_class(target, partial(make, local_function, statement_of=target))
     return make(local_method if _defined_in_class(target) else local_function, target)
 

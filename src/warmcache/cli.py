@@ -1,8 +1,4 @@
-"""The ``warmcache`` command.
-
-Exit codes: 0, all went well; 1, a check failed, there is no GPU, or what it says cannot be
-written, or is not read on; 2, it was asked for something it cannot do; 130, it was interrupted.
-"""
+"""The ``warmcache`` command."""
 
 from __future__ import annotations
 
@@ -16,7 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__
+from . import __version__, _disk_command
+from ._disk_command import DiskCommandError
 from ._info import info
 from ._interrupts import INTERRUPTED, be_interruptible
 from ._public import list_public
@@ -41,7 +38,8 @@ Serves real pretrained models (sentence embeddings in several forms, voice activ
 detection) from one process, under a memory budget that cannot hold them all. At the
 end it says what that cost, checks the answers, and writes a picture of what was in
 memory when. It downloads nothing: the weights are inside the packages of the demo
-extra."""
+extra. With --disk models that are quantized are kept there, and a second run reads them;
+there is one more then, as int4, which takes about a second to convert."""
 
 
 _SIMULATE = """\
@@ -67,6 +65,7 @@ _EXAMPLES = """\
 examples:
   warmcache devices                         what is free on which GPU
   warmcache simulate requests.csv           which policy, and how much memory
+  warmcache disk size ~/.cache/app/warm     what results on disk take
   warmcache info                            what a report of a problem needs
   warmcache COMMAND --help                  more of each"""
 
@@ -75,7 +74,8 @@ examples:
   warmcache demo
   warmcache demo --budget 200MiB --policy lru --requests 500
   warmcache demo --policy auto --out pictures
-  warmcache demo --workers 2                                one budget beside split ones"""
+  warmcache demo --workers 2                                one budget beside split ones
+  warmcache demo --disk                                     twice: the second reads from disk"""
 
 _SIMULATE_EXAMPLES = """\
 examples:
@@ -139,7 +139,7 @@ def _perform(arguments: Sequence[str] | None) -> int:
     command: Callable[[argparse.Namespace], int] = chosen.run
     try:
         return command(chosen)
-    except (DemoError, WarmcacheError) as error:
+    except (DemoError, DiskCommandError, WarmcacheError) as error:
         return _failed(f"error: {error}", 2, f"warmcache {chosen.command}")
 
 
@@ -176,6 +176,7 @@ def _parser() -> _Parser:
     _add_simulate(commands)
     _add_demo(commands)
     _add_devices(commands)
+    _disk_command.add_to(commands)
     _add_info(commands)
     return parser
 
@@ -264,11 +265,21 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         "(%(default)s)",
     )
     add("out", Path, "FOLDER", "where the picture goes (%(default)s)")
+    demo.add_argument(
+        "--disk",
+        type=Path,
+        nargs="?",
+        const=True,
+        metavar="FOLDER",
+        help="keep models that are quantized, in this folder (disk, in that of --out)",
+    )
 
 
 def _demo(chosen: argparse.Namespace) -> int:
     if chosen.budget is None:
         chosen.budget = Options().budget * chosen.workers
+    if chosen.disk is True:
+        chosen.disk = chosen.out / "disk"
     return run(Options(**{field.name: getattr(chosen, field.name) for field in fields(Options)}))
 
 

@@ -144,6 +144,15 @@ class LoadCycleError(WarmcacheError, RuntimeError):
 class WarmMissError(WarmcacheError, LookupError):
     """The value is not warm and :func:`warmcache.no_load` forbids loading it."""
 
+    _in_place_of_loader = False  # which was not called; see _core/plans/loaded.py
+
+    @classmethod
+    def _in_place_of(cls, text: str) -> WarmMissError:
+        """Return the error of a load that is forbidden as it is about to call its loader."""
+        error = cls(text)
+        error._in_place_of_loader = True
+        return error
+
 
 class ClosedError(WarmcacheError, RuntimeError):
     """The cache was closed; nothing can be stored or loaded any more."""

@@ -281,3 +281,15 @@ def test_the_records_of_what_has_left_do_not_heap_up_behind_what_stays(
             del cache[number]
         assert cache["stays"]
     assert records() - before < 200
+
+
+def test_a_loader_with_owners_goes_as_soon_as_nobody_refers_to_it() -> None:
+    @warm(per="owner")
+    def load(owner: Model) -> Model:
+        return Model()
+
+    owner = Model()
+    load(owner)
+    gone = weakref.ref(load.cache)
+    del load
+    assert None is gone()

@@ -102,6 +102,7 @@ def test_a_record_as_a_dictionary_has_all_its_fields_in_plain_types() -> None:
         "tags": ["a", "text"],
         "weighed_by": None,
         "ends_in": None,
+        "source": "loader",
     } == entry.as_dict()
 
 
@@ -196,7 +197,7 @@ def test_people_see_units() -> None:
     entry = EntryInfo("a", 86.7 * MIB, 2, 71.4, 0.064, 0.00312, 0, "live", ends_in=3600.0)
     assert (
         "EntryInfo(key='a', weight=86.7 MiB, uses=2, age=71 s, idle=0.06 s, load_seconds=3.1 ms, "
-        "leases=0, state='live', tags=[], weighed_by=None, ends_in=3,600 s)"
+        "leases=0, state='live', tags=[], weighed_by=None, ends_in=3,600 s, source=None)"
     ) == repr(entry)
     removal = Removal("a", RemovalCause.SIZE, 3, 0.0)
     assert "cause='size', weight=3, age=0 s" in repr(removal)

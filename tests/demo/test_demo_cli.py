@@ -108,7 +108,7 @@ def test_the_version_is_the_packages(capsys):
 def test_help_names_every_option_with_its_default(capsys):
     assert 0 == exit_code("demo", "--help")
     text = capsys.readouterr().out
-    for option in (*BAD, "--out"):
+    for option in (*BAD, "--out", "--disk"):
         assert option in text
     assert "(160.0 MiB, for each worker)" in " ".join(text.split())
 

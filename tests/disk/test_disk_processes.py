@@ -30,7 +30,9 @@ from disk_stores import (
 )
 
 from warmcache._disk import locked_file
+from warmcache._disk.folder import Folder
 from warmcache._disk.store import DiskStore
+from warmcache._disk.writing import Writing
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
@@ -341,6 +343,39 @@ write(DiskStore(folder), "new", "file", key=1)
     assert 3 == len(files(folder))
     assert bytes_of(folder) <= store.totals().bytes
     store.remove(key_of(1)) if how == "remove" else store.evict()
+    assert [] == files(folder)
+    assert (0, 0) == store.totals()
+
+
+@pytest.mark.race
+def test_a_commit_while_its_predecessor_is_removed_leaves_no_payload(
+    folder: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = opened(), opened()
+    write(store, "old", FILE, key=1)
+    removing, committed = threading.Event(), threading.Event()
+    discard, commit = Folder.discard, Writing._discard_predecessor
+
+    def discard_after_the_commit(self: Folder, name: str) -> bool:
+        if self is other._folder and name == self.place(key_of(1)) and not removing.is_set():
+            removing.set()  # what has this name it takes for the old one
+            assert committed.wait(5)
+        return discard(self, name)
+
+    def discard_predecessor(self: Writing, before: Any) -> bool:
+        committed.set()
+        return commit(self, before)
+
+    def dump(path: Path) -> None:
+        path.write_bytes(value_of("new", LARGE))
+        removal.start()
+        assert removing.wait(5)
+
+    monkeypatch.setattr(Folder, "discard", discard_after_the_commit)
+    monkeypatch.setattr(Writing, "_discard_predecessor", discard_predecessor)
+    removal = threading.Thread(target=other.remove, args=(key_of(1),))
+    store.write(key_of(1), HEADER, dump, LARGE)
+    removal.join()
     assert [] == files(folder)
     assert (0, 0) == store.totals()
 

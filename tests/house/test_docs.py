@@ -75,6 +75,7 @@ def test_the_examples_on_the_page_do_what_it_says(
     # Where Parsl's scripts are.
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     monkeypatch.setenv("WARMCACHE_NODE", str(tmp_path))  # where nobody is but who the page begins
+    monkeypatch.chdir(tmp_path)  # where pages keep things on disk
     document = Document.parse(str(page), *parsers)
     document.namespace["__name__"] = "page"
     examples = [*document.examples()]

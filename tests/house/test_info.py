@@ -70,7 +70,17 @@ def test_it_has_the_devices(capsys: Any) -> None:
     assert "this machine's memory" in said_by(capsys, "info")
 
 
-@pytest.mark.parametrize("command", ["", "simulate", "demo", "devices", "info"])
+ACTIONS = ["ls", "count", "size", "check", "evict", "export", "import"]
+COMMANDS = [
+    *("", "simulate", "demo", "devices", "info", "disk"),
+    *(
+        f"disk {action}"
+        for action in (["ls", "count", "size", "check", "evict", "export", "import"])
+    ),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_help_has_examples_that_the_parser_takes(command: str, capsys: Any) -> None:
     said = said_by(capsys, *command.split(), "--help")
     _, _, examples = said.partition("example")

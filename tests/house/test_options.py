@@ -43,6 +43,7 @@ NO_PATH = [*NOTHING, 5, True, "", "a\0b"]
 NO_TEXT = [*NOTHING, 5, True, ""]
 
 WRONG: dict[str, list[Any]] = {
+    "batch": [*NO_TEXT, "nobody", "names"],
     "below": [*NO_NUMBER, None, 0, 1.01, math.inf],
     "budget": [*NO_SIZE, math.inf, 2.0, 80.0],
     "cache": [*NO_TEXT, {}],
@@ -79,6 +80,9 @@ WRONG: dict[str, list[Any]] = {
     "page_locked": [*NOTHING, 1, None, "yes"],
     "park": [*NOTHING, 5, True, "sleep", max, (max,), (max, 5), [max, max], (lambda: 1, max)],
     "patience": [*SECONDS, 0],
+    "persist": [*NO_TEXT, None, "exit", "always"],
+    "out_files": [*NOTHING, 5, True, "", "no name", ["loc", 5]],
+    "per": [*NOTHING, 5, True, "", "not a name", "nobody", lambda it: 1],
     "order": [*NO_TEXT, dict, caches.LRUCache(1), "gpu", memory.HostMemoryCache],
     "policy": [*NO_TEXT, dict, caches.LRUCache(1), cachetools.LRUCache],
     "poll": SECONDS,

@@ -22,9 +22,10 @@ API = {
         "cache_parameters",
         "contains",
         "evict",
+        "evict_all",
         "forget",
     ),
-    *("lease", "peek", "warm_up"),
+    *("lease", "many", "peek", "warm_up"),
 }
 
 

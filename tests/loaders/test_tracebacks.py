@@ -306,21 +306,21 @@ def test_who_joined_a_load_that_fails_sees_no_frames_of_others(error: Exception)
 
 
 def test_a_note_that_one_caller_adds_is_not_seen_by_another() -> None:
-    from warmcache._core.plans.get import _own_copy
+    from warmcache._core.plans.get import own_copy
 
     error = ValueError("gone")
     error.add_note("while it loaded")
-    one = _own_copy(error, None)
+    one = own_copy(error, None)
     one.add_note("mine")
     assert ["while it loaded"] == error.__notes__
     assert ["while it loaded", "mine"] == one.__notes__
 
 
 def test_what_an_odd_error_knows_is_known_by_each_copy() -> None:
-    from warmcache._core.plans.get import _own_copy
+    from warmcache._core.plans.get import own_copy
 
     error = OddError("a", "gone")
-    copy: Any = _own_copy(error, None)
+    copy: Any = own_copy(error, None)
     assert copy is not error and ("a", "a: gone") == (copy.name, str(copy))
 
 

@@ -204,3 +204,50 @@ def test_a_child_that_the_janitor_has_forked_ends_with_the_job(tmp_path: Path) -
         """,
     )
     assert ["it has ended"] == said
+
+
+def test_what_a_batch_of_the_parent_is_loading_the_child_loads_itself(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        """
+        loading, go = threading.Event(), threading.Event()
+        @warm(batch="names")
+        def load(names):
+            loading.set()
+            if who() == "parent":
+                go.wait()
+            say(who(), "loads", *names)
+            return names
+        thread = in_thread(lambda: load(["a", "b"]))
+        loading.wait()
+        child = os.fork()
+        if not child:
+            load(["b", "c"])
+            sys.exit()
+        ended(child)
+        go.set()
+        thread.join()
+        load(["a", "b"])
+        """,
+    )
+    assert ["child loads b c", "parent loads a b"] == said
+
+
+def test_a_batch_that_forks_gives_both_its_values_and_stores_them_in_the_parent_alone(
+    tmp_path: Path,
+) -> None:
+    said = run(
+        tmp_path,
+        """
+        @warm(batch="names")
+        def load(names):
+            load.child = os.fork()
+            return [name + name for name in names]
+        values = load(["a", "b"])
+        say(who(), *values, load.contains("a"))
+        if not load.child:
+            sys.exit()
+        ended(load.child)
+        """,
+    )
+    assert {"child aa bb False", "parent aa bb True"} == {*said}

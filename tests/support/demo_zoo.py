@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from warmcache.demo import _worker
-from warmcache.demo._spec import Answer, Spec
+from warmcache.demo._spec import Answer, Saved, Spec
+from warmcache.tiers import worth
 
 
 class FakeModel:
@@ -29,6 +30,9 @@ class FakeModel:
         self._open = False
         self._closed.append(self._name)
 
+    def save(self, folder):
+        (folder / "name").write_text(self._name)
+
     def use(self):
         assert self._open, f"{self._name} was used after it was torn down"
 
@@ -37,15 +41,24 @@ class Zoo:
     """Makes specs of fake models and remembers what became of them."""
 
     def __init__(self):
-        self.loaded, self.closed = [], []
+        self.loaded, self.read, self.closed = [], [], []
         self.wrong = set()
         self._lock = threading.Lock()
 
-    def spec(self, name, weight, *, served=True, needs=(), claim="answers are right"):
+    def spec(self, name, weight, *, served=True, needs=(), claim="answers are right", saved=None):
         load = partial(FakeModel, name, weight, self.loaded, self.closed)
         if not served:
             return Spec(name, weight, load)
-        return Spec(name, weight, load, partial(self._answer, name, needs), claim, needs)
+        return Spec(name, weight, load, partial(self._answer, name, needs), claim, needs, saved)
+
+    def saved(self, name, weight, **options):
+        """Return how a model is made of what it has saved."""
+
+        def read(device, folder):
+            assert name == (folder / "name").read_text()
+            return FakeModel(name, weight, self.read, self.closed, device)
+
+        return Saved(read, "1", **options)
 
     def _answer(self, name, needs, lease, chance):
         for other in needs:
@@ -68,6 +81,28 @@ def specs_of(zoo):
         zoo.spec("ten", 10, claim="the other answers are right too"),
         zoo.spec("tokenizer", 1, served=False),
     ]
+
+
+def savable_specs_of(zoo):
+    """Return these, of which two can be saved, and one of 15 that is dear."""
+    specs = [
+        replace(spec, saved=zoo.saved(spec.name, spec.weight))
+        if spec.name in ("thirty", "twenty")
+        else spec
+        for spec in specs_of(zoo)
+    ]
+    return [*specs, zoo.spec("fifteen", 15, saved=zoo.saved("fifteen", 15, dear=True))]
+
+
+def keep_everything():
+    """Have the disk keep, and read, what loads at once."""
+    worth._MARGIN = -1.0
+    worth.Worth.has_read = lambda *_, instead_of: False
+
+
+def savable_models():
+    keep_everything()
+    return savable_specs_of(Zoo())
 
 
 def right_models():

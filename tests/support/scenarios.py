@@ -301,6 +301,44 @@ class AsyncLoads(Loads):
         asyncio.run(main())
 
 
+class Batches(Scenario):
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = warm(cache=self.cache, batch="names")(self.load_all)
+
+    def new_cache(self, **options: Any) -> Any:
+        return LRUCache(2, wait=0.05)
+
+    def load_all(self, names: list[str]) -> list[Any]:
+        return [self.load(name) for name in names]
+
+    def act(self) -> None:
+        self.warm(["a", "b"])
+        self.warm(["b", "c", "b"])
+        self.warm(["c", "d", "e"])
+        with self.warm.lease("c"):
+            self.warm(["c", "f"])
+
+    def goes_on(self) -> None:
+        assert 3 == len(self.warm(["a", "b", "c"])) and 1 == len(self.warm(["d"]))
+
+
+class AsyncBatches(Batches):
+    def __init__(self) -> None:
+        super().__init__()
+
+        async def load_all(names: list[str]) -> list[Any]:
+            return self.load_all(names)
+
+        self.warm: Any = warm(cache=self.cache, batch="names")(load_all)
+
+    def act(self) -> None:
+        asyncio.run(self.warm(["a", "b"]))
+
+    def goes_on(self) -> None:
+        assert 3 == len(asyncio.run(self.warm(["a", "b", "c"])))
+
+
 SCENARIOS = [
     *(Loads, LoadsThatSayTheirSize, LoadsThatFail, Leases, LoadsThatLoad, LoadsOfWhatIsRetired),
     *(Generators, Validated),
@@ -316,5 +354,7 @@ SCENARIOS = [
         Parked,
         Closing,
         AsyncLoads,
+        Batches,
+        AsyncBatches,
     ),
 ]

@@ -10,14 +10,14 @@ from parked import Machine
 
 from warmcache import DiskTier
 from warmcache.memory import host_parking
-from warmcache.tiers import disk_tier, worth
+from warmcache.tiers import worth
 
 
 @pytest.fixture(autouse=True)
 def everything_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads of tests take no time: keep what they give, and do not find that reading is slower."""
     monkeypatch.setattr(worth, "_MARGIN", -1.0)
-    monkeypatch.setattr(disk_tier, "_is_slower", lambda seconds, load: False)
+    monkeypatch.setattr(worth.Worth, "has_read", lambda *_, instead_of: False)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ import pytest
 
 import warmcache
 from warmcache import DiskTier, KeyingError, Load, WarmMissError, disabled, no_load, warm
-from warmcache.testing import ManualClock
+from warmcache.testing import ManualClock, assert_consistent
 from warmcache.tiers import disk_tier
 
 CAP = 20.0
@@ -411,6 +412,38 @@ def test_scopes_pass_by_the_disk_or_read_it_alone(calls: Calls, tier: DiskTier) 
     assert 2 == len(calls)
 
 
+@pytest.mark.parametrize("options", [{}, {"maxsize": 0}, {"size": lambda value: 1}, {"disk": None}])
+def test_what_is_forbidden_before_a_loader_runs_is_no_failed_load(
+    options: dict[str, Any],
+    calls: Calls,
+    tier: DiskTier,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "warmcache")
+    load = warm(maxsize=0)(calls.append) if "disk" in options else calls.loader(tier, **options)
+    with no_load(), pytest.raises(WarmMissError):
+        load(1)
+    stats = load.cache.stats()
+    assert (0, 0, 1) == (stats.load_failures, stats.loads, stats.misses) and [] == calls
+    assert "failed to load" not in caplog.text
+
+
+@pytest.mark.parametrize("maxsize", [0, 8])
+def test_a_loader_that_asked_for_what_is_forbidden_has_failed(
+    maxsize: int, calls: Calls, tier: DiskTier
+) -> None:
+    inner = calls.loader(tier)
+
+    @warm(maxsize=maxsize, disk=tier, name="outer", code=False)
+    def outer() -> Any:
+        with no_load():
+            return inner(1)
+
+    with pytest.raises(WarmMissError):
+        outer()
+    assert (0, 1) == tuple(each.cache.stats().load_failures for each in (inner, outer))
+
+
 def test_what_is_on_disk_costs_what_reading_it_does_and_not_its_load(tier: DiskTier) -> None:
     clock, told = ManualClock(), list[Load]()
 
@@ -429,6 +462,52 @@ def test_what_is_on_disk_costs_what_reading_it_does_and_not_its_load(tier: DiskT
     assert 0 < read.load_seconds < 5.0 == load.cache.stats().load_seconds
 
 
+def test_an_entry_says_whether_the_loader_or_the_disk_gave_it(calls: Calls, tier: DiskTier) -> None:
+    load = calls.loader(tier)
+    load(1)
+    load.cache["by the mapping"] = load.cache[load.cache_key(2)] = 0
+    assert ["loader", None, None] == [entry.source for entry in load.cache.entries()]
+    assert "source" not in load.cache._repr_html_()
+    load.evict(1)
+    load(1), load(3)
+    entries = load.cache.entries()
+    assert [None, None, "disk", "loader"] == [entry.source for entry in entries]
+    assert "disk" == entries[2].as_dict()["source"] and "source='disk'" in repr(entries[2])
+    html = load.cache._repr_html_()
+    assert all(f">{text}<" in html for text in ("source", "disk", "loader"))
+
+
+def test_what_is_loading_has_no_source_yet(tier: DiskTier) -> None:
+    seen: list[Any] = []
+
+    @warm(disk=tier, name="load", code=False)
+    def load() -> int:
+        seen.extend(entry.source for entry in load.cache.entries())
+        return 1
+
+    load()
+    assert [None] == seen
+
+
+def test_what_an_interrupt_left_of_a_load_from_disk_is_torn_down(tier: DiskTier) -> None:
+    gone: list[object] = []
+    load = warm(disk=tier, name="load", code=False, teardown=gone.append)(lambda: "value")
+    load()
+    load.evict()
+    gone.clear()
+    from warmcache._core.drivers import at_once
+
+    def interrupted(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as within:
+        within.setattr(at_once, "unboxed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load()
+    assert ["value"] == gone and 1 == tier.stats().hits
+    assert_consistent(load.cache)
+
+
 # -- async -------------------------------------------------------------------------------------
 
 
@@ -443,6 +522,7 @@ async def test_an_async_loader_has_the_disk_in_a_thread(calls: Calls, tier: Disk
     with no_load():
         with pytest.raises(WarmMissError):
             await load("a")
+    assert 0 == load.cache.stats().load_failures
     await load("a")
     assert 3 == len(calls)
 

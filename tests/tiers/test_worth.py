@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from warmcache import DiskTier, warm
-from warmcache.tiers import disk_tier, worth
+from warmcache.tiers import worth
 from warmcache.tiers.worth import Worth
+
+_has_read = Worth.has_read  # as it is where no fixture is
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,15 @@ def test_what_it_takes_is_learned() -> None:
     assert 0 < it.reading.of(1000) < usual
 
 
+def test_one_slow_read_among_quick_ones_is_not_slower_than_the_load() -> None:
+    it = Worth()
+    usual = it.reading.of(1000)
+    assert not _has_read(it, 1000, 5 * usual, instead_of=3 * usual)
+    slower = [_has_read(it, 1000, 5 * usual, instead_of=3 * usual) for _ in range(10)]
+    assert slower[-1]
+    assert not _has_read(it, 1000, 2 * usual, instead_of=3 * usual)
+
+
 def test_what_loads_as_quickly_is_not_kept(tier: DiskTier) -> None:
     load: Any = warm(disk=tier, name="load", maxsize=0)(lambda: 1)
     load(), load()
@@ -43,7 +54,7 @@ def test_what_turns_out_slower_to_read_is_forgotten(
     tier: DiskTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worth, "_MARGIN", -1.0)
-    monkeypatch.setattr(disk_tier, "_is_slower", lambda seconds, load: True)
+    monkeypatch.setattr(Worth, "has_read", lambda *_, instead_of: True)
     load: Any = warm(disk=tier, name="load", maxsize=0)(lambda: 1)
     assert 1 == load() == load()
     stats = tier.stats()

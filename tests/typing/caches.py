@@ -60,6 +60,10 @@ assert_type(list(cache.victims()), list[str])
 assert_type(cache.evict(2), list[Removal])
 assert_type(cache.evict(key="a"), list[Removal])
 assert_type(cache.evict(where=lambda entry: entry.idle > 60), list[Removal])
+assert_type(cache.evict(tag="maps"), list[Removal])
+assert_type(warmcache.evict(tag="maps"), list[Removal])
+cache.evict(tag=1)  # type: ignore[arg-type]
+warmcache.evict("maps")  # type: ignore[call-arg]
 assert_type(cache.entries(), list[EntryInfo])
 assert_type(cache.stats(), Stats)
 with cache as entered, cache.lease("a") as model:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Source
+from warmcache._loaders.call_site import Sites
+from warmcache._loaders.calls import Caller
 from warmcache._loaders.classes import class_made_by
 from warmcache._loaders.loader import Loader
 from warmcache._loaders.methods import WarmMethod
@@ -169,6 +171,10 @@ class Holder:
         for predecessor in self._predecessors:
             if isinstance(thing, WarmMethod) and isinstance(predecessor, WarmMethod):
                 thing.take_over_sites(predecessor)
+            elif (mine := _sites_of(thing)) is not None and (
+                theirs := _sites_of(predecessor)
+            ) is not None:
+                mine.take_over(theirs)
         made = class_made_by(local.parts.target)
         if made is not None:
             _be_instances_of(made, before.warm())
@@ -198,6 +204,12 @@ class Holder:
     def predecessors(self) -> tuple[Any, ...]:
         """Whom a loader that was not used yet may go on with."""
         return self._predecessors
+
+
+def _sites_of(thing: Any) -> Sites | None:
+    """Return the sites of a warm function or class with ``per=``, one for each owner."""
+    caller = getattr(getattr(thing, "lease", None), "__self__", None)
+    return caller._loader.sites if isinstance(caller, Caller) else None
 
 
 def _be_instances_of(made: type, warm: list[tuple[CacheView, Source]]) -> None:

@@ -12,9 +12,10 @@ from .folder import Folder, RefusedError
 from .index import Rows
 from .litter import as_found, clear, is_written, row_of
 from .locked_file import LockedFile
-from .records import Header, Stored
+from .records import Damaged, Header, Stored
 
 _LOOKS = 10  # at what is replaced again and again while it is read
+_PERIOD = 0.1  # seconds between two times that it is told how far something is
 
 Progress = Callable[[int, int], object]  # called with how many are done, of how many
 
@@ -29,12 +30,24 @@ def keys(folder: Folder) -> list[str]:
     ]
 
 
-def headers(folder: Folder) -> Iterator[Header]:
+def headers(folder: Folder, progress: Progress | None = None) -> Iterator[Header]:
     """Yield what the commit files say, of those that are good."""
-    for key in keys(folder):
+    for key in told(keys(folder), progress):
         header = folder.header(key) if folder.can_have(key) else None
         if header is not None:
             yield header
+
+
+def told(all_keys: list[str], progress: Progress | None) -> Iterator[str]:
+    """Yield keys, and tell ten times a second how many have been, of how many."""
+    shown = 0.0
+    for done, key in enumerate(all_keys):
+        if progress is not None and time.monotonic() - shown > _PERIOD:
+            shown = time.monotonic()
+            progress(done, len(all_keys))
+        yield key
+    if progress is not None:
+        progress(len(all_keys), len(all_keys))
 
 
 def open_entry(folder: Folder, key: str) -> Stored | None:
@@ -136,30 +149,27 @@ def clear_locks(folder: Folder) -> None:
             pass
 
 
-def find_damaged(folder: Folder, progress: Progress | None) -> list[str]:
-    """Read everything there is; return the keys of entries that are not what was written."""
-    damaged, all_keys, shown = [], keys(folder), 0.0
-    for done, key in enumerate(all_keys):
-        if progress is not None and time.monotonic() - shown > 0.1:
-            shown = time.monotonic()
-            progress(done, len(all_keys))
-        if folder.can_have(key) and not _is_good(folder, key):
-            damaged.append(key)
-    if progress is not None:
-        progress(len(all_keys), len(all_keys))
+def find_damaged(folder: Folder, progress: Progress | None) -> list[Damaged]:
+    """Read everything there is; return the entries that are not what was written."""
+    damaged = []
+    for key in told(keys(folder), progress):
+        why = _what_is_wrong(folder, key) if folder.can_have(key) else ""
+        if why:
+            header = folder.header(key)
+            damaged.append(Damaged(key, "" if header is None else header.text, why))
     return damaged
 
 
-def _is_good(folder: Folder, key: str) -> bool:
+def _what_is_wrong(folder: Folder, key: str) -> str:
     for _ in range(_LOOKS):
         try:
             if (found := open_entry(folder, key)) is not None:
                 must_be_whole(folder, found)
-            return True
+            return ""
         except OtherFormatError:
-            return True
+            return ""
         except FileNotFoundError:  # it was evicted or replaced while it was read
             continue
-        except (DamagedError, RefusedError, payload.OddPayloadError):
-            return False
-    return True
+        except (DamagedError, RefusedError, payload.OddPayloadError) as error:
+            return str(error)
+    return ""

@@ -14,9 +14,11 @@ import json
 import re
 import struct
 import zlib
+from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
-from .records import Header
+from .records import NOTHING, Header
 
 INLINE = 32 * 1024  # bytes of a payload that is still inside
 MOST = INLINE + 2**20  # bytes of a commit file
@@ -31,6 +33,12 @@ _KINDS: dict[str, type | tuple[type, ...]] = {  # of the fields, in their order
     **dict.fromkeys(("boot", "payload", "signature"), str),
 }
 assert Header._fields == (*_KINDS, "more")
+_DEFAULTS = Header()._asdict()
+del _DEFAULTS["more"]
+_TAGS = [*_KINDS].index("tags")
+_values = itemgetter(*_KINDS)
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_of_json = json.JSONDecoder().raw_decode
 _PAYLOAD = re.compile(r"[0-9a-f]{16}/?")
 
 
@@ -51,7 +59,7 @@ def pack(header: Header, inline: bytes = b"") -> bytes:
     said = dict(zip(_KINDS, header, strict=False))
     if header.more:
         said = {**header.more, **said}
-    text = json.dumps(said, separators=(",", ":")).encode("ascii")
+    text = _to_json(said).encode("ascii")
     text = text.ljust(-(-len(text) // _STEP) * _STEP)
     if len(text) > MOST - INLINE - _START.size:
         raise ValueError(f"the header of {header.key} has {len(text):,} bytes: more than 1 MiB")
@@ -89,14 +97,13 @@ def unpack(key: str, data: bytes) -> tuple[Header, bytes | None]:
 
 def _header(key: str, text: bytes) -> Header:
     try:
-        said: dict[str, Any] = json.loads(text)
-        more = {name: said.pop(name) for name in [*said] if name not in _KINDS}
-        for name, value in said.items():
-            if not isinstance(value, _KINDS[name]):
-                raise TypeError(name)
-        said["tags"] = tuple(map(str, said.get("tags", ())))
-        header = Header(**said, more=more) if more else Header(**said)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        said: dict[str, Any] = {**_DEFAULTS, "tags": [], **_of_json(str(text, "utf-8"))[0]}
+        values = [*_values(said)]
+        if not all(map(isinstance, values, _KINDS.values())):
+            raise TypeError("something is of another kind")
+        values[_TAGS] = tuple(map(str, values[_TAGS]))
+        header = Header._make([*values, _more(said)])
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedError("its header cannot be read") from error
     if header.key != key:
         raise DamagedError("it is another key's")
@@ -106,3 +113,10 @@ def _header(key: str, text: bytes) -> Header:
     if header.payload and not named:
         raise DamagedError("its payload is somewhere else")
     return header
+
+
+def _more(said: dict[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of later versions."""
+    if len(said) == len(_KINDS):
+        return NOTHING
+    return {name: value for name, value in said.items() if name not in _KINDS}

@@ -275,6 +275,12 @@ class Folder:
         except (DamagedError, RefusedError, OtherFormatError):
             return None
 
+    def bytes_of(self, header: Header) -> int:
+        """Return what all files of an entry take."""
+        found = self.stat(self.place(header.key))
+        beside = header.size if header.payload else 0
+        return (0 if found is None else found.st_size) + beside
+
     def rename(self, name: str, to: str) -> None:
         """Give something another name, and replace what has it."""
         os.rename(name, to, src_dir_fd=self._root, dst_dir_fd=self._root)
@@ -319,6 +325,11 @@ class Folder:
         names = {header.payload.rstrip("/")} if header is not None and header.payload else set()
         for name in names | ({f"{key}.{writer}"} if writer else set()):
             self.discard(f"o/{key[:2]}/{name}")
+
+    def discard_payload(self, key: str, writer: str) -> None:
+        """Remove the payload that a writer has written under a key."""
+        if writer and self.can_have(key):
+            self.discard(f"o/{key[:2]}/{key}.{writer}")
 
     def discard_payloads(self, key: str, but: str = "") -> None:
         """Remove all payloads of a key but one, whoever wrote them; it looks at all names."""

@@ -70,6 +70,9 @@ def as_found(folder: Folder, rows: Rows, key: str, row: Row | None) -> None:
     header = folder.header(key)
     if row is not None and row.old:
         folder.discard_payloads(key, "" if header is None else header.payload.rstrip("/"))
+    elif row is not None and (header is None or writer_of(header) != row.writer):
+        # Who removed the predecessor may have removed this commit file, and not its payload.
+        folder.discard_payload(key, row.writer)
     if header is None:
         rows.drop([key])
     else:
@@ -78,13 +81,12 @@ def as_found(folder: Folder, rows: Rows, key: str, row: Row | None) -> None:
 
 def row_of(folder: Folder, header: Header, before: Row | None = None) -> Row:
     """Return the row of an entry that is there, with what is known of its uses."""
-    found = folder.stat(folder.place(header.key))
     writer = writer_of(header)
     same = before is not None and before.writer == writer
     return Row(
         header.key,
         writer,
-        (0 if found is None else found.st_size) + (header.size if header.payload else 0) or 1,
+        folder.bytes_of(header) or 1,
         0,
         header.made,
         header.seconds,

@@ -84,7 +84,7 @@ class LockedFile:
             self.descriptor = self._folder.open(self.name, _FLAGS | (os.O_CREAT if make else 0))
             try:
                 locked = try_to_lock(self.descriptor)
-                if locked and self._has_its_name():
+                if locked and os.fstat(self.descriptor).st_nlink:  # not removed before
                     return True
             except BaseException:
                 self.close()
@@ -92,11 +92,6 @@ class LockedFile:
             self.close()
             if not (locked and again):
                 return False
-
-    def _has_its_name(self) -> bool:
-        """Whether it is still there: who removes it does so while it is locked."""
-        named, ours = self._folder.stat(self.name), os.fstat(self.descriptor)
-        return named is not None and (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
 
     def remove(self) -> None:
         """Remove it, and then let go."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Header(NamedTuple):
@@ -31,7 +31,7 @@ class Header(NamedTuple):
     boot: str = ""  # of the machine, when it was written
     payload: str = ""  # a file's name, a folder's with a "/" behind; "" where it is inside
     signature: str = ""
-    more: Mapping[str, Any] = _NOTHING  # fields of later versions
+    more: Mapping[str, Any] = NOTHING  # fields of later versions
 
 
 class Stored(NamedTuple):
@@ -40,6 +40,21 @@ class Stored(NamedTuple):
     header: Header
     data: bytes | None
     path: Path | None
+
+
+class Listed(NamedTuple):
+    """An entry that is there, and the bytes of all its files."""
+
+    header: Header
+    bytes: int
+
+
+class Damaged(NamedTuple):
+    """An entry that is not what was written."""
+
+    key: str
+    text: str  # the call, where the file says so
+    why: str
 
 
 class Counts(NamedTuple):

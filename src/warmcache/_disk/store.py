@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from . import checking
 from .boot import boot_id
 from .checking import Progress
 from .commit_file import DamagedError, OtherFormatError
+from .filters import ALL, Filter
 from .folder import Folder, RefusedError
 from .index import Index, Row, Rows
 from .key_lock import KeyLock
@@ -32,7 +33,7 @@ from .litter import clear, is_written
 from .locked_file import need_locks
 from .payload import OddPayloadError
 from .recency import Recency
-from .records import Counts, Header, Report, Stored, Totals
+from .records import Counts, Damaged, Header, Listed, Report, Stored, Totals
 from .room import Limits
 from .writer import Writer
 
@@ -129,6 +130,16 @@ class DiskStore:
         """The folder."""
         return self._folder.path
 
+    @property
+    def folder(self) -> Folder:
+        """The folder, open."""
+        return self._folder
+
+    @property
+    def limits(self) -> Limits:
+        """What all entries may take."""
+        return self._limits
+
     # -- reading -------------------------------------------------------------------------
 
     def read(self, key: str) -> Stored | None:
@@ -152,6 +163,14 @@ class DiskStore:
                 break
         self._count("misses")
         return None
+
+    def header(self, key: str) -> Header | None:
+        """Return what is known of what is stored under a key, None if nothing good is.
+
+        Raises:
+            OSError: the disk cannot be read.
+        """
+        return self._folder.header(key)
 
     def _read(self, key: str) -> Stored | None:
         stored = checking.open_entry(self._folder, key)
@@ -215,7 +234,8 @@ class DiskStore:
         Args:
             key: a digest of the call, in lower-case hex digits.
             header: what is known of the call and the load.
-            payload: bytes; or what writes a file or a folder at the path that it is given.
+            payload: bytes; or what writes a file or a folder at the path that it is given, and
+                may return the :class:`.payload.Checked` of a file.
             size: bytes that this will take, more or less, so that room is made before.
 
         Returns:
@@ -229,7 +249,8 @@ class DiskStore:
             Exception: whatever ``payload`` raises. Nothing has changed.
         """
         written = self._writer.write(key, header, payload, size)
-        self._count("evicted", written.evicted)
+        if written.evicted:
+            self._count("evicted", written.evicted)
         self._count(written.outcome)
         if written.outcome == "too_large":
             self._say_too_large(key, header, written.nbytes)
@@ -301,21 +322,19 @@ class DiskStore:
         Raises:
             OSError: they cannot be removed.
         """
-        before = float("inf") if older is None else self._clock() - older
-        doomed = [
-            header
-            for header in checking.headers(self._folder)
-            if loader in (None, header.loader)
-            and (tag is None or tag in header.tags)
-            and header.made < before
-        ]
+        only, now = Filter(loader, () if tag is None else (tag,), older), self._clock()
+        doomed = [header for header in self.entries() if only.takes(header, now)]
         if count is not None:
             doomed = self._in_order(doomed)[:count]
-        for first in range(0, len(doomed), _MANY):
-            self._forget([header.key for header in doomed[first : first + _MANY]], "evicted")
-            if progress is not None:
-                progress(min(first + _MANY, len(doomed)), len(doomed))
+        self.evict_all([header.key for header in doomed], progress)
         return doomed
+
+    def evict_all(self, keys: Sequence[str], progress: Progress | None = None) -> None:
+        """Remove entries by their keys; see :meth:`evict`."""
+        for first in range(0, len(keys), _MANY):
+            self._forget(keys[first : first + _MANY], "evicted")
+            if progress is not None:
+                progress(min(first + _MANY, len(keys)), len(keys))
 
     def _in_order(self, headers: list[Header]) -> list[Header]:
         self.flush()
@@ -347,20 +366,43 @@ class DiskStore:
             except OSError:
                 pass
 
-    def entries(self) -> Iterator[Header]:
+    def entries(self, progress: Progress | None = None) -> Iterator[Header]:
         """Yield what is stored, by the files."""
-        return checking.headers(self._folder)
+        return checking.headers(self._folder, progress)
 
-    def check(self, progress: Progress | None = None) -> Report:
-        """Read everything, remove what is damaged or nobody's, and have the index say what is left.
+    def listed(self, only: Filter = ALL, progress: Progress | None = None) -> list[Listed]:
+        """Return what is stored of what is meant, by the files, and what each takes."""
+        now = self._clock()
+        return [
+            Listed(header, self._folder.bytes_of(header))
+            for header in self.entries(progress)
+            if only.takes(header, now)
+        ]
+
+    def find_damaged(self, progress: Progress | None = None) -> list[Damaged]:
+        """Read everything, and return what is not what was written; it stays.
 
         Args:
             progress: called ten times a second with how many entries were read, of how many.
 
         Raises:
+            OSError: it cannot be read.
+        """
+        return checking.find_damaged(self._folder, progress)
+
+    def check(
+        self, progress: Progress | None = None, found: Sequence[Damaged] | None = None
+    ) -> Report:
+        """Read everything, remove what is damaged or nobody's, and have the index say what is left.
+
+        Args:
+            progress: as that of :meth:`find_damaged`.
+            found: what that has returned, where everything was read already.
+
+        Raises:
             OSError: it cannot be read or removed.
         """
-        damaged = checking.find_damaged(self._folder, progress)
+        damaged = [each.key for each in (self.find_damaged(progress) if found is None else found)]
         for first in range(0, len(damaged), _MANY):
             self._forget(damaged[first : first + _MANY], "damaged")
 

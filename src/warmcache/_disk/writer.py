@@ -11,7 +11,7 @@ from .commit_file import INLINE, pack
 from .folder import Folder
 from .index import Index, Row, Rows
 from .litter import as_found
-from .payload import checksum, checksum_of_bytes, share, size_of, sync
+from .payload import Checked, checksum, checksum_of_bytes, share, size_of, sync
 from .recency import Recency
 from .records import Header
 from .room import Limits, Reserved, reserve
@@ -149,11 +149,15 @@ class _Attempt:
             expected = len(pack(header)) + size
             if not self._has_room(header, expected):
                 return None
-        dump(writing.path)
+        said = dump(writing.path)
         writing.is_put()
         path = writing.path
         name = f"{writing.name}/" if path.is_dir() else writing.name
-        header = header._replace(size=size_of(path), crc=checksum(path), payload=name)
+        nbytes = size_of(path)
+        crc = said.crc if isinstance(said, Checked) and said.size == nbytes else None
+        if crc is None or path.is_dir():
+            crc = checksum(path)
+        header = header._replace(size=nbytes, crc=crc, payload=name)
         packed = pack(header)
         total = len(packed) + header.size
         if total != expected and not self._has_room(header, total):

@@ -21,6 +21,7 @@ from warmcache._core.state.records import Removal, RemovalCause
 from warmcache._tracebacks import drop_frames, one_frame
 from warmcache.caches.lease import AsyncLease, Leased
 
+from . import many as several
 from . import scopes
 from .calls import Caller, each_call
 from .disabled import disowned, failures_logged, finish_last
@@ -37,7 +38,7 @@ class AsyncCaller(Caller):
         view, record = self._loader.cache._view, None
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
-                return await successor.slow_call(*successor._loader.bind(*args, **kwargs))
+                return await successor.call_anew(args, kwargs)
             if self._loader.waits:
                 self._find_cache()
                 view = self._loader.cache._view
@@ -57,12 +58,22 @@ class AsyncCaller(Caller):
             raise
         return value
 
+    async def have_name(self, successor: Successor) -> None:
+        if replaced := self._loader.take_over_name():
+            await self._clear_async(replaced, successor)
+
+    async def lose_name(self) -> None:
+        if self._loader.lost_its_name:
+            await _clear_replaced_async((self._loader,))
+
     async def _clear_async(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
         await _clear_replaced_async(replaced, successor)
         self._loader.torn_down(replaced)
 
     async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         loader, complete = self._loader, self._complete(args)
+        if loader.sites is not None:
+            loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
             return await loader.produce_unowned(complete, kwargs)
         from warmcache._core.drivers.event_loop import lease_record_of_this_task
@@ -138,6 +149,14 @@ class AsyncCaller(Caller):
         )
 
     @one_frame
+    async def evict_all(self, *, tag: str | None = None) -> list[Removal]:  # type: ignore[override]
+        """Tear down all that this loader has warm, the last loaded first; return what was removed.
+
+        Only if it has ``tag``, where one is given.
+        """
+        return await self._evict_async(self._with_tag(tag))
+
+    @one_frame
     async def forget(self, /, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]
         """Remove what lies on disk of this call, and tear down what is warm of it.
 
@@ -162,6 +181,11 @@ class AsyncCaller(Caller):
             await aside(self._disk().forget_all, "warmcache-disk")
         await self._evict_async(reversed(self._loader.kept_entries(self._site)))
         self._forget_counts()
+
+    @one_frame
+    async def many(self, calls: Iterable[Any]) -> list[Any]:  # type: ignore[override]
+        """Return the values of several calls, in their order; of equal ones, only one is made."""
+        return await several.many_async(self, calls)
 
     @one_frame
     async def warm_up(self, calls: Iterable[Any]) -> None:  # type: ignore[override]

@@ -10,6 +10,7 @@ from operator import attrgetter
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from warmcache import _checks as checks
 from warmcache._core.drivers.at_once import load_at_once
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import lease_warm, release, run
@@ -30,6 +31,7 @@ from warmcache.caches.options import sooner
 from warmcache.errors import KeyingError
 from warmcache.keys import CallKey
 
+from . import many as several
 from . import scopes
 from .call_site import CallSite
 from .disabled import DisabledLease, await_if_need_be, disowned, finish_last
@@ -63,7 +65,7 @@ class Caller:
         view, record = loader.cache._view, LeaseRecord(time.monotonic())
         try:
             if loader.outdated and (successor := self.replaced_in_place()) is not None:
-                return successor.slow_call(*successor._loader.bind(*args, **kwargs))
+                return successor.call_anew(args, kwargs)
             if loader.waits:
                 self._find_cache()
                 view = loader.cache._view
@@ -75,6 +77,18 @@ class Caller:
             mend_after(view, error)
             drop_frames(error)  # the hit path's is the one that is seen
             raise
+
+    def call_anew(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do what a call does that was made of a predecessor."""
+        return self.slow_call(*self._loader.bind(*args, **kwargs))
+
+    def as_called(self) -> Callable[..., Any]:
+        """Return what a user calls: the function, if it is there still."""
+        function = self.function() if self.function is not None else None
+        return function or self._called
+
+    def _called(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.call_anew(args, kwargs)
 
     def _find_cache(self) -> None:
         """Have a loader whose cache was not defined yet live in it, if that matters here."""
@@ -130,6 +144,16 @@ class Caller:
             _clear_replaced((loader,))
         return found
 
+    def have_name(self, successor: Successor) -> Any:
+        """Have what there is go of those who had the loader's name, if they had, as it loads."""
+        if replaced := self._loader.take_over_name():
+            self._clear(replaced, successor)
+
+    def lose_name(self) -> Any:
+        """Have what it has loaded go, if another has taken over its name meanwhile."""
+        if self._loader.lost_its_name:
+            _clear_replaced((self._loader,))
+
     def _clear(self, replaced: tuple[Replaced, ...], successor: Successor) -> None:
         """Have what there is go of those whose name the loader has taken over, before it loads."""
         _clear_replaced(replaced, successor)
@@ -139,8 +163,11 @@ class Caller:
         if self._may_be_method and args:
             self._may_be_method = False
             self._warn_of_method(args[0])
+        loader = self._loader
+        if loader.sites is not None:
+            return loader.request(loader.site(args, kwargs), raw, args, kwargs)
         site = self._site
-        return self._loader.request(
+        return loader.request(
             site, raw, args if site.instance is None else (self._instance, *args), kwargs
         )
 
@@ -154,6 +181,11 @@ class Caller:
                 f"@warm use functools.wraps, so that it is seen to be a method",
                 stacklevel=5,
             )
+
+    def _site_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallSite:
+        """Return where a call comes from. ClosedError if what owns its value has ended."""
+        loader = self._loader
+        return self._site if loader.sites is None else loader.site(args, kwargs)
 
     def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self._site.instance is None else (self._instance, *args)
@@ -175,22 +207,24 @@ class Caller:
                 self._find_cache()
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs)
-            if self._is_hot(raw):
-                return self._lease_of(self._acquire_hot, raw, args, kwargs)
+            if self._is_hot(site := self._site_of(args, kwargs), raw):
+                return self._lease_of(self._acquire_hot, site, raw, args, kwargs)
             return self._lease_of(self._acquire, self._request(raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
 
-    def _is_hot(self, raw: Any) -> bool:
+    def _is_hot(self, site: CallSite, raw: Any) -> bool:
         try:
-            return raw in self._site.hot and not self._loader.ends
+            return raw in site.hot and not self._loader.ends
         except TypeError:  # not hashable as it is
             return False
 
-    def _acquire_hot(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
+    def _acquire_hot(
+        self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
+    ) -> Any:
         """Lease what a hit would find; when that has left, load it."""
-        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
         return found or self._acquire(record, self._request(raw, args, kwargs))
 
     def alease(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -204,15 +238,17 @@ class Caller:
                 self._find_cache()
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return self._lease_unowned(args, kwargs, aside=True)
-            if self._is_hot(raw):
-                return AsyncLease(self._acquire_hot_aside, raw, args, kwargs)
+            if self._is_hot(site := self._site_of(args, kwargs), raw):
+                return AsyncLease(self._acquire_hot_aside, site, raw, args, kwargs)
             return AsyncLease(self._acquire_aside, self._request(raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
 
-    def _acquire_hot_aside(self, record: LeaseRecord, raw: Any, args: Any, kwargs: Any) -> Any:
-        found = lease_warm(self._loader.cache._view, self._site.hot.get, raw, record)
+    def _acquire_hot_aside(
+        self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
+    ) -> Any:
+        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
         return found or self._acquire_aside(record, self._request(raw, args, kwargs))
 
     def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
@@ -254,6 +290,8 @@ class Caller:
     def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
         loader, complete = self._loader, self._complete(args)
+        if loader.sites is not None:
+            loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
             return loader.produce_unowned(complete, kwargs)
         successor = self._successor(args, kwargs)
@@ -299,6 +337,25 @@ class Caller:
         return self._loader.cache._evict(self._kept(args, kwargs))
 
     @one_frame
+    def evict_all(self, *, tag: str | None = None) -> list[Removal]:
+        """Tear down all that this loader has warm, the last loaded first; return what was removed.
+
+        Only if it has ``tag``, where one is given. Of a bound method, what it has warm for this
+        instance. What is leased goes with its last lease, and is among what is returned.
+
+        Raises:
+            TypeError: ``tag`` is no text.
+            ValueError: it is empty.
+        """
+        return self._loader.cache._evict(self._with_tag(tag))
+
+    def _with_tag(self, tag: str | None) -> list[Entry]:
+        checks.optional(checks.text, "tag", tag)
+        own, ended = self._loader.kept_entries(self._site), self._loader.cache._ended
+        entries = [e for e in own if (tag is None or tag in e.tags) and not ended(e)]
+        return sorted(entries, key=attrgetter("loaded"), reverse=True)
+
+    @one_frame
     def forget(self, /, *args: Any, **kwargs: Any) -> bool:
         """Remove what lies on disk of this call, and tear down what is warm of it.
 
@@ -315,8 +372,9 @@ class Caller:
     def _forget_on_disk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         disk = self._disk()
         raw, args, kwargs = self._loader.bind(*args, **kwargs)
-        key, _ = self._loader.key(self._site, raw)
-        return disk.forget(disk.call(key, raw, self._site, self._complete(args), kwargs))
+        site = self._site_of(args, kwargs)
+        key, _ = self._loader.key(site, raw)
+        return disk.forget(disk.call(key, raw, site, self._complete(args), kwargs))
 
     def _disk(self) -> ThroughDisk:
         if self._loader.disk is None:
@@ -384,8 +442,8 @@ class Caller:
         return self._key(args, kwargs)
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallKey:
-        raw, _, _ = self._loader.bind(*args, **kwargs)
-        return self._loader.key(self._site, raw)[0]
+        raw, args, kwargs = self._loader.bind(*args, **kwargs)
+        return self._loader.key(self._site_of(args, kwargs), raw)[0]
 
     @property
     def cache(self) -> Cache[Any, Any]:
@@ -421,6 +479,21 @@ class Caller:
             "tags": sorted(self._loader.source.tags),
             "version": options.version,
         }
+
+    # -- several calls -------------------------------------------------------------
+
+    @one_frame
+    def many(self, calls: Iterable[Any]) -> list[Any]:
+        """Return the values of several calls, in their order; of equal ones, only one is made.
+
+        A call is a tuple of its arguments, or a mapping of keywords. With ``batch=``, it is one of
+        an element, and all that are missing are loaded together. Nothing is leased: a value may
+        be torn down from the moment on at which the next one is loaded.
+
+        Raises:
+            TypeError: a call is neither.
+        """
+        return several.many(self, calls)
 
     # -- warming up ----------------------------------------------------------------
 
@@ -502,5 +575,5 @@ def each_call(calls: Iterable[Any], name: str) -> Iterator[tuple[tuple[Any, ...]
 
 API = (
     *("alease", "cache_clear", "cache_info", "cache_key", "cache_parameters", "contains", "evict"),
-    *("forget", "lease", "peek", "warm_up"),
+    *("evict_all", "forget", "lease", "many", "peek", "warm_up"),
 )

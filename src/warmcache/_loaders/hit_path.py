@@ -46,7 +46,7 @@ from typing import Any
 from warmcache._core.state.use_clock import USE_CLOCK
 from warmcache.keys import frozen_items, typed_items, typed_part
 
-from .hit_path_text import Shape, source_of
+from .hit_path_text import OwnerIs, Shape, called_with, source_of
 
 _numbers = count(1)
 
@@ -56,19 +56,19 @@ def build(
     signature: inspect.Signature,
     shape: Shape,
     *,
-    first: str | None = None,
+    owner: OwnerIs | None = None,
     is_async: bool = False,
     free: Mapping[str, Any],
 ) -> tuple[types.FunctionType, types.FunctionType, Switch]:
     """Return ``(hit, bind, switch)`` for ``loader``.
 
-    ``hit`` is called in its place. ``bind`` takes the same arguments (but for
-    ``first``) and returns ``(raw key, args, kwargs)``. ``switch`` gives ``hit`` other code.
+    ``hit`` is called in its place. ``bind`` takes the same arguments (but for what a method is
+    bound to) and returns ``(raw key, args, kwargs)``. ``switch`` gives ``hit`` other code.
 
     Args:
         loader: whose ``__name__``, ``__qualname__`` and ``__module__`` to take on.
         signature: what it is called with.
-        first: the name of a leading ``self`` or ``cls`` that is no part of the key.
+        owner: what says to whom belongs what is loaded.
         is_async: whether the loader is ``async``, and so its hit.
         free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
     """
@@ -76,7 +76,7 @@ def build(
     late = loader.shared is not None  # so that only its cache will say whether entries end
     kind: Any = dict(is_async=is_async, late=late)
     fresh = bool(free.get("fresh"))
-    write = partial(source_of, signature, shape, prefix, first, **kind)
+    write = partial(source_of, signature, shape, prefix, owner, **kind)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
@@ -84,7 +84,7 @@ def build(
     codes = _compiled(source, filename, names)
     cells = _cells(shape, prefix, free)
     hit = _function(codes["hit"], loader, signature, cells, source)
-    bound = signature.replace(parameters=shape.parameters)
+    bound = signature.replace(parameters=called_with(signature, shape, owner))
     bind = _function(codes["bind"], loader, bound, cells, source)
 
     def code(*, fresh: bool, tells: bool) -> types.CodeType:

@@ -23,6 +23,10 @@ class Shape(NamedTuple):
     key: Callable[..., Any] | None
     typed: bool
 
+    def without_keys(self) -> Shape:
+        """Return that of calls that have no key."""
+        return Shape(self.parameters, {}, None, typed=False)
+
     @property
     def kept(self) -> _Parameters:
         return [p for p in self.parameters if self.parts.get(p.name, p) is not None]
@@ -55,6 +59,7 @@ def outer():
     {define} hit({signature}):
         nonlocal {_}clock
         if 0: {unused}  # all codes must have the same free variables
+{asking}\
 {preamble}\
         try:
             {_}entry = {look_up}{entry_key}
@@ -91,11 +96,23 @@ _TELLING = "; {_}tell({_}entry_key)"
 _FRESH = "if {_}fresh({_}entry):\n"
 
 
+class OwnerIs(NamedTuple):
+    """What says in a call to whom belongs what it loads.
+
+    That is an ``argument``, which is no part of the key; or, where that is None, a callable
+    that the hit path knows as ``who``. What is ``bound`` to it, a method, has the slow path of its
+    own for each.
+    """
+
+    argument: str | None
+    bound: bool = False
+
+
 def source_of(
     signature: inspect.Signature,
     shape: Shape,
     prefix: str,
-    first: str | None,
+    owner: OwnerIs | None,
     *,
     is_async: bool,
     late: bool,
@@ -104,9 +121,17 @@ def source_of(
 ) -> str:
     key = _key_expression(shape, prefix)
     names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh", "tell"]
-    names += ["sites", "id", *(f"part_{name}" for name in shape.parts)]
-    words = dict(_=prefix, first=first, key=key)
-    words |= dict(args=_args(shape.parameters), kwargs=_kwargs(shape.parameters))
+    names += ["sites", "id", "who", *(f"part_{name}" for name in shape.parts)]
+    parameters = called_with(signature, shape, owner)
+    words = dict(_=prefix, key=key, args=_args(parameters), kwargs=_kwargs(parameters))
+    asking, of, slow = "", "", f"{prefix}slow"
+    if owner is not None:
+        whose = owner.argument or f"{prefix}owner"
+        of = f"sites[{prefix}id({whose})]."
+        if owner.argument is None:
+            asking = f"        {whose} = {prefix}who()\n"
+        elif owner.bound:
+            slow += f"({whose}).slow_call"
     preamble = ""
     if not key.isidentifier() and (shape.key is not None or any(shape.parts.values())):
         # User code makes the key: once, and what it raises is the caller's to see.
@@ -117,15 +142,14 @@ def source_of(
     stamp = _STAMP.format_map(words)
     if fresh:
         stamp = _FRESH.format_map(words) + _indented(stamp, 4)
-    of = f"sites[{prefix}id({first})]." if first else ""
-    slow = f"{prefix}slow({first}).slow_call" if first else f"{prefix}slow"
     slow += f"({words['key']}, {words['args']}, {words['kwargs']})"
     return _SOURCE.format(
         _=prefix,
         free=" = ".join(prefix + name for name in names),
         define="async def" if is_async else "def",
         signature=_rendered(list(signature.parameters.values())),
-        bound=_rendered(shape.parameters),
+        bound=_rendered(parameters),
+        asking=asking,
         unused=f"{prefix}tell, {prefix}fresh" if late else f"{prefix}tell",
         preamble=preamble,
         look_up=f"{prefix}{of}get({words['key']})",
@@ -136,6 +160,12 @@ def source_of(
         args=words["args"],
         kwargs=words["kwargs"],
     )
+
+
+def called_with(signature: inspect.Signature, shape: Shape, owner: OwnerIs | None) -> _Parameters:
+    """Return the parameters of what the slow path is called with: of what is bound, the others."""
+    bound = owner is not None and owner.bound
+    return shape.parameters if bound else list(signature.parameters.values())
 
 
 def _indented(text: str, width: int) -> str:

@@ -30,10 +30,14 @@ class LoaderOptions(NamedTuple):
     version: Hashable = None
     ttl: Any = None
     loop_bound: bool = True
+    per: str | Callable[[], object] | None = None
     disk: DiskTier | str | os.PathLike[str] | None = None
     codec: str | Codec = "auto"
     name: str | None = None
     code: bool = True
+    out_files: Any = None
+    persist: str = "load"
+    batch: str | None = None
     park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
 
     @classmethod
@@ -52,6 +56,7 @@ class LoaderOptions(NamedTuple):
             raise checks.type_error("key", must_be, own.key, "write key={'argument': None}")
         checks.flag("typed", own.typed)
         checks.flag("loop_bound", own.loop_bound)
+        _per("per", own.per)
         if callable(own.size):
             checks.function("size", own.size)
         elif own.size is not None:
@@ -61,11 +66,52 @@ class LoaderOptions(NamedTuple):
             checks.size("size_hint", hint, "a size, the path of a file, or callable")
         checks.optional(checks.function, "validate", own.validate)
         _errors("validate_errors", own.validate_errors)
+        own = own._replace(out_files=checks.optional(_names, "out_files", own.out_files))
+        checks.optional(checks.text, "batch", own.batch)
+        if own.batch is not None and own.out_files is not None:
+            raise TypeError("batch= does not go with out_files=: a call of several has no one file")
         _check_disk(own)
         checks.optional(_pair, "park", own.park)
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
+
+    def refuse_for_class(self, name: str) -> None:
+        """Raise TypeError if these options are of no use to a class."""
+        if self.out_files is not None:
+            raise TypeError(
+                f"out_files= is for functions that write files: {name} is a class, and what it "
+                f"gives are instances"
+            )
+        if self.disk is not None and self.codec == "auto":
+            raise TypeError(
+                f"disk= cannot keep instances of {name} by itself: say codec=, an object with dump "
+                f"and load that writes one and makes one, or codec='pickle'"
+            )
+
+    def refuse_with_owner(self) -> None:
+        """Raise TypeError if there is, beside ``per=``, what belongs to nobody, or to several."""
+        for option in ("batch", "out_files"):
+            if getattr(self, option) is not None:
+                raise TypeError(f"{option}= does not go with per=: make the loader a method")
+
+    def refuse_with_batch(self, name: str, has: str) -> None:
+        """Raise TypeError if there is ``batch=`` beside what ``name`` has: something that ends."""
+        if self.batch is not None:
+            raise TypeError(
+                f"{name}() has {has}; with batch= values are handed out in a list, where nothing "
+                f"holds them, and would be torn down while they are used: load them one by one, "
+                f"and lease them"
+            )
+
+    def refuse_batch_within_budget(self, name: str) -> None:
+        """Raise TypeError if there is ``batch=``, and memory that is measured would limit it."""
+        if self.batch is not None:
+            raise TypeError(
+                f"{name}() has batch= and a budget of memory: as long as the values of a batch are "
+                f"handed out, none of their memory is given back, and room for one could not be "
+                f"made by another; give it maxsize='1GiB' and size=, a function of a value"
+            )
 
     def refuse_two_teardowns(self, name: str, *, yields: bool, is_async: bool) -> None:
         """Raise TypeError if what is loaded has a teardown already, or has it run elsewhere."""
@@ -88,9 +134,9 @@ def _check_disk(own: LoaderOptions) -> None:
     checks.flag("code", own.code)
     checks.optional(checks.text, "name", own.name)
     defaults = LoaderOptions()
-    said = [
-        each for each in ("codec", "name", "code") if getattr(own, each) != getattr(defaults, each)
-    ]
+    checks.one_of("persist", own.persist, _PERSIST)
+    options = ("codec", "name", "code", "out_files", "persist")
+    said = [each for each in options if getattr(own, each) != getattr(defaults, each)]
     if own.disk is None and not said:
         return
     # Only now, for who has nothing on disk need not wait for what that takes.
@@ -101,6 +147,16 @@ def _check_disk(own: LoaderOptions) -> None:
     check_codec(own.codec)
     if own.disk is None:
         raise TypeError(f"{said[0]}= is about what lies on disk: say disk=, too")
+    if own.out_files is not None and own.teardown is not None:
+        raise TypeError(
+            "teardown= does not go with out_files=: the files are copied to who wants them, and "
+            "what the loader returns is its caller's"
+        )
+    if own.out_files is not None and own.persist == "evict":
+        raise TypeError(
+            "persist='evict' does not go with out_files=: nothing of them is in memory, where it "
+            "could be evicted"
+        )
     if not isinstance(own.disk, DiskTier | str | os.PathLike):
         raise checks.type_error("disk", "a warmcache.DiskTier, its name or a path", own.disk)
     if isinstance(own.disk, os.PathLike) or (isinstance(own.disk, str) and is_path(own.disk)):
@@ -108,6 +164,15 @@ def _check_disk(own: LoaderOptions) -> None:
         find_tier(own.disk)
     elif isinstance(own.disk, str):
         checks.text("disk", own.disk, "a warmcache.DiskTier, its name or a path")
+
+
+def _names(option: str, value: Any) -> tuple[str, ...]:
+    """Check for the name of an argument, or those of several."""
+    names = checks.texts(option, [value] if isinstance(value, str) else value)
+    if not names or not all(map(str.isidentifier, names)):
+        must_be = "the name of an argument, or several"
+        raise checks.value_error(option, must_be, value, "write out_files='loc'")
+    return names
 
 
 def _pair(option: str, pair: Any) -> None:
@@ -121,12 +186,26 @@ def _pair(option: str, pair: Any) -> None:
         not_async(option, each, "have it do without await: it runs in a thread")
 
 
+# When a value comes to the disk: as it is loaded, or as it leaves memory.
+_PERSIST = ("load", "evict")
+
 # Where the teardown of an async loader's value runs that is not async itself.
 _TEARDOWN_IN = ("loop", "thread")
 
 
 def _teardown_in(option: str, where: Any) -> str:
     return checks.one_of(option, where, _TEARDOWN_IN)
+
+
+def _per(option: str, per: Any) -> None:
+    """Check for what says to whom belongs what is loaded."""
+    must_be = "the name of an argument, or callable with nothing"
+    if per is None:
+        return
+    if not isinstance(per, str):
+        checks.hook(option, checks.function(option, per, must_be))
+    elif not per.isidentifier():
+        raise checks.value_error(option, must_be, per, "write per='ctx'")
 
 
 def _errors(option: str, errors: Any) -> None:

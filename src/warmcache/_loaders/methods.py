@@ -12,19 +12,21 @@ from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
-from .call_site import CallSite
+from .batch import MissedByMethod
+from .batch_callers import AsyncBatchCaller, BatchCaller
+from .call_site import CallSite, Sites
 from .calls import API, Caller
-from .functions import signature_of_loader, warm_function
-from .hit_path import build
+from .functions import caller_class, signature_of_loader, warm_function
+from .hit_path import Switch, build
+from .hit_path_text import OwnerIs
 from .loader import Loader
 from .loader_options import LoaderOptions
 
 # What others of this package call, and nobody else.
-_INTERNAL = {"bound_to", "function", "replaced_in_place", "site", "slow_call", "take_over_sites"}
-
-
-def _nobody() -> None:
-    """Return the instance of a site that waits for one."""
+_INTERNAL = {
+    *("as_called", "bound_to", "call_anew", "function", "have_name", "lose_name"),
+    *("replaced_in_place", "site", "slow_call", "take_over_sites"),
+}
 
 
 class WarmMethod:
@@ -53,9 +55,8 @@ class WarmMethod:
         self._owner: type | None = None
         self._name = target.__name__
         self._of_class = of_class
-        self._sites: dict[int, CallSite] = {}
+        self._sites: Any = None
         self._site_of_class: CallSite | None = None  # a predecessor's
-        self._hot_by_id: dict[int, Any] = {}
         functools.update_wrapper(self, target)
         if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
             return  # can only be a static method
@@ -64,22 +65,45 @@ class WarmMethod:
                 f"{target.__qualname__}() must name its first argument to be warm: write self, "
                 f"and in a decorator below @warm use functools.wraps"
             )
+        if options.batch == first.name:
+            return  # too
+        if options.per not in (None, first.name):
+            raise TypeError(
+                f"{target.__qualname__}() is a method: what it loads belongs to {first.name}, and "
+                f"not to what per= says; over a static method, put @warm on top of @staticmethod"
+            )
         signature_of_call = signature.replace(parameters=parameters[1:])
-        self._loader = Loader(target, signature_of_call, options, cache)
-        self._hit, self._loader.bind, switch = build(
-            self._loader,
-            signature,
-            self._loader.shape,
-            first=first.name,
-            is_async=self._loader.is_async,
-            free=dict(sites=self._hot_by_id, id=id, slow=self.bound_to, fresh=self._loader.fresh),
-        )
-        self._loader.tell_hits_by(switch)
-        self._bound: Any = AsyncBound if self._loader.is_async else Bound
+        self._loader = Loader(target, signature_of_call, options, cache, bound=True)
+        self._sites = Sites(self._loader)
+        self._bound: Any = _BOUND[caller_class(self._loader)]
+        self._loader.tell_hits_by(self._built(signature, OwnerIs(first.name, bound=True)))
         if inspect.iscoroutinefunction(target) and hasattr(inspect, "markcoroutinefunction"):
             inspect.markcoroutinefunction(self)  # pyright: ignore[reportAttributeAccessIssue]
 
+    def _built(self, signature: inspect.Signature, owner: OwnerIs) -> Switch:
+        """Build the hit path, with ``batch=`` that of each element; return its switch."""
+        loader: Loader = self._loader
+        free = dict(sites=self._sites.hot, id=id, slow=self.bound_to, fresh=loader.fresh)
+        kind: Any = dict(owner=owner, is_async=loader.is_async)
+        if loader.batch is None:
+            self._hit, loader.bind, switch = build(
+                loader, signature, loader.shape, free=free, **kind
+            )
+            return switch
+        none_hot: dict[str, Any] = dict(free, sites={}, fresh=None)
+        shape = loader.shape.without_keys()
+        self._hit, loader.batch.bind, _ = build(loader, signature, shape, free=none_hot, **kind)
+        loader.batch.find, loader.bind, switch = build(
+            loader, signature, loader.shape, owner=owner, free=free | dict(slow=MissedByMethod)
+        )
+        return switch
+
     def __set_name__(self, owner: type, name: str) -> None:
+        if self._loader is None and self._options.batch is not None:
+            raise ValueError(
+                f"batch must be an argument of {name}() that takes several, got "
+                f"{self._options.batch!r}, which it is bound to"
+            )
         self._owner, self._name = owner, name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -137,33 +161,23 @@ class WarmMethod:
         return self.__get__(instance, instance)
 
     def site(self, instance: Any) -> CallSite:
-        """Return the site of ``instance``."""
-        number = id(instance)
-        site = self._sites.get(number)
-        if site is None and self._loader.defined_anew:
-            self._loader.name_holder.inherit()
-            site = self._sites.get(number)
-        return site or self._new_site(instance)
+        """Return the site of ``instance``. ClosedError if that is a context that is closed."""
+        found: CallSite | None = self._sites.find(instance)
+        return found or self._new_site(instance)
 
     def _new_site(self, instance: Any) -> CallSite:
-        number = id(instance)
-        site, died = None, functools.partial(self._died, number)
+        site = None
         if self._is_own_class(instance):
             self._owner = instance  # under @classmethod, nobody else tells
             site, self._site_of_class = self._site_of_class, None
         try:
-            if site is None:
-                site = CallSite(instance, died)
-            else:
-                site.bind(instance, died)
+            new: CallSite = self._sites.add(instance, site)
         except TypeError:
             raise TypeError(
                 f"{type(instance).__name__} objects cannot be referenced weakly, as a warm "
                 f"method must; add '__weakref__' to the __slots__ of the class"
             ) from None
-        site = self._sites.setdefault(number, site)
-        self._hot_by_id[number] = site.hot
-        return site
+        return new
 
     def _is_own_class(self, instance: Any) -> bool:
         """Whether ``instance`` is, by its name, the class that this was defined in."""
@@ -177,24 +191,14 @@ class WarmMethod:
 
         That of its class, if it is a class method's, becomes that of the class that has this.
         """
-        for number, site in other._sites.copy().items():
-            instance = site.instance() if site.instance is not None else None
-            if instance is not None and other._sites.pop(number, None) is site:
-                other._hot_by_id.pop(number, None)
-                if self._is_own_class(instance):
-                    site.instance = _nobody
-                    self._site_of_class = site
-                else:
-                    site.bind(instance, functools.partial(self._died, number))
-                    self._sites[number] = site
-                    self._hot_by_id[number] = site.hot
+        for instance, site in other._sites.take() if other._sites is not None else ():
+            if self._is_own_class(instance):
+                site.wait()
+                self._site_of_class = site
+            else:
+                self._sites.add(instance, site)
         if other._site_of_class is not None:
             self._site_of_class, other._site_of_class = other._site_of_class, None
-
-    def _died(self, number: int, site: CallSite) -> None:
-        self._hot_by_id.pop(number, None)
-        self._sites.pop(number, None)
-        self._loader.instance_died(site)
 
     def __dir__(self) -> list[str]:
         return _public.without_internals(super().__dir__(), _INTERNAL)
@@ -238,7 +242,7 @@ class _BoundMixin:
 
     def _where(self) -> CallSite:
         # One that is not there yet is not made to be shown.
-        return self._method._sites.get(id(self._instance)) or CallSite()
+        return self._method._sites.known(self._instance) or CallSite()
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -246,6 +250,9 @@ class _BoundMixin:
         except BaseException as error:
             drop_frames(error)
             raise
+
+    def as_called(self) -> Any:
+        return self
 
     @property
     def __self__(self) -> Any:
@@ -294,6 +301,24 @@ class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
     __annotations__ = _annotations
 
 
-for _bound in (Bound, AsyncBound):
+class BatchBound(_BoundMixin, BatchCaller):  # type: ignore[override]
+    """A warm method of one instance that takes several elements."""
+
+    __annotations__ = _annotations
+
+
+class AsyncBatchBound(_BoundMixin, AsyncBatchCaller):  # type: ignore[override]
+    """An asynchronous one."""
+
+    __annotations__ = _annotations
+
+
+_BOUND: dict[type[Caller], type[_BoundMixin]] = {
+    Caller: Bound,
+    AsyncCaller: AsyncBound,
+    BatchCaller: BatchBound,
+    AsyncBatchCaller: AsyncBatchBound,
+}
+for _bound in _BOUND.values():
     for _name in ("__doc__", "__module__"):
         setattr(_bound, _name, _OfFunction(_name, getattr(_bound, _name)))

@@ -4,6 +4,9 @@ This is part of the load: its flight is under way, with room reserved and others
 the hit path knows nothing of it. In order: look; be alone with the key, of all processes; look
 again, for another may have loaded meanwhile; load; keep, before anybody has the value and could
 change it. Nothing of it fails but the loader, the call's own key, and what was decorated wrongly.
+
+With ``persist="evict"`` it is kept as it leaves memory. Then nobody is waited for, who would leave
+nothing to be found.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ class ThroughDisk:
         where: its module and qualified name, by which it is known on disk unless ``name=`` is said.
         shape: how its arguments become a key.
         options: those of the loader.
+        of_owner: whether what it loads belongs to an owner that ``per=`` says, and not to ``self``.
         ttl: refers weakly to what returns the seconds for which a value is of use, or None.
 
     Raises:
@@ -57,6 +61,8 @@ class ThroughDisk:
         where: str,
         shape: Shape,
         options: LoaderOptions,
+        *,
+        of_owner: bool,
         ttl: weakref.WeakMethod[Callable[[], float | None]],
     ) -> None:
         if options.name is None and where.startswith("__main__."):
@@ -68,9 +74,16 @@ class ThroughDisk:
         self._target = target
         self._shape = shape
         self._options = options
+        # What the owner is called in the digest of a call. A method's is no argument of its codec.
+        self._owner = "self"
+        self._without = 1
+        if of_owner:
+            self._owner = options.per if isinstance(options.per, str) else "per="
+            self._without = 0
         self._ttl = ttl
         self._is_async = inspect.iscoroutinefunction(code_of(target))
         self._code: str | None = None
+        self.keeps_victims = False  # as they leave memory, and nothing before
 
     @property
     def tier(self) -> DiskTier:
@@ -100,7 +113,8 @@ class ThroughDisk:
             self._code = code_digest(self._target, code=options.code)
         arguments = self._arguments(raw, kwargs)
         if site.instance is not None:
-            arguments["self"], args = args[0], args[1:]
+            arguments[self._owner], args = site.instance(), args[self._without :]
+        arguments |= self._besides(args, kwargs)
         version = options.version
         digest = call_digest(self.name, version, self._code, arguments)
         said = "" if version is None else text_of(version)
@@ -120,36 +134,49 @@ class ThroughDisk:
                 arguments[p.name] = {k: v for k, v in kwargs.items() if k not in named}
         return arguments
 
+    def _besides(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return what tells a call from others but its arguments."""
+        return {}
+
     def loading(
         self,
         produce: Produce,
-        key: CallKey,
-        raw: Any,
-        site: CallSite,
+        call: DiskCall,
+        source: Source,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Produce:
-        """Return what looks on disk, and else has ``produce`` load, and keeps that."""
-        call = self.call(key, raw, site, args, kwargs)
+        """Return what looks on disk, and else has ``produce`` load, and keeps that.
+
+        ``produce`` takes the arguments of the loader.
+        """
         load: Any = self._load_async if self._is_async else self._load
-        return partial(load, call, key.source, produce)
+        return partial(load, call, source, partial(produce, *args, **kwargs))
 
     # -- in a thread ---------------------------------------------------------------------------
 
     def _load(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
         tier = self.tier
-        found = self._find(tier, call)
+        found = self.find(tier, call)
         if found is None:
             if scopes.loading_forbidden_here():
-                raise _forbidden(call)
+                raise forbidden(call)
+            if self.keeps_victims:
+                began = time.perf_counter()
+                produced = produce()
+                return self.to_be_dumped(tier, call, produced, time.perf_counter() - began)
             with tier._alone(call.key):
-                found = self._find(tier, call, again=True)
+                found = self.find(tier, call, again=True)
                 if found is None:
                     return self._loaded(tier, call, source, produce)
-        return _from_disk(found)
+        return self.from_disk(tier, call, found)
 
-    def _find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
-        found = self._fetched(tier, call, again)
+    def find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
+        """Return what lies there for ``call``, and is still good.
+
+        Looked for ``again``, it was counted as a miss already.
+        """
+        found = self.fetched(tier, call, again=again)
         if found is None or self._options.validate is None:
             return found
         try:
@@ -161,7 +188,8 @@ class ThroughDisk:
         tier._forget(call.key)
         return None
 
-    def _fetched(self, tier: DiskTier, call: DiskCall, again: bool) -> Found | None:
+    def fetched(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
+        """Return what lies there for ``call``, good or not."""
         oldest = self._seconds_to_live()
         return tier._fetch(call, self._options.codec, oldest=oldest, again=again)
 
@@ -178,11 +206,15 @@ class ThroughDisk:
         produced = produce()
         seconds = time.perf_counter() - began
         try:
-            again = tier._keep(call, produced[0], self._options.codec, seconds)
+            again = self.keep(tier, call, produced[0], seconds)
         except BaseException:  # a Ctrl-C: nobody would have it torn down
             destroy_unpublished(source, produced[0])
             raise
-        return _kept(produced, again)
+        return kept(produced, again)
+
+    def keep(self, tier: DiskTier, call: DiskCall, value: Any, seconds: float) -> float | None:
+        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
+        return tier._keep(call, value, self._options.codec, seconds)
 
     # -- on an event loop: what may block is done in a thread ----------------------------------
 
@@ -195,7 +227,11 @@ class ThroughDisk:
         found = await self._find_async(tier, call)
         if found is None:
             if scopes.loading_forbidden_here():
-                raise _forbidden(call)
+                raise forbidden(call)
+            if self.keeps_victims:
+                began = time.perf_counter()
+                produced = await produce()
+                return self.to_be_dumped(tier, call, produced, time.perf_counter() - began)
             lock = tier._alone(call.key)
             leave = partial(lock.__exit__, None, None, None)
             await aside(lock.__enter__, "warmcache-disk", unclaimed=lambda _: leave())
@@ -205,14 +241,18 @@ class ThroughDisk:
                     return await self._loaded_async(tier, call, source, produce)
             finally:
                 leave()
-        return _from_disk(found)
+        return self.from_disk(tier, call, found)
 
     async def _find_async(
         self, tier: DiskTier, call: DiskCall, *, again: bool = False
     ) -> Found | None:
         from warmcache._core.drivers.aside import aside
 
-        found = await aside(lambda: self._fetched(tier, call, again), "warmcache-disk")
+        found = await aside(lambda: self.fetched(tier, call, again=again), "warmcache-disk")
+        return await self.good(tier, call, found)
+
+    async def good(self, tier: DiskTier, call: DiskCall, found: Found | None) -> Found | None:
+        """Return what was found for ``call`` if it is still good, as ``validate`` says."""
         if found is None or self._options.validate is None:
             return found
         try:
@@ -238,17 +278,38 @@ class ThroughDisk:
         produced = await produce()
         seconds = time.perf_counter() - began
 
-        def keep() -> float | None:
-            return tier._keep(call, produced[0], self._options.codec, seconds)
-
         try:
+            keep = partial(self.keep, tier, call, produced[0], seconds)
             again = await aside(keep, "warmcache-disk")
         except BaseException:  # it was cancelled: nobody would have it torn down
             pending = destroy_unpublished(source, produced[0])
             if pending is not None:
                 await pending
             raise
-        return _kept(produced, again)
+        return kept(produced, again)
+
+    # -- what leaves memory --------------------------------------------------------------------
+
+    def from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
+        """Return what a load comes to that found it there."""
+        dump = None
+        if self.keeps_victims:
+            dump = self._dump(tier, call, found.load_seconds, found.made)
+        return found.value, None, None, Kept(found.seconds, found.age, from_disk=True, dump=dump)
+
+    def to_be_dumped(
+        self, tier: DiskTier, call: DiskCall, produced: Produced, seconds: float
+    ) -> Produced:
+        """Return what was loaded in so many seconds, to be kept as it leaves memory."""
+        dump = self._dump(tier, call, seconds, time.time())
+        return produced[0], None, produced[2], Kept(dump=dump)
+
+    def _dump(
+        self, tier: DiskTier, call: DiskCall, seconds: float, made: float
+    ) -> Callable[[Any], None]:
+        """Return what keeps the value of a call later on; it refers to no loader."""
+        bare, codec = call._replace(args=(), kwargs={}), self._options.codec
+        return lambda value: tier._dump(bare, value, codec, seconds, made)
 
     # -- forgetting ----------------------------------------------------------------------------
 
@@ -261,13 +322,12 @@ class ThroughDisk:
         self.tier._forget_all(self.name)
 
 
-def _from_disk(found: Found) -> Produced:
-    return found.value, None, None, Kept(found.seconds, found.age, from_disk=True)
-
-
-def _kept(produced: Produced, again: float | None) -> Produced:
+def kept(produced: Produced, again: float | None) -> Produced:
+    """Return what was loaded, with the seconds that having it ``again`` takes, if it is kept."""
     return produced if again is None else (produced[0], None, produced[2], Kept(again))
 
 
-def _forbidden(call: DiskCall) -> WarmMissError:
-    return WarmMissError(f"{call.text} is neither warm nor on disk, and loading is forbidden here")
+def forbidden(call: DiskCall) -> WarmMissError:
+    """Return the error of a load inside ``no_load()``."""
+    text = f"{call.text} is neither warm nor on disk, and loading is forbidden here"
+    return WarmMissError._in_place_of(text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from warmcache._core.plans.loaded import log_failed_load, tell_of_load
+from warmcache._core.plans.loaded import is_failed_load, log_failed_load, tell_of_load
 from warmcache._core.plans.steps import Produced
 from warmcache._core.state.entry import LeaseRecord, seconds_between
 from warmcache._core.state.flights import Flight
@@ -28,9 +28,10 @@ def told_load(loader: Loader, key: Callable[[], Hashable]) -> Iterator[list[Prod
     try:
         yield box
     except Exception as error:
+        failed = is_failed_load(error)
         with store.lock:
-            store.counts.load_failures += 1
-        if debugging():
+            store.counts.load_failures += failed
+        if failed and debugging():
             flight = Flight(key(), LeaseRecord(time.monotonic()), loader.source, began)
             log_failed_load(store, flight, error)
         raise
@@ -41,6 +42,34 @@ def told_load(loader: Loader, key: Callable[[], Hashable]) -> Iterator[list[Prod
     if debugging() or store.load_listener is not None:
         weight = _weight(loader, box[0][0])
         tell_of_load(store, Load(key(), seconds, weight, None, loader.source.tags))
+
+
+@contextmanager
+def told_loads(loader: Loader, keys: Sequence[Hashable]) -> Iterator[list[Produced]]:
+    """Count and tell of loads that are done together inside, each of which puts what it gave there.
+
+    Each took its share of the time.
+    """
+    store, box, count = loader.cache._store, list[Produced](), len(keys)
+    with store.lock:
+        store.check_open()
+        store.counts.misses += count
+        loader.source.misses += count
+    began = store.timer()
+    try:
+        yield box
+    except Exception:
+        with store.lock:
+            store.counts.load_failures += count
+        raise
+    seconds = seconds_between(began, store.timer())
+    with store.lock:
+        store.counts.loads += count
+        store.counts.load_seconds += seconds
+    if debugging() or store.load_listener is not None:
+        for key, produced in zip(keys, box, strict=True):
+            weight = _weight(loader, produced[0])
+            tell_of_load(store, Load(key, seconds / count, weight, None, loader.source.tags))
 
 
 def _weight(loader: Loader, value: Any) -> float:

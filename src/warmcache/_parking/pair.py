@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
-from .parking import CannotPark, Pair, Parked, Parker
-
-
-class Slabs:
-    """Blocks of host memory that are used again and again."""
-
-    def __init__(
-        self, page_locked: bool | str = "auto", *, limit: float = math.inf, retain: bool = False
-    ) -> None:
-        self.page_locked = page_locked
-        self.limit = limit
-        self.retain = retain
+from .parking import CannotPark, Parked
 
 
 class ParkedByPair:
@@ -48,23 +36,12 @@ class PairParker:
 
     def park(self, value: Any, weight: float) -> Parked:
         began = time.perf_counter()
-        state = self._park(value)
+        try:
+            state = self._park(value)
+        except Exception as error:
+            raise CannotPark(f"park= raised {type(error).__name__}: {error}") from error
         if state is None:
             raise CannotPark("park= gave None, and so nothing to bring it back from")
         said = getattr(state, "nbytes", None)
         nbytes = said if isinstance(said, int) else int(weight)
         return ParkedByPair(state, self._unpark, nbytes, time.perf_counter() - began)
-
-
-class NoParker:
-    """Parks nothing: of such values nobody knows how."""
-
-    def park(self, value: Any, weight: float) -> Parked:
-        raise CannotPark(
-            f"nobody knows how to park {type(value).__qualname__}: say park=(park, unpark)"
-        )
-
-
-def parker_for(pair: Pair | None, slabs: Slabs) -> Parker:
-    """Return what parks the values of a loader that said ``park=pair``."""
-    return NoParker() if pair is None else PairParker(*pair)

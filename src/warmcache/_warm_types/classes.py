@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
             """Tear down the instance of this call, if it is warm; return what was removed."""
             ...
 
+        def evict_all(cls, *, tag: str | None = None) -> list[Removal]:
+            """Tear down all that are warm, if they have ``tag``; return what was removed."""
+            ...
+
         def forget(cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> bool:
             """Remove what lies on disk of this call, and what is warm; whether it lay there."""
             ...
@@ -70,6 +74,12 @@ if TYPE_CHECKING:
 
         def cache_clear(cls, *, disk: bool = False) -> None:
             """Tear down all that are warm, and start its counts anew; remove them from disk."""
+            ...
+
+        def many(
+            cls: Callable[P, T], calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]
+        ) -> list[T]:
+            """Return the instances of several calls, in their order; of equal ones one is made."""
             ...
 
         def warm_up(cls, calls: Iterable[Any]) -> None:

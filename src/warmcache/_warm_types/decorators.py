@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import IO, Any, Literal, ParamSpec, Protocol, TypeVar, final, overload
 
+from .batches import AsyncBatchWarm, BatchWarm
 from .loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
 
 P = ParamSpec("P")
@@ -45,6 +46,19 @@ class Decorator(Protocol):
     def __call__(self, target: Callable[P, Iterator[R]]) -> Warm[P, R]: ...
     @overload
     def __call__(self, target: Callable[P, R]) -> Warm[P, R]: ...
+
+
+class BatchDecorator(Protocol):
+    """What decorates a loader that takes several elements, and returns a list of their values."""
+
+    @overload
+    def __call__(self, target: Callable[P, Unknown]) -> BatchWarm[P, Any]: ...
+    @overload
+    def __call__(
+        self, target: Callable[P, Coroutine[Any, Any, Sequence[R]]]
+    ) -> AsyncBatchWarm[P, R]: ...
+    @overload
+    def __call__(self, target: Callable[P, Sequence[R]]) -> BatchWarm[P, R]: ...
 
 
 class MemoryDecorator(Protocol):

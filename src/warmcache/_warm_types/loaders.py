@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -59,10 +59,16 @@ class _Common(Protocol[P, R_co]):
         ...
 
 
-class _Bindable(Protocol[S_contra, Q, R_co]):
+class Bindable(Protocol[S_contra, Q, R_co]):
     """What has a first parameter, which an instance or a class may be bound to."""
 
     def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+
+class _Gives(Protocol[R_co]):
+    """What gives something when it is called, with whatever arguments."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R_co: ...
 
 
 class Warm(_Common[P, R_co], Protocol[P, R_co]):
@@ -91,6 +97,10 @@ class Warm(_Common[P, R_co], Protocol[P, R_co]):
         """Tear down the value of this call, if it is warm; return what was removed."""
         ...
 
+    def evict_all(self, *, tag: str | None = None) -> list[Removal]:
+        """Tear down all that it has warm, if it has ``tag``; return what was removed."""
+        ...
+
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove what lies on disk of this call, and what is warm; whether anything lay there."""
         ...
@@ -99,18 +109,25 @@ class Warm(_Common[P, R_co], Protocol[P, R_co]):
         """Tear down everything that it has warm, and start its counts anew; remove it from disk."""
         ...
 
+    def many(self: _Gives[R], calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[R]:
+        """Return the values of several calls, in their order; of equal ones, only one is made.
+
+        A call is a tuple of its arguments, or a mapping of keywords. Nothing is leased.
+        """
+        ...
+
     def warm_up(self, calls: Iterable[Any]) -> None:
         """Load several calls' values, each once, in order."""
         ...
 
     @overload  # a class method
     def __get__(
-        self: _Bindable[type[S], Q, R], instance: S | None, owner: type[S]
+        self: Bindable[type[S], Q, R], instance: S | None, owner: type[S]
     ) -> Warm[Q, R]: ...
     @overload  # through the class
     def __get__(self, instance: None, owner: type) -> Warm[P, R_co]: ...
     @overload  # a method
-    def __get__(self: _Bindable[S, Q, R], instance: S, owner: type | None = None) -> Warm[Q, R]: ...
+    def __get__(self: Bindable[S, Q, R], instance: S, owner: type | None = None) -> Warm[Q, R]: ...
     @overload  # a static method
     def __get__(self, instance: object, owner: type | None = None) -> Warm[P, R_co]: ...
 
@@ -127,6 +144,10 @@ class AsyncWarm(_Common[P, R_co], Protocol[P, R_co]):
         """Tear down the value of this call, if it is warm; return what was removed."""
         ...
 
+    async def evict_all(self, *, tag: str | None = None) -> list[Removal]:
+        """Tear down all that it has warm, if it has ``tag``; return what was removed."""
+        ...
+
     async def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove what lies on disk of this call, and what is warm; whether anything lay there."""
         ...
@@ -135,19 +156,26 @@ class AsyncWarm(_Common[P, R_co], Protocol[P, R_co]):
         """Tear down everything that it has warm, and start its counts anew; remove it from disk."""
         ...
 
+    async def many(
+        self: _Gives[Coroutine[Any, Any, R]],
+        calls: Iterable[tuple[Any, ...] | Mapping[str, Any]],
+    ) -> list[R]:
+        """Return the values of several calls, in their order; of equal ones, only one is made."""
+        ...
+
     async def warm_up(self, calls: Iterable[Any]) -> None:
         """Load several calls' values, each once, in order."""
         ...
 
     @overload  # a class method
     def __get__(
-        self: _Bindable[type[S], Q, Coroutine[Any, Any, R]], instance: S | None, owner: type[S]
+        self: Bindable[type[S], Q, Coroutine[Any, Any, R]], instance: S | None, owner: type[S]
     ) -> AsyncWarm[Q, R]: ...
     @overload  # through the class
     def __get__(self, instance: None, owner: type) -> AsyncWarm[P, R_co]: ...
     @overload  # a method
     def __get__(
-        self: _Bindable[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type | None = None
+        self: Bindable[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type | None = None
     ) -> AsyncWarm[Q, R]: ...
     @overload  # a static method
     def __get__(self, instance: object, owner: type | None = None) -> AsyncWarm[P, R_co]: ...
@@ -163,13 +191,13 @@ class MemoryWarm(Warm[P, R_co], Protocol[P, R_co]):
 
     @overload  # a class method
     def __get__(
-        self: _Bindable[type[S], Q, R], instance: S | None, owner: type[S]
+        self: Bindable[type[S], Q, R], instance: S | None, owner: type[S]
     ) -> MemoryWarm[Q, R]: ...
     @overload  # through the class
     def __get__(self, instance: None, owner: type) -> MemoryWarm[P, R_co]: ...
     @overload  # a method
     def __get__(
-        self: _Bindable[S, Q, R], instance: S, owner: type | None = None
+        self: Bindable[S, Q, R], instance: S, owner: type | None = None
     ) -> MemoryWarm[Q, R]: ...
     @overload  # a static method
     def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -187,13 +215,13 @@ class AsyncMemoryWarm(AsyncWarm[P, R_co], Protocol[P, R_co]):
 
     @overload  # a class method
     def __get__(
-        self: _Bindable[type[S], Q, Coroutine[Any, Any, R]], instance: S | None, owner: type[S]
+        self: Bindable[type[S], Q, Coroutine[Any, Any, R]], instance: S | None, owner: type[S]
     ) -> AsyncMemoryWarm[Q, R]: ...
     @overload  # through the class
     def __get__(self, instance: None, owner: type) -> AsyncMemoryWarm[P, R_co]: ...
     @overload  # a method
     def __get__(
-        self: _Bindable[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type | None = None
+        self: Bindable[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type | None = None
     ) -> AsyncMemoryWarm[Q, R]: ...
     @overload  # a static method
     def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]

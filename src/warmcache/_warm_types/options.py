@@ -7,13 +7,20 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from warmcache._sizes import SizeHint
+from warmcache.caches.cache import Cache
 from warmcache.caches.options import Teardown
-from warmcache.policies.option_types import CountedOptions, InMemory, WithinBudget
+from warmcache.policies.option_types import (
+    CountedOptions,
+    InMemory,
+    Limit,
+    OrderName,
+    OrderOptions,
+    WithinBudget,
+)
 from warmcache.tiers import Codec, DiskTier
 
 
-class _OfTheLoader(TypedDict, total=False):
-    teardown_in: Literal["loop", "thread"] | None
+class _OfAnyLoader(TypedDict, total=False):
     key: Callable[..., Hashable] | Mapping[str, Callable[[Any], Any] | None] | None
     typed: bool
     size: float | str | Callable[[Any], float | str] | None
@@ -21,13 +28,21 @@ class _OfTheLoader(TypedDict, total=False):
     validate: Callable[[Any], object] | None
     validate_errors: type[Exception] | tuple[type[Exception], ...]
     loop_bound: bool
+    per: str | Callable[[], object] | None
     tags: Iterable[str]
     version: Hashable
     disk: DiskTier | str | os.PathLike[str] | None
     codec: Codec | Literal["auto", "pickle"]
     name: str | None
     code: bool
+    out_files: str | Iterable[str] | None
+    persist: Literal["load", "evict"]
+
+
+class _OfTheLoader(_OfAnyLoader, total=False):
+    teardown_in: Literal["loop", "thread"] | None
     park: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None
+    batch: None
 
 
 class BesideCache(_OfTheLoader, total=False):
@@ -65,6 +80,15 @@ class Aging(Counted, total=False):
 
 class Measured(_OfTheLoader, _Named, WithinBudget, total=False):
     """What goes with a budget of memory."""
+
+
+class InBatches(_OfAnyLoader, CountedOptions, OrderOptions, total=False):
+    """What goes with ``batch=``."""
+
+    policy: type[Cache[Any, Any]] | OrderName | None
+    cache: Cache[Any, Any] | str
+    maxsize: Limit
+    ttl: Any
 
 
 class WithOrder(_OfTheLoader, _Named, InMemory, total=False):

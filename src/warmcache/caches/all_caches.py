@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
+from warmcache import _checks as checks
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Plan
 from warmcache._core.state.entry import Entry
+from warmcache._core.state.records import Removal
 from warmcache._process.at_exit import PATIENCE, as_patience, close_now, closing
 from warmcache._tracebacks import called_from, one_frame
 
@@ -50,18 +53,49 @@ async def clear_all_async() -> None:
         await run_async(plan, view)
 
 
-def _clearing() -> Iterator[tuple[CacheView, Plan[Any]]]:
-    """Yield what there is to be carried out, for each entry, and in which cache."""
-    views = [cache._view for cache in all_caches()]
+@one_frame
+def evict(*, tag: str) -> list[Removal]:
+    """Tear down what has ``tag`` in all caches of this process; return what was removed.
+
+    The last loaded goes first, whichever cache it is in. What is leased goes with its last lease,
+    and is among what is returned. A load under way arrives afterwards. What fails is logged. Where
+    a loop is running, teardowns that are ``async`` are begun and not waited for.
+
+    Raises:
+        TypeError: ``tag`` is no text; nothing was removed.
+        ValueError: it is empty; nothing was removed.
+    """
+    checks.text("tag", tag)
+    caches, removed = all_caches(), []
+    for cache in caches:
+        cache._expire()
+    for view, entry in last_loaded_first(caches, lambda entry: tag in entry.tags):
+        removed += run(remove.this(view, entry, view.store.removal), view)
+    return removed
+
+
+def last_loaded_first(
+    caches: Iterable[Cache[Any, Any]], wanted: Callable[[Entry], bool]
+) -> Iterator[tuple[CacheView, Entry]]:
+    """Yield what is ``wanted`` of what is live in ``caches`` now, and in which it is."""
     warm: list[tuple[float, CacheView, Entry]] = []
-    for view in views:
+    for view in [cache._view for cache in caches]:
         with view.store.lock:
             there = [*view.store.live.values(), *view.store.all_below()]
-            warm += [(entry.loaded, view, entry) for entry in there]
-    warm.sort(key=lambda each: each[0])
+            warm += [(entry.loaded, view, entry) for entry in there if wanted(entry)]
+    warm.sort(key=itemgetter(0))
     while warm:
         _, view, entry = warm.pop()
-        yield view, remove.this(view, entry)
+        yield view, entry
+        del entry
+
+
+def _clearing() -> Iterator[tuple[CacheView, Plan[Any]]]:
+    """Yield what there is to be carried out, for each entry, and in which cache."""
+    caches = all_caches()
+    views = [cache._view for cache in caches]
+    for view, entry in last_loaded_first(caches, lambda entry: True):
+        yield view, remove.this(view, entry, remove.its_key)
         del entry
     for view in views:
         with view.store.lock:

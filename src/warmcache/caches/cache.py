@@ -570,18 +570,21 @@ class Cache(cachetools.Cache[K, V]):
         *,
         key: K = MISSING,
         where: Callable[[EntryInfo], object] | None = None,
+        tag: str | None = None,
     ) -> list[Removal]:
-        """Remove entries and tear them down: ``count`` victims (1), a key, or a selection.
+        """Remove entries and tear them down: ``count`` victims (1), a key, a selection, or a tag.
 
-        Leased entries are no victims of ``count``; named by ``key`` or ``where`` they
-        are torn down when their last lease ends. Returns what was removed.
+        Leased entries are no victims of ``count``; named by ``key``, ``where`` or ``tag`` they
+        are torn down when their last lease ends. What has the tag goes the last loaded first.
+        Returns what was removed, what is still leased included.
 
         Raises:
-            TypeError: more than one of the three was given.
-            ValueError: ``count`` is negative.
+            TypeError: more than one of the four was given, or a ``tag`` that is no text.
+            ValueError: ``count`` is negative, or ``tag`` is empty.
         """
-        if (count is not None) + (key is not MISSING) + (where is not None) > 1:
-            raise TypeError("evict() takes one of count, key and where")
+        if (count is not None) + (key is not MISSING) + (where is not None) + (tag is not None) > 1:
+            raise TypeError("evict() takes one of count, key, where and tag")
+        checks.optional(checks.text, "tag", tag)
         if count is not None and count < 0:
             raise ValueError(f"count must not be negative, got {count}")
         not_async("where", where)
@@ -592,6 +595,8 @@ class Cache(cachetools.Cache[K, V]):
                 seen = [(entry, info_of(self._store, entry)) for entry in there]
             return self._evict([entry for entry, info in seen if where(info)])
         view, note = self._view, self._store.removal
+        if tag is not None:
+            return run(remove.tagged(view, tag, note), view)
         if key is not MISSING:
             return run(remove.by_key(view, key, RemovalCause.EXPLICIT, note), view)
         return run(remove.victims(view, 1 if count is None else count, note), view)

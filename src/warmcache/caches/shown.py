@@ -36,9 +36,11 @@ def as_text(cache: Any) -> str:
 
 
 def as_table(cache: Any) -> str:
-    """Return a table of a cache's entries as HTML."""
+    """Return a table of a cache's entries as HTML; it says which of them came from disk, if any."""
     size = format_size if cache._of_memory else format_weight
     entries = cache.entries()
+    with_source = any(entry.source == "disk" for entry in entries)
+    head = (*_HEAD, "source") if with_source else _HEAD
     rows = [
         (
             short_text_of(entry.key),
@@ -48,8 +50,9 @@ def as_table(cache: Any) -> str:
             two_digits(max(entry.idle, 0)),
             two_digits(max(entry.load_seconds, 0)),
             f"{entry.leases:,}",
+            *([entry.source or ""] if with_source else []),
         )
         for entry in entries[:_ROWS]
     ]
     more = [f"and {len(entries) - _ROWS:,} more"] if len(entries) > _ROWS else []
-    return as_html(repr(cache), *([[_HEAD, *rows]] if rows else []), *more)
+    return as_html(repr(cache), *([[head, *rows]] if rows else []), *more)

@@ -13,8 +13,10 @@ A map of the package, from the top down:
 ``_plain``       the lines where there is none
 ``_models``      which models there are, and how their answers are checked
 ``_minilm``      sentence embeddings, in several forms
+``_quantized``   matrices as 8-bit and 4-bit numbers
 ``_silero``      voice activity detection
 ``_server``      requests through ``@warm`` loaders: the part to read first
+``_kept``        models on disk, for the next load and the next run
 ``_journal``     what was in memory when
 ``_compare``     what other ways would have paid
 ``_requests``    the skewed stream of requests
@@ -22,8 +24,8 @@ A map of the package, from the top down:
 ===============  ================================================================
 
 beside them ``_libraries`` (imports the demo extra), ``_sentences`` and ``_sounds``. Only
-``_minilm``, ``_silero`` and ``_picture`` need the demo extra when they are imported, and
-``_run`` imports them once it is known to be there.
+``_minilm``, ``_quantized``, ``_silero`` and ``_picture`` need the demo extra when they are
+imported, and ``_run`` imports them once it is known to be there.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from warmcache._core.state.records import Stats
 from warmcache._sizes import format_size
 
 from ._journal import Journal
+from ._kept import OnDisk
 from ._options import Options
 from ._requests import Request
 from ._spec import Answer, Spec, served
@@ -19,7 +20,8 @@ from ._spec import Answer, Spec, served
 class Outcome:
     """A run that has ended: every request was answered, then the cache was closed.
 
-    ``stats`` are from before the cache was closed, ``rehearsal`` from before the run.
+    ``stats`` are from before the cache was closed, ``rehearsal`` from before the run. ``on_disk``
+    is what lay there in the end, None where nothing is kept.
     """
 
     options: Options
@@ -29,6 +31,7 @@ class Outcome:
     journal: Journal
     seconds: float
     stats: Stats
+    on_disk: OnDisk | None = None
 
 
 @dataclass(frozen=True, slots=True)

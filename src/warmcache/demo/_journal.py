@@ -18,12 +18,21 @@ from ._spec import Answer
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load; times are seconds since the start, ``weight`` bytes found after it."""
+    """One load; times are seconds since the start, ``weight`` bytes found after it.
+
+    ``instead`` is None for one by the loader, and for one from disk what the loader had taken.
+    """
 
     name: str
     began: float
     ended: float
     weight: int
+    instead: float | None = None
+
+    @property
+    def from_disk(self) -> bool:
+        """Whether what an earlier load had made was read."""
+        return self.instead is not None
 
     @property
     def seconds(self) -> float:
@@ -56,8 +65,12 @@ class Sample:
 
 @dataclass
 class Journal:
-    """Writes down what happens; any thread may call it, a loader and a listener too."""
+    """Writes down what happens; any thread may call it, a loader and a listener too.
 
+    ``before`` are the loads of before the start.
+    """
+
+    before: list[Load] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
     gone: list[Gone] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
@@ -74,7 +87,8 @@ class Journal:
         self.restart()
 
     def restart(self) -> None:
-        """Forget everything; the time is 0 again."""
+        """Forget everything but loads; the time is 0 again."""
+        self.before += self.loads
         for notes in (self.loads, self.gone, self.samples, self.answers):
             notes.clear()
         self._zero = time.perf_counter()
@@ -92,9 +106,11 @@ class Journal:
                 weights[self._names[entry.key]] += entry.weight
             self.samples.append(Sample(self.now(), dict(weights), self._host.allocated()))
 
-    def loaded(self, name: str, began: float, weight: int) -> None:
-        """Write down a load that has just ended."""
-        self.loads.append(Load(name, began, self.now(), weight))
+    def loaded(self, name: str, began: float, weight: int, instead: float | None = None) -> Load:
+        """Write down a load that has just ended, and return it."""
+        load = Load(name, began, self.now(), weight, instead)
+        self.loads.append(load)
+        return load
 
     def removed(self, removal: Removal) -> None:
         """Write down a removal: a listener for ``on_removal``."""
@@ -109,10 +125,10 @@ class Journal:
     # -- reading it ----------------------------------------------------------------
 
     def mean_seconds(self) -> dict[str, float]:
-        """Return what one load of each model took, on average."""
+        """Return what one load of each model by its loader took, on average."""
         seconds: dict[str, list[float]] = defaultdict(list)
         for load in self.loads:
-            seconds[load.name].append(load.seconds)
+            seconds[load.name].append(load.seconds if load.instead is None else load.instead)
         return {name: sum(of) / len(of) for name, of in seconds.items()}
 
     def peak(self) -> float:

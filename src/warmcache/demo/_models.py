@@ -6,7 +6,7 @@ import random
 from functools import partial
 
 from . import _minilm, _sentences, _silero, _sounds
-from ._spec import Answer, Lease, Spec
+from ._spec import Answer, Lease, Saved, Spec
 
 # Speech is found when this share of it is, and no more than this many seconds beside it.
 LEAST_FOUND = 0.7
@@ -24,6 +24,7 @@ def specs() -> list[Spec]:
             partial(embed, name),
             "near sentences are closer than far ones",
             needs=("tokenizer",),
+            saved=_saved(form),
         )
         for name, form in _minilm.FORMS.items()
     ]
@@ -35,6 +36,13 @@ def specs() -> list[Spec]:
         "speech is found where it is, and nowhere else",
     )
     return [*encoders, detector, tokenizer]
+
+
+def _saved(form: _minilm.Form) -> Saved | None:
+    if not form.quantized:
+        return None
+    read = partial(_minilm.Encoder.read, form)
+    return Saved(read, _minilm.VERSION, dear=form.dtype == "int4")
 
 
 def embed(name: str, lease: Lease, chance: random.Random) -> Answer:

@@ -15,7 +15,10 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What ``warmcache demo`` was told; ``budget`` in bytes, for all ``workers`` together."""
+    """What ``warmcache demo`` was told; ``budget`` in bytes, for all ``workers`` together.
+
+    ``disk`` is the folder in which converted models are kept.
+    """
 
     requests: int = 250
     budget: int = 160 * 2**20
@@ -24,6 +27,7 @@ class Options:
     threads: int = 4
     workers: int = 1
     out: Path = Path("warmcache-demo")
+    disk: Path | None = None
 
     @property
     def crew(self) -> str:

@@ -96,12 +96,16 @@ def _lanes(axes: Any, outcome: Outcome) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.plot([], [], "s", color=_LOADING, markersize=7, label="loading")
     axes.plot([], [], "^", color=_INK, markersize=5, label="loaded")
+    if outcome.on_disk is not None:
+        axes.plot([], [], "^", color=_INK, mfc="white", markersize=5, label="read from disk")
     axes.plot([], [], "v", color="#c00000", markersize=5, label="evicted")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
 def _times(loads: Sequence[Load]) -> str:
-    return f"({len(loads)} load{'' if len(loads) == 1 else 's'})"
+    read = sum(load.from_disk for load in loads)
+    from_disk = f", {read} from disk" if read else ""
+    return f"({len(loads)} load{'' if len(loads) == 1 else 's'}{from_disk})"
 
 
 def _lane(axes: Any, lane: int, loads: Sequence[Load], gone: Sequence[Gone], colour: str) -> None:
@@ -112,5 +116,7 @@ def _lane(axes: Any, lane: int, loads: Sequence[Load], gone: Sequence[Gone], col
     evicted = [end.at for end in gone if end.evicted]
     axes.broken_barh(loading, (lane - 0.25, 0.5), color=_LOADING, linewidth=0)
     axes.broken_barh(warm, (lane - 0.25, 0.5), color=colour, linewidth=0)
-    axes.plot([x for x, _ in warm], [lane - 0.38] * len(warm), "^", color=_INK, markersize=4)
+    for from_disk, fill in ((False, _INK), (True, "white")):
+        ended = [load.ended for load in loads if load.from_disk is from_disk]
+        axes.plot(ended, [lane - 0.38] * len(ended), "^", color=_INK, mfc=fill, markersize=4)
     axes.plot(evicted, [lane + 0.38] * len(evicted), "v", color="#c00000", markersize=4)

@@ -15,12 +15,13 @@ from warmcache._sizes import format_size
 
 from ._checks import Outcome, checks
 from ._journal import Journal
+from ._kept import on_disk, open_tier
 from ._libraries import gpu_is_out_of_reach, use_one_thread
 from ._options import Options, check_policy, make_folder
 from ._plain import S, line, line_of_workers, plain_view, say
 from ._requests import Request, stream
 from ._server import Server
-from ._spec import Answer, Spec, check_budget, served
+from ._spec import Answer, Spec, check_budget, chosen, served
 from ._status import Status
 from ._worker import Catalogue, real_models
 from ._workers import check_parts, check_workers, perform_both
@@ -43,9 +44,10 @@ def run(options: Options, catalogue: Catalogue = real_models) -> int:
     if options.workers > 1:
         check_workers(options)
     make_folder(options.out)
+    open_tier(options)
     began = time.perf_counter()
     say("importing torch and transformers ...")
-    models = catalogue()
+    models = chosen(catalogue(), options)
     say(f"imported in {time.perf_counter() - began:.1f} s")
     if options.policy == "auto" and gpu_is_out_of_reach():
         say("there is a GPU, which this torch cannot use: models go into the machine's memory")
@@ -81,10 +83,14 @@ def run_workers(options: Options, specs: Sequence[Spec], catalogue: Catalogue) -
 def perform(options: Options, specs: Sequence[Spec]) -> Outcome:
     """Serve the whole stream of requests, and close the cache."""
     journal = Journal()
-    server = Server(specs, policy=options.policy, budget=options.budget, journal=journal)
+    tier = open_tier(options)
+    new_server = partial(
+        Server, specs, policy=options.policy, budget=options.budget, journal=journal, tier=tier
+    )
+    say("rehearsing: each model answers once from cold, and is let go")
+    rehearsal = new_server().rehearse()
+    server = new_server()
     with server.cache:
-        say("rehearsing: each model answers once from cold, and is let go")
-        rehearsal = server.rehearse()
         requests = stream([spec.name for spec in served(specs)], options.requests, options.seed)
         journal.restart()
         serve(server, requests, options)
@@ -98,6 +104,7 @@ def perform(options: Options, specs: Sequence[Spec]) -> Outcome:
         journal=journal,
         seconds=seconds,
         stats=stats,
+        on_disk=on_disk(tier),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import warmcache
@@ -14,8 +14,10 @@ from warmcache._decorator import warm
 from warmcache._warm_types.loaders import Warm
 from warmcache.caches.cache import Cache
 from warmcache.memory.device import trim_heap
+from warmcache.tiers import DiskTier
 
 from ._journal import Journal
+from ._kept import SavedModels
 from ._requests import Request
 from ._spec import Answer, Model, Spec, served
 
@@ -25,7 +27,8 @@ class Server:
 
     A model is loaded when it is asked for and stays warm until another needs its
     room. While a request is being answered, what it uses is leased. With a ``node``, a
-    folder, the budget is that of all processes that meet there.
+    folder, the budget is that of all processes that meet there. With a ``tier``, models that
+    can be saved are kept in it.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Server:
         budget: int,
         journal: Journal,
         node: str | None = None,
+        tier: DiskTier | None = None,
         teardown: str | Callable[[Model], object] = "close",
     ) -> None:
         self.specs = specs
@@ -51,6 +55,7 @@ class Server:
             **({} if node is None else {"node": node}),
         )
         self.device = getattr(self.cache, "device", None) or "cpu"
+        self._tier = tier
         self._loading = threading.Lock()
         self._loaders = {spec.name: self._loader(spec) for spec in specs}
         self._answers = {spec.name: spec.answer for spec in specs}
@@ -60,18 +65,32 @@ class Server:
         journal.follow(self.cache, self.names)
 
     def _loader(self, spec: Spec) -> Warm[[str], Model]:
-        # The weight is a number, so its room is made before the load begins.
-        @warm(cache=self.cache, size=spec.weight, tags=[spec.name])
+        codec, on_disk = self._kept(spec)
+
         def load(name: str) -> Model:
             self.journal.sample()
             # transformers builds a model under switches that are the whole process's.
             with self._loading:
                 began = self.journal.now()
                 model = spec.load(self.device)
-                self.journal.loaded(name, began, model.weigh())
+                loaded = self.journal.loaded(name, began, model.weigh())
+            if codec is not None:
+                codec.seconds = loaded.seconds
             return model
 
-        return load
+        # The weight is a number, so its room is made before the load begins.
+        options: Any = dict(size=spec.weight, tags=[spec.name], **on_disk)
+        loader: Warm[[str], Model] = warm(cache=self.cache, **options)(load)
+        return loader
+
+    def _kept(self, spec: Spec) -> tuple[SavedModels | None, dict[str, Any]]:
+        """Return the codec of a model that is kept on disk, and its loader's options for that."""
+        if self._tier is None or spec.saved is None:
+            return None, {}
+        codec = SavedModels(spec.saved, self.device, self.journal)
+        # Its loader reads objects of this process, so the version tells of an edit, and no digest.
+        version, name = spec.saved.version, f"warmcache demo: {spec.name}"
+        return codec, dict(disk=self._tier, codec=codec, name=name, version=version, code=False)
 
     def lease(self, name: str) -> AbstractContextManager[Any]:
         """Return a context manager that holds the model, loading it if need be."""
@@ -86,15 +105,17 @@ class Server:
         return outcome
 
     def rehearse(self) -> dict[str, Answer]:
-        """Have every model answer once from cold, and keep nothing.
+        """Have every model answer once from cold, keep none in memory, and close the cache.
 
-        Inside ``disabled()`` every lease loads afresh and tears down at its end. What
-        libraries do only once is done then, and no load of the stream is charged for
-        it.
+        What libraries do only once is done then, and no load of the stream is charged for it.
         """
-        with warmcache.disabled():
-            answers = {
-                spec.name: self.answer(Request(spec.name, seed=0)) for spec in served(self.specs)
-            }
+        with self.cache:
+            answers = {spec.name: self._rehearsed(spec) for spec in served(self.specs)}
         trim_heap()
         return answers
+
+    def _rehearsed(self, spec: Spec) -> Answer:
+        # Inside disabled() every lease loads afresh and tears down at its end, and passes the disk
+        # by; so what is kept there is rehearsed without.
+        with warmcache.disabled() if self._kept(spec)[0] is None else nullcontext():
+            return self.answer(Request(spec.name, seed=0))

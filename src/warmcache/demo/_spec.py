@@ -6,11 +6,12 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from warmcache._sizes import format_size
 
-from ._options import DemoError
+from ._options import DemoError, Options
 
 Lease: TypeAlias = Callable[[str], AbstractContextManager[Any]]
 
@@ -39,13 +40,28 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """How a model is made of what its ``save(folder)`` has written, for a loader that is slower.
+
+    ``read`` is called with the name of torch's device, and the folder. ``version`` says of what and
+    how the model was made. Where it is ``dear``, nobody would have it come and go without a disk,
+    and so it is served only with one.
+    """
+
+    read: Callable[[str, Path], Model]
+    version: str
+    dear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A model: its name, its weight in bytes, how to load it, how to serve with it.
 
     ``load`` is called with the name of torch's device that it goes to.
     ``answer`` is asked with a function that leases any model by name, and with the
     request's own source of chance; it is None for what no request names. ``claim``
-    says what right answers show. ``needs`` are the others that an answer leases too.
+    says what right answers show. ``needs`` are the others that an answer leases too. ``saved``
+    is None for what loads about as quickly as it could be read.
     """
 
     name: str
@@ -54,6 +70,13 @@ class Spec:
     answer: Callable[[Lease, random.Random], Answer] | None = None
     claim: str = ""
     needs: tuple[str, ...] = ()
+    saved: Saved | None = None
+
+
+def chosen(specs: Iterable[Spec], options: Options) -> list[Spec]:
+    """Return those that a run with these options has."""
+    with_disk = options.disk is not None
+    return [spec for spec in specs if with_disk or spec.saved is None or not spec.saved.dear]
 
 
 def served(specs: Iterable[Spec]) -> list[Spec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -28,7 +29,9 @@ def show(outcome: Outcome, checks: list[Check], console: Console) -> None:
 
 def models(outcome: Outcome) -> Table:
     """Return a row for each model: weight, requests, loads, removals."""
-    table = _table("model", "weight", "requests", "loads", "seconds a load", "evicted")
+    disk = outcome.on_disk is not None
+    columns = ("from disk", "seconds a read") if disk else ()
+    table = _table("model", "weight", "requests", "loads", "seconds a load", *columns, "evicted")
     requests = Counter(request.model for request in outcome.requests)
     loads = Counter(load.name for load in outcome.journal.loads)
     evicted = Counter(gone.name for gone in outcome.journal.gone if gone.evicted)
@@ -41,18 +44,23 @@ def models(outcome: Outcome) -> Table:
             str(requests[name]) if spec.answer is not None else "",
             str(loads[name]),
             f"{seconds[name]:.3f}" if name in seconds else "",
+            *(_read(outcome, name) if disk else ()),
             str(evicted[name]),
         )
     return table
+
+
+def _read(outcome: Outcome, name: str) -> tuple[str, str]:
+    """Return how many loads of a model came from disk, and what one took."""
+    read = [load.seconds for load in outcome.journal.loads if load.name == name and load.from_disk]
+    return (str(len(read)), f"{sum(read) / len(read):.3f}") if read else ("", "")
 
 
 def totals(outcome: Outcome) -> Table:
     """Return what the whole run came to, beside what other ways would have paid."""
     options, stats, journal = outcome.options, outcome.stats, outcome.journal
     paid, cold, counted = compared(outcome)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = _pairs()
     table.add_row(
         "served",
         f"{len(outcome.requests)} requests in {outcome.seconds:.1f} s: "
@@ -73,6 +81,7 @@ def totals(outcome: Outcome) -> Table:
         table.add_row(
             label, f"{other.seconds:.2f} in {other.loads} loads: {ratio:.2f} times as much"
         )
+    add_kept(table, [outcome])
     table.add_row(
         "memory of models",
         f"at most {format_size(journal.peak())} of {format_size(options.budget)}; "
@@ -89,10 +98,36 @@ def totals(outcome: Outcome) -> Table:
     return table
 
 
+def add_kept(table: Table, outcomes: Sequence[Outcome]) -> None:
+    """Add what of the runs was converted, what came from disk, and what lies there."""
+    last = outcomes[-1]
+    if last.on_disk is None:
+        return
+    kept = {spec.name for spec in last.specs if spec.saved is not None}
+    journals = [outcome.journal for outcome in outcomes]
+    loads = [load for each in journals for load in (*each.before, *each.loads)]
+    converted = [load for load in loads if load.name in kept and not load.from_disk]
+    read = [load for load in loads if load.from_disk]
+    took = sum(load.seconds for load in read)
+    instead = sum(load.instead or 0.0 for load in read)
+    names = ", ".join(dict.fromkeys(load.name for load in converted))
+    seconds = sum(load.seconds for load in converted)
+    table.add_row("converted", f"{names}, in {seconds:.2f} s" if converted else "nothing")
+    table.add_row(
+        "read from disk instead",
+        f"{len(read)} loads in {took:.2f} s, for which loaders had taken {instead:.2f} s: "
+        f"{instead - took:.2f} s saved",
+    )
+    size = format_size(last.on_disk.bytes)
+    table.add_row("on disk", f"{last.on_disk.models} models, {size}, in {last.options.disk}")
+
+
 def show_both(ways: list[Way], results: list[tuple[str, Check]], console: Console) -> None:
     """Print what each way of dividing the budget came to, and the checks of both."""
     named = [Check(f"{way}: {each.claim}", each.holds, each.seen) for way, each in results]
-    for table in (divided(ways), checked(named)):
+    kept = _pairs()
+    add_kept(kept, [way.outcome for way in ways])
+    for table in (divided(ways), *([kept] if kept.row_count else []), checked(named)):
         console.print()
         console.print(table)
     console.print()
@@ -127,6 +162,7 @@ def explained_of_workers(ways: list[Way]) -> str:
         f"of it each. Every {PERIOD} requests another worker is the busy one; each has popular "
         "models of its own. The peak is the most bytes of models that all workers had together "
         "at once, those being loaded or torn down included."
+        + (_ABOUT_DISK if ways[0].outcome.on_disk else "")
     )
 
 
@@ -161,11 +197,26 @@ def explained(outcome: Outcome) -> str:
         "beside them (the tokenizer) it loads once and keeps, and that takes no entry. "
         "The memory of the process includes what libraries, loads and requests need for their "
         "work: a load maps the whole fp32 file until it has made the form that it keeps."
+        + (f"{_ABOUT_DISK} The other ways are charged with that." if outcome.on_disk else "")
     )
+
+
+_ABOUT_DISK = (
+    " Kept on disk are models that are quantized, for that takes most of their load. What is said "
+    "of those converted and read includes the rehearsal; what a load would have taken is what it "
+    "took when the model was converted, in this run or an earlier one."
+)
 
 
 def _maxsize(outcome: Outcome) -> int:
     return certain_entries(outcome.specs, outcome.options.budget)
+
+
+def _pairs() -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    return table
 
 
 def _table(first: str, *others: str) -> Table:

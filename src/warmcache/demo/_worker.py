@@ -22,11 +22,12 @@ from typing import Any, NamedTuple, TypeAlias
 from warmcache._core.state.records import Stats
 
 from ._journal import Gone, Journal, Load
+from ._kept import open_tier
 from ._libraries import import_all, use_one_thread
 from ._options import Options
 from ._requests import Request
 from ._server import Server
-from ._spec import Answer, Model, Spec
+from ._spec import Answer, Model, Spec, chosen
 from ._tally import Tally
 
 PATIENCE = 10.0  # seconds in which a worker tears down as it ends
@@ -82,8 +83,9 @@ class Failed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What happened between a :class:`Begin` and its :class:`End`."""
+    """What happened between a :class:`Begin` and its :class:`End`; ``before``, in the rehearsal."""
 
+    before: Sequence[Load]
     loads: Sequence[Load]
     gone: Sequence[Gone]
     answers: Mapping[str, Sequence[Answer]]
@@ -108,7 +110,8 @@ class _Worker:
         self._pipe, self._options = pipe, job.options
         self._sending = threading.Lock()
         self._tally = Tally(job.tally, job.options.workers, job.at)
-        self._specs = [_counted(spec, self._tally) for spec in job.catalogue()]
+        self._specs = [_counted(spec, self._tally) for spec in chosen(job.catalogue(), job.options)]
+        self._tier = open_tier(job.options)
         self._rehearsal: Mapping[str, Answer] = {}
 
     def run(self) -> None:
@@ -126,22 +129,26 @@ class _Worker:
 
     def _serve(self, begin: Begin) -> None:
         journal = Journal()
-        server = Server(
+        new_server = partial(
+            Server,
             self._specs,
             policy=self._options.policy,
             budget=begin.budget,
             journal=journal,
             node=begin.node,
+            tier=self._tier,
             teardown=partial(_close, self._tally),
         )
+        if not self._rehearsal:
+            self._rehearsal = new_server().rehearse()
+        server = new_server()
         with server.cache:
-            if not self._rehearsal:
-                self._rehearsal = server.rehearse()
             journal.restart()
             self._send(Ready(self._rehearsal))
             self._answer_all(server)
             stats = server.cache.stats()
-        self._send(Report(journal.loads, journal.gone, dict(journal.answers), stats))
+        answers = dict(journal.answers)
+        self._send(Report(journal.before, journal.loads, journal.gone, answers, stats))
 
     def _answer_all(self, server: Server) -> None:
         """Answer what is asked, several at a time, until it ends."""
@@ -174,17 +181,21 @@ class _Worker:
 
 
 def _counted(spec: Spec, tally: Tally) -> Spec:
-    """Return ``spec`` with a load that counts what it will have before it begins."""
+    """Return ``spec`` with loads that count what they will have before they begin."""
 
-    def load(device: str) -> Model:
-        tally.add(spec.weight)
-        try:
-            return spec.load(device)
-        except BaseException:
-            tally.add(-spec.weight)
-            raise
+    def counted(load: Callable[..., Model]) -> Callable[..., Model]:
+        def counting(*args: Any) -> Model:
+            tally.add(spec.weight)
+            try:
+                return load(*args)
+            except BaseException:
+                tally.add(-spec.weight)
+                raise
 
-    return replace(spec, load=load)
+        return counting
+
+    saved = spec.saved and replace(spec.saved, read=counted(spec.saved.read))
+    return replace(spec, load=counted(spec.load), saved=saved)
 
 
 def _close(tally: Tally, model: Any) -> None:

@@ -28,6 +28,7 @@ from warmcache.memory import MemoryCache
 
 from ._checks import Outcome
 from ._journal import Journal, Sample
+from ._kept import on_disk, open_tier
 from ._options import DemoError, Options
 from ._requests import Request, spread
 from ._spec import Spec, check_budget, served
@@ -148,6 +149,7 @@ class Crew:
             journal=self._merged(reports),
             seconds=seconds,
             stats=_total(reports),
+            on_disk=on_disk(open_tier(self._options)),
         )
 
     def _serve(self, requests: Sequence[tuple[int, Request]]) -> Iterator[int]:
@@ -180,6 +182,7 @@ class Crew:
         """Return what all have written down, and the most that they had together."""
         journal = Journal()
         for report in reports:
+            journal.before += report.before
             journal.loads += report.loads
             journal.gone += report.gone
             for name, answers in report.answers.items():

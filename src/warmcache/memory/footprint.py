@@ -1,44 +1,24 @@
 """The bytes that an object holds on a device: its tensors, arrays and buffers, each once.
 
-The walk reads what objects have stored: attributes, slots, items, closures. It runs
-no properties, and does not enter what an object shares with the rest of the program:
-modules, classes, what belongs to the standard library, and what is this package's own: a
-value may refer to its loader, its cache or a lease, and does not hold what is warm there.
+They are found by a walk over all that the object consists of. A value may refer to its loader, its
+cache or a lease: what is warm there is not entered, for the value does not hold it.
 """
 
 from __future__ import annotations
 
-import enum
 import functools
-import sys
-import types
 import weakref
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
-from warmcache._log import log
-from warmcache._ours import is_ours
+from warmcache._walk import Handler, imported, module_parts, walk
 
 from .address_ranges import BUFFERS, Range, Ref, address, clusters, extent
 from .blocks import Block, blocks_of_parts, size_of
 from .mapped_files import apart_from_files
 
-_Handler = Callable[[Any], Iterable[object] | None]
-
 _SMALL = 4096  # bytes objects below that are names and numbers, and there may be many
-_LEAVES = frozenset(
-    [
-        *(type(None), bool, int, float, complex, str, type, types.ModuleType),
-        *(types.BuiltinFunctionType, types.CodeType, types.FrameType, types.TracebackType),
-        *(type(Ellipsis), type(NotImplemented), range, slice, property, staticmethod, classmethod),
-        *(weakref.ref, weakref.ProxyType, types.GeneratorType, types.CoroutineType),
-    ]
-)
-_SHARED = ("torch._", "torch.fx", "torch.distributed", "importlib", "numpy")
-_WALKED_STDLIB = {"collections", "dataclasses", "functools", "types"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +55,7 @@ def footprint(value: object, device: object) -> Footprint | None:
         device: ``"cuda:0"`` or 0, ``"cuda"`` for all of them, ``"cpu"``, or a
             ``torch.device``.
     """
-    return _Walk(f"cuda:{device}" if isinstance(device, int) else str(device)).of(value)
+    return _Counting(f"cuda:{device}" if isinstance(device, int) else str(device)).of(value)
 
 
 def blocks_of(footprint: Footprint | None) -> tuple[Block, ...]:
@@ -109,14 +89,13 @@ def _one_of(owners: list[Ref | None]) -> Ref | None:
     return _AnyOf(known) if len(known) == len(owners) else None
 
 
-class _Walk:
-    """One walk over one value."""
+class _Counting:
+    """What is counted by one walk over one value."""
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._torch = _loaded("torch", "Tensor", "nn", "UntypedStorage")
-        self._numpy = _loaded("numpy", "ndarray")
-        self._handlers: dict[type, _Handler] = {}
+        self._torch = imported("torch", "Tensor", "nn", "UntypedStorage")
+        self._numpy = imported("numpy", "ndarray")
         self._ranges: list[Range] = []
         self._elsewhere = 0  # bytes at addresses that are not told
         self._parts: list[tuple[Ref, int]] = []
@@ -126,10 +105,10 @@ class _Walk:
 
     def of(self, value: object) -> Footprint | None:
         if self._torch is None:
-            self._visit(value)
+            walk(value, self._handler)
         else:
             with self._torch._C.DisableTorchFunctionSubclass():
-                self._visit(value)
+                walk(value, self._handler)
         ranges: Sequence[Range] = [
             (start, end, _one_of(owners)) for start, end, owners in clusters(self._ranges)
         ]
@@ -148,27 +127,9 @@ class _Walk:
         found = tuple(self._parts), tuple(self._faces), mapped, tuple(self._blocks)
         return Footprint(nbytes, *found)
 
-    def _visit(self, value: object) -> None:
-        # What was seen stays referred to, so that no id is given to another object.
-        seen: dict[int, object] = {}
-        waiting = [value]
-        while waiting:
-            thing = waiting.pop()
-            kind = type(thing)
-            if kind in _LEAVES or id(thing) in seen:
-                continue
-            seen[id(thing)] = thing
-            try:
-                handler = self._handlers.get(kind)
-                if handler is None:
-                    handler = self._handlers[kind] = self._handler(kind)
-                waiting.extend(handler(thing) or ())
-            except Exception as error:  # an object of a strange make is nobody's failure
-                log().debug("a %s cannot be walked: %s", kind.__qualname__, error)
-
     # -- what is done with which type ----------------------------------------------------
 
-    def _handler(self, kind: type) -> _Handler:
+    def _handler(self, kind: type) -> Handler | None:
         torch, numpy = self._torch, self._numpy
         if torch is not None:
             if issubclass(kind, torch.Tensor):
@@ -176,16 +137,14 @@ class _Walk:
             if issubclass(kind, torch.UntypedStorage):
                 return self._storage
             if issubclass(kind, torch.nn.Module):
-                return functools.partial(_module, vars(torch.nn.Module()).keys())
+                return functools.partial(module_parts, vars(torch.nn.Module()).keys())
         if numpy is not None and issubclass(kind, numpy.ndarray):
             return self._array
         if hasattr(kind, "__cuda_array_interface__"):
             return self._cuda_array
         if issubclass(kind, BUFFERS):
             return self._buffer
-        if is_ours(_path(kind)):
-            return _nothing
-        return _container(kind) or (_attributes if _is_entered(kind) else _nothing)
+        return None
 
     # -- torch -----------------------------------------------------------------------------
 
@@ -243,7 +202,7 @@ class _Walk:
             self._add_face(values)
             if owner.base is not None and address(owner.base) is not None:
                 return [owner.base]  # a bytearray, a mapped file
-            if owner.base is not None and self._handler(type(owner.base)) == self._tensor:
+            if self._torch is not None and isinstance(owner.base, self._torch.Tensor):
                 return [owner.base]
             self._add(*extent(owner.__array_interface__, owner.itemsize), owner)
         return values.ravel().tolist() if values.dtype.hasobject else ()
@@ -290,15 +249,6 @@ class _Walk:
             pass
 
 
-def _loaded(name: str, *needed: str) -> Any:
-    """Return a module that is imported as far as to have what is needed, or None."""
-    module = sys.modules.get(name)
-    return module if all(hasattr(module, attribute) for attribute in needed) else None
-
-
-# -- what is inside of what ------------------------------------------------------------------
-
-
 def _inner_tensors(tensor: Any) -> list[object] | None:
     """Return the tensors of which one is made; None if it has its bytes itself."""
     if hasattr(type(tensor), "__tensor_flatten__"):
@@ -315,81 +265,3 @@ def _inner_tensors(tensor: Any) -> list[object] | None:
 
 # The text of a layout takes longer than all the rest.
 _layout = functools.lru_cache(maxsize=None)(str)
-
-
-def _module(bookkeeping: Container[str], module: Any) -> Iterable[object]:
-    """Return what a ``torch.nn.Module`` has, without its dozen empty dicts of hooks."""
-    own = module.__dict__
-    more = [value for name, value in own.items() if name not in bookkeeping]
-    return chain(
-        own["_parameters"].values(), own["_buffers"].values(), own["_modules"].values(), more
-    )
-
-
-def _container(kind: type) -> _Handler | None:
-    """Return what gives the items of containers, and their attributes, if ``kind`` is one."""
-    for base in (dict, list, tuple, set, frozenset, deque):
-        if issubclass(kind, base):
-            items: _Handler = _pairs if base is dict else base.__iter__
-            if kind is base:
-                return items
-            return functools.partial(_items_and_attributes, items)
-    if issubclass(kind, functools.partial):
-        return lambda thing: (thing.func, thing.args, thing.keywords)
-    if issubclass(kind, types.MethodType):
-        return lambda thing: (thing.__self__, thing.__func__)
-    if issubclass(kind, types.FunctionType):
-        return lambda thing: (*_closure(thing), thing.__dict__)
-    return None
-
-
-def _items_and_attributes(items: _Handler, thing: Any) -> Iterable[object]:
-    return chain(items(thing) or (), _attributes(thing))
-
-
-def _pairs(thing: Any) -> Iterable[object]:
-    return chain(tuple(dict.keys(thing)), tuple(dict.values(thing)))
-
-
-def _closure(function: types.FunctionType) -> Iterator[object]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # nothing in it yet
-            pass
-
-
-def _attributes(thing: object) -> Iterable[object]:
-    """Yield what an object has stored, and run nothing of it."""
-    try:
-        yield from tuple(object.__getattribute__(thing, "__dict__").values())
-    except AttributeError:
-        pass
-    for base in type(thing).__mro__:
-        for member in tuple(vars(base).values()):
-            if isinstance(member, types.MemberDescriptorType) and member.__objclass__ is base:
-                try:
-                    yield member.__get__(thing)
-                except AttributeError:  # an empty slot
-                    pass
-
-
-def _nothing(thing: object) -> None:
-    """Leave alone what is shared, or holds nothing."""
-
-
-def _path(kind: type) -> str:
-    """Return the module of a class; a class may make something else of ``__module__``."""
-    path: object = kind.__module__
-    return path if isinstance(path, str) else ""
-
-
-def _is_entered(kind: type) -> bool:
-    """Whether an object of this type is the value's own, rather than the program's."""
-    if issubclass(kind, type | enum.Enum | types.ModuleType | BaseException):
-        return False
-    path = _path(kind)
-    package = path.partition(".")[0]
-    if package in sys.stdlib_module_names:
-        return package in _WALKED_STDLIB or package == "__main__"
-    return not path.startswith(_SHARED)

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -33,10 +34,14 @@ from .worth import Worth
 
 T = TypeVar("T")
 _PAUSE = 60.0  # seconds for which nothing is written once that has failed
+_MOST_LOCKS = 64  # of what is loaded together, each an open file
 
 
 class DiskCall(NamedTuple):
-    """One call of a loader, as the disk knows it."""
+    """One call of a loader, as the disk knows it.
+
+    ``files`` are where what it writes besides is taken from, and read to, by name.
+    """
 
     key: str  # its digest
     text: str
@@ -46,6 +51,7 @@ class DiskCall(NamedTuple):
     tags: tuple[str, ...]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    files: Mapping[str, Path] | None = None
 
 
 class Found(NamedTuple):
@@ -53,7 +59,13 @@ class Found(NamedTuple):
 
     value: Any
     seconds: float  # that it took to read
-    age: float  # seconds since its load
+    load_seconds: float
+    made: float  # when it was loaded, as time.time() has it
+
+    @property
+    def age(self) -> float:
+        """The seconds since its load."""
+        return max(0.0, time.time() - self.made)
 
 
 class TierStats(NamedTuple):
@@ -86,7 +98,7 @@ class DiskTier:
     Args:
         path: the folder. It is made, for this user alone, and checked at once.
         maxsize: the most bytes to hold: a number, ``"50GiB"``, or None for no limit. It is
-            enforced before a write, over all processes.
+            enforced before an entry is there, over all processes.
         maxitems: the most entries to hold.
         min_free: bytes of the file system that are left free.
         ttl: seconds after its load for which an entry is used.
@@ -208,13 +220,13 @@ class DiskTier:
         value, header = found
         seconds = time.perf_counter() - began
         self._count("hits")
-        self._worth.reading.took(header.size, seconds)
-        if _is_slower(seconds, header.seconds):
+        slower = self._worth.has_read(header.size, seconds, instead_of=header.seconds)
+        if call.files is None and slower:
             self._count("slower")
             self._forget(call.key)
         else:
             self._tried("index", lambda: self._store.used(call.key), None)
-        return Found(value, seconds, max(0.0, time.time() - header.made))
+        return Found(value, seconds, header.seconds, header.made)
 
     def _read(
         self, call: DiskCall, codec: str | Codec, oldest: float | None
@@ -225,7 +237,7 @@ class DiskTier:
         header = stored.header
         if oldest is not None and header.made < time.time() - oldest:
             return None  # what is loaded now takes its place
-        coder = coder_named(header.codec, codec, self._seal(call.key, codec))
+        coder = coder_named(header.codec, codec, self._seal(call.key, codec), call.files)
         if coder is None or not self._may_read(coder):
             return None
         try:
@@ -250,26 +262,40 @@ class DiskTier:
         return False
 
     def _keep(
-        self,
-        call: DiskCall,
-        value: Any,
-        codec: str | Codec,
-        seconds: float,
-        *,
-        always: bool = False,
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float = 0.0
     ) -> float | None:
-        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
-        if not always and not self._worth.pays(seconds, 0):
-            self._count("not_worth")
+        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept.
+
+        It was ``made`` just now, or at that time.
+        """
+        if not self._pays(call, seconds, 0):
             return None
         if time.monotonic() < self._no_writes_before:
             return None
-        return self._tried("write", lambda: self._write(call, value, codec, seconds, always), None)
+        return self._tried("write", lambda: self._write(call, value, codec, seconds, made), None)
+
+    def _dump(
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float
+    ) -> None:
+        """Keep what leaves memory, and was ``made`` some time ago, unless that lies here already.
+
+        So does what came from here, and what another process has dumped that has loaded it later.
+        """
+        there = self._tried("read", lambda: self._store.header(call.key), None)
+        if there is None or there.made < made:
+            self._keep(call, value, codec, seconds, made)
+
+    def _pays(self, call: DiskCall, seconds: float, nbytes: float) -> bool:
+        """Whether to keep what took ``seconds`` to load; files are asked for, and always kept."""
+        pays = call.files is not None or self._worth.pays(seconds, nbytes)
+        if not pays:
+            self._count("not_worth")
+        return pays
 
     def _write(
-        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, always: bool
+        self, call: DiskCall, value: Any, codec: str | Codec, seconds: float, made: float
     ) -> float | None:
-        coder = coder_for(value, codec, self._seal(call.key, codec))
+        coder = coder_for(value, codec, self._seal(call.key, codec), call.files)
         if coder is None or (self._shared and not coder.safe):
             self._count("unkept")
             self._say(
@@ -279,8 +305,7 @@ class DiskTier:
             )
             return None
         size = coder.size_of(value)
-        if not always and not self._worth.pays(seconds, size or 0):
-            self._count("not_worth")
+        if not self._pays(call, seconds, size or 0):
             return None
         began = time.perf_counter()
         data = coder.dumps(value)
@@ -290,6 +315,7 @@ class DiskTier:
             version=call.version,
             code=call.code,
             codec=coder.name,
+            made=made,
             seconds=seconds,
             tags=call.tags,
         )
@@ -302,11 +328,21 @@ class DiskTier:
         return self._worth.reading.of(written.size)
 
     @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        """Be alone with a key for a while, of all processes; not, where that cannot be had."""
+    def _alone(self, *keys: str) -> Iterator[None]:
+        """Be alone with keys for a while, of all processes; not, where that cannot be had.
+
+        Each is a lock, taken in an order that all processes have, and an open file. So of many
+        keys it is the first few: who wants the same ones waits at the first of them.
+        """
+        ends = time.monotonic() + self._wait
+
+        def take(key: str) -> bool:
+            left = max(0.0, ends - time.monotonic())
+            return held.enter_context(self._store.alone(key, left))
+
         with ExitStack() as held:
-            alone = self._store.alone
-            self._tried("lock", lambda: held.enter_context(alone(key, self._wait)), False)
+            for key in sorted(keys)[:_MOST_LOCKS]:
+                self._tried("lock", partial(take, key), False)
             yield
 
     def _forget(self, key: str) -> bool:
@@ -347,11 +383,6 @@ class DiskTier:
     def _count(self, what: str) -> None:
         with self._guard.lock:
             self._counts[what] += 1
-
-
-def _is_slower(seconds: float, load: float) -> bool:
-    """Whether reading took longer than the load that it stands for."""
-    return seconds > load
 
 
 def _again(path: str, options: dict[str, Any]) -> DiskTier:

@@ -39,3 +39,11 @@ class Worth:
     def pays(self, seconds: float, nbytes: float) -> bool:
         """Whether a load of so many ``seconds`` is to be kept, in so many bytes."""
         return seconds > _MARGIN * (self.writing.of(nbytes) + self.reading.of(nbytes))
+
+    def has_read(self, nbytes: float, seconds: float, *, instead_of: float) -> bool:
+        """Note what a read took; whether that is more than the load that it was ``instead_of``.
+
+        So it must be by what reads take otherwise, too: one alone may have waited for others.
+        """
+        self.reading.took(nbytes, seconds)
+        return min(seconds, self.reading.of(nbytes)) > instead_of

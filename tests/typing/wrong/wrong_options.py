@@ -34,6 +34,8 @@ warm(policy="lru", budget="1GiB", dev=0)  # error: call-overload
 warm(policy=dict, maxsize=1)  # error: arg-type
 warm(policy=cachetools.LRUCache, maxsize=1)  # error: arg-type
 warm(policy=LRUCache(1))  # error: call-overload
+warm(policy="lru", maxsize=1, per=5)  # error: call-overload
+warm(policy="lru", maxsize=1, per=lambda ctx: ctx)  # error: call-overload
 warm("lru")  # error: call-overload
 warm(LRUCache(1))  # error: call-overload
 

@@ -93,7 +93,7 @@ def load_at_once(
         done = None if keep or store.observers.all or load is not None else record
         landed: tuple[Entry, Any] | None = None
         with store.lock:
-            if not store.closed and request.key not in store.live:
+            if may_land(store, request):
                 landed = entry, entry.value
                 store.land(entry, flight, done)
         if landed is None:
@@ -130,6 +130,12 @@ def is_taken(store: Store, key: Hashable, weight: float) -> bool:
         or store.closed
         or weight > store.ledger.limit
     )
+
+
+def may_land(store: Store, request: Request) -> bool:
+    """Whether what was loaded can be published as it is: nothing has ended or come between."""
+    owner = request.owner
+    return not store.closed and request.key not in store.live and (owner is None or not owner.ended)
 
 
 def begin_flight(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:

@@ -23,7 +23,7 @@ from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._log import debugging
 
 from .async_teardown import keep_running
-from .at_once import begin_flight, is_taken
+from .at_once import begin_flight, is_taken, may_land
 from .event_loop import load, release_async, run_async, wait
 from .let_go import vanished
 from .mending import mend
@@ -96,7 +96,7 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         told = debugging() or store.load_listener is not None
         record = load_record(entry, flight) if told else None
         with store.lock:
-            if not store.closed and request.key not in store.live:
+            if may_land(store, request):
                 store.land(entry, flight)
         if flight.ended:
             if record is not None:

@@ -30,7 +30,7 @@ from warmcache._signatures import isawaitable
 
 from .aside import NoThreadError, aside, aside_to_its_end
 from .async_teardown import Rest, cancelled_here, finish, keep_running, loop_for, move
-from .let_go import let_go, may_block, teardown_of
+from .let_go import is_dumped, let_go, may_block, teardown_of
 from .lingering import flush
 from .loop_ends import tell_when_closed
 from .mending import mend, mend_after
@@ -224,6 +224,8 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
 
 def _may_block(cache: CacheView, entry: Entry) -> bool:
     """Whether something of the user's runs at the end of ``entry`` that would block the loop."""
+    if is_dumped(entry):
+        return True
     provenance, value = entry.provenance, getattr(entry, "value", None)
     if provenance.finish is not None:
         return provenance.loop is None  # it is the rest of a generator that is not async

@@ -1,9 +1,9 @@
 """Letting one value go: its teardown, every reference to it, its memory, its room.
 
-The order is the promise: the user's teardown; drop what the library refers to the value by;
-collect garbage if somebody still holds it and there is a ``reclaim``; ``reclaim``; in a cache of
-memory see whether it is back; count the room as free; tell who wants to know. No lock is held
-around anything of the user's.
+The order is the promise: what a tier has to dump; the user's teardown; drop what the library refers
+to the value by; collect garbage if somebody still holds it and there is a ``reclaim``; ``reclaim``;
+in a cache of memory see whether it is back; count the room as free; tell who wants to know. No lock
+is held around anything of the user's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, Source, State
 from warmcache._core.state.parked_bytes import ParkedBytes
-from warmcache._core.state.records import Removal
+from warmcache._core.state.records import DUMPED, Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
 from warmcache._log import debugging, log
@@ -38,6 +38,26 @@ def needs_teardown(cache: CacheView, entry: Entry) -> bool:
         or provenance.source.teardown is not None
         or cache.meter is not None
     )
+
+
+def is_dumped(entry: Entry) -> bool:
+    """Whether a tier is to keep the value of ``entry``, which has been removed."""
+    return entry.provenance.dump is not None and entry.cause in DUMPED
+
+
+def dump(entry: Entry) -> BaseException | None:
+    """Have a tier keep the value before its teardown; return what has interrupted that, if any.
+
+    Nothing of it is in the teardown's way: what fails there, the tier tells.
+    """
+    keep = entry.provenance.dump
+    assert keep is not None
+    try:
+        keep(entry.value)
+    except BaseException as interrupt:
+        defused(interrupt)  # whose frames own the value
+        return interrupt
+    return None
 
 
 def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:

@@ -8,7 +8,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, go_inside
 
-from .let_go import destroy, let_go, needs_teardown
+from .let_go import destroy, dump, is_dumped, let_go, needs_teardown
 from .parking import make_host_room, park
 
 
@@ -34,6 +34,18 @@ def begin_teardown(
         CHAIN.restore(kept)
 
 
+def _dump(entry: Entry) -> BaseException | None:
+    """Have a tier keep what is to be torn down, if it is; return what has interrupted that."""
+    if entry.called or not is_dumped(entry):
+        return None
+    kept = CHAIN.keep()
+    try:
+        go_inside(entry, kept)
+        return dump(entry)
+    finally:
+        CHAIN.restore(kept)
+
+
 def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     """Tear down condemned entries, or park them; return what went wrong.
 
@@ -52,6 +64,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             except BaseException as raised:  # where it is now, who mends this finds out
                 interrupt = raised
                 continue
+        interrupt = _dump(entry) or interrupt
         pending, error = begin_teardown(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over

@@ -27,6 +27,17 @@ from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
 
 def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
     """Return a live entry for ``request``, leased to ``record``; load it if need be."""
+    return _get(cache, request, record)  # type: ignore[return-value]  # for it loads
+
+
+def get_warm(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry | None]:
+    """Return a live entry for ``request``, leased to ``record``; None where there is none."""
+    return _get(cache, request, record, only_warm=True)
+
+
+def _get(
+    cache: CacheView, request: Request, record: LeaseRecord, *, only_warm: bool = False
+) -> Plan[Entry | None]:
     store, counted, rejected = cache.store, False, False
     while True:
         flight: Flight | None = None
@@ -41,6 +52,8 @@ def get(cache: CacheView, request: Request, record: LeaseRecord) -> Plan[Entry]:
                 entry = outlived(store.leased, request.key, record)
             if entry is not None:
                 store.lease(entry, record)
+            elif only_warm and not doomed:
+                return None
             elif not doomed:
                 if not counted:
                     counted = True
@@ -84,6 +97,7 @@ def brought_back(entry: Entry) -> Request:
         hot_key=None,
         may_load=False,
         hint=None,
+        owner=None,
         weight=weight,
         weigh=lambda value: weight,
         sized=False,
@@ -151,7 +165,7 @@ def _arrival(
         if mine and flight.error is not None:
             raise flight.error
         if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
-            raise _own_copy(flight.error, flight.trace)
+            raise own_copy(flight.error, flight.trace)
     except BaseException as error:
         go_on()
         with store.lock:
@@ -165,13 +179,13 @@ def _arrival(
     return flight.entry
 
 
-def _own_copy(error: BaseException, trace: TracebackType | None) -> BaseException:
+def own_copy(error: BaseException, trace: TracebackType | None) -> BaseException:
     """Return an exception for one waiter, so that no waiter holds another's frames.
 
     Its ``trace`` is of the load alone.
     """
     if isinstance(error, Disguised):
-        return Disguised(_own_copy(error.error, trace))
+        return Disguised(own_copy(error.error, trace))
     twin = _like(error)
     if twin is None:
         return error.with_traceback(trace)

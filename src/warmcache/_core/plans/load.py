@@ -14,12 +14,12 @@ promises it keeps, in the order in which they could be broken:
   flights, its reservation is returned, and who waits is woken.
 
 Cases that are easy to forget: a value was handed in under this key meanwhile (it is replaced, for
-callers wait for what *they* loaded); the cache was closed meanwhile (the value is torn down, and
-they get ClosedError); a teardown of this key is still running (its port or file may be exclusive,
-so the load waits for it), or would begin beside the loader, as a last lease ends (so the load
-leases what is retired of its key, and tears it down itself when the loader has returned); and the
-loader, or a victim's teardown, asks for this very key: all of the plan runs as part of the flight,
-so that this is found and not waited for.
+callers wait for what *they* loaded); the cache was closed meanwhile, or who owns what is loaded
+(the value is torn down, and they get ClosedError); a teardown of this key is still running (its
+port or file may be exclusive, so the load waits for it), or would begin beside the loader, as a
+last lease ends (so the load leases what is retired of its key, and tears it down itself when the
+loader has returned); and the loader, or a victim's teardown, asks for this very key: all of the
+plan runs as part of the flight, so that this is found and not waited for.
 
 A load that runs out of metered memory is tried again, outside of the ``except``: out there the
 error is gone, and with its frames what the failed try had allocated.
@@ -49,13 +49,13 @@ from warmcache._texts import short_text_of, text_of
 from warmcache.errors import CapacityError, WarmMissError
 
 from .cache_view import CacheView
-from .loaded import load_record, log_failed_load, tell_of_load
+from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
 from .make_room import LOOK, room
 from .meter import Meter
 from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
 from .share import made_up
-from .steps import Aside, Ask, Disguised, Flush, Load, Plan, Request, TearDown, Wait
+from .steps import Aside, Ask, Disguised, Flush, Load, Owner, Plan, Request, TearDown, Wait
 
 _TRIES = 3  # of a load that runs out of memory
 
@@ -172,7 +172,7 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
             yield from _measure(cache, meter, request, flight, entry, growth)
         elif request.weight is None:
             yield from _weigh(cache, request, flight, entry)
-        yield from _land(store, entry, flight)
+        yield from _land(store, entry, flight, request.owner)
     except Exception as error:
         yield from give_up(store, request, flight, error)
         raise
@@ -186,13 +186,19 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
     seconds = ended - began
     if seconds.__class__ is not float:
         seconds = seconds_between(began, ended)
+    given_by, dump = "loader", None
     if len(produced) == 3:
         value, finish, loop = produced
     else:
         value, finish, loop, kept = produced
-        flight.paid, seconds = seconds, kept.seconds
+        dump = kept.dump
+        if kept.from_disk:
+            given_by = "disk"
+        if kept.seconds is not None:
+            flight.paid, seconds = seconds if kept.paid is None else kept.paid, kept.seconds
         ended = earlier(ended, kept.age)
     provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
+    provenance.given_by, provenance.dump = given_by, dump
     entry = Entry(request.key, value, flight.weight, provenance, ended)
     flight.loaded = entry
     box.clear()
@@ -201,7 +207,8 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
 
 def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:
     """Have torn down what a failed load has brought all the same, and what it leased."""
-    if flight.box is not None or flight.returned is not None:  # else it had not begun
+    began = flight.box is not None or flight.returned is not None
+    if began and is_failed_load(error):  # else its loader was never called
         with store.lock:
             store.counts.load_failures += 1
         if debugging():
@@ -374,13 +381,15 @@ def _weigh(cache: CacheView, request: Request, flight: Flight, entry: Entry) -> 
     entry.weight = weight
 
 
-def _land(store: Store, entry: Entry, flight: Flight) -> Plan[None]:
+def _land(store: Store, entry: Entry, flight: Flight, owner: Owner | None) -> Plan[None]:
     """Make a loaded entry visible, leased to all who wait for it, and end its flight."""
     told = debugging() or store.load_listener is not None
     load = load_record(entry, flight) if told else None
     while True:
         with store.lock:
             store.check_open()
+            if owner is not None:
+                owner.check_open()
             usurper = store.live.get(entry.key)  # handed in while we were loading
             if usurper is None:
                 store.land(entry, flight)

@@ -15,6 +15,7 @@ from warmcache._log import debugging, log
 from warmcache._signatures import not_coroutine
 from warmcache._sizes import format_seconds, format_size, format_weight
 from warmcache._texts import short_text_of, text_of
+from warmcache.errors import WarmMissError
 
 from .steps import Disguised
 
@@ -43,6 +44,17 @@ def tell_of_load(store: Store, load: Load) -> None:
             not_coroutine("on_load", store.load_listener(load))
         except Exception:
             log().exception("on_load failed on %s", text_of(load.key))
+
+
+def is_failed_load(error: Exception) -> bool:
+    """Whether a load has failed by ``error``, and not just been forbidden before its loader ran.
+
+    It is asked once for each load: a loader that asked for what was forbidden has failed.
+    """
+    if isinstance(error, WarmMissError) and error._in_place_of_loader:
+        error._in_place_of_loader = False
+        return False
+    return True
 
 
 def log_failed_load(store: Store, flight: Flight, error: Exception) -> None:

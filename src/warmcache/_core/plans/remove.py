@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, Source, State
@@ -160,9 +161,31 @@ def by_key(
     return chosen(cache, found, cause, note)
 
 
-def this(cache: CacheView, entry: Entry) -> Plan[list[Hashable]]:
-    """Remove one entry, if it is still there; return its key."""
-    return chosen(cache, lambda store: [entry], RemovalCause.EXPLICIT, its_key)
+def this(cache: CacheView, entry: Entry, note: Callable[[Entry], T]) -> Plan[list[T]]:
+    """Remove one entry, if it is still there; return a note of it."""
+    return chosen(cache, lambda store: [entry], RemovalCause.EXPLICIT, note)
+
+
+def with_its_owner(cache: CacheView, entry: Entry) -> Plan[list[Exception]]:
+    """Remove one entry, if it is still there, for whom it belongs to has ended."""
+    with cache.store.lock:
+        there = entry.kept and not cache.store.is_coming_back(entry)
+        doomed = there and cache.store.condemn(entry, RemovalCause.CLOSED)
+    if not doomed:
+        return []
+    errors: list[Exception] = yield TearDown([entry])
+    return errors
+
+
+def tagged(cache: CacheView, tag: str, note: Callable[[Entry], T]) -> Plan[list[T]]:
+    """Remove what has ``tag``, the last loaded first; return a note of each."""
+
+    def found(store: Store) -> list[Entry]:
+        there = [*store.live.values(), *store.all_below()]
+        entries = [entry for entry in there if tag in entry.tags]
+        return sorted(entries, key=attrgetter("loaded"), reverse=True)
+
+    return chosen(cache, found, RemovalCause.EXPLICIT, note)
 
 
 def everything(cache: CacheView) -> Plan[list[Hashable]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from warmcache._core.state.entry import Entry, Source
 from warmcache._core.state.flights import Flight
@@ -23,9 +23,22 @@ from warmcache._core.state.one_shot import OneShot
 T = TypeVar("T")
 
 
+class Owner(Protocol):
+    """To whom what is loaded is to belong."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, and can have nothing any more."""
+
+    def check_open(self) -> None:
+        """Raise ClosedError if it has ended, which says how."""
+        ...
+
+
 class Request(NamedTuple):
     """What one call of a loader asks for; what all calls of it ask for alike comes last.
 
+    What is loaded belongs to ``owner``, if it has one that may end before the cache does.
     ``weight`` is None when only the value can tell; then ``weigh`` is asked, after the
     load, for which ``hint`` was reserved if there is one. ``sized`` says that somebody
     said how to weigh. ``validate_errors`` are what ``validate`` raises of a value that is not good.
@@ -38,6 +51,7 @@ class Request(NamedTuple):
     hot_key: Any
     may_load: bool
     hint: float | None
+    owner: Owner | None
     weight: float | None
     weigh: Callable[[Any], Any]
     sized: bool
@@ -70,12 +84,16 @@ class Aside(NamedTuple):
 class Kept(NamedTuple):
     """What a tier has of a value: what having it again costs, and how old it is, in seconds.
 
-    It came from there, and was not loaded now, if it is ``from_disk``.
+    None: that costs what the load took. It came from there, and was not loaded now, if it is
+    ``from_disk``. To ``dump`` a value is what is to be done before its teardown. ``paid`` is what
+    it cost now, of what was loaded together with others; None: what its load took.
     """
 
-    seconds: float
+    seconds: float | None = None
     age: float = 0.0
     from_disk: bool = False
+    dump: Callable[[Any], object] | None = None
+    paid: float | None = None
 
 
 # What a loader gives: the value, and what :class:`Provenance` says of it; then what a tier has.

@@ -26,6 +26,9 @@ def make_consistent(store: Store, outer: Container[object]) -> list[Entry]:
         flight.joined = [record for record in flight.joined if not record.over]
         if flight.left_behind:
             _end(store, flight)
+    for batch in {*store.batches.values()}:
+        if batch.left_behind:
+            store.end_batch(batch)
     parked = [] if store.host is None else [*store.host.entries.values()]
     for entry in {*store.live.values(), *store.leased, *parked}:
         _place(store, entry)
@@ -56,7 +59,7 @@ def _end(store: Store, flight: Flight) -> None:
         del store.flights[flight.key]
     loaded = flight.loaded
     if loaded is None and flight.box:
-        value, finish, loop = flight.box.pop(0)
+        value, finish, loop = flight.box.pop(0)[:3]  # and what a tier has
         provenance = Provenance(flight.source, 0.0, finish, loop)
         loaded = Entry(flight.key, value, flight.weight, provenance, flight.began)
     if loaded is not None and store.live.get(loaded.key) is loaded:

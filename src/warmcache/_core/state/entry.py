@@ -107,7 +107,10 @@ class Source:
 class Provenance:
     """How a value came to be: from where, in which time, and what only loaded ones have."""
 
-    __slots__ = ("finish", "hot", "hot_key", "loop", "seconds", "source", "weighed_by")
+    __slots__ = (
+        *("dump", "finish", "given_by", "hot", "hot_key", "loop", "seconds", "source"),
+        "weighed_by",
+    )
 
     def __init__(
         self,
@@ -121,6 +124,8 @@ class Provenance:
         self.source = source
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
+        self.given_by: str | None = None  # "loader" or "disk", of what was loaded
+        self.dump: Callable[[Any], object] | None = None  # what a tier does before its teardown
         self.loop = loop  # that loaded it, and where an asynchronous teardown has to run
         self.hot = None if hot is None else hot.ref  # found_by(), without a call
         self.hot_key = hot_key

@@ -80,8 +80,34 @@ class Flight:
         return self.done
 
 
+class BatchFlight(Flight):
+    """One call of a loader that loads several keys, and everybody who waits for any of them.
+
+    It has ``ended`` when its loader has; then what it gave is stored, key by key, and until all
+    of it is ``stored``, whoever wants one of them finds it here.
+    """
+
+    produced: dict[Hashable, Any] | None = None  # what each key came to; None: nothing came
+
+    def __init__(
+        self, keys: tuple[Hashable, ...], record: LeaseRecord, source: Source, now: Any
+    ) -> None:
+        super().__init__(keys[0], record, source, now)
+        self.keys = frozenset(keys)
+        self.stored = OneShot()
+
+    def end(self) -> None:
+        """Have its loader be over, whatever that gave. Again, if that was interrupted."""
+        self.ended = True
+        if self.done is not None:
+            self.done.happen()
+
+
 def leads_to(link: Flight | Entry, chain: tuple[Flight | Entry, ...]) -> bool:
-    """Whether ``link`` is in ``chain``, or waits, in the end, for anything in there."""
+    """Whether ``link`` is in ``chain``, or waits, in the end, for anything in there.
+
+    What has ended is waited for no more, though who did may not have heard of it yet.
+    """
     if not chain:
         return False
     seen: set[int] = set()
@@ -92,7 +118,8 @@ def leads_to(link: Flight | Entry, chain: tuple[Flight | Entry, ...]) -> bool:
             return True
         if id(link) not in seen:
             seen.add(id(link))
-            pending.extend(getattr(link, "blocked_on", ()))
+            waits = getattr(link, "blocked_on", ())
+            pending.extend([each for each in waits if not getattr(each, "ended", False)])
     return False
 
 

@@ -34,6 +34,8 @@ class RemovalCause(enum.StrEnum):
 _EVICTIONS = {
     *(RemovalCause.SIZE, RemovalCause.EXPIRED, RemovalCause.PRESSURE, RemovalCause.NODE),
 }
+# What is still good has left by one of these; the value may be wanted again.
+DUMPED = {RemovalCause.SIZE, RemovalCause.PRESSURE, RemovalCause.NODE, RemovalCause.CLOSED}
 
 
 class Newcomer(NamedTuple):
@@ -105,6 +107,8 @@ class EntryInfo(OfKey):
     nothing, ``"allocator"`` or ``"device"``; ``"guess"`` where all of these were unknown, as
     while other loads ran. None: nothing was seen to grow. ``ends_in`` is how many
     seconds it has left if nobody uses it, by ``ttl`` and ``idle_ttl``; None: it does not end.
+    ``source`` is who gave it: ``"loader"``, or ``"disk"``; None: it was stored by the mapping, or
+    is still loading. Of what lies on disk, ``load_seconds`` are what having it again costs now.
     """
 
     __slots__ = ()
@@ -120,6 +124,7 @@ class EntryInfo(OfKey):
     tags: frozenset[str] = frozenset()
     weighed_by: str | None = None
     ends_in: float | None = None
+    source: str | None = None
 
 
 class HostStats(Record):

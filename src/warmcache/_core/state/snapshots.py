@@ -47,6 +47,7 @@ def info_of(store: Store, entry: Entry) -> EntryInfo:
         tags=entry.tags,
         weighed_by=entry.provenance.weighed_by,
         ends_in=store.ends_in(entry, now),
+        source=entry.provenance.given_by,
     )
 
 

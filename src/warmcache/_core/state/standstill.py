@@ -44,6 +44,8 @@ def for_ever(standing: Collection[Any], others: Collection[Any]) -> bool:
     seen, pending = set(), [*others]
     while pending:
         each = pending.pop()
+        if getattr(each, "ended", False):
+            return False  # though who waits for it may not have heard of it yet
         if each not in seen:
             seen.add(each)
             onward = _behind.get(each)

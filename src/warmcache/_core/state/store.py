@@ -23,7 +23,7 @@ from warmcache.errors import ClosedError
 from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, LoadLease, State, seconds_between
-from .flights import Flight
+from .flights import BatchFlight, Flight
 from .host_ledger import HostLedger
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
@@ -48,7 +48,8 @@ class Store:
     leases (LIVE or RETIRED), ``dying`` those being torn down, by key; ``lingering`` the part
     of these whose memory is not back yet, and whether their teardown failed; ``flights`` the
     loads under way. What all of them weigh together is ``ledger.committed``. What is parked is
-    the ``host``'s, if there is such a tier, and weighs nothing here.
+    the ``host``'s, if there is such a tier, and weighs nothing here. ``batches`` has what is loaded
+    together with others, until it is stored, by key.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Store:
         self.lingering: dict[Entry, tuple[Remains, bool]] = {}
         self.zombies: list[Remains] = []
         self.flights: dict[Hashable, Flight] = {}
+        self.batches: dict[Hashable, BatchFlight] = {}
 
         self.counts = Counts()
         self.observers = Observers()
@@ -184,7 +186,11 @@ class Store:
         ends = None if deadlines is None else self._deadline(entry)
         self.live[entry.key] = entry
         provenance, ledger, weight = entry.provenance, self.ledger, entry.weight
-        if provenance.source.teardown is not None or provenance.finish is not None:
+        if (
+            provenance.source.teardown is not None
+            or provenance.finish is not None
+            or provenance.dump is not None
+        ):
             self.tears_down = True
         if self.tears_down:
             register_exit()
@@ -234,6 +240,14 @@ class Store:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
         flight.ended = True
+
+    def end_batch(self, flight: BatchFlight) -> None:
+        """Have a load of several be over and stored, as far as it is, and wake who waits for it."""
+        for key in flight.keys:
+            if self.batches.get(key) is flight:
+                del self.batches[key]
+        flight.end()
+        flight.stored.happen()
 
     def owner_of(self, key: Hashable, value: Any) -> Entry | None:
         """Return the entry of ``key``, live or retired, that has this very value."""

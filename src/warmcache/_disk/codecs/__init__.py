@@ -5,6 +5,7 @@
     choice          which coder can keep a value, which one reads what was kept
     pickled         signed pickles, for who asks for them
     of_users        a codec that users write
+    with_files      any of these, and files that lie beside the value
     built_in        what is safe: tagged JSON, npy, and both in a file of safetensors
     tree            a value as a tree of exact types, whose large parts are blobs
     arrays tensors  numpy's and torch's part of that

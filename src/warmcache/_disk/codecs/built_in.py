@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from warmcache._disk.payload import Checked, write
+
 from . import arrays, tensors
 from .blob_file import packed, text_of_json, to_json, unpacked
 from .coder import INLINE, imported, unreadable, unwritable, writable_bytes
@@ -37,9 +39,8 @@ class BuiltIn:
         parts = self._parts_of(value)
         return b"".join(parts) if sum(map(len, parts)) <= INLINE else None
 
-    def dump(self, value: object, path: Path, /) -> None:
-        with path.open("xb") as file:
-            file.writelines(self._parts_of(value))
+    def dump(self, value: object, path: Path, /) -> Checked:
+        return write(path, self._parts_of(value))
 
     def loads(self, data: bytes, args: Sequence[Any], kwargs: Mapping[str, Any], /) -> Any:
         return self._value_of(memoryview(bytearray(data)))

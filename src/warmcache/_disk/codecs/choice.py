@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from warmcache import _checks as checks
@@ -13,6 +15,7 @@ from .coder import Codec, Coder
 from .of_users import OfUsers
 from .pickled import Pickled
 from .tree import NotKept
+from .with_files import WithFiles, without_files
 
 __all__ = ["check_codec", "coder_for", "coder_named", "why_not"]
 
@@ -38,7 +41,12 @@ def check_codec(codec: Any) -> str | Codec:
     return codec  # type: ignore[no-any-return]
 
 
-def coder_for(value: object, codec: str | Codec = "auto", seal: Seal | None = None) -> Coder | None:
+def coder_for(
+    value: object,
+    codec: str | Codec = "auto",
+    seal: Seal | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> Coder | None:
     """Return what keeps ``value``; None where nothing does exactly.
 
     With ``"pickle"`` that is a pickle for what ``"auto"`` cannot keep, and for nothing else.
@@ -47,10 +55,16 @@ def coder_for(value: object, codec: str | Codec = "auto", seal: Seal | None = No
         value: what is to be kept. The coder is for that, and for now.
         codec: the loader's option, checked.
         seal: what signs pickles, for the key that the value is kept under; needed for those.
+        files: where those are that are to be kept beside it, by name.
 
     Raises:
         RuntimeError: the value was changed meanwhile by somebody else.
     """
+    coder = _coder_of(value, codec, seal)
+    return coder if coder is None or files is None else WithFiles(coder, files)
+
+
+def _coder_of(value: object, codec: str | Codec, seal: Seal | None) -> Coder | None:
     if not isinstance(codec, str):
         return OfUsers(codec)
     try:
@@ -60,11 +74,21 @@ def coder_for(value: object, codec: str | Codec = "auto", seal: Seal | None = No
     return BuiltIn(name, value, parts)
 
 
-def coder_named(name: str, codec: str | Codec = "auto", seal: Seal | None = None) -> Coder | None:
+def coder_named(
+    name: str,
+    codec: str | Codec = "auto",
+    seal: Seal | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> Coder | None:
     """Return what reads what the coder of that name has written; None where the loader has none.
 
     So a file that says of itself that it is a pickle is not unpickled, unless its loader does that.
+    What was kept beside a value is copied to ``files``.
     """
+    if files is not None:
+        inner = without_files(name)
+        coder = None if inner is None else coder_named(inner, codec, seal)
+        return None if coder is None else WithFiles(coder, files)
     if not isinstance(codec, str):
         mine = OfUsers(codec)
         return mine if name == mine.name else None

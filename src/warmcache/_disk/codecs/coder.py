@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
+from warmcache._disk.payload import Checked
 from warmcache._private_files import not_followed
 from warmcache._texts import short_text_of
 
@@ -48,7 +49,7 @@ class Coder(Protocol):
         """Return ``value`` as bytes; None where it needs more than :data:`INLINE`, or a folder."""
         ...
 
-    def dump(self, value: Any, path: Path, /) -> None:
+    def dump(self, value: Any, path: Path, /) -> Checked | None:
         """Write ``value`` to ``path``, where nothing is yet: a file or a folder."""
         ...
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from warmcache.errors import WarmcacheError
+
 from .coder import Codec, unreadable, unwritable
 
 
@@ -28,7 +30,7 @@ class OfUsers:
         path.mkdir()
         try:
             self._codec.dump(value, path)
-        except OSError:  # the disk's business, such as that it is full
+        except (OSError, WarmcacheError):  # such as that the disk is full, or it waits for itself
             raise
         except Exception as error:
             raise unwritable(self.name, value, error) from error
@@ -39,7 +41,7 @@ class OfUsers:
     def load(self, path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], /) -> Any:
         try:
             return self._codec.load(path, *args, **kwargs)
-        except OSError:
+        except (OSError, WarmcacheError):
             raise
         except Exception as error:
             raise unreadable(self.name, error) from error

@@ -1,0 +1,304 @@
+"""``warmcache disk``: what lies in a folder of results, and what is done with it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ._disk.archive import RefusedArchiveError
+from ._disk.exporting import compression_of, export
+from ._disk.filters import Filter
+from ._disk.folder import PARTS
+from ._disk.importing import import_archive
+from ._disk.records import Listed
+from ._disk.store import DiskStore
+from ._durations import format_duration, parse_duration
+from ._progress import progress_bar
+from ._sizes import format_seconds, format_size, parse_size
+from ._tables import aligned
+
+_LONG = 60  # characters of a call that are shown
+
+_DISK = """\
+Looks after a folder of results on disk, as DiskTier(PATH) and @warm(disk=PATH) make it, while
+others use it. What one names by --loader, --tag and --older is what is all of that."""
+
+_EXAMPLES = """\
+examples:
+  warmcache disk ls ~/.cache/app/warm                   what is there, the newest first
+  warmcache disk size ~/.cache/app/warm                 what it takes, by loader
+  warmcache disk evict ~/.cache/app/warm --older 7d     remove what was loaded a week ago or before
+  warmcache disk check ~/.cache/app/warm                read everything, remove what is damaged
+  warmcache disk export ~/.cache/app/warm all.tar.gz
+  warmcache disk import ~/.cache/app/warm all.tar.gz --maxsize 2GiB"""
+
+
+class DiskCommandError(Exception):
+    """What was asked for cannot be done; one line says why."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of a parser."""
+    disk = commands.add_parser(
+        "disk", help="look after results on disk", description=_DISK, examples=_EXAMPLES
+    )
+    actions = disk.add_subparsers(metavar="action", dest="action", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], help: str, example: str) -> Any:
+        said = f"{help[0].upper()}{help[1:]}."
+        text = f"example:\n  warmcache disk {name} {example}"
+        action = actions.add_parser(name, help=help, description=said, examples=text)
+        action.set_defaults(run=lambda chosen: _run(run, chosen))
+        action.add_argument("path", type=Path, metavar="PATH", help="the folder")
+        action.add_argument(
+            "--shared", action="store_true", help="its group shares it, and you trust that group"
+        )
+        return action
+
+    where = "~/.cache/app/warm"
+    _add_filter(add("ls", _ls, "list entries, the newest first", where))
+    _add_filter(add("count", _count, "say how many entries there are of each loader", where))
+    _add_filter(add("size", _size, "say what the entries of each loader take", where))
+    _add_export(add)
+    _add_import(add)
+    check = add("check", _check, "read everything, and remove what is damaged or nobody's", where)
+    check.add_argument("--keep", action="store_true", help="remove nothing")
+    evict = add(
+        "evict", _evict, "remove entries: all, unless some are named", f"{where} --older 7d"
+    )
+    evict.add_argument(
+        "--dry-run", action="store_true", help="say what would go, and remove nothing"
+    )
+    _add_filter(evict)
+
+
+def _add_export(add: Callable[..., Any]) -> None:
+    action = add(
+        "export", _export, "write entries to an archive", "~/.cache/app/warm all.tar.gz --tag maps"
+    )
+    action.add_argument(
+        "archive",
+        type=Path,
+        metavar="ARCHIVE",
+        help="a file: .tar, .tar.gz or .tgz; it is replaced",
+    )
+    _add_filter(action)
+
+
+def _add_import(add: Callable[..., Any]) -> None:
+    action = add("import", _import, "add the entries of an archive", "~/.cache/app/warm all.tar.gz")
+    action.add_argument("archive", type=Path, metavar="ARCHIVE", help="what export has written")
+    size, whole = dict(type=_bytes, metavar="SIZE"), dict(type=_whole, metavar="N")
+    action.add_argument("--maxsize", **size, help="that of the tier: what all entries may take")
+    action.add_argument("--maxitems", **whole, help="that of the tier: how many there may be")
+    action.add_argument("--min-free", **size, default=0, help="what is left free on the disk")
+    _add_filter(action)
+
+
+def _add_filter(action: Any) -> None:
+    action.add_argument("--loader", metavar="NAME", help="those of one loader, by its name on disk")
+    action.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="those that have it; again: and it",
+    )
+    action.add_argument(
+        "--older", type=_duration, metavar="SPAN", help="loaded longer ago: 90s, 30m, 12h, 7d, 2w"
+    )
+
+
+def _run(run: Callable[[argparse.Namespace], int], chosen: argparse.Namespace) -> int:
+    """Do what was asked for.
+
+    Raises:
+        DiskCommandError: it cannot be done.
+        OSError: the disk fails.
+    """
+    try:
+        return run(chosen)
+    except RefusedArchiveError as error:
+        raise DiskCommandError(f"{chosen.archive} is refused: {error}") from None
+
+
+# -- the actions ---------------------------------------------------------------------------------
+
+
+def _ls(chosen: argparse.Namespace) -> int:
+    now = time.time()
+    rows = [["loader", "call", "codec", "tags", "size", "age", "load"]]
+    for header, nbytes in sorted(_listed(chosen), key=lambda each: each.header.made, reverse=True):
+        words = header.loader, header.text, header.codec, ",".join(header.tags)
+        age = format_duration(now - header.made)
+        numbers = format_size(nbytes), age, format_seconds(header.seconds)
+        rows.append([*map(_shown, words), *numbers])
+    print(aligned(rows, left=4))
+    return 0
+
+
+def _count(chosen: argparse.Namespace) -> int:
+    numbers = Counter(each.header.loader for each in _listed(chosen))
+    return _by_loader("entries", numbers, lambda number: f"{number:,}")
+
+
+def _size(chosen: argparse.Namespace) -> int:
+    sizes: Counter[str] = Counter()
+    for header, nbytes in _listed(chosen):
+        sizes[header.loader] += nbytes
+    return _by_loader("size", sizes, format_size)
+
+
+def _by_loader(title: str, found: Counter[str], text: Callable[[int], str]) -> int:
+    """Print a number for each loader, the most first, and the sum."""
+    ordered = sorted(found.items(), key=lambda each: (-each[1], each[0]))
+    rows = [[_shown(name), text(number)] for name, number in ordered]
+    print(aligned([["loader", title], *rows, ["total", text(found.total())]], left=1))
+    return 0
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    try:
+        compression_of(chosen.archive)
+    except ValueError as error:
+        raise DiskCommandError(str(error)) from None
+    if not chosen.archive.parent.is_dir():
+        raise DiskCommandError(f"there is no folder {chosen.archive.parent}")
+    only, now = _filter(chosen), time.time()
+    with _opened(chosen) as store, _bar("exporting") as progress:
+        done = export(
+            store.folder, chosen.archive, lambda header: only.takes(header, now), progress
+        )
+    print(f"exported {_entries(done.entries)}, {format_size(done.bytes)}, to {chosen.archive}")
+    if done.left_out:
+        print(f"left out {_entries(done.left_out)}, damaged or of another version")
+    return int(done.left_out > 0)
+
+
+def _import(chosen: argparse.Namespace) -> int:
+    if not chosen.archive.is_file():
+        raise DiskCommandError(f"there is no file {chosen.archive}")
+    limits = dict(maxsize=chosen.maxsize, maxitems=chosen.maxitems, min_free=chosen.min_free)
+    only, now = _filter(chosen), time.time()
+    with _opened(chosen, make=True, **limits) as store, _bar("importing") as progress:
+        done = import_archive(
+            store, chosen.archive, lambda header: only.takes(header, now), now, progress
+        )
+    print(f"imported {_entries(done.entries)}, {format_size(done.bytes)}")
+    if done.known:
+        print(f"left {_entries(done.known)} as they are: loaded as late, or later")
+    if done.no_room:
+        print(f"left out {_entries(done.no_room)}: there was no room, or somebody writes the same")
+    return int(done.no_room > 0)
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    with _opened(chosen) as store:
+        with _bar("checking") as progress:
+            damaged = store.find_damaged(progress)
+        for each in damaged:
+            print(f"{each.key}  {_shown(each.text or '?')}: {_shown(each.why)}")
+        if chosen.keep:
+            print(f"{_entries(len(damaged))} damaged, and kept")
+        else:
+            report = store.check(found=damaged)
+            print(f"{_entries(report.entries)}, {format_size(report.bytes)}")
+            print(f"removed: {report.damaged:,} damaged, {report.litter:,} of no entry")
+    return int(bool(damaged))
+
+
+def _evict(chosen: argparse.Namespace) -> int:
+    with _opened(chosen) as store:
+        with _bar("reading") as progress:
+            doomed = store.listed(_filter(chosen), progress)
+        if not chosen.dry_run:
+            with _bar("evicting") as progress:
+                store.evict_all([each.header.key for each in doomed], progress)
+    said = "would evict" if chosen.dry_run else "evicted"
+    print(f"{said} {_entries(len(doomed))}, {format_size(sum(each.bytes for each in doomed))}")
+    return 0
+
+
+# -- what they share -----------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(
+    chosen: argparse.Namespace, *, make: bool = False, **limits: Any
+) -> Iterator[DiskStore]:
+    """Open the folder, for a while; only to ``make`` one may there be none."""
+    path = chosen.path.expanduser()
+    is_new = make and (not path.exists() or (path.is_dir() and not any(path.iterdir())))
+    if not is_new and not all((path / part).is_dir() for part in PARTS):
+        what = "no folder of results" if path.exists() else "not there"
+        raise DiskCommandError(f"{path} is {what}: name one that @warm(disk=) has made")
+    try:
+        store = DiskStore(path, shared=chosen.shared, **limits)
+    except (PermissionError, ValueError, ModuleNotFoundError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise DiskCommandError(str(said)) from None
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _listed(chosen: argparse.Namespace) -> list[Listed]:
+    with _opened(chosen) as store, _bar("reading") as progress:
+        return store.listed(_filter(chosen), progress)
+
+
+def _filter(chosen: argparse.Namespace) -> Filter:
+    return Filter(chosen.loader, tuple(chosen.tag), chosen.older)
+
+
+@contextmanager
+def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, from when it is known how much there is."""
+    with ExitStack() as shown:
+        tell: Callable[..., object] | None = None
+        before = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal tell, before
+            if tell is None:
+                tell = shown.enter_context(progress_bar(total, text))
+            tell(advance=done - before)
+            before = done
+
+        yield progress
+
+
+def _shown(text: str) -> str:
+    """Return what a file says, for a terminal: in a line, and with nothing that commands it."""
+    text = text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _entries(number: int) -> str:
+    return f"{number:,} entr{'y' if number == 1 else 'ies'}"
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _bytes(text: str) -> int:
+    try:
+        return int(parse_size(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:19]) and len(text) < 19):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from 1 on")
+    return int(text)

@@ -1,0 +1,231 @@
+"""Calls of several elements: what is warm is taken, and the rest is loaded together.
+
+Who asks is a :class:`Caller`, or stands for one that was not looked up yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from warmcache._core.drivers.at_once import load_at_once
+from warmcache._core.drivers.threads import run
+from warmcache._core.plans.batch import BatchLoader, gather
+from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.remove import Successor
+from warmcache._core.plans.steps import Produced, Request
+from warmcache._core.state.entry import LeaseRecord
+from warmcache._core.state.hot_paths import SCOPES
+from warmcache.errors import KeyingError, WarmMissError
+
+from . import scopes
+from .batch import Batch, Missed
+from .told_loads import told_loads
+
+if TYPE_CHECKING:
+    from warmcache.tiers.disk_tier import DiskCall
+
+
+def call_several(
+    caller: Any, elements: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Any]:
+    """Return the values of ``elements``, in their order; those that are missing are loaded at once.
+
+    ``args`` and ``kwargs`` are those of a call, with anything in the place of the elements.
+    """
+    asked = _Asked(caller, args, kwargs)
+    if asked.has_all(elements):
+        return asked.values
+    if asked.disabled:
+        return asked.batch.values(elements, asked.whole, kwargs)  # type: ignore[no-any-return]
+    loader, record = caller._loader, LeaseRecord(time.monotonic())
+    if loader.keeps_nothing:
+        keys = asked.keys()
+        caller.have_name(asked.successor(record))
+        with told_loads(loader, keys) as box:
+            box += asked.load(keys)
+        return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
+    wanted, view = asked.requests(), loader.cache._view
+    caller.have_name(asked.successor(record))
+    load = BatchLoader(asked.load, _hand_over, _at_once)
+    values = run(gather(view, wanted, record, load), view)
+    loader.cache._watch()
+    caller.lose_name()
+    return asked.filled_in(values)
+
+
+async def call_several_async(
+    caller: Any, elements: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Any]:
+    """Return the same of an ``async`` loader."""
+    asked = _Asked(caller, args, kwargs)
+    if asked.has_all(elements):
+        return asked.values
+    if asked.disabled:
+        return await asked.batch.values(elements, asked.whole, kwargs)  # type: ignore[no-any-return]
+    from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
+
+    loader, record = caller._loader, lease_record_of_this_task()
+    if loader.keeps_nothing:
+        keys = asked.keys()
+        await caller.have_name(asked.successor(record))
+        with told_loads(loader, keys) as box:
+            box += await asked.load_async(keys)
+        return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
+    wanted, view = asked.requests(), loader.cache._view
+    await caller.have_name(asked.successor(record))
+    load = BatchLoader(asked.load_async, _hand_over_async)
+    values = await run_async(gather(view, wanted, record, load), view)
+    loader.cache._watch()
+    await caller.lose_name()
+    return asked.filled_in(values)
+
+
+class _Call(NamedTuple):
+    """The call of one element."""
+
+    element: Any
+    raw: Any
+    whole: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class _Asked:
+    """What one call of several has come to so far: the ``values`` of its elements, by place."""
+
+    values: list[Any]
+
+    def __init__(self, caller: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        batch = caller._loader.batch
+        assert batch is not None
+        self.batch: Batch = batch
+        self.whole = caller._complete(args)
+        self._caller, self._loader = caller, caller._loader
+        self._args, self._kwargs = args, kwargs
+        self._calls: dict[Hashable, _Call] = {}  # that nothing hot was found for, by key
+        self._places: list[tuple[int, Hashable]] = []
+        self._on_disk: dict[Hashable, DiskCall] = {}
+
+    def has_all(self, elements: list[Any]) -> bool:
+        """Whether all is on the hit path, and so there already."""
+        first = self._caller._complete(())
+        self.values = self.batch.found(first, elements, self._args, self._kwargs)
+        missed = [i for i, each in enumerate(self.values) if type(each) is Missed]
+        if not missed:
+            return True
+        self.disabled = bool(SCOPES) and scopes.disabled_here()
+        if self._loader.waits and not self.disabled:
+            self._loader.find_cache()
+        if self._loader.keeps_nothing or self.disabled:
+            may_load = self._loader.disk is not None and not self.disabled
+            if scopes.loading_forbidden_here() and not may_load:
+                raise WarmMissError(f"loading {self._loader.__name__}() is forbidden here")
+        if not self.disabled:
+            self._distinguish(elements, missed)
+        return False
+
+    def _distinguish(self, elements: list[Any], missed: list[int]) -> None:
+        """Find out which of what was ``missed`` are the same."""
+        key_of, site = self._loader.key, self._caller._site
+        for i in missed:
+            call: Missed = self.values[i]
+            key: Hashable
+            try:
+                key = key_of(site, call.raw)[0]
+            except KeyingError:
+                if not self._loader.keeps_nothing or self._loader.disk is not None:
+                    raise
+                key = (self._loader.source, i)  # what is not kept needs none
+            self._places.append((i, key))
+            if key not in self._calls:
+                whole = self._caller._complete(call.args)
+                self._calls[key] = _Call(elements[i], call.raw, whole, call.kwargs)
+        if (disk := self._loader.disk) is not None:
+            for key, each in self._calls.items():
+                call_there = disk.call(key, each.raw, site, each.whole, each.kwargs)
+                self._on_disk[key] = call_there
+
+    def keys(self) -> list[Hashable]:
+        """Return the keys of what was missed, each once, in order."""
+        return [*self._calls]
+
+    def successor(self, record: LeaseRecord) -> Successor:
+        """Return who takes a predecessor's place, if it has one."""
+        key = next(iter(self._calls))
+        return Successor(self._loader.cache._view, record, lambda: key)
+
+    def requests(self) -> dict[Hashable, Request]:
+        """Return what would load each of them by itself."""
+        site, found = self._caller._site, self._on_disk.get
+        return {
+            key: self._loader.request(site, each.raw, each.whole, each.kwargs, found(key))
+            for key, each in self._calls.items()
+        }
+
+    def filled_in(self, values: dict[Hashable, Any]) -> list[Any]:
+        """Return all values, now that those are known that were missed."""
+        for i, key in self._places:
+            self.values[i] = values[key]
+        return self.values
+
+    # -- loading ---------------------------------------------------------------------------------
+
+    def load(self, keys: Sequence[Hashable]) -> list[Produced]:
+        """Return what the elements of these keys come to."""
+
+        def produce(places: list[int]) -> list[Produced]:
+            values = self.batch.values(self._elements(keys, places), self.whole, self._kwargs)
+            return [(value, None, None) for value in values]
+
+        if self._loader.disk is None:
+            return produce([*range(len(keys))])
+        from . import batch_on_disk
+
+        calls = [self._on_disk[key] for key in keys]
+        return batch_on_disk.load(self._loader.disk, calls, produce)
+
+    async def load_async(self, keys: Sequence[Hashable]) -> list[Produced]:
+        """Return the same of an ``async`` loader."""
+        from warmcache._core.drivers.event_loop import running_loop
+
+        async def produce(places: list[int]) -> list[Produced]:
+            loop = running_loop()
+            elements = self._elements(keys, places)
+            values = await self.batch.values(elements, self.whole, self._kwargs)
+            return [(value, None, loop) for value in values]
+
+        if self._loader.disk is None:
+            return await produce([*range(len(keys))])
+        from . import batch_on_disk
+
+        calls = [self._on_disk[key] for key in keys]
+        return await batch_on_disk.load_async(self._loader.disk, calls, produce)
+
+    def _elements(self, keys: Sequence[Hashable], places: list[int]) -> list[Any]:
+        return [self._calls[keys[i]].element for i in places]
+
+
+def _hand_over(produced: Produced) -> Any:
+    return partial(_given, produced)
+
+
+def _given(produced: Produced) -> Produced:
+    return produced
+
+
+def _at_once(view: CacheView, request: Request, record: LeaseRecord) -> bool:
+    try:
+        return load_at_once(view, request, record, keep=False) is not None
+    except BaseException:
+        record.over = True
+        raise
+
+
+def _hand_over_async(produced: Produced) -> Any:
+    return partial(_given_async, produced)
+
+
+async def _given_async(produced: Produced) -> Produced:
+    return produced

@@ -1,0 +1,113 @@
+"""The way through the disk of a loader that writes files: each call ends with their delivery."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from warmcache._core.plans.steps import Produced
+from warmcache._core.state.entry import Source
+from warmcache.tiers.disk_tier import DiskCall
+
+from .hit_path_text import Shape
+from .loader_options import LoaderOptions
+from .out_files import Delivery, OutFiles, suffix_of
+from .through_disk import Produce, ThroughDisk
+
+
+def through_disk(
+    target: Any,
+    where: str,
+    shape: Shape,
+    options: LoaderOptions,
+    *,
+    of_owner: bool,
+    ttl: weakref.WeakMethod[Callable[[], float | None]],
+) -> ThroughDisk:
+    """Return the way of a loader, by what it gives; see :class:`ThroughDisk`."""
+    kind = ThroughDisk if options.out_files is None else FilesThroughDisk
+    return kind(target, where, shape, options, of_owner=of_owner, ttl=ttl)
+
+
+class FilesThroughDisk(ThroughDisk):
+    """The tier of a loader that writes files, and how they get to who wants them."""
+
+    def __init__(
+        self,
+        target: Any,
+        where: str,
+        shape: Shape,
+        options: LoaderOptions,
+        *,
+        of_owner: bool,
+        ttl: weakref.WeakMethod[Callable[[], float | None]],
+    ) -> None:
+        super().__init__(target, where, shape, options, of_owner=of_owner, ttl=ttl)
+        self._called = where.rpartition(".")[2]
+        self._out = OutFiles(self._called, options.out_files, shape.parameters, options.key)
+
+    def _besides(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        wanted = self._out.wanted(args, kwargs)
+        return {f"file {name}": suffix_of(path) for name, path in wanted.items()}
+
+    def loading(
+        self,
+        produce: Produce,
+        call: DiskCall,
+        source: Source,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Produce:
+        instance = args[: len(args) - len(call.args)]
+        load: Any = self._delivered_async if self._is_async else self._delivered
+        return partial(load, call, source, partial(produce, *instance))
+
+    def _delivery(self, call: DiskCall) -> Delivery:
+        return Delivery(self._called, self._out.wanted(call.args, call.kwargs))  # type: ignore[arg-type]
+
+    def _elsewhere(self, call: DiskCall, produce: Produce, delivery: Delivery) -> Any:
+        """Return ``produce`` as it is called to write its files into the private folders."""
+        args, kwargs = self._out.given(call.args, call.kwargs, delivery.instead())  # type: ignore[arg-type]
+        delivery.clear()
+        return partial(produce, *args, **kwargs)
+
+    # -- in a thread ---------------------------------------------------------------------------
+
+    def _delivered(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
+        delivery = self._delivery(call)
+
+        def written() -> Produced:
+            produced: Produced = self._elsewhere(call, produce, delivery)()
+            delivery.check()
+            return produced
+
+        try:
+            delivery.begin()
+            produced = self._load(call._replace(files=delivery.files), source, written)
+            delivery.deliver()
+        finally:
+            delivery.end()
+        return produced
+
+    # -- on an event loop ----------------------------------------------------------------------
+
+    async def _delivered_async(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
+        from warmcache._core.drivers.aside import aside
+
+        delivery = self._delivery(call)
+
+        async def written() -> Produced:
+            produced: Produced = await self._elsewhere(call, produce, delivery)()
+            delivery.check()
+            return produced
+
+        try:
+            await aside(delivery.begin, "warmcache-disk", unclaimed=lambda _: delivery.end())
+            called = call._replace(files=delivery.files)
+            produced = await self._load_async(called, source, written)
+            await aside(delivery.deliver, "warmcache-disk", unclaimed=lambda _: delivery.end())
+        finally:
+            delivery.end()
+        return produced
