@@ -6,13 +6,15 @@ import gc
 import pickle
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
-from parked import UNIT, Machine, Rig
+from parked import UNIT, Machine, Model, Rig
 
 from warmcache import (
     CapacityError,
+    DiskTier,
     HostTier,
     MemoryCache,
     RemovalCause,
@@ -331,7 +333,7 @@ def test_what_is_asked_for_under_pressure_is_parked(rig: Rig) -> None:
 
 
 def test_the_watcher_parks() -> None:
-    rig = Rig(budget=900, host=2000, poll=3600, high=0.5, low=0.4, min_residency=0)
+    rig = Rig(900, 2000, poll=3600, high=0.5, low=0.4, min_residency=0, confirm=0)
     load = rig.loader()
     load("a", 300), load("b", 300)
     for _ in range(20):
@@ -362,6 +364,58 @@ def test_what_is_removed_by_count_is_torn_down(rig: Rig) -> None:
     rig.cache.evict(1)
     assert [EXPLICIT] == rig.causes
     assert [] == rig.parks
+
+
+# -- the disk below ----------------------------------------------------------------------------
+
+
+class ByName:
+    """Keeps the name of a model on disk, and whether it was parked."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.dumped: list[tuple[str, bool]] = []
+
+    def dump(self, value: Model, folder: Path) -> None:
+        self.dumped.append((value.name, not value.blocks))
+        (folder / "name").write_text(value.name)
+
+    def load(self, folder: Path, name: str, units: int = 12) -> Model:
+        model = Model(self.rig.device, (folder / "name").read_text(), units)
+        self.rig.models.append(model)
+        return model
+
+
+def test_what_goes_from_a_full_host_goes_to_the_disk_where_that_is_said(tier: DiskTier) -> None:
+    rig = Rig(budget=16, host=13)
+    codec = ByName(rig)
+    load = rig.loader(disk=tier, codec=codec, name="load", code=False, persist="evict")
+    for name in "abc":
+        load(name)
+    assert {"b": "parked", "c": "live"} == rig.states
+    assert [("a", True)] == codec.dumped, "it is written as it is"
+    assert "a" == load("a").name
+    assert ["a", "b", "c"] == rig.loads
+    assert_consistent(rig.cache)
+
+
+def test_a_key_is_looked_for_on_the_device_then_the_host_then_the_disk(
+    rig: Rig, tier: DiskTier
+) -> None:
+    load = rig.loader(disk=tier, codec=ByName(rig), name="load", code=False)
+    a = load("a")
+    load("b")
+    with no_load():
+        assert load("a") is a
+    assert 0 == tier.stats().hits
+    load.evict("a")
+    with no_load():
+        again = load("a")
+    assert ("a", 1, ["a", "b"]) == (again.name, tier.stats().hits, rig.loads)
+    assert again is not a
+    with no_load(), pytest.raises(WarmMissError):
+        load("c")
+    assert_consistent(rig.cache)
 
 
 # -- options -----------------------------------------------------------------------------------
