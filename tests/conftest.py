@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,23 @@ settings.load_profile("no-deadline")
 # Else Ray writes a token into the home; and where two clusters of one process differ in this,
 # the actors of the second die at once.
 os.environ["RAY_AUTH_MODE"] = "disabled"
+
+
+def pytest_collection_finish() -> None:
+    """Have collections pass over what is there before the first test: all tests, and all modules.
+
+    Else each takes half a second in a run of all tests, and hundreds of tests collect.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def whole_heap() -> Iterator[None]:
+    """Have the collector see what was there before the first test, which may be what holds."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

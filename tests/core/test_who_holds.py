@@ -23,6 +23,8 @@ from warmcache._core.drivers.who_holds import holders_of, in_words
 
 CAP = 5.0
 
+pytestmark = pytest.mark.usefixtures("whole_heap")  # what holds may be a module of the tests
+
 
 class Value:
     """Something that is warm."""
