@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -111,10 +113,14 @@ def payload_file(path: Path, name: object) -> Path:
 
 
 def descriptors() -> int:
-    """Return how many descriptors this process has open, but for what others open for a moment."""
+    """Return how many temporary files this process has open, but for a moment of others'."""
     return min(_open_now() for _ in range(5))
 
 
 def _open_now() -> int:
     threading.Event().wait(0.0005)
-    return len([*Path("/proc/self/fd").iterdir()])
+    root, there = Path(tempfile.gettempdir()).resolve(), 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            there += descriptor.readlink().is_relative_to(root)
+    return there
