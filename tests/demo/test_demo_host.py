@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import demo_zoo
 import pytest
@@ -98,6 +99,28 @@ def test_the_live_view_shows_what_is_parked_and_none_of_its_bytes(zoo, always_pa
     assert 0 < away == 90 - status.committed
     assert any(f"{format_size(status.committed)} of 75 B" in line for line in lines)
     assert any(" parked " in line for line in lines)
+    assert not any("▒" in line for line in lines)  # as what is on its way has in the bar
+
+
+@pytest.mark.parametrize(
+    ("state", "away", "expected"),
+    [
+        ("parked", True, {}),
+        ("dying", True, {}),
+        ("dying", False, {"a": 40}),
+        ("live", False, {"a": 40}),
+    ],
+)
+def test_what_is_torn_down_counts_where_it_has_come_back(state, away, expected):
+    entry = SimpleNamespace(key="key", weight=40, state=state)
+    journal = Journal()
+    journal.follow(SimpleNamespace(entries=lambda: [entry]), {"key": "a"})
+    journal.loaded("a", 0, 40)
+    journal.parked("a", 0)
+    if not away:
+        journal.unparked("a", 0)
+    journal.sample()
+    assert expected == journal.samples[-1].weights
 
 
 def test_without_a_host_nothing_is_parked(perform):
