@@ -39,7 +39,8 @@ detection) from one process, under a memory budget that cannot hold them all. At
 end it says what that cost, checks the answers, and writes a picture of what was in
 memory when. It downloads nothing: the weights are inside the packages of the demo
 extra. With --disk models that are quantized are kept there, and a second run reads them;
-there is one more then, as int4, which takes about a second to convert."""
+there is one more then, as int4, which takes about a second to convert. With --host who has to
+make room is parked in the machine's memory, and comes back instead of being loaded."""
 
 
 _SIMULATE = """\
@@ -75,7 +76,8 @@ examples:
   warmcache demo --budget 200MiB --policy lru --requests 500
   warmcache demo --policy auto --out pictures
   warmcache demo --workers 2                                one budget beside split ones
-  warmcache demo --disk                                     twice: the second reads from disk"""
+  warmcache demo --disk                                     twice: the second reads from disk
+  warmcache demo --host                                     parks instead of loading anew"""
 
 _SIMULATE_EXAMPLES = """\
 examples:
@@ -272,6 +274,15 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         const=True,
         metavar="FOLDER",
         help="keep models that are quantized, in this folder (disk, in that of --out)",
+    )
+    demo.add_argument(
+        "--host",
+        type=_bytes,
+        nargs="?",
+        const=True,
+        metavar="SIZE",
+        help="park models that have to make room, in so much of the machine's memory (twice the "
+        "budget, or what fits)",
     )
 
 

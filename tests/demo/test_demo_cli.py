@@ -11,6 +11,7 @@ BAD = {
     "--seed": ["x", ""],
     "--threads": ["0", "two"],
     "--workers": ["0", "-1", "two", "1.5", "17"],
+    "--host": ["", "lots", "-3MB", "3 parsecs", "nan"],
 }
 
 

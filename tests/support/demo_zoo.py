@@ -20,6 +20,7 @@ class FakeModel:
     def __init__(self, name, weight, loaded, closed, device):
         self._name, self._weight, self._closed = name, weight, closed
         self._open = True
+        self.parked = False
         assert "cpu" == device
         loaded.append(name)
 
@@ -35,6 +36,7 @@ class FakeModel:
 
     def use(self):
         assert self._open, f"{self._name} was used after it was torn down"
+        assert not self.parked, f"{self._name} was used where it was parked"
 
 
 class Zoo:
@@ -92,6 +94,30 @@ def savable_specs_of(zoo):
         for spec in specs_of(zoo)
     ]
     return [*specs, zoo.spec("fifteen", 15, saved=zoo.saved("fifteen", 15, dear=True))]
+
+
+def parkable_specs_of(zoo):
+    """Return those without the dear one, of which all but the tokenizer can be parked."""
+    return [replace(spec, parks=spec.answer is not None) for spec in specs_of(zoo)]
+
+
+class FakeParked:
+    """A model that is parked in as many bytes as it weighs."""
+
+    def __init__(self, model, nbytes, drop=lambda: None):
+        self._model, self.nbytes, self.drop = model, nbytes, drop
+
+    def unpark(self):
+        self._model.parked = False
+        return self._model
+
+
+class FakeParker:
+    """Parks fake models, which cannot be used meanwhile."""
+
+    def park(self, model, weight):
+        model.parked = True
+        return FakeParked(model, weight)
 
 
 def keep_everything():

@@ -17,6 +17,7 @@ A map of the package, from the top down:
 ``_silero``      voice activity detection
 ``_server``      requests through ``@warm`` loaders: the part to read first
 ``_kept``        models on disk, for the next load and the next run
+``_parked``      models moved to the host while others need their room
 ``_journal``     what was in memory when
 ``_compare``     what other ways would have paid
 ``_requests``    the skewed stream of requests

@@ -21,7 +21,7 @@ class Outcome:
     """A run that has ended: every request was answered, then the cache was closed.
 
     ``stats`` are from before the cache was closed, ``rehearsal`` from before the run. ``on_disk``
-    is what lay there in the end, None where nothing is kept.
+    is what lay there in the end, None where nothing is kept. ``device`` is torch's name of it.
     """
 
     options: Options
@@ -32,6 +32,7 @@ class Outcome:
     seconds: float
     stats: Stats
     on_disk: OnDisk | None = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

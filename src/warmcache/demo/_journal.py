@@ -41,6 +41,21 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A model was parked, or came back: ``instead`` of a load, which had taken so many seconds."""
+
+    name: str
+    began: float
+    ended: float
+    instead: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.began
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """One removal, once it was complete."""
 
@@ -72,6 +87,8 @@ class Journal:
 
     before: list[Load] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
+    parks: list[Move] = field(default_factory=list)
+    unparks: list[Move] = field(default_factory=list)
     gone: list[Gone] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     answers: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
@@ -79,6 +96,7 @@ class Journal:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._host = HostProbe()
+        self._away: set[str] = set()  # the names of what is parked
         self._zero = time.perf_counter()
 
     def follow(self, cache: Cache[Any, Any], names: Mapping[Hashable, str]) -> None:
@@ -89,6 +107,8 @@ class Journal:
     def restart(self) -> None:
         """Forget everything but loads; the time is 0 again."""
         self.before += self.loads
+        for moves in (self.parks, self.unparks):
+            moves.clear()
         for notes in (self.loads, self.gone, self.samples, self.answers):
             notes.clear()
         self._zero = time.perf_counter()
@@ -99,11 +119,14 @@ class Journal:
         return time.perf_counter() - self._zero
 
     def sample(self) -> None:
-        """Write down what is committed now."""
+        """Write down what is committed now; what is parked is not."""
         with self._lock:  # so that samples are in the order of their times
             weights: dict[str, float] = defaultdict(float)
             for entry in self._cache.entries():
-                weights[self._names[entry.key]] += entry.weight
+                name = self._names[entry.key]
+                # What is torn down where it was parked is no longer on the device either.
+                if not (entry.state == "parked" or (entry.state == "dying" and name in self._away)):
+                    weights[name] += entry.weight
             self.samples.append(Sample(self.now(), dict(weights), self._host.allocated()))
 
     def loaded(self, name: str, began: float, weight: int, instead: float | None = None) -> Load:
@@ -112,9 +135,22 @@ class Journal:
         self.loads.append(load)
         return load
 
+    def parked(self, name: str, began: float) -> None:
+        """Write down that a model has just been parked."""
+        self._away.add(name)
+        self.parks.append(Move(name, began, self.now()))
+
+    def unparked(self, name: str, began: float) -> None:
+        """Write down that it has just come back."""
+        self._away.discard(name)
+        load = next(load for load in reversed(self.loads) if load.name == name)
+        self.unparks.append(Move(name, began, self.now(), load.seconds))
+
     def removed(self, removal: Removal) -> None:
         """Write down a removal: a listener for ``on_removal``."""
-        self.gone.append(Gone(self._names[removal.key], self.now(), removal.cause))
+        name = self._names[removal.key]
+        self._away.discard(name)
+        self.gone.append(Gone(name, self.now(), removal.cause))
         self.sample()
 
     def answered(self, name: str, answer: Answer) -> None:
@@ -130,6 +166,13 @@ class Journal:
         for load in self.loads:
             seconds[load.name].append(load.seconds if load.instead is None else load.instead)
         return {name: sum(of) / len(of) for name, of in seconds.items()}
+
+    def parked_spans(self, name: str) -> list[tuple[float, float]]:
+        """Return from when to when a model was parked, each time."""
+        back = [move.began for move in self.unparks if move.name == name]
+        ends = sorted(back + [gone.at for gone in self.gone if gone.name == name])
+        starts = [move.ended for move in self.parks if move.name == name]
+        return [(start, next(end for end in ends if end >= start)) for start in starts]
 
     def peak(self) -> float:
         """Return the most bytes that were committed at any sample."""

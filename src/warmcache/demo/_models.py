@@ -25,6 +25,7 @@ def specs() -> list[Spec]:
             "near sentences are closer than far ones",
             needs=("tokenizer",),
             saved=_saved(form),
+            parks=True,
         )
         for name, form in _minilm.FORMS.items()
     ]
@@ -34,6 +35,7 @@ def specs() -> list[Spec]:
         _silero.Detector,
         scan,
         "speech is found where it is, and nowhere else",
+        parks=True,
     )
     return [*encoders, detector, tokenizer]
 

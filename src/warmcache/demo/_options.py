@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from warmcache import policies
 
@@ -17,7 +18,8 @@ class DemoError(Exception):
 class Options:
     """What ``warmcache demo`` was told; ``budget`` in bytes, for all ``workers`` together.
 
-    ``disk`` is the folder in which converted models are kept.
+    ``disk`` is the folder in which converted models are kept. ``host`` is how many bytes those may
+    take that are parked; True: twice the budget, or what fits.
     """
 
     requests: int = 250
@@ -28,6 +30,7 @@ class Options:
     workers: int = 1
     out: Path = Path("warmcache-demo")
     disk: Path | None = None
+    host: int | Literal[True] | None = None
 
     @property
     def crew(self) -> str:

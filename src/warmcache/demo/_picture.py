@@ -90,6 +90,7 @@ def _lanes(axes: Any, outcome: Outcome) -> None:
     names = [spec.name for spec in outcome.specs]
     for lane, name in enumerate(names):
         _lane(axes, lane, loads[name], gone[name], colours(outcome.specs)[name])
+        _parked(axes, lane, outcome.journal.parked_spans(name))
     axes.set_yticks(range(len(names)), [f"{name}  {_times(loads[name])}" for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
@@ -98,6 +99,8 @@ def _lanes(axes: Any, outcome: Outcome) -> None:
     axes.plot([], [], "^", color=_INK, markersize=5, label="loaded")
     if outcome.on_disk is not None:
         axes.plot([], [], "^", color=_INK, mfc="white", markersize=5, label="read from disk")
+    if outcome.stats.host is not None:
+        axes.plot([], [], "s", color=_INK, mfc="white", markersize=7, label="parked")
     axes.plot([], [], "v", color="#c00000", markersize=5, label="evicted")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
@@ -106,6 +109,12 @@ def _times(loads: Sequence[Load]) -> str:
     read = sum(load.from_disk for load in loads)
     from_disk = f", {read} from disk" if read else ""
     return f"({len(loads)} load{'' if len(loads) == 1 else 's'}{from_disk})"
+
+
+def _parked(axes: Any, lane: int, spans: Sequence[tuple[float, float]]) -> None:
+    """Hollow out a lane where the model was parked."""
+    widths = [(start, end - start) for start, end in spans]
+    axes.broken_barh(widths, (lane - 0.19, 0.38), color="white", linewidth=0)
 
 
 def _lane(axes: Any, lane: int, loads: Sequence[Load], gone: Sequence[Gone], colour: str) -> None:

@@ -18,6 +18,7 @@ from ._journal import Journal
 from ._kept import on_disk, open_tier
 from ._libraries import gpu_is_out_of_reach, use_one_thread
 from ._options import Options, check_policy, make_folder
+from ._parked import check_host, host_budget
 from ._plain import S, line, line_of_workers, plain_view, say
 from ._requests import Request, stream
 from ._server import Server
@@ -41,6 +42,7 @@ def run(options: Options, catalogue: Catalogue = real_models) -> int:
         DemoError: it cannot be done with these options, or not here.
     """
     check_policy(options.policy)
+    check_host(options)
     if options.workers > 1:
         check_workers(options)
     make_folder(options.out)
@@ -61,6 +63,10 @@ def run(options: Options, catalogue: Catalogue = real_models) -> int:
         f"{len(models)} models{each} that weigh {format_size(total)} together, "
         f"{format_size(options.budget)} to hold them"
     )
+    if options.host is not None:
+        host, why = host_budget(options)
+        options = replace(options, host=host)
+        say(f"{format_size(host)} of the machine's memory for what is parked: {why}")
     if total <= options.budget:
         say("they all fit: nothing will have to go; a smaller --budget shows more")
     if options.workers > 1:
@@ -85,7 +91,13 @@ def perform(options: Options, specs: Sequence[Spec]) -> Outcome:
     journal = Journal()
     tier = open_tier(options)
     new_server = partial(
-        Server, specs, policy=options.policy, budget=options.budget, journal=journal, tier=tier
+        Server,
+        specs,
+        policy=options.policy,
+        budget=options.budget,
+        journal=journal,
+        tier=tier,
+        host=options.host,
     )
     say("rehearsing: each model answers once from cold, and is let go")
     rehearsal = new_server().rehearse()
@@ -104,6 +116,7 @@ def perform(options: Options, specs: Sequence[Spec]) -> Outcome:
         journal=journal,
         seconds=seconds,
         stats=stats,
+        device=server.device,
         on_disk=on_disk(tier),
     )
 

@@ -104,13 +104,15 @@ def _state(entry: EntryInfo) -> tuple[str, str]:
     """Return the word for an entry's state, and its style."""
     if entry.state == "live":
         return ("in use", "bold green") if entry.leases else ("warm", "green")
-    return entry.state, "yellow" if entry.state == "loading" else "red"
+    return entry.state, {"loading": "yellow", "parked": "blue"}.get(entry.state, "red")
 
 
 def _memory(status: Status) -> Table:
     """Return a bar that is as long as the budget, in the models' colours."""
     budget, bar, end, drawn_to = status.options.budget, Text(), 0.0, 0
     for name, entry in status.entries:
+        if entry.state == "parked":
+            continue
         end += entry.weight
         length = round(_BAR * end / budget) - drawn_to
         drawn_to += length

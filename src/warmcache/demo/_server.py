@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import warmcache
@@ -18,6 +18,7 @@ from warmcache.tiers import DiskTier
 
 from ._journal import Journal
 from ._kept import SavedModels
+from ._parked import Parking
 from ._requests import Request
 from ._spec import Answer, Model, Spec, served
 
@@ -28,7 +29,8 @@ class Server:
     A model is loaded when it is asked for and stays warm until another needs its
     room. While a request is being answered, what it uses is leased. With a ``node``, a
     folder, the budget is that of all processes that meet there. With a ``tier``, models that
-    can be saved are kept in it.
+    can be saved are kept in it. With ``host`` bytes of the machine's memory, who has to make room
+    is parked there.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Server:
         journal: Journal,
         node: str | None = None,
         tier: DiskTier | None = None,
+        host: int | None = None,
         teardown: str | Callable[[Model], object] = "close",
     ) -> None:
         self.specs = specs
@@ -53,9 +56,11 @@ class Server:
             reclaim=trim_heap,
             on_removal=journal.removed,
             **({} if node is None else {"node": node}),
+            **({} if host is None else {"host": host}),
         )
         self.device = getattr(self.cache, "device", None) or "cpu"
         self._tier = tier
+        self._parking = None if host is None else Parking(self.device, host, journal)
         self._loading = threading.Lock()
         self._loaders = {spec.name: self._loader(spec) for spec in specs}
         self._answers = {spec.name: spec.answer for spec in specs}
@@ -79,7 +84,8 @@ class Server:
             return model
 
         # The weight is a number, so its room is made before the load begins.
-        options: Any = dict(size=spec.weight, tags=[spec.name], **on_disk)
+        parked = {} if self._parking is None else self._parking.options(spec)
+        options: Any = dict(size=spec.weight, tags=[spec.name], **on_disk, **parked)
         loader: Warm[[str], Model] = warm(cache=self.cache, **options)(load)
         return loader
 
@@ -92,9 +98,13 @@ class Server:
         version, name = spec.saved.version, f"warmcache demo: {spec.name}"
         return codec, dict(disk=self._tier, codec=codec, name=name, version=version, code=False)
 
-    def lease(self, name: str) -> AbstractContextManager[Any]:
-        """Return a context manager that holds the model, loading it if need be."""
-        return self._loaders[name].lease(name)
+    @contextmanager
+    def lease(self, name: str) -> Iterator[Any]:
+        """Lease the model, loading it if need be."""
+        with self._loaders[name].lease(name) as model:
+            if self._parking is not None:  # it may have come back, of which no loader knows
+                self.journal.sample()
+            yield model
 
     def answer(self, request: Request) -> Answer:
         """Serve one request."""

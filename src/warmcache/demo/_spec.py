@@ -61,7 +61,8 @@ class Spec:
     ``answer`` is asked with a function that leases any model by name, and with the
     request's own source of chance; it is None for what no request names. ``claim``
     says what right answers show. ``needs`` are the others that an answer leases too. ``saved``
-    is None for what loads about as quickly as it could be read.
+    is None for what loads about as quickly as it could be read. What ``parks`` has its bytes in
+    tensors of torch.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Spec:
     claim: str = ""
     needs: tuple[str, ...] = ()
     saved: Saved | None = None
+    parks: bool = False
 
 
 def chosen(specs: Iterable[Spec], options: Options) -> list[Spec]:

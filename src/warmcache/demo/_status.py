@@ -51,7 +51,7 @@ class Status:
     @property
     def committed(self) -> float:
         """The bytes of models that are there, being loaded, or being torn down."""
-        return sum(entry.weight for _, entry in self.entries)
+        return sum(entry.weight for _, entry in self.entries if entry.state != "parked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from warmcache._sizes import format_size
 
 from ._checks import Check, Outcome
 from ._compare import Paid, certain_entries, cold_start, lru_cache
+from ._journal import Load, Move
 from ._requests import PERIOD
 from ._status import evictions
 from ._workers import Way
@@ -29,13 +30,15 @@ def show(outcome: Outcome, checks: list[Check], console: Console) -> None:
 
 def models(outcome: Outcome) -> Table:
     """Return a row for each model: weight, requests, loads, removals."""
-    disk = outcome.on_disk is not None
-    columns = ("from disk", "seconds a read") if disk else ()
+    disk, host = outcome.on_disk is not None, outcome.stats.host is not None
+    columns = [*(("from disk", "seconds a read") if disk else ())]
+    columns += ("unparks", "seconds each") if host else ()
     table = _table("model", "weight", "requests", "loads", "seconds a load", *columns, "evicted")
+    journal = outcome.journal
     requests = Counter(request.model for request in outcome.requests)
-    loads = Counter(load.name for load in outcome.journal.loads)
-    evicted = Counter(gone.name for gone in outcome.journal.gone if gone.evicted)
-    seconds = outcome.journal.mean_seconds()
+    loads = Counter(load.name for load in journal.loads)
+    evicted = Counter(gone.name for gone in journal.gone if gone.evicted)
+    seconds = journal.mean_seconds()
     for spec in outcome.specs:
         name = spec.name
         table.add_row(
@@ -44,16 +47,17 @@ def models(outcome: Outcome) -> Table:
             str(requests[name]) if spec.answer is not None else "",
             str(loads[name]),
             f"{seconds[name]:.3f}" if name in seconds else "",
-            *(_read(outcome, name) if disk else ()),
+            *(_counted(name, [e for e in journal.loads if e.from_disk]) if disk else ()),
+            *(_counted(name, journal.unparks) if host else ()),
             str(evicted[name]),
         )
     return table
 
 
-def _read(outcome: Outcome, name: str) -> tuple[str, str]:
-    """Return how many loads of a model came from disk, and what one took."""
-    read = [load.seconds for load in outcome.journal.loads if load.name == name and load.from_disk]
-    return (str(len(read)), f"{sum(read) / len(read):.3f}") if read else ("", "")
+def _counted(name: str, times: Sequence[Load] | Sequence[Move]) -> tuple[str, str]:
+    """Return how many are of that model, and what one took."""
+    seconds = [each.seconds for each in times if each.name == name]
+    return (str(len(seconds)), f"{sum(seconds) / len(seconds):.3f}") if seconds else ("", "")
 
 
 def totals(outcome: Outcome) -> Table:
@@ -73,11 +77,13 @@ def totals(outcome: Outcome) -> Table:
         f"evicted: {evictions(stats)}",
     )
     table.add_row("load seconds paid", f"{paid.seconds:.2f} in {paid.loads} loads")
+    add_parked(table, outcome)
+    seconds = paid.seconds + sum(move.seconds for move in (*journal.parks, *journal.unparks))
     for label, other in (
         ("  a cold start per request", cold),
         (f"  lru_cache(maxsize={_maxsize(outcome)})", counted),
     ):
-        ratio = other.seconds / paid.seconds
+        ratio = other.seconds / seconds
         table.add_row(
             label, f"{other.seconds:.2f} in {other.loads} loads: {ratio:.2f} times as much"
         )
@@ -96,6 +102,34 @@ def totals(outcome: Outcome) -> Table:
             f"{format_size(most)}: {format_size(most - before)} more",
         )
     return table
+
+
+def add_parked(table: Table, outcome: Outcome) -> None:
+    """Add what came back instead of being loaded, what that saved, and what is parked."""
+    host, unparks = outcome.stats.host, outcome.journal.unparks
+    if host is None:
+        return
+    took = sum(move.seconds for move in unparks)
+    instead = sum(move.instead for move in unparks)
+    parking = sum(move.seconds for move in outcome.journal.parks)
+    table.add_row(
+        "unparked instead",
+        f"{len(unparks)} times in {took:.2f} s, for which loads had taken {instead:.2f} s",
+    )
+    table.add_row(
+        "parked for that",
+        f"{host.parks} times in {parking:.2f} s: {instead - took - parking:.2f} s saved",
+    )
+    models = f"{host.entries} model{'' if host.entries == 1 else 's'}"
+    size = f"{format_size(host.bytes)} of {format_size(host.budget)}"
+    table.add_row("  in the end", f"{models}, {size}")
+    reasons = (
+        (host.not_worth, "come back hardly quicker than they load"),
+        (host.full, "found no room"),
+        (sum(host.failures.values()), "could not be"),
+    )
+    torn = ", ".join(f"{count} that {why}" for count, why in reasons if count)
+    table.add_row("  torn down instead", torn or "none")
 
 
 def add_kept(table: Table, outcomes: Sequence[Outcome]) -> None:
@@ -198,6 +232,8 @@ def explained(outcome: Outcome) -> str:
         "The memory of the process includes what libraries, loads and requests need for their "
         "work: a load maps the whole fp32 file until it has made the form that it keeps."
         + (f"{_ABOUT_DISK} The other ways are charged with that." if outcome.on_disk else "")
+        + (_ABOUT_HOST if outcome.stats.host else "")
+        + (_WITHOUT_GPU if outcome.stats.host and outcome.device == "cpu" else "")
     )
 
 
@@ -205,6 +241,17 @@ _ABOUT_DISK = (
     " Kept on disk are models that are quantized, for that takes most of their load. What is said "
     "of those converted and read includes the rehearsal; what a load would have taken is what it "
     "took when the model was converted, in this run or an earlier one."
+)
+
+
+_ABOUT_HOST = (
+    " What came back instead of being loaded is compared with what the model's last load took; how "
+    "many times as much the other ways take is of loads and moves together."
+)
+_WITHOUT_GPU = (
+    " Models are in the machine's memory here, and what is parked is in another part of it. So "
+    "parking saves no memory: a budget as large as both would need no moves. It shows what these "
+    "take beside loads."
 )
 
 

@@ -19,6 +19,7 @@ from warmcache.probes.host import HostProbe
 from .device import share
 
 if TYPE_CHECKING:
+    from warmcache.probes.probe import Sample
     from warmcache.tiers.host_tier import HostTier
 
 _KEPT_FREE = 2**30  # bytes of the machine, or a twentieth of a small one
@@ -27,6 +28,14 @@ _KEPT_FREE = 2**30  # bytes of the machine, or a twentieth of a small one
 def budget_of(tier: HostTier) -> float:
     """Return the bytes that a tier may take of this machine."""
     return share("host", tier.budget, HostProbe().sample().total)
+
+
+def spare(sample: Sample) -> float | None:
+    """Return the bytes that may be parked in a machine that is so; None: it does not say."""
+    if sample.available is None:
+        return None
+    kept_free = _KEPT_FREE if sample.total is None else min(_KEPT_FREE, sample.total / 20)
+    return sample.available - kept_free
 
 
 class HostParking:
@@ -41,11 +50,8 @@ class HostParking:
 
     def is_short(self, nbytes: float) -> bool:
         """Whether the machine would have too little left."""
-        sample = self._probe.sample()
-        if sample.available is None:
-            return False
-        kept_free = _KEPT_FREE if sample.total is None else min(_KEPT_FREE, sample.total / 20)
-        return sample.available - nbytes < kept_free
+        left = spare(self._probe.sample())
+        return left is not None and left < nbytes
 
     def park(self, entry: Entry) -> Parked:
         """Copy the bytes of ``entry`` to the host, and have it do without those of the device."""
