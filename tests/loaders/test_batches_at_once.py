@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sys
 import threading
+import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -487,8 +488,9 @@ def test_a_loop_that_joins_a_batch_that_needs_it_is_refused_and_goes_on(start: A
 
     async def join() -> None:
         joining.set()
-        while not cache.stats().dying:  # the other's loader has begun to evict
-            pass
+        end = time.monotonic() + CAP
+        while not standstill._behind:  # the other's loader waits for what is evicted
+            assert time.monotonic() < end
         with pytest.raises(CapacityError) as refused:
             encode(["b"])
         assert refused.value.own

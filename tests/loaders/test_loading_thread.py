@@ -227,6 +227,7 @@ def test_a_teardown_that_exits_leaves_no_other_undone(caplog: pytest.LogCaptureF
     assert 4 == len(caplog.records)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 def test_what_outlives_its_thread_goes_where_it_is_removed_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -243,6 +244,8 @@ def test_what_outlives_its_thread_goes_where_it_is_removed_and_the_log_says_so(
     assert "has ended" in said
     assert 0 == it.connect.cache.stats().dying
     assert_consistent(it.connect.cache)
+    caplog.clear()  # which has the connection that nobody could close
+    gc.collect()
 
 
 def test_a_thread_that_ended_keeps_nothing_alive() -> None:

@@ -8,6 +8,7 @@ import gc
 import threading
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -500,3 +501,32 @@ def test_a_closed_cache_is_closed_for_owners() -> None:
 
 def test_owners_are_among_the_options_that_type_checkers_and_completion_see() -> None:
     assert "per" in warmcache.warm.__signature__.parameters  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("argument", ["a", 1, (1, 2), [1, 2], {1: 2}, Path("a"), frozenset("a")])
+@pytest.mark.parametrize("version", [None, 2])
+def test_what_belongs_to_an_owner_goes_whatever_its_key_is_made_of(
+    argument: Any, version: Any
+) -> None:
+    loads, owner = Loads(version=version), Owner()
+    value = loads.load(owner, argument)
+    del owner
+    janitor_done()
+    assert [value] == loads.torn_down
+
+
+def test_a_teardown_that_exits_stops_no_later_ones(caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[Any] = []
+
+    def end(value: list[str]) -> None:
+        ended.append(value[0])
+        if value == ["exits"]:
+            raise SystemExit
+
+    loads = Loads(teardown=end)
+    for name in ("exits", "goes"):
+        owner = Owner()
+        loads.load(owner, name)
+        del owner
+        janitor_done()
+    assert ["exits", "goes"] == ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import weakref
 from typing import Any
 
@@ -88,3 +89,16 @@ def test_without_functions_and_without_torch_nothing_is_parked(
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with pytest.raises(CannotPark, match="nobody knows how to park dict: say park="):
         parker_for(None, Slabs()).park({}, 1)
+
+
+@pytest.mark.parametrize(("said", "taken"), [(3, 3), (True, 5000), ("3", 5000), (None, 5000)])
+def test_what_is_no_number_of_bytes_is_not_taken_for_one(said: Any, taken: int) -> None:
+    state = types.SimpleNamespace(nbytes=said)
+    parker = parker_for((lambda _engine: state, lambda _state: None), Slabs())
+    assert taken == parker.park(Engine(), 5000).nbytes
+
+
+def test_less_than_no_bytes_is_a_refusal() -> None:
+    state = types.SimpleNamespace(nbytes=-1)
+    with pytest.raises(CannotPark, match="takes -1 bytes"):
+        parker_for((lambda _engine: state, Engine.wake), Slabs()).park(Engine(), 1)

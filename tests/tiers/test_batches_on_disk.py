@@ -309,3 +309,44 @@ def test_another_process_has_each_element_without_a_load(tmp_path: Path) -> None
             **dict(input="go\n", capture_output=True, text=True, timeout=CAP, check=True),
         )
         assert loaded == done.stdout
+
+
+@pytest.mark.parametrize("change", [lambda texts: texts.pop(0), lambda texts: texts.append("z")])
+def test_what_a_loader_does_to_its_list_is_its_own_affair(change: Any, tier: DiskTier) -> None:
+    @warm(batch="texts", disk=tier, name="encode", code=False)
+    def encode(texts: list[str]) -> list[Any]:
+        values = values_of(texts)
+        change(texts)
+        return values
+
+    assert values_of("ab") == encode(["a", "b"])
+    encode.cache_clear()
+    assert values_of("ba") == encode(["b", "a"])
+
+
+def test_values_of_a_list_that_was_changed_are_refused_and_none_is_kept(tier: DiskTier) -> None:
+    @warm(batch="texts", disk=tier, name="encode", code=False)
+    def encode(texts: list[str]) -> list[Any]:
+        if len(texts) > 1:
+            texts.pop(0)
+        return values_of(texts)
+
+    with pytest.raises(ValueError, match="a list of 2 .* it returned 1"):
+        encode(["a", "b"])
+    assert 0 == tier.stats().entries
+    assert values_of("a") == encode(["a"])
+
+
+def test_equal_calls_there_that_differ_in_memory_do_not_wait_for_each_other(
+    tier: DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[str] = []
+    alone = tier._store.alone
+    monkeypatch.setattr(
+        tier._store, "alone", lambda key, wait: (locked.append(key), alone(key, wait))[1]
+    )
+    encode: Any = warm(batch="numbers", disk=tier, name="encode", code=False)(
+        lambda numbers: numbers
+    )
+    encode([float("nan"), float("nan")])
+    assert 1 == len(locked) == len({*locked})

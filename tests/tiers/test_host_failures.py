@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from parked import UNIT, Model, Rig
 
-from warmcache import CapacityError, RemovalCause
+from warmcache import CapacityError, ClosedError, RemovalCause, warm
 from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache._loaders.owners import let_all_go, owner_of
 from warmcache.caches.leftovers import idle_of
 from warmcache.testing import assert_consistent
 
@@ -384,3 +385,51 @@ def test_a_park_that_asks_for_its_own_key_is_a_cycle() -> None:
     assert ["a"] == rig.torn_down()
     assert {"park": 1} == failures(rig)
     assert_consistent(rig.cache)
+
+
+# -- owners, and what nobody can change --------------------------------------------------------
+
+
+class Run:
+    """What values may belong to."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
+    rig, owner = Rig(), Run()
+
+    @warm(cache=rig.cache, park=(rig.park, rig.unpark), per="run")
+    def load(run: Run, name: str) -> Model:
+        return rig.make(name)
+
+    def end(model: Model) -> None:
+        owner_of(owner).close("it has ended")
+        let_all_go(owner_of(owner))
+        if fails:
+            raise OSError("down")
+
+    load(owner, "a"), load(owner, "b")
+    rig.before_unpark = end
+    with pytest.raises(OSError if fails else ClosedError):
+        load(owner, "a")
+    assert ["a", "b"] == sorted(rig.torn_down())
+    assert {} == rig.states
+    assert_consistent(rig.cache)
+
+
+def test_what_comes_back_is_frozen_already() -> None:
+    rig, frozen = Rig(), list[str]()
+
+    def freeze(model: Model) -> Model:
+        frozen.append(model.name)
+        return model
+
+    kind: Any = type("Frozen", (Model,), {"__warm_freeze__": freeze})
+
+    @warm(cache=rig.cache, park=(rig.park, rig.unpark), freeze=True)
+    def load(name: str) -> Any:
+        return kind(rig.device, name, 12)
+
+    first = load("a")
+    load("b")
+    assert first is load("a") and ["a", "b"] == frozen

@@ -593,3 +593,36 @@ def test_a_key_of_ones_own_goes_with_files(tier: DiskTier, out: Path) -> None:
 
     render("A", out / "a"), render("a", out / "b")
     assert ["A"] == loads and "A" == (out / "b").read_text()
+
+
+# -- what is there already ---------------------------------------------------------------------
+
+
+def test_many_deliver_each_their_file(rendering: Rendering, tier: DiskTier, out: Path) -> None:
+    render = rendering.loader(tier)
+    render.many([{"x": 2, "loc": out / name} for name in ("a.txt", "b.txt", "c.png")])
+    assert ["4"] * 3 == [(out / name).read_text() for name in ("a.txt", "b.txt", "c.png")]
+    assert 2 == len(rendering.paths)
+
+
+def test_a_private_file_stays_so(rendering: Rendering, tier: DiskTier, out: Path) -> None:
+    render = rendering.loader(tier)
+    for name in ("a", "b"):
+        (out / name).touch(0o600)
+        render(2, loc=out / name)
+        assert (0o600, "4") == ((out / name).stat().st_mode & 0o777, (out / name).read_text())
+
+
+def test_what_is_no_regular_file_is_not_replaced(
+    rendering: Rendering, tier: DiskTier, out: Path
+) -> None:
+    os.mkfifo(out / "pipe")
+    with pytest.raises(OSError, match="out_files= delivers regular files alone"):
+        rendering.loader(tier)(2, loc=out / "pipe")
+    assert (out / "pipe").is_fifo()
+    assert [] == rendering.paths
+
+
+def test_any_suffix_will_do(rendering: Rendering, tier: DiskTier, out: Path) -> None:
+    rendering.loader(tier)(2, loc=out / "x.new")
+    assert "4" == (out / "x.new").read_text()

@@ -155,7 +155,7 @@ class Batch:
 
     def values(self, elements: list[Any], whole: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the values of ``elements``, loaded by one call."""
-        args, kwargs = self._several(elements, whole, kwargs)
+        args, kwargs = self._several([*elements], whole, kwargs)  # a list of the loader's own
         given = self._target(*args, **kwargs)
         if given.__class__ is CoroutineType:
             not_coroutine(f"{self._name}()", given)
@@ -195,7 +195,7 @@ class AsyncBatch(Batch):
     async def values(
         self, elements: list[Any], whole: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
-        args, kwargs = self._several(elements, whole, kwargs)
+        args, kwargs = self._several([*elements], whole, kwargs)
         return self._checked(await self._target(*args, **kwargs), len(elements))
 
     async def one(self, /, *whole: Any, **kwargs: Any) -> Any:

@@ -208,7 +208,12 @@ class _Asked:
         freeze = self._loader.freeze
         if freeze is None:
             return loaded
-        return [(freeze(each[0]), *each[1:]) for each in loaded]
+        return [
+            (freeze(each[0]), None, each[2], each[3])
+            if len(each) == 4
+            else (freeze(each[0]), None, each[2])
+            for each in loaded
+        ]
 
     def _elements(self, keys: Sequence[Hashable], places: list[int]) -> list[Any]:
         return [self._calls[keys[i]].element for i in places]

@@ -51,13 +51,15 @@ class Context:
             ExceptionGroup: of what failing teardowns raised, once all have run.
         """
         owner = owner_of(self)
-        if owner.close(self._why("close")):
-            try:
-                failures = let_all_go(owner)
-            except BaseException:
+        try:
+            if not owner.close(self._why("close")):
+                return
+            failures = let_all_go(owner)
+        except BaseException:
+            if owner.ended:
                 owner.let_rest_go()
-                raise
-            _raise(failures, "close")
+            raise
+        _raise(failures, "close")
 
     @one_frame
     async def aclose(self) -> None:
@@ -67,13 +69,15 @@ class Context:
             ExceptionGroup: of what failing teardowns raised, once all have run.
         """
         owner = owner_of(self)
-        if owner.close(self._why("aclose")):
-            try:
-                failures = await let_all_go_async(owner)
-            except BaseException:
+        try:
+            if not owner.close(self._why("aclose")):
+                return
+            failures = await let_all_go_async(owner)
+        except BaseException:
+            if owner.ended:
                 owner.let_rest_go()
-                raise
-            _raise(failures, "aclose")
+            raise
+        _raise(failures, "aclose")
 
     def _why(self, by: str) -> str:
         return f"{type(self).__qualname__} was closed by {by}() {called_from()}; make another"

@@ -74,6 +74,10 @@ class LoaderOptions(NamedTuple):
             raise TypeError("batch= does not go with out_files=: a call of several has no one file")
         _check_disk(own)
         checks.optional(_pair, "park", own.park)
+        if own.park is not None and own.teardown_in == "loading-thread":
+            raise TypeError(
+                "park= does not go with teardown_in='loading-thread': whoever makes room parks"
+            )
         _refuse_async(own)
         checks.hashable("version", own.version)
         return own._replace(tags=checks.texts("tags", own.tags))
@@ -162,6 +166,11 @@ def _check_disk(own: LoaderOptions) -> None:
     check_codec(own.codec)
     if own.disk is None:
         raise TypeError(f"{said[0]}= is about what lies on disk: say disk=, too")
+    if own.persist == "evict" and own.teardown_in == "loading-thread":
+        raise TypeError(
+            "persist='evict' does not go with teardown_in='loading-thread': what only one thread "
+            "may touch, no other can write to disk"
+        )
     if own.persist == "evict" and own.freeze:
         raise TypeError(
             "persist='evict' does not go with freeze=True: what is frozen is not what a codec keeps"

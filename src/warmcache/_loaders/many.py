@@ -70,7 +70,8 @@ def _checked(calls: Iterable[Any], name: str) -> list[Call]:
 def _distinct(caller: Any, given: list[Call]) -> list[tuple[Call, list[int]]]:
     """Return the calls that differ, each with the places at which it was given."""
     loader = caller._loader
-    if SCOPES and scopes.disabled_here():
+    # Where files are delivered, each call is one.
+    if loader.options.out_files is not None or (SCOPES and scopes.disabled_here()):
         return [(call, [i]) for i, call in enumerate(given)]
     distinct: dict[Hashable, tuple[Call, list[int]]] = {}
     for i, (args, kwargs) in enumerate(given):

@@ -110,6 +110,8 @@ class Delivery:
             target = os.path.realpath(path)
             if Path(target).is_dir() or os.fspath(path).endswith(os.sep):
                 raise _error(errno.EISDIR, path)
+            if Path(target).exists() and not Path(target).is_file():
+                raise _error(errno.EINVAL, path, "out_files= delivers regular files alone")
             try:
                 folder = tempfile.mkdtemp(prefix=".warm-", dir=os.path.dirname(target))  # noqa: PTH120
             except OSError as error:
@@ -139,7 +141,7 @@ class Delivery:
                 number = errno.EISDIR if file.is_dir() else errno.ENOENT
                 did = "made a folder of" if file.is_dir() else "wrote no file to"
                 raise _error(number, self._wanted[name], f"{self._loader}() {did} {name}")
-            new = file.with_name(f"{name}.new")
+            new = file.with_name(".new")
             new.touch(exist_ok=False)  # with the mode that the umask and the folder give
             if file.is_symlink():  # what it links to is kept, and delivered
                 shutil.copyfile(file, new)
@@ -154,8 +156,11 @@ class Delivery:
             OSError: one cannot be put there.
         """
         for name, file in self.files.items():
+            target = Path(self._targets[name])
             try:
-                file.replace(self._targets[name])
+                if target.exists():  # one that others must not read stays so
+                    file.chmod(stat.S_IMODE(target.stat().st_mode))
+                file.replace(target)
             except OSError as error:
                 raise _error(error.errno, self._wanted[name]) from None
 

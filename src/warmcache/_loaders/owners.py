@@ -126,7 +126,7 @@ class Owner:
 
         def belongs(entry: Entry) -> bool:
             key = entry.key
-            theirs = key.__class__ is CallKey and len(key) > 1 and id(key[1]) in numbers
+            theirs = isinstance(key, CallKey) and len(key) > 1 and id(key[1]) in numbers
             return theirs and wanted(entry)
 
         caches = {id(cache): cache for cache in [site.cache() for site in sites]}

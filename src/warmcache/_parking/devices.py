@@ -13,9 +13,11 @@ class Device(Protocol):
 
     def has(self, place: Any) -> bool:
         """Whether a ``torch.device`` is one of them."""
+        ...
 
     def holds(self, storage: Any) -> bool:
         """Whether the bytes of a storage lie on one of them."""
+        ...
 
     def why_not_now(self) -> str | None:
         """Return what no copy may be made during; None if nothing is under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +20,7 @@ class ParkedByPair:
         self.seconds = seconds
 
     def unpark(self) -> Any:
-        value = self._unpark(self._state)
-        self._state = None
-        return value
+        return self._unpark(self._state)
 
     def drop(self) -> None:
         self._state = None
@@ -42,6 +41,17 @@ class PairParker:
             raise CannotPark(f"park= raised {type(error).__name__}: {error}") from error
         if state is None:
             raise CannotPark("park= gave None, and so nothing to bring it back from")
-        said = getattr(state, "nbytes", None)
-        nbytes = said if isinstance(said, int) else int(weight)
+        nbytes = _nbytes_of(state, weight)
         return ParkedByPair(state, self._unpark, nbytes, time.perf_counter() - began)
+
+
+def _nbytes_of(state: Any, weight: float) -> int:
+    """Return what ``state`` says that it takes; where it has no number for that, the weight."""
+    said = getattr(state, "nbytes", None)
+    try:
+        nbytes = int(weight) if isinstance(said, bool) else operator.index(said)  # type: ignore[arg-type]
+    except TypeError:
+        return int(weight)
+    if nbytes < 0:
+        raise CannotPark(f"park= gave what says that it takes {nbytes} bytes")
+    return nbytes

@@ -19,10 +19,12 @@ class Parked(Protocol):
     @property
     def nbytes(self) -> int:
         """The bytes that they take in host memory."""
+        ...
 
     @property
     def seconds(self) -> float:
         """The seconds that parking took."""
+        ...
 
     def unpark(self) -> Any:
         """Bring the bytes back, and return the very value. What this raises leaves it parked."""

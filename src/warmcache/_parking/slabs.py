@@ -89,7 +89,7 @@ class Slabs:
         self.limit = limit
         self.retain = retain
         self.copies: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-        self._page_locked = page_locked
+        self._page_locked: bool | Literal["auto"] = page_locked
         self._guard = ForkSafeLock()
         self._lent: set[Slab] = set()
         self._returned: list[Slab] = []  # the oldest first; some may still be looked into

@@ -134,7 +134,7 @@ class Janitor:
 def _expired(cache: Expiring) -> float | None:
     try:
         return cache.expire_now()
-    except Exception:
+    except BaseException:  # a SystemExit, too: nobody is here to be told, and others wait
         log().exception("expiry failed; it is tried again in a minute")
         return 60.0
 
@@ -142,7 +142,7 @@ def _expired(cache: Expiring) -> float | None:
 def _run(job: Callable[[], object]) -> None:
     try:
         job()
-    except Exception:
+    except BaseException:  # likewise
         log().exception("a deferred teardown failed")
 
 

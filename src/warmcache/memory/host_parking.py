@@ -78,6 +78,7 @@ class HostParking:
                     f"parked, and returned another {type(value).__qualname__}"
                 )
             parked.back = True
+            parked.handle.drop()
             return seconds_between(began, self._timer())
 
     def is_news(self, what: str, entry: Entry) -> bool:

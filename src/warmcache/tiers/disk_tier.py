@@ -341,7 +341,7 @@ class DiskTier:
             return held.enter_context(self._store.alone(key, left))
 
         with ExitStack() as held:
-            for key in sorted(keys)[:_MOST_LOCKS]:
+            for key in sorted({*keys})[:_MOST_LOCKS]:
                 self._tried("lock", partial(take, key), False)
             yield
 

@@ -39,7 +39,7 @@ class HostTier:
         self.budget = checks.share("budget", budget)
         if page_locked != "auto" and not isinstance(page_locked, bool):
             raise checks.type_error("page_locked", "True, False or 'auto'", page_locked)
-        self.page_locked = page_locked
+        self.page_locked: bool | Literal["auto"] = page_locked
         self.retain = checks.flag("retain", retain)
         self.below = checks.fraction("below", below)
 

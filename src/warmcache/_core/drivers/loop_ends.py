@@ -54,8 +54,11 @@ def call_when_closed(
     """
     sign = _Open(kept)
     weakref.finalize(sign, tell).atexit = False
+
     # In a context of its own: this task's would live as long as the loop.
-    later = partial(loop.call_later, _NEVER, id, sign, context=contextvars.Context())
+    def later() -> None:
+        loop.call_later(_NEVER, id, sign, context=contextvars.Context())
+
     if asyncio._get_running_loop() is loop:
         later()
     elif not loop.is_closed():

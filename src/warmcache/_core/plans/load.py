@@ -159,14 +159,14 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
                 unboxed(request, flight, began, store.timer())
             else:
                 growth = yield from _tried(cache, meter, request, flight)
-            if request.freeze is not None:
+            if request.freeze is not None and flight.returned is None:  # else it is frozen
                 yield Ask(partial(freeze_loaded, store, request, flight), "freeze")
         entry = flight.loaded
         assert entry is not None
         if flight.lease is not None:
             yield from end_own_lease(store, flight)
         if flight.returned is not None:
-            yield from _land_returned(cache, flight, entry)
+            yield from _land_returned(cache, flight, entry, request.owner)
             return
         expires = request.expires
         if expires is not None:
@@ -234,7 +234,8 @@ def give_up(store: Store, request: Request, flight: Flight, error: Exception) ->
         unboxed(request, flight, flight.began, flight.began)
     if flight.lease is not None:
         yield from end_own_lease(store, flight)
-    if flight.returned is not None and flight.loaded is None and store.closed:
+    over = store.closed or (request.owner is not None and request.owner.ended)
+    if flight.returned is not None and flight.loaded is None and over:
         with store.lock:
             entry, flight.returned = flight.returned, None
             doomed = [entry] if store.condemn(entry, RemovalCause.CLOSED) else []
@@ -327,7 +328,9 @@ def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> P
     return True
 
 
-def _land_returned(cache: CacheView, flight: Flight, entry: Entry) -> Plan[None]:
+def _land_returned(
+    cache: CacheView, flight: Flight, entry: Entry, owner: Owner | None
+) -> Plan[None]:
     """Charge what came back for its bytes, and make it visible, as :func:`_land` does."""
     store, meter = cache.store, cache.meter
     assert meter is not None
@@ -335,6 +338,8 @@ def _land_returned(cache: CacheView, flight: Flight, entry: Entry) -> Plan[None]
     while True:
         with store.lock:
             store.check_open()
+            if owner is not None:
+                owner.check_open()
             usurper = store.live.get(entry.key)
             if usurper is None:
                 entry.weight = meter.charge(entry, entry.weight)

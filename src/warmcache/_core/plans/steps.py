@@ -29,6 +29,7 @@ class Owner(Protocol):
     @property
     def ended(self) -> bool:
         """Whether it has ended, and can have nothing any more."""
+        ...
 
     def check_open(self) -> None:
         """Raise ClosedError if it has ended, which says how."""

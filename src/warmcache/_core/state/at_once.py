@@ -60,6 +60,7 @@ def condemn_at_once(
     """
     if store.dying or store.ledger.claims:
         return None
+    passed = False
     if old is None:
         doomed = _victims(store, claim.weight, rank)
     else:
