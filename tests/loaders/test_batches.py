@@ -504,9 +504,9 @@ def test_what_cooled_down_is_on_the_hit_path_again_after_a_call() -> None:
     encoder(["a"])
     with no_load():
         pass
-    assert not encoder.load.lease.__self__._site.hot
+    assert not encoder.load.lease.__self__._site.hot.table
     encoder(["a"])
-    assert encoder.load.lease.__self__._site.hot
+    assert encoder.load.lease.__self__._site.hot.table
 
 
 def test_a_cache_by_name_that_is_defined_later() -> None:

@@ -34,10 +34,6 @@ class Missed:
         self.raw, self.args, self.kwargs = raw, args, kwargs
 
 
-def nothing_hot(raw: object) -> None:
-    """Find nothing: what a hit path asks of which each element has one of its own."""
-
-
 class MissedByMethod:
     """What a method's hit path falls through to, and says what it missed."""
 

@@ -103,7 +103,7 @@ class Owner:
             return False
         self._why, self.ended = why, True
         for site in self.sites:
-            site.hot.clear()
+            site.hot.table.clear()
         return True
 
     def end(self, why: str) -> None:
