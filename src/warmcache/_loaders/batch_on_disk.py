@@ -55,7 +55,7 @@ async def load_async(
             return [disk.fetched(tier, calls[i], again=again) for i in places]
 
         places = on_disk.missing
-        fetched = await aside(fetch, "warmcache-disk")
+        fetched = await disk.aside(fetch)
         pairs = zip(places, fetched, strict=True)
         on_disk.look([await disk.good(tier, calls[i], found) for i, found in pairs])
 
@@ -70,7 +70,7 @@ async def load_async(
                 began = time.perf_counter()
                 produced = await produce(on_disk.missing)
                 keep = partial(on_disk.keep, produced, time.perf_counter() - began)
-                await aside(keep, "warmcache-disk")
+                await disk.aside(keep)
         finally:
             leave()
     return on_disk.all()

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import Parameter
-from typing import Any
+from typing import Any, TypeVar
 
 from warmcache._core.drivers.let_go import destroy_unpublished
 from warmcache._core.plans.steps import Kept, Produced
@@ -38,6 +38,7 @@ from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 
 Produce = Callable[..., Produced]
+T = TypeVar("T")
 
 
 class ThroughDisk:
@@ -218,6 +219,12 @@ class ThroughDisk:
 
     # -- on an event loop: what may block is done in a thread ----------------------------------
 
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in a thread; to be cancelled ends the waiting only."""
+        from warmcache._core.drivers.aside import aside
+
+        return await aside(work, "warmcache-disk")
+
     async def _load_async(
         self, call: DiskCall, source: Source, produce: Callable[[], Awaitable[Produced]]
     ) -> Produced:
@@ -246,9 +253,7 @@ class ThroughDisk:
     async def _find_async(
         self, tier: DiskTier, call: DiskCall, *, again: bool = False
     ) -> Found | None:
-        from warmcache._core.drivers.aside import aside
-
-        found = await aside(lambda: self.fetched(tier, call, again=again), "warmcache-disk")
+        found = await self.aside(lambda: self.fetched(tier, call, again=again))
         return await self.good(tier, call, found)
 
     async def good(self, tier: DiskTier, call: DiskCall, found: Found | None) -> Found | None:
@@ -272,15 +277,11 @@ class ThroughDisk:
         source: Source,
         produce: Callable[[], Awaitable[Produced]],
     ) -> Produced:
-        from warmcache._core.drivers.aside import aside
-
         began = time.perf_counter()
         produced = await produce()
         seconds = time.perf_counter() - began
-
         try:
-            keep = partial(self.keep, tier, call, produced[0], seconds)
-            again = await aside(keep, "warmcache-disk")
+            again = await self.aside(partial(self.keep, tier, call, produced[0], seconds))
         except BaseException:  # it was cancelled: nobody would have it torn down
             pending = destroy_unpublished(source, produced[0])
             if pending is not None:
