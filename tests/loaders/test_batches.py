@@ -581,20 +581,6 @@ def test_a_budget_of_memory_is_refused() -> None:
     cache.close()
 
 
-@pytest.mark.parametrize("maxsize", [0, 1, 8])
-def test_frozen_elements_are_frozen_in_each_result(maxsize: int) -> None:
-    encode = warm(batch="names", freeze=True, maxsize=maxsize)(lambda names: [[n] for n in names])
-    assert [("a",), ("b",), ("a",)] == encode(["a", "b", "a"])
-    assert [("b",), ("c",)] == encode(["b", "c"])
-
-
-def test_what_cannot_be_frozen_fails_its_batch_and_nothing_is_stored() -> None:
-    encode = warm(batch="names", freeze=True)(lambda names: [[object()] for _ in names])
-    with pytest.raises(TypeError, match="object"):
-        encode(["a", "b"])
-    assert 0 == len(encode.cache)
-
-
 def test_a_class_is_refused() -> None:
     with pytest.raises(TypeError, match="Model is a class, of which a call makes one instance"):
 

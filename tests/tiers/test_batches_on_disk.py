@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,16 @@ from encoders import AsyncEncoder, Encoder, Unkeyable, values_of
 from gates import CAP as SOON
 from gates import Gate
 
-from warmcache import DiskTier, KeyingError, Load, WarmMissError, disabled, no_load, warm
+from warmcache import (
+    DiskTier,
+    FreezeError,
+    KeyingError,
+    Load,
+    WarmMissError,
+    disabled,
+    no_load,
+    warm,
+)
 from warmcache.testing import ManualClock
 from warmcache.tiers import disk_tier
 
@@ -350,3 +360,35 @@ def test_equal_calls_there_that_differ_in_memory_do_not_wait_for_each_other(
     )
     encode([float("nan"), float("nan")])
     assert 1 == len(locked) == len({*locked})
+
+
+# -- frozen --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("maxsize", [0, 8])
+def test_none_of_what_is_refused_stays_on_disk(maxsize: int, tier: DiskTier) -> None:
+    loads: list[list[str]] = []
+
+    @warm(batch="names", disk=tier, name="encode", code=False, freeze=True, maxsize=maxsize)
+    def encode(names: list[str]) -> list[Any]:
+        loads.append(names)
+        return [[name] if name == "b" else [OrderedDict(of=name)] for name in names]
+
+    for _ in range(2):
+        with pytest.raises(FreezeError, match="for 'a' of names= what"):
+            encode(["a", "b", "c"])
+        assert 1 == tier.stats().entries
+    assert [["a", "b", "c"], ["a", "c"]] == loads
+    with pytest.raises(FreezeError, match="for 'c' of names= what"):
+        encode.lease("c").__enter__()
+    assert 1 == tier.stats().entries and [("b",)] == encode(["b"])
+
+
+async def test_nor_of_an_async_batch(tier: DiskTier) -> None:
+    @warm(batch="names", disk=tier, name="encode", code=False, freeze=True)
+    async def encode(names: list[str]) -> list[Any]:
+        return [OrderedDict(of=name) for name in names]
+
+    with pytest.raises(FreezeError, match="for 'a' of names= what"):
+        await encode(["a", "b"])
+    assert 0 == tier.stats().entries

@@ -314,10 +314,10 @@ class ThroughDisk:
 
     # -- forgetting ----------------------------------------------------------------------------
 
-    def frozen(self, freeze: Callable[[Any], Any], call: DiskCall, value: Any) -> Any:
+    def frozen(self, freeze: Callable[..., Any], call: DiskCall, value: Any, *of: Any) -> Any:
         """Return ``value`` as ``freeze`` has it; what that refuses is not left on disk either."""
         try:
-            return freeze(value)
+            return freeze(value, *of)
         except Exception:
             self.forget(call)
             raise
