@@ -160,6 +160,18 @@ def test_no_load_reads_and_disabled_passes_by(kind: type[Encoder], tier: DiskTie
         assert [["a"]] == encoder.calls
 
 
+@OF_BOTH
+@pytest.mark.parametrize("maxsize", [0, 8])
+def test_a_load_that_is_forbidden_has_not_failed(
+    kind: type[Encoder], maxsize: int, tier: DiskTier
+) -> None:
+    encoder = encoder_of(kind, tier, maxsize=maxsize)
+    with no_load(), pytest.raises(WarmMissError):
+        encoder(["a", "b"])
+    stats = encoder.load.cache.stats()
+    assert (2, 0, 0) == (stats.misses, stats.loads, stats.load_failures)
+
+
 def test_each_is_worth_its_share_of_the_seconds(
     tier: DiskTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

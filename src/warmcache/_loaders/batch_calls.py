@@ -44,7 +44,8 @@ def call_several(
     if loader.keeps_nothing:
         keys = asked.keys()
         caller.have_name(asked.successor(record))
-        with told_loads(loader, keys) as box:
+        loader.count_unowned(len(keys))
+        with told_loads(loader, lambda: keys, len(keys)) as box:
             box += asked.load(keys)
         return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
     wanted, view = asked.requests(), loader.cache._view
@@ -72,7 +73,8 @@ async def call_several_async(
     if loader.keeps_nothing:
         keys = asked.keys()
         await caller.have_name(asked.successor(record))
-        with told_loads(loader, keys) as box:
+        loader.count_unowned(len(keys))
+        with told_loads(loader, lambda: keys, len(keys)) as box:
             box += await asked.load_async(keys)
         return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
     wanted, view = asked.requests(), loader.cache._view

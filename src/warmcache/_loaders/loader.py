@@ -400,13 +400,13 @@ class Loader:
             raise WarmMissError._in_place_of(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
 
-    def count_unowned(self) -> None:
-        """Count a miss in a cache that keeps nothing."""
+    def count_unowned(self, count: int = 1) -> None:
+        """Count misses in a cache that keeps nothing."""
         store = self.cache._store
         with store.lock:
             store.check_open()
-            store.counts.misses += 1
-            self.source.misses += 1
+            store.counts.misses += count
+            self.source.misses += count
 
     def own_entries(self, site: CallSite | None = None) -> list[Entry]:
         """Return this loader's live entries, those of one ``site`` only if given."""

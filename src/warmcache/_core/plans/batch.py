@@ -40,7 +40,7 @@ from warmcache.errors import LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
 from .get import get, get_warm, own_copy
-from .loaded import log_failed_load
+from .loaded import is_failed_load, log_failed_load
 from .refuse import in_vain, refusal
 from .remove import release
 from .steps import Ask, Box, Disguised, Kept, Launch, Load, Plan, Produced, Request, Wait
@@ -330,12 +330,12 @@ def _with_share(produced: Produced, share: float) -> Produced:
 
 
 def _count_failed(store: Store, flight: BatchFlight, error: Exception) -> None:
-    count = len(flight.keys)
+    count, failed = len(flight.keys), is_failed_load(error)
     with store.lock:
         store.counts.misses += count
-        store.counts.load_failures += count
+        store.counts.load_failures += count * failed
         flight.source.misses += count
-    if debugging():
+    if failed and debugging():
         log_failed_load(store, flight, error)
 
 
