@@ -498,6 +498,18 @@ def test_inside_no_load_what_is_warm_is_there_and_nothing_else(kind: type[Encode
     assert [["a", "b"], ["c"]] == encoder.calls
 
 
+@OF_BOTH
+def test_what_is_forbidden_is_named_and_of_many_how_many_there_are(kind: type[Encoder]) -> None:
+    encoder = kind()
+    encoder(["a"])
+    with no_load():
+        for several, said in [("ab", "is"), ("abc", r".*'c'.* are"), ("abcdefg", "and 3 more are")]:
+            with pytest.raises(WarmMissError, match=rf"^encode\w*\('b'.*{said} not warm") as error:
+                encoder([*several])
+            assert ("'c'" in str(error.value)) == ("c" in several)
+            assert "'f'" not in str(error.value)
+
+
 def test_what_cooled_down_is_on_the_hit_path_again_after_a_call() -> None:
     gc.collect()  # scopes of other tests, in garbage
     encoder = Encoder()

@@ -153,8 +153,12 @@ def test_no_load_reads_and_disabled_passes_by(kind: type[Encoder], tier: DiskTie
         encoder = encoder_of(kind, tier, maxsize=maxsize)
         with no_load():
             assert values_of("ba") == encoder(["b", "a"])
-            with pytest.raises(WarmMissError, match="'c'"):
+            with pytest.raises(
+                WarmMissError, match=r"^encode\w*\('c'[^)]*\) is neither warm nor on"
+            ):
                 encoder(["a", "c"])
+            with pytest.raises(WarmMissError, match=r"^encode\w*\('c'.* and 1 more are neither"):
+                encoder([*"acdef"])
         with disabled():
             assert values_of("a") == encoder(["a"])
         assert [["a"]] == encoder.calls

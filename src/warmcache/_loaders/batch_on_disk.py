@@ -91,7 +91,7 @@ class _OnDisk:
                 self._came_to[i] = self._disk.from_disk(self._tier, self._calls[i], each)
         self.missing = [i for i in self.missing if i not in self._came_to]
         if self.missing and scopes.loading_forbidden_here():
-            raise forbidden(self._calls[self.missing[0]])
+            raise forbidden(*[self._calls[i] for i in self.missing])
 
     def alone(self) -> AbstractContextManager[None]:
         """Be alone with what is missing, unless nothing is kept that others could wait for."""

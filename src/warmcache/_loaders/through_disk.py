@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import Parameter
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from warmcache._core.drivers.let_go import destroy_unpublished
@@ -26,7 +27,7 @@ from warmcache._disk.canonical import call_digest
 from warmcache._disk.code_digest import code_digest
 from warmcache._log import log
 from warmcache._signatures import code_of
-from warmcache._texts import text_of
+from warmcache._texts import first_texts_of, text_of
 from warmcache.errors import WarmMissError
 from warmcache.keys import CallKey
 from warmcache.tiers.disk_tier import DiskCall, DiskTier, Found
@@ -336,7 +337,8 @@ def kept(produced: Produced, again: float | None) -> Produced:
     return produced if again is None else (produced[0], None, produced[2], Kept(again))
 
 
-def forbidden(call: DiskCall) -> WarmMissError:
+def forbidden(*calls: DiskCall) -> WarmMissError:
     """Return the error of a load inside ``no_load()``."""
-    text = f"{call.text} is neither warm nor on disk, and loading is forbidden here"
-    return WarmMissError._in_place_of(text)
+    are = "is" if len(calls) == 1 else "are"
+    said = f"{first_texts_of(calls, attrgetter('text'))} {are} neither warm nor on disk"
+    return WarmMissError._in_place_of(f"{said}, and loading is forbidden here")
