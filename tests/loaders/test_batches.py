@@ -498,6 +498,20 @@ def test_inside_no_load_what_is_warm_is_there_and_nothing_else(kind: type[Encode
     assert [["a", "b"], ["c"]] == encoder.calls
 
 
+def test_a_list_is_one_element_where_one_is_asked_for() -> None:
+    calls = []
+
+    @warm(batch="names")
+    def load(names: list[Any]) -> list[Any]:
+        calls.append(names)
+        return names
+
+    with load.lease(["a"]) as value:
+        assert ["a"] == value
+    assert [[["a"]]] == calls
+    assert load.contains(["a"]) and not load.contains("a")
+
+
 @OF_BOTH
 def test_what_is_forbidden_is_named_and_of_many_how_many_there_are(kind: type[Encoder]) -> None:
     encoder = kind()

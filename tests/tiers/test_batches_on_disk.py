@@ -378,6 +378,22 @@ def test_equal_calls_there_that_differ_in_memory_do_not_wait_for_each_other(
     assert 1 == len(locked) == len({*locked})
 
 
+def test_a_codec_is_given_an_element_and_its_value(tier: DiskTier) -> None:
+    class Text:
+        def dump(self, value: str, folder: Path) -> None:
+            (folder / "text").write_text(value)
+
+        def load(self, folder: Path, model: str, name: str, *, size: int) -> Any:
+            return (folder / "text").read_text(), model, name, size
+
+    @warm(disk=tier, name="encode", code=False, batch="names", codec=Text(), maxsize=0)
+    def encode(model: str, names: list[str], *, size: int) -> list[str]:
+        return [name.upper() for name in names]
+
+    assert ["A", "B"] == encode("m", ["a", "b"], size=2)
+    assert [("B", "m", "b", 2), ("A", "m", "a", 2)] == encode("m", ["b", "a"], size=2)
+
+
 # -- frozen --------------------------------------------------------------------------------------
 
 

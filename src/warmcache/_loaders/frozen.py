@@ -70,6 +70,8 @@ def freeze(name: str, value: Any, *of: Any) -> Any:
         return _Freezing().frozen(value)
     except _ChangeableError as found:
         where = str(found)
+    except RecursionError:
+        where = f"result: {kind_of(value)}, which is nested too deep"
     given = f"gave for {short_text_of(of[1])} of {of[0]}=" if of else "gave"
     raise FreezeError(
         f"{name}() says freeze=True, and {given} what can be changed, {where}; return something "
