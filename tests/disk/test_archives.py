@@ -408,7 +408,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "payload without entry": (member(FILE_AT, b"value"), "is no name of an entry"),
     "declared too large": (
-        member(PLACE, beside(2**62)) + member(FILE_AT, b"value"),
+        member(PLACE, beside(2**49)) + member(FILE_AT, b"value"),
         "is not all there",
     ),
     "says to be larger than it is": (

@@ -284,6 +284,14 @@ def test_an_answer_that_is_to_be_awaited_is_refused() -> None:
 # -- what is refused -------------------------------------------------------------------------
 
 
+def test_what_is_nested_too_deep_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(FreezeError, match="result: list, which is nested too deep"):
+        frozen(deep)
+
+
 class Model:
     pass
 

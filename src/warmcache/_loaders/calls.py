@@ -38,7 +38,7 @@ from .disabled import DisabledLease, await_if_need_be, disowned, finish_last, fr
 from .hit_path import share_closure
 from .loader import Loader
 from .name_holder import Replaced
-from .told_loads import told_load
+from .told_loads import told_loads
 
 if TYPE_CHECKING:
     from .through_disk import ThroughDisk
@@ -306,7 +306,7 @@ class Caller:
             self._clear(replaced, successor)
         for pending in finish_last(loader):
             await_if_need_be(pending)
-        with told_load(loader, successor.key) as box:
+        with told_loads(loader, lambda: [successor.key()]) as box:
             box.append(self._produced_unowned(complete, args, kwargs))
         return box[0]
 

@@ -58,8 +58,10 @@ class _ChangeableError(Exception):
         return f"{text}: {self.what}"
 
 
-def freeze(name: str, value: Any) -> Any:
+def freeze(name: str, value: Any, *of: Any) -> Any:
     """Return ``value``, which the loader of this ``name`` gave, as what nobody can change.
+
+    It was given for one element ``of`` several: the argument that takes them, and the element.
 
     Raises:
         FreezeError: a part of it can be changed, and nobody says what to keep in its place.
@@ -68,9 +70,12 @@ def freeze(name: str, value: Any) -> Any:
         return _Freezing().frozen(value)
     except _ChangeableError as found:
         where = str(found)
+    except RecursionError:
+        where = f"result: {kind_of(value)}, which is nested too deep"
+    given = f"gave for {short_text_of(of[1])} of {of[0]}=" if of else "gave"
     raise FreezeError(
-        f"{name}() says freeze=True, and gave what can be changed, {where}; return something else "
-        f"there, or give its class __warm_freeze__(), which returns what is to be kept"
+        f"{name}() says freeze=True, and {given} what can be changed, {where}; return something "
+        f"else there, or give its class __warm_freeze__(), which returns what is to be kept"
     )
 
 

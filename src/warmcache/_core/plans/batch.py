@@ -35,12 +35,12 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._log import debugging
-from warmcache._texts import text_of
+from warmcache._texts import first_texts_of, text_of
 from warmcache.errors import LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
 from .get import get, get_warm, own_copy
-from .loaded import log_failed_load
+from .loaded import is_failed_load, log_failed_load
 from .refuse import in_vain, refusal
 from .remove import release
 from .steps import Ask, Box, Disguised, Kept, Launch, Load, Plan, Produced, Request, Wait
@@ -175,7 +175,7 @@ def _take_on(
     loads are under way that belong to no batch. What has become warm is in none of them.
     """
     others: dict[BatchFlight, None] = {}  # in order, each once
-    free, alone = [], []
+    free, alone, forbidden = list[Hashable](), list[Hashable](), list[Hashable]()
     with store.lock:
         store.check_open()
         joined = 0
@@ -187,9 +187,9 @@ def _take_on(
             elif key in store.flights:
                 alone.append(key)
             elif key not in store.live:
-                if not request.may_load:
-                    raise _forbidden(key)
-                free.append(key)
+                (free if request.may_load else forbidden).append(key)
+        if forbidden:
+            raise _forbidden(forbidden)
         _wait_for(store, others, missing)
         store.counts.joined += joined
         if not free:
@@ -232,8 +232,9 @@ def _wait_for(store: Store, others: Collection[BatchFlight], wanted: Collection[
     store.ledger.wake()  # what the load lacks, those may have that wait for it from now on
 
 
-def _forbidden(key: Hashable) -> WarmMissError:
-    return WarmMissError(f"{text_of(key)} is not warm, and loading is forbidden here")
+def _forbidden(keys: Sequence[Hashable]) -> WarmMissError:
+    are = "is" if len(keys) == 1 else "are"
+    return WarmMissError(f"{first_texts_of(keys)} {are} not warm, and loading is forbidden here")
 
 
 def _leave(flight: BatchFlight) -> None:
@@ -330,12 +331,12 @@ def _with_share(produced: Produced, share: float) -> Produced:
 
 
 def _count_failed(store: Store, flight: BatchFlight, error: Exception) -> None:
-    count = len(flight.keys)
+    count, failed = len(flight.keys), is_failed_load(error)
     with store.lock:
         store.counts.misses += count
-        store.counts.load_failures += count
+        store.counts.load_failures += count * failed
         flight.source.misses += count
-    if debugging():
+    if failed and debugging():
         log_failed_load(store, flight, error)
 
 
