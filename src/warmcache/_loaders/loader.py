@@ -190,6 +190,11 @@ class Loader:
             raise TypeError(
                 f"{self.__name__}() says park=, and its cache has no place for that: say host=, too"
             )
+        if options.teardown_in == "loading-thread" and cache._store.host is not None:
+            raise TypeError(
+                f"teardown_in='loading-thread' does not go with host=, which the cache of "
+                f"{self.__name__}() has: whoever makes room parks"
+            )
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, bound, park)
         self._source.spread = self.shape.spread
         if options.teardown_in == "loading-thread":
