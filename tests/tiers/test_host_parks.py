@@ -479,48 +479,7 @@ def test_nothing_keeps_a_parked_value_once_it_is_gone(rig: Rig) -> None:
     assert gone() is None
 
 
-# -- bytes that others have, too ---------------------------------------------------------------
-
-
-def test_what_shares_bytes_with_another_that_is_warm_is_not_parked() -> None:
-    numpy = pytest.importorskip("numpy")
-    base = [numpy.ones(2 * UNIT, dtype="u1")]
-    cache = HostMemoryCache("64MiB", host="1GiB", headroom=0, poll=0, order="lru")
-    parks: list[str] = []
-
-    class Adapted:
-        def __init__(self, name: str) -> None:
-            self.name, self.base, self.torn_down = name, base[0], 0
-
-        def close(self) -> None:
-            self.torn_down += 1
-            self.base = None
-
-    def park(value: Adapted) -> Any:
-        parks.append(value.name)
-        value.base, there = None, (value, value.base.tobytes())
-        return there
-
-    def unpark(there: Any) -> Adapted:
-        there[0].base = numpy.frombuffer(there[1], dtype="u1").copy()
-        return there[0]  # type: ignore[no-any-return]
-
-    @warm(cache=cache, park=(park, unpark), teardown="close")
-    def load(name: str) -> Adapted:
-        return Adapted(name)
-
-    a, b = load("a"), load("b")
-    base.clear()
-    before = cache.stats().live
-    assert 2 * UNIT == before, "it is charged once"
-    cache.relieve(1)  # which the first alone would free nothing of
-    assert (1, 0) == (a.torn_down, b.torn_down)
-    assert ["b"] == parks, "the last one takes the base along"
-    assert load("b") is b
-    base.append(b.base)
-    load("c")
-    assert 2 * UNIT == cache.stats().live, "what is back is known again to be b's"
-    assert_consistent(cache)
+# -- beside others ------------------------------------------------------------------------------
 
 
 def test_what_comes_back_inside_of_a_load_is_none_of_that_loads_growth() -> None:

@@ -56,10 +56,8 @@ def park(cache: CacheView, entry: Entry) -> list[Entry] | None:
     try:
         go_inside(entry, kept)
         remains = meter.remains(entry)
-        if remains.shared:
-            raise CannotPark("others that are warm have a part of its bytes")
         remains.leave_out_the_value()
-        handle = meter.host.park(entry)
+        handle = meter.host.park(entry, remains)
     except Exception as error:
         why = str(error) if isinstance(error, CannotPark) else defused(error)
         _stay(cache, entry, "park", why)
