@@ -340,13 +340,12 @@ def _land_returned(
             store.check_open()
             if owner is not None:
                 owner.check_open()
-            usurper = store.live.get(entry.key)
-            if usurper is None:
+            doomed = store.displace(entry.key)
+            if not doomed:
                 entry.weight = meter.charge(entry, entry.weight)
                 store.ledger.recharge(flight, entry.weight)
                 land_returned(store, entry, flight)
                 break
-            doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
         yield TearDown(doomed)
     if debugging():
         log().debug("unparked %s", short_text_of(entry.key))
@@ -412,11 +411,10 @@ def _land(store: Store, entry: Entry, flight: Flight, owner: Owner | None) -> Pl
             store.check_open()
             if owner is not None:
                 owner.check_open()
-            usurper = store.live.get(entry.key)  # handed in while we were loading
-            if usurper is None:
+            doomed = store.displace(entry.key)  # what was handed in while we were loading
+            if not doomed:
                 store.land(entry, flight)
                 break
-            doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
         yield TearDown(doomed)
     if load is not None:
         yield Ask(lambda: tell_of_load(store, load), "on_load")

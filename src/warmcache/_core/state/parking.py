@@ -27,6 +27,8 @@ def make_host_room(store: Store, entry: Entry) -> list[Entry] | None:
     host = store.host
     if host is None or store.closed or not entry.parks or entry.parked is not None:
         return None
+    if entry.key in host.entries:  # which comes back, and would replace it
+        return None
     if not host.pays(entry):
         host.not_worth += 1
         return None
