@@ -25,7 +25,8 @@ A load that runs out of metered memory is tried again, outside of the ``except``
 error is gone, and with its frames what the failed try had allocated.
 
 What is parked is not loaded: it comes back as part of the load, into the room that was made for it,
-and is published as the entry that it was. What keeps it from that leaves it parked.
+and is published as the entry that it was. What keeps it from that leaves it parked, unless somebody
+has removed it meanwhile.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from warmcache._core.state.entry import Entry, Provenance, State, earlier, secon
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
-from warmcache._core.state.parking import land_returned
+from warmcache._core.state.parking import end_in_vain, land_returned
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
@@ -88,7 +89,9 @@ def fly(
         raise
     if not flight.ended:
         with store.lock:
-            store.end_flight(flight)
+            doomed = end_in_vain(store, flight)
+        if doomed:
+            yield TearDown(doomed)
         if meter is not None and meter.shared:  # what it had reserved is room for others
             yield Aside(meter.give_back_to_node)
 
@@ -234,12 +237,6 @@ def give_up(store: Store, request: Request, flight: Flight, error: Exception) ->
         unboxed(request, flight, flight.began, flight.began)
     if flight.lease is not None:
         yield from end_own_lease(store, flight)
-    over = store.closed or (request.owner is not None and request.owner.ended)
-    if flight.returned is not None and flight.loaded is None and over:
-        with store.lock:
-            entry, flight.returned = flight.returned, None
-            doomed = [entry] if store.condemn(entry, RemovalCause.CLOSED) else []
-        yield TearDown(doomed)
     if flight.loaded is not None:
         cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
         yield TearDown(_turned_away(store, flight, flight.loaded, cause))

@@ -490,11 +490,13 @@ class Store:
     def _condemn_below(self, entry: Entry, cause: RemovalCause, newcomer: Newcomer | None) -> bool:
         """Condemn what is parked, or on its way there; whether it must now be torn down."""
         if entry.state is _PARKED:
-            if self.is_coming_back(entry):
+            assert self.host is not None
+            assert entry.parked is not None
+            if self.is_coming_back(entry):  # it arrives, or goes once that has failed
+                entry.parked.condemned = entry.parked.condemned or cause
                 return False
             entry.cause, entry.newcomer = cause, newcomer
             self.begin_to_die(entry)
-            assert self.host is not None
             del self.host.entries[entry.key]
             return True
         entry.cause, entry.newcomer, entry.parks = cause, newcomer, False
