@@ -165,7 +165,8 @@ def _arrival(
                 go_on()
         if mine and flight.error is not None:
             raise flight.error
-        if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
+        # Who joined a load that was cancelled, or forbidden to who began it, takes over.
+        if isinstance(flight.error, Exception) and not isinstance(flight.error, WarmMissError):
             raise own_copy(flight.error, flight.trace)
     except BaseException as error:
         go_on()
