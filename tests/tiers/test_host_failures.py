@@ -485,6 +485,27 @@ def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
     assert_consistent(rig.cache)
 
 
+def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down() -> None:
+    rig, owner = Rig(), Run()
+
+    @warm(cache=rig.cache, park=(rig.park, rig.unpark), per="run")
+    def load(run: Run, name: str) -> Model:
+        return rig.make(name)
+
+    def end(model: Model) -> None:
+        owner_of(owner).close("it has ended")
+        let_all_go(owner_of(owner))
+
+    load(owner, "a"), load(owner, "b")
+    [key] = [each.key for each in rig.cache.entries() if each.state == "parked"]
+    rig.before_unpark = end
+    with pytest.raises(ClosedError, match="has ended"):
+        rig.cache.lease(key).__enter__()
+    assert ["a", "b"] == sorted(rig.torn_down())
+    assert {} == rig.states
+    assert_consistent(rig.cache)
+
+
 def test_what_comes_back_is_frozen_already() -> None:
     rig, frozen = Rig(), list[str]()
 

@@ -48,7 +48,7 @@ from warmcache._core.state.store import Store
 from warmcache._log import debugging, log
 from warmcache._sizes import parse_size
 from warmcache._texts import short_text_of, text_of
-from warmcache.errors import CapacityError, WarmMissError
+from warmcache.errors import CapacityError, ClosedError, WarmMissError
 
 from .cache_view import CacheView
 from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
@@ -328,15 +328,26 @@ def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> P
 def _land_returned(
     cache: CacheView, flight: Flight, entry: Entry, owner: Owner | None
 ) -> Plan[None]:
-    """Charge what came back for its bytes, and make it visible, as :func:`_land` does."""
-    store, meter = cache.store, cache.meter
+    """Charge what came back for its bytes, and make it visible, as :func:`_land` does.
+
+    What has ended meanwhile is torn down instead, and who waits for it looks again.
+    """
+    store, meter, parked = cache.store, cache.meter, entry.parked
     assert meter is not None
+    assert parked is not None
     yield Ask(lambda: meter.came_back(store, flight, entry))
     while True:
         with store.lock:
             store.check_open()
             if owner is not None:
                 owner.check_open()
+            if parked.condemned is RemovalCause.CLOSED:
+                raise ClosedError(
+                    "whom it belongs to has ended"
+                )  # which its key alone does not say
+            if entry.expires is not None and not store.timer() < entry.expires:
+                doomed = _turned_away(store, flight, entry, RemovalCause.EXPIRED)
+                break
             doomed = store.displace(entry.key)
             if not doomed:
                 entry.weight = meter.charge(entry, entry.weight)
@@ -344,7 +355,9 @@ def _land_returned(
                 land_returned(store, entry, flight)
                 break
         yield TearDown(doomed)
-    if debugging():
+    if doomed:
+        yield TearDown(doomed)
+    elif debugging():
         log().debug("unparked %s", short_text_of(entry.key))
 
 

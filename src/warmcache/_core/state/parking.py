@@ -22,7 +22,7 @@ def make_host_room(store: Store, entry: Entry) -> list[Entry] | None:
     """Take room in the host tier for a dying ``entry``, if it pays to park it.
 
     Returns what is condemned for it, and to be torn down first. None: it is to be torn down
-    itstore.
+    itself.
     """
     host = store.host
     if host is None or store.closed or not entry.parks or entry.parked is not None:
