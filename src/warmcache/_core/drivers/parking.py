@@ -31,8 +31,9 @@ def make_host_room(cache: CacheView, entry: Entry) -> list[Entry] | None:
     store = cache.store
     if store.inherited:
         return None
+    text = text_of(entry.key)
     with store.lock:
-        gone = state.make_host_room(store, entry)
+        gone = state.make_host_room(store, entry, text)
         if gone is None:
             entry.parks = False
         else:
