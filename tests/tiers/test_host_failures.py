@@ -10,6 +10,7 @@ from parked import UNIT, Model, Rig
 
 from warmcache import CapacityError, ClosedError, RemovalCause, clear_all, warm
 from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache._core.drivers.teardown import tear_down
 from warmcache._loaders.owners import let_all_go, owner_of
 from warmcache.caches.leftovers import idle_of
 from warmcache.testing import assert_consistent
@@ -75,6 +76,72 @@ def test_an_interrupt_while_it_is_parked_reaches_the_caller_and_it_is_torn_down(
     rig.before_park = lambda model: None
     load("b"), load("c")
     assert "parked" == rig.states["b"]
+
+
+class Stop(BaseException):
+    """What interrupts a thread, or a task."""
+
+
+def rig_with_a_reclaim(*errors: BaseException | None) -> Rig:
+    """Return a rig whose ``reclaim`` raises one after the other, and then no more."""
+    left = [*errors]
+
+    def reclaim() -> None:
+        error = left.pop(0) if left else None
+        if error is not None:
+            raise error
+
+    return Rig(reclaim=reclaim, host=30)
+
+
+@pytest.mark.parametrize("there", [12, 25])
+def test_an_interrupt_in_reclaim_reaches_the_caller_once_it_is_parked(there: int) -> None:
+    rig = rig_with_a_reclaim(None, Stop())
+    load = rig.loader()
+    load("a"), load("b")
+    assert {"a": "parked", "b": "live"} == rig.states
+    rig.units_there = there
+    with pytest.raises(Stop):
+        load("c")
+    assert {"b": "parked", **({"a": "parked"} if there == 12 else {})} == rig.states
+    assert (["a"] if there == 25 else []) == rig.torn_down(), "what it is too large for goes"
+    assert_consistent(rig.cache)
+
+
+async def test_an_interrupt_in_reclaim_reaches_the_task_once_it_is_parked() -> None:
+    rig = rig_with_a_reclaim(Stop())
+    load = rig.async_loader()
+    await load("a")
+    with pytest.raises(Stop):
+        await load("b")
+    assert {"a": "parked"} == rig.states
+    assert_consistent(rig.cache)
+
+
+def test_what_reclaim_raises_is_counted_logged_and_told_as_after_a_teardown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = OSError("the allocator does not answer")
+    rig = rig_with_a_reclaim(error)
+    load = rig.loader()
+    load("a")
+    [entry] = rig.cache._store.live.values()
+    assert rig.cache._store.condemn(entry, SIZE)
+    assert [error] == tear_down(rig.cache._view, [entry])
+    assert {"a": "parked"} == rig.states
+    assert 1 == rig.cache.stats().teardown_failures
+    assert "the allocator does not answer" in caplog.text
+    assert_consistent(rig.cache)
+
+
+def test_where_a_park_failed_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.before_park = raises(RuntimeError("no"))
+    load("b")
+    assert "park= raised RuntimeError: no\nTraceback" in caplog.text
+    assert ", in fail" in caplog.text
 
 
 def test_who_removes_it_while_it_is_copied_has_it_torn_down() -> None:

@@ -47,14 +47,14 @@ from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._log import debugging, log
 from warmcache._sizes import parse_size
-from warmcache._texts import short_text_of, text_of
-from warmcache.errors import CapacityError, ClosedError, WarmMissError
+from warmcache._texts import short_text_of
+from warmcache.errors import CapacityError, ClosedError
 
 from .cache_view import CacheView
 from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
 from .make_room import LOOK, room
 from .meter import Meter
-from .refuse import in_vain, may_not_end, refusal
+from .refuse import forbidden, in_vain, may_not_end, refusal
 from .remove import make_up
 from .share import made_up
 from .steps import Aside, Ask, Disguised, Flush, Load, Owner, Plan, Request, TearDown, Wait
@@ -306,9 +306,7 @@ def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> P
     host = meter.host
     if entry is None or host is None:
         if not request.may_load:
-            raise WarmMissError(
-                f"{text_of(request.key)} is not warm, and loading is forbidden here"
-            )
+            raise forbidden(request.key)
         return False
     try:
         seconds = yield Aside(lambda: host.unpark(entry), to_its_end=True)
