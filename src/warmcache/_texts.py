@@ -23,6 +23,18 @@ def text_of(thing: object) -> str:
         return object.__repr__(thing)
 
 
+class Late:
+    """What has the text of a thing once that is asked for: where a lock is held, nobody may."""
+
+    __slots__ = ("_thing",)
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def __str__(self) -> str:
+        return text_of(self._thing)
+
+
 def short_text_of(thing: object) -> str:
     """Return the same, cut where nobody reads on."""
     text = text_of(thing)

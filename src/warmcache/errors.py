@@ -81,7 +81,7 @@ class CapacityError(WarmcacheError, ValueError):
         limit: float,
         available: float = math.inf,
         attainable: float = math.inf,
-        holders: Sequence[str] = (),
+        holders: Sequence[str | tuple[object, ...]] = (),
         remedies: Sequence[str] = ("release a lease",),
         own: bool = False,
         option: str = "maxsize",
@@ -94,7 +94,7 @@ class CapacityError(WarmcacheError, ValueError):
         self.limit = limit
         self.available = available
         self.attainable = attainable
-        self.holders = tuple(holders)
+        self._who: tuple[str | tuple[object, ...], ...] = tuple(holders)
         self.remedies = tuple(remedies)
         self.own = own
         self.option = option
@@ -121,6 +121,12 @@ class CapacityError(WarmcacheError, ValueError):
             text += f", {size(max(self.available, 0))} available on the device"
         return f"{text}{self._holders()}{self._remedies(f'raise {self.option}, ')}"
 
+    @property
+    def holders(self) -> tuple[str, ...]:
+        # Those come in parts, of which some may have no text yet: nothing of a key's runs before.
+        self._who = told = tuple("".join(map(str, each)) for each in self._who)
+        return told
+
     def _holders(self) -> str:
         more = len(self.holders) - _FEW
         text = ": " * bool(self.holders) + ", ".join(self.holders[:_FEW])
@@ -133,7 +139,8 @@ class CapacityError(WarmcacheError, ValueError):
         return f"; {remedies}{last}or pass a longer wait="
 
     def __reduce__(self) -> tuple[object, ...]:
-        return copyreg.__newobj__, (type(self), self.key), vars(self)  # type: ignore[attr-defined]
+        said = {**vars(self), "_who": self.holders}
+        return copyreg.__newobj__, (type(self), self.key), said  # type: ignore[attr-defined]
 
 
 class LoadCycleError(WarmcacheError, RuntimeError):

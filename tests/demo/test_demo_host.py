@@ -37,7 +37,7 @@ def parker(monkeypatch):
 @pytest.fixture
 def always_pays(monkeypatch):
     """Have whatever makes room be parked, though fake models load at once."""
-    monkeypatch.setattr(HostLedger, "pays", lambda self, entry: True)
+    monkeypatch.setattr(HostLedger, "pays", lambda self, parked: True)
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ class Model:
 class OnHost:
     """The bytes of a model in host memory."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, units: int) -> None:
         self.model = model
-        self.nbytes = model.units * UNIT
+        self.nbytes = units * UNIT
 
 
 class Rig:
@@ -50,6 +50,7 @@ class Rig:
         self.removals: list[Any] = []
         self.seconds: dict[str, float] = {}  # that a load takes, and that unparking does
         self.now = 0.0
+        self.units_there = 0  # units that are taken on the host, if not as many as on the device
         self.before_park: Callable[[Model], object] = lambda model: None
         self.before_unpark: Callable[[Model], object] = lambda model: None
         self.guard = ForkSafeLock()
@@ -84,7 +85,7 @@ class Rig:
         self.before_park(model)
         self.parks.append(model.name)
         model.blocks = []
-        return OnHost(model)
+        return OnHost(model, self.units_there or model.units)
 
     def unpark(self, there: OnHost) -> Model:
         model = there.model

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from parked import UNIT, Model, Rig
 
-from warmcache import CapacityError, ClosedError, RemovalCause, warm
+from warmcache import CapacityError, ClosedError, RemovalCause, clear_all, warm
 from warmcache._core.drivers.lingering import free_what_came_back
+from warmcache._core.drivers.teardown import tear_down
 from warmcache._loaders.owners import let_all_go, owner_of
 from warmcache.caches.leftovers import idle_of
 from warmcache.testing import assert_consistent
@@ -75,6 +76,72 @@ def test_an_interrupt_while_it_is_parked_reaches_the_caller_and_it_is_torn_down(
     rig.before_park = lambda model: None
     load("b"), load("c")
     assert "parked" == rig.states["b"]
+
+
+class Stop(BaseException):
+    """What interrupts a thread, or a task."""
+
+
+def rig_with_a_reclaim(*errors: BaseException | None) -> Rig:
+    """Return a rig whose ``reclaim`` raises one after the other, and then no more."""
+    left = [*errors]
+
+    def reclaim() -> None:
+        error = left.pop(0) if left else None
+        if error is not None:
+            raise error
+
+    return Rig(reclaim=reclaim, host=30)
+
+
+@pytest.mark.parametrize("there", [12, 25])
+def test_an_interrupt_in_reclaim_reaches_the_caller_once_it_is_parked(there: int) -> None:
+    rig = rig_with_a_reclaim(None, Stop())
+    load = rig.loader()
+    load("a"), load("b")
+    assert {"a": "parked", "b": "live"} == rig.states
+    rig.units_there = there
+    with pytest.raises(Stop):
+        load("c")
+    assert {"b": "parked", **({"a": "parked"} if there == 12 else {})} == rig.states
+    assert (["a"] if there == 25 else []) == rig.torn_down(), "what it is too large for goes"
+    assert_consistent(rig.cache)
+
+
+async def test_an_interrupt_in_reclaim_reaches_the_task_once_it_is_parked() -> None:
+    rig = rig_with_a_reclaim(Stop())
+    load = rig.async_loader()
+    await load("a")
+    with pytest.raises(Stop):
+        await load("b")
+    assert {"a": "parked"} == rig.states
+    assert_consistent(rig.cache)
+
+
+def test_what_reclaim_raises_is_counted_logged_and_told_as_after_a_teardown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = OSError("the allocator does not answer")
+    rig = rig_with_a_reclaim(error)
+    load = rig.loader()
+    load("a")
+    [entry] = rig.cache._store.live.values()
+    assert rig.cache._store.condemn(entry, SIZE)
+    assert [error] == tear_down(rig.cache._view, [entry])
+    assert {"a": "parked"} == rig.states
+    assert 1 == rig.cache.stats().teardown_failures
+    assert "the allocator does not answer" in caplog.text
+    assert_consistent(rig.cache)
+
+
+def test_where_a_park_failed_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    rig.before_park = raises(RuntimeError("no"))
+    load("b")
+    assert "park= raised RuntimeError: no\nTraceback" in caplog.text
+    assert ", in fail" in caplog.text
 
 
 def test_who_removes_it_while_it_is_copied_has_it_torn_down() -> None:
@@ -220,8 +287,8 @@ def test_a_worker_that_closes_and_lets_others_finish_reaches_it(lingers: bool) -
 # -- on the way back ---------------------------------------------------------------------------
 
 
-def parked(rig: Rig) -> Any:
-    load = rig.loader()
+def parked(rig: Rig, **options: Any) -> Any:
+    load = rig.loader(**options)
     load("a"), load("b")
     return load
 
@@ -305,6 +372,74 @@ def test_who_removes_it_while_it_comes_back_is_too_late_as_with_a_load() -> None
     assert [] == removed == rig.torn_down()
     assert "live" == rig.states["a"]
     assert_consistent(rig.cache)
+
+
+DOORS: dict[str, Any] = {
+    "evict": (lambda rig, load: load.evict("a"), RemovalCause.EXPLICIT),
+    "cache_clear": (lambda rig, load: load.cache_clear(), RemovalCause.EXPLICIT),
+    "clear": (lambda rig, load: rig.cache.clear(), RemovalCause.EXPLICIT),
+    "key": (lambda rig, load: rig.cache.evict(key=load.cache_key("a")), RemovalCause.EXPLICIT),
+    "where": (lambda rig, load: rig.cache.evict(where=lambda info: True), RemovalCause.EXPLICIT),
+    "tag": (lambda rig, load: load.evict_all(tag="big"), RemovalCause.EXPLICIT),
+    "clear_all": (lambda rig, load: clear_all(), RemovalCause.EXPLICIT),
+    "pop": (lambda rig, load: rig.cache.pop(load.cache_key("a"), None), RemovalCause.EXPLICIT),
+    "put": (
+        lambda rig, load: rig.cache.__setitem__(load.cache_key("a"), rig.make("new", 1)),
+        RemovalCause.REPLACED,
+    ),
+    "close": (lambda rig, load: rig.cache.close(), RemovalCause.CLOSED),
+}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), MemoryError("no"), KeyboardInterrupt("no")])
+@pytest.mark.parametrize("door", DOORS)
+def test_who_removes_it_while_it_comes_back_in_vain_has_it_torn_down(
+    door: str, error: BaseException
+) -> None:
+    rig = Rig()
+    load = parked(rig, tags={"big"})
+    remove, cause = DOORS[door]
+
+    def removes(model: Model) -> None:
+        rig.before_unpark = raises(error)
+        remove(rig, load)
+        raise error
+
+    rig.before_unpark = removes
+    with pytest.raises(BaseException, match="no"):
+        load("a")
+    assert 1 == rig.models[0].torn_down
+    told = [(each.cause, each.tier) for each in rig.removals if each.key == load.cache_key("a")]
+    assert 1 == told.count((cause, "host")) == len([tier for _, tier in told if tier])
+    assert 0 == rig.cache.stats().loading
+    assert_consistent(rig.cache)
+    rig.cache.close()
+    assert [1] * len(rig.models) == [model.torn_down for model in rig.models]
+    assert 0 == rig.cache._store.ledger.committed == rig.device.allocated()
+
+
+@pytest.mark.parametrize("step", ["came_back", "charge"])
+def test_an_interrupt_once_its_bytes_are_back_leaves_none_that_nobody_is_charged_for(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig()
+    load = parked(rig)
+    meter: Any = rig.cache._view.meter
+
+    def interrupted(*args: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(meter, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load("a")
+    assert_consistent(rig.cache)
+    assert rig.device.allocated() == rig.cache._store.ledger.committed
+    assert all(model.blocks or model.torn_down or model.name == "b" for model in rig.models)
+    load("a"), load("b")
+    rig.cache.close()
+    assert [1] * len(rig.models) == [model.torn_down for model in rig.models]
+    assert 0 == rig.cache._store.ledger.committed == rig.device.allocated()
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -412,6 +547,27 @@ def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
     rig.before_unpark = end
     with pytest.raises(OSError if fails else ClosedError):
         load(owner, "a")
+    assert ["a", "b"] == sorted(rig.torn_down())
+    assert {} == rig.states
+    assert_consistent(rig.cache)
+
+
+def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down() -> None:
+    rig, owner = Rig(), Run()
+
+    @warm(cache=rig.cache, park=(rig.park, rig.unpark), per="run")
+    def load(run: Run, name: str) -> Model:
+        return rig.make(name)
+
+    def end(model: Model) -> None:
+        owner_of(owner).close("it has ended")
+        let_all_go(owner_of(owner))
+
+    load(owner, "a"), load(owner, "b")
+    [key] = [each.key for each in rig.cache.entries() if each.state == "parked"]
+    rig.before_unpark = end
+    with pytest.raises(ClosedError, match="has ended"):
+        rig.cache.lease(key).__enter__()
     assert ["a", "b"] == sorted(rig.torn_down())
     assert {} == rig.states
     assert_consistent(rig.cache)

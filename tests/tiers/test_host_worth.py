@@ -10,7 +10,7 @@ from parked import UNIT, Machine, Rig
 from warmcache import HostTier, RemovalCause
 from warmcache._core.state import host_ledger
 from warmcache._core.state.entry import Entry, Provenance, Source
-from warmcache._core.state.host_ledger import HostLedger
+from warmcache._core.state.host_ledger import HostLedger, price_of
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -204,10 +204,11 @@ def entry_of(key: str, seconds: float, weight: float = 1.0) -> Entry:
 def test_the_price_is_what_parking_saves_a_second_and_a_byte() -> None:
     host = HostLedger(100, 0.8)
     a, b = entry_of("a", 8.0), entry_of("b", 8.0, weight=2.0)
-    assert host.price_of(a, 0.0) == 2 * host.price_of(b, 0.0)
-    host.begin(a, 1)
-    before = host.price_of(a, 0.0)
+    parked, twice_as_much = host.expected(a, "a"), host.expected(b, "b")
+    before = price_of(a, parked, 0.0)
+    assert before == 2 * price_of(b, twice_as_much, 0.0)
+    host.begin(a, parked)
     host.came_back(a, 6.0)
-    assert before == 4 * host.price_of(a, 0.0), "of eight seconds, two are saved"
+    assert before == 4 * price_of(a, parked, 0.0), "of eight seconds, two are saved"
     a.base_uses = 3
-    assert 3 * before == 4 * host.price_of(a, 0.0)
+    assert 3 * before == 4 * price_of(a, parked, 0.0)

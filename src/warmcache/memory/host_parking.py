@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from warmcache._core.state.entry import Entry, seconds_between
-from warmcache._parking import Parked, Slabs, parker_for
+from warmcache._core.state.remains import Remains
+from warmcache._parking import CannotPark, Parked, Slabs, parker_for
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._texts import text_of
 from warmcache.probes.host import HostProbe
 
 from .device import share
+from .onlookers import Onlookers
 
 if TYPE_CHECKING:
     from warmcache.probes.probe import Sample
@@ -41,8 +43,15 @@ def spare(sample: Sample) -> float | None:
 class HostParking:
     """Parks and unparks the values of one cache; ``copying`` is the lock of its device."""
 
-    def __init__(self, tier: HostTier, copying: ForkSafeLock, timer: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        tier: HostTier,
+        copying: ForkSafeLock,
+        timer: Callable[[], Any],
+        onlookers: Onlookers,
+    ) -> None:
         self._copying = copying
+        self._onlookers = onlookers
         self._timer = timer
         self._probe = HostProbe()
         self._slabs = Slabs(tier.page_locked, limit=budget_of(tier), retain=tier.retain)
@@ -53,8 +62,16 @@ class HostParking:
         left = spare(self._probe.sample())
         return left is not None and left < nbytes
 
-    def park(self, entry: Entry) -> Parked:
-        """Copy the bytes of ``entry`` to the host, and have it do without those of the device."""
+    def park(self, entry: Entry, remains: Remains) -> Parked:
+        """Copy the bytes of ``entry`` to the host, and have it do without those of the device.
+
+        Those are what ``remains`` watches.
+
+        Raises:
+            CannotPark: something else that is warm has a part of them.
+        """
+        if remains.shared or self._onlookers.have_any_of(remains.blocks, entry):
+            raise CannotPark("others that are warm have a part of its bytes")
         parker = parker_for(entry.provenance.source.park, self._slabs)
         with self._copying.lock:
             return parker.park(entry.value, entry.weight)

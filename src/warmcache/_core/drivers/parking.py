@@ -31,8 +31,9 @@ def make_host_room(cache: CacheView, entry: Entry) -> list[Entry] | None:
     store = cache.store
     if store.inherited:
         return None
+    text = text_of(entry.key)
     with store.lock:
-        gone = state.make_host_room(store, entry)
+        gone = state.make_host_room(store, entry, text)
         if gone is None:
             entry.parks = False
         else:
@@ -40,10 +41,11 @@ def make_host_room(cache: CacheView, entry: Entry) -> list[Entry] | None:
         return gone
 
 
-def park(cache: CacheView, entry: Entry) -> list[Entry] | None:
+def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[Entry] | None:
     """Park ``entry``, for which there is room; return what goes for it still.
 
-    None: it is to be torn down. What interrupts this is raised, and likewise leaves it to that.
+    None: it is to be torn down. What interrupts the copy is raised, and likewise leaves it to that;
+    what ``reclaim`` raises is among the ``failures``, and changes nothing.
     """
     store, meter = cache.store, cache.meter
     assert meter is not None
@@ -56,12 +58,12 @@ def park(cache: CacheView, entry: Entry) -> list[Entry] | None:
     try:
         go_inside(entry, kept)
         remains = meter.remains(entry)
-        if remains.shared:
-            raise CannotPark("others that are warm have a part of its bytes")
         remains.leave_out_the_value()
-        handle = meter.host.park(entry)
+        handle = meter.host.park(entry, remains)
     except Exception as error:
         why = str(error) if isinstance(error, CannotPark) else defused(error)
+        if isinstance(error, CannotPark) and error.__cause__ is not None:
+            why += f"\n{defused(error.__cause__)}"
         _stay(cache, entry, "park", why)
         return None
     except BaseException:
@@ -71,6 +73,7 @@ def park(cache: CacheView, entry: Entry) -> list[Entry] | None:
         CHAIN.restore(kept)
     entry.remains = remains
     raised = [] if store.reclaim is None else reclaimed(store.reclaim, remains.living)
+    failures += raised
     back = remains.confirmed()
     with store.lock:
         store.counts.teardown_failures += len(raised)

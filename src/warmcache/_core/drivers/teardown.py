@@ -86,12 +86,18 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
 
 
 def parked(cache: CacheView, entry: Entry, failures: list[Exception]) -> bool:
-    """Park ``entry`` if that pays; whether that was done, or it is to be torn down after all."""
+    """Park ``entry`` if that pays; whether that was done, or it is to be torn down after all.
+
+    What must reach the caller, a KeyboardInterrupt or the like, is raised once all else is done.
+    """
+    raised: list[BaseException] = []
     gone = make_host_room(cache, entry)
     if gone is not None:
         failures += tear_down(cache, gone)
-        gone = park(cache, entry)
-    if gone is None:
-        return False
-    failures += tear_down(cache, gone)
-    return True
+        gone = park(cache, entry, raised)
+    failures += [each for each in raised if isinstance(each, Exception)]
+    failures += tear_down(cache, gone or ())
+    for each in raised:
+        if not isinstance(each, Exception):
+            raise each
+    return gone is not None

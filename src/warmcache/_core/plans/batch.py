@@ -27,7 +27,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from warmcache._core.state.entry import LeaseRecord, seconds_between
 from warmcache._core.state.flights import CHAIN, BatchFlight, leads_to
@@ -35,17 +35,18 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._log import debugging
-from warmcache._texts import first_texts_of, text_of
-from warmcache.errors import LoadCycleError, WarmMissError
+from warmcache._texts import first_texts_of
+from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
 from .get import get, get_warm, own_copy
 from .loaded import is_failed_load, log_failed_load
-from .refuse import in_vain, refusal
+from .refuse import Vain, in_vain, refusal, waits_for_itself
 from .remove import release
 from .steps import Ask, Box, Disguised, Kept, Launch, Load, Plan, Produced, Request, Wait
 
 Requests = Mapping[Hashable, Request]
+_Taken: TypeAlias = tuple[BatchFlight | None, list[BatchFlight], list[Hashable]]
 
 
 class BatchLoader(NamedTuple):
@@ -166,38 +167,44 @@ def _take(flight: BatchFlight, missing: Requests, values: dict[Hashable, Any]) -
 # -- who loads what ----------------------------------------------------------------------------
 
 
-def _take_on(
-    store: Store, missing: Requests, record: LeaseRecord
-) -> tuple[BatchFlight | None, list[BatchFlight], list[Hashable]]:
+def _take_on(store: Store, missing: Requests, record: LeaseRecord) -> _Taken:
     """Take on what nobody else loads.
 
     Return the flight for that, those by which others load the rest, and of which keys
     loads are under way that belong to no batch. What has become warm is in none of them.
     """
-    others: dict[BatchFlight, None] = {}  # in order, each once
-    free, alone, forbidden = list[Hashable](), list[Hashable](), list[Hashable]()
     with store.lock:
-        store.check_open()
-        joined = 0
-        for key, request in missing.items():
-            flight = store.batches.get(key)
-            if flight is not None:
-                others[flight] = None
-                joined += 1
-            elif key in store.flights:
-                alone.append(key)
-            elif key not in store.live:
-                (free if request.may_load else forbidden).append(key)
-        if forbidden:
-            raise _forbidden(forbidden)
-        _wait_for(store, others, missing)
-        store.counts.joined += joined
-        if not free:
-            return None, [*others], alone
-        mine = BatchFlight(tuple(free), record, missing[free[0]].source, store.timer())
-        store.batches.update(dict.fromkeys(free, mine))
-        if chain := CHAIN.get():
-            chain[-1].blocked_on.append(mine)
+        taken = _taken_on(store, missing, record)
+    if callable(taken):
+        raise taken()
+    return taken
+
+
+def _taken_on(store: Store, missing: Requests, record: LeaseRecord) -> _Taken | Vain:
+    others: dict[BatchFlight, None] = {}  # in order, each once
+    free, alone, barred = list[Hashable](), list[Hashable](), list[Hashable]()
+    store.check_open()
+    joined = 0
+    for key, request in missing.items():
+        flight = store.batches.get(key)
+        if flight is not None:
+            others[flight] = None
+            joined += 1
+        elif key in store.flights:
+            alone.append(key)
+        elif key not in store.live:
+            (free if request.may_load else barred).append(key)
+    if barred:
+        return partial(_forbidden, barred)
+    if (vain := _wait_for(store, others, missing)) is not None:
+        return vain
+    store.counts.joined += joined
+    if not free:
+        return None, [*others], alone
+    mine = BatchFlight(tuple(free), record, missing[free[0]].source, store.timer())
+    store.batches.update(dict.fromkeys(free, mine))
+    if chain := CHAIN.get():
+        chain[-1].blocked_on.append(mine)
     return mine, [*others], alone
 
 
@@ -205,13 +212,16 @@ def _join(store: Store, key: Hashable) -> BatchFlight | None:
     """Return the flight of the batch that loads ``key``, if one does."""
     with store.lock:
         flight = store.batches.get(key)
-        if flight is not None:
-            _wait_for(store, [flight], [key])
+        vain = None if flight is None else _wait_for(store, [flight], [key])
+    if vain is not None:
+        raise vain()
     return flight
 
 
-def _wait_for(store: Store, others: Collection[BatchFlight], wanted: Collection[Hashable]) -> None:
-    """Note that what this is inside of waits for ``others``; raise LoadCycleError if in vain.
+def _wait_for(
+    store: Store, others: Collection[BatchFlight], wanted: Collection[Hashable]
+) -> Vain | None:
+    """Note that what this is inside of waits for ``others``; return what makes an error if in vain.
 
     Who has loaded is not waited for, though it may be storing that still, and wait for this. The
     edge first, the search second, as where a load of one key is joined.
@@ -221,15 +231,15 @@ def _wait_for(store: Store, others: Collection[BatchFlight], wanted: Collection[
     for flight in others:
         store.waited(flight)
     if not (chain and others):
-        return
+        return None
     chain[-1].blocked_on.extend(others)
     for flight in others:
         if leads_to(flight, chain):
             for each in others:
                 _leave(each)
-            key = next(key for key in wanted if key in flight.keys)
-            raise LoadCycleError(f"loading {text_of(key)} waits for itself")
+            return partial(waits_for_itself, next(key for key in wanted if key in flight.keys))
     store.ledger.wake()  # what the load lacks, those may have that wait for it from now on
+    return None
 
 
 def _forbidden(keys: Sequence[Hashable]) -> WarmMissError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from types import MemberDescriptorType, TracebackType
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
@@ -16,11 +17,11 @@ from warmcache._core.state.use_clock import tick
 from warmcache._log import log
 from warmcache._signatures import UnawaitedError
 from warmcache._texts import text_of
-from warmcache.errors import LoadCycleError, WarmMissError
+from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
 from .load import fly
-from .refuse import in_vain, refusal
+from .refuse import Vain, forbidden, in_vain, refusal, waits_for_itself
 from .remove import release
 from .steps import Ask, Disguised, Launch, Plan, Request, TearDown, Wait
 
@@ -41,7 +42,7 @@ def _get(
     store, counted, rejected = cache.store, False, False
     while True:
         flight: Flight | None = None
-        mine = False
+        mine, vain = False, None
         with store.lock:
             store.check_open()
             doomed = store.expire(store.timer()) if store.deadlines is not None else []
@@ -62,7 +63,9 @@ def _get(
                     else:
                         store.counts.misses += 1
                         request.source.misses += 1
-                flight, mine = _join_or_begin(store, request, record)
+                flight, mine, vain = _join_or_begin(store, request, record)
+        if vain is not None:
+            raise vain()
         if doomed:
             yield TearDown(doomed)
         elif flight is not None:
@@ -108,14 +111,16 @@ def brought_back(entry: Entry) -> Request:
     )
 
 
-def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple[Flight, bool]:
+def _join_or_begin(
+    store: Store, request: Request, record: LeaseRecord
+) -> tuple[Flight | None, bool, Vain | None]:
+    """Return the flight, whether it is one's own, and what to raise if there is none."""
     chain = CHAIN.get()
     flight = store.flights.get(request.key)
     mine = flight is None
     if flight is None:
         if not request.may_load and not store.below(request.key):
-            key = text_of(request.key)
-            raise WarmMissError(f"{key} is not warm, and loading is forbidden here")
+            return None, False, partial(forbidden, request.key)
         flight = Flight(request.key, record, request.source, store.timer())
         store.flights[request.key] = flight
         flight.blocked_on.extend(store.dying.get(request.key, ()))
@@ -130,10 +135,10 @@ def _join_or_begin(store: Store, request: Request, record: LeaseRecord) -> tuple
             leave(flight, record)
             if mine:
                 del store.flights[request.key]
-            raise LoadCycleError(f"loading {text_of(request.key)} waits for itself")
+            return None, False, partial(waits_for_itself, request.key)
         if not mine:  # what the load lacks, those may have that wait for it from now on
             store.ledger.wake()
-    return flight, mine
+    return flight, mine, None
 
 
 def leave(flight: Flight, record: LeaseRecord) -> None:
@@ -165,7 +170,8 @@ def _arrival(
                 go_on()
         if mine and flight.error is not None:
             raise flight.error
-        if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
+        # Who joined a load that was cancelled, or forbidden to who began it, takes over.
+        if isinstance(flight.error, Exception) and not isinstance(flight.error, WarmMissError):
             raise own_copy(flight.error, flight.trace)
     except BaseException as error:
         go_on()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Hashable
-from typing import Any
+from collections.abc import Callable, Collection, Hashable
+from typing import Any, TypeAlias
 
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN
@@ -15,10 +15,15 @@ from warmcache._core.state.outer_leases import OuterLeases
 from warmcache._core.state.standstill import for_ever, standing_here
 from warmcache._core.state.store import Store
 from warmcache._sizes import format_weight
-from warmcache._texts import text_of
-from warmcache.errors import CapacityError
+from warmcache._texts import Late, text_of
+from warmcache.errors import CapacityError, LoadCycleError, WarmMissError
 
 from .cache_view import CacheView
+
+# Who holds what, in parts: the text of a key is made once no lock is held, for that runs its code.
+Holder: TypeAlias = tuple["Late | str", ...]
+# What makes the error of who would wait in vain; likewise.
+Vain: TypeAlias = Callable[[], Exception]
 
 
 def lacking_from(me: LeaseRecord, claim: Claim, cache: CacheView) -> float:
@@ -84,6 +89,16 @@ def _held_by(me: LeaseRecord, store: Store) -> float:
     return weight
 
 
+def forbidden(key: Hashable) -> WarmMissError:
+    """Return the error of a load where none is allowed. No lock is held: the key has a text."""
+    return WarmMissError(f"{text_of(key)} is not warm, and loading is forbidden here")
+
+
+def waits_for_itself(key: Hashable) -> LoadCycleError:
+    """Return the error of a load that asks for its own key; likewise."""
+    return LoadCycleError(f"loading {text_of(key)} waits for itself")
+
+
 def refusal(
     cache: CacheView, claim: Claim, *, own: bool = False, node: str | None = None
 ) -> CapacityError:
@@ -97,10 +112,10 @@ def refusal(
         for other in cache.beside():
             there, more = _in_the_way(other.store)
             there += _kept_from_others(other)
-            holders += [f"{holder}, in {other.name}" for holder in there]
+            holders += [(*holder, f", in {other.name}") for holder in there]
             remedies += more
     if node is not None:
-        holders, remedies = [node], []
+        holders, remedies = [(node,)], []
     error = CapacityError(
         claim.key,
         needed=claim.weight,
@@ -118,35 +133,35 @@ def refusal(
     return error
 
 
-def _in_the_way(store: Store) -> tuple[list[str], list[str]]:
+def _in_the_way(store: Store) -> tuple[list[Holder], list[str]]:
     """Return who holds what, and what makes them let go. Not all of it needs the lock: it reads."""
     holders = _leases_of(list(store.leased), time.monotonic())
     remedies = ["release a lease"] if holders else []
     holders += [
-        f"{text_of(flight.key)} being loaded by {flight.record.holder}"
+        (Late(flight.key), f" being loaded by {flight.record.holder}")
         for flight in list(store.flights.values())
         if flight.weight
     ]
     for entry in [each for entries in list(store.dying.values()) for each in entries]:
         if isinstance(entry.loop, LoadingThread):
-            holders.append(f"{text_of(entry.key)} to be torn down by {entry.loop}, which loaded it")
+            rest = f" to be torn down by {entry.loop}, which loaded it"
+            holders.append((Late(entry.key), rest))
             remedies.append(f"have {entry.loop} call any loader, or end")
     for zombie in list(store.zombies):
-        holders.append(
-            f"{text_of(zombie.key)} {zombie.did}, but still held outside, by {zombie.holders}"
-        )
+        rest = f" {zombie.did}, but still held outside, by {zombie.holders}"
+        holders.append((Late(zombie.key), rest))
         remedies += zombie.remedies
     return holders, remedies
 
 
-def _kept_from_others(cache: CacheView) -> list[str]:
+def _kept_from_others(cache: CacheView) -> list[Holder]:
     """Return what is idle in ``cache`` and protected from other caches."""
     meter, idle = cache.meter, cache.store.ledger.idle
     if meter is None or not idle or not (meter.floor or meter.residency):
         return []
     by = [f"floor={format_weight(meter.floor)}"] if meter.floor else []
     by += [f"min_residency={meter.residency:g}"] if meter.residency else []
-    return [f"{format_weight(idle)} idle, kept by {' and '.join(by)}"]
+    return [(f"{format_weight(idle)} idle, kept by {' and '.join(by)}",)]
 
 
 def refused_by_predecessor(
@@ -169,9 +184,9 @@ def refused_by_predecessor(
     )
 
 
-def _leases_of(entries: Collection[Entry], now: float) -> list[str]:
+def _leases_of(entries: Collection[Entry], now: float) -> list[Holder]:
     return [
-        f"{text_of(entry.key)} leased by {record.holder} (since {now - record.since:.0f} s)"
+        (Late(entry.key), f" leased by {record.holder} (since {now - record.since:.0f} s)")
         for entry in entries
         for record in entry.leases
     ]

@@ -62,7 +62,7 @@ def chosen(
     """Remove what ``choose`` returns, as far as it is there; return a note of each.
 
     That is what is live, or parked, or is being parked; but what a load has back from where it
-    is parked arrives, as what is being loaded does.
+    is parked arrives, as what is being loaded does, and goes only if that fails.
 
     It is called with the lock held, as all that it decides from may change without. When a
     ``note`` raises, for the clock does, those before are torn down all the same.
@@ -73,10 +73,11 @@ def chosen(
     try:
         with store.lock:
             for entry in choose(store):
-                if entry.kept and not store.is_coming_back(entry):
+                if entry.kept:
                     if store.condemn(entry, cause):
                         doomed.append(entry)
-                    noted.append(note(entry))
+                    if not store.is_coming_back(entry):
+                        noted.append(note(entry))
     except Exception:
         yield TearDown(doomed)
         raise
@@ -171,8 +172,7 @@ def this(cache: CacheView, entry: Entry, note: Callable[[Entry], T]) -> Plan[lis
 def with_its_owner(cache: CacheView, entry: Entry) -> Plan[list[Exception]]:
     """Remove one entry, if it is still there, for whom it belongs to has ended."""
     with cache.store.lock:
-        there = entry.kept and not cache.store.is_coming_back(entry)
-        doomed = there and cache.store.condemn(entry, RemovalCause.CLOSED)
+        doomed = entry.kept and cache.store.condemn(entry, RemovalCause.CLOSED)
     if not doomed:
         return []
     errors: list[Exception] = yield TearDown([entry])

@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
-from warmcache._texts import text_of
-
 from .entry import Entry
 from .parked_bytes import ParkedBytes
 from .use_times import use_times
@@ -29,9 +27,10 @@ _KNOWN = 10_000  # keys of which it is known what getting them back takes
 class _Cost:
     """What getting one key back takes: seconds, in how many bytes; how often it was slow."""
 
-    __slots__ = ("nbytes", "seconds", "slow")
+    __slots__ = ("nbytes", "seconds", "slow", "text")
 
-    def __init__(self, nbytes: float) -> None:
+    def __init__(self, text: str, nbytes: float) -> None:
+        self.text = text  # of the key
         self.nbytes = nbytes
         self.seconds: float | None = None
         self.slow = 0
@@ -58,32 +57,29 @@ class HostLedger:
 
     # -- whether -----------------------------------------------------------------------
 
-    def pays(self, entry: Entry) -> bool:
-        """Whether getting ``entry`` back is quicker than a load, as far as that is known."""
-        cost = self._cost_of(entry)
-        return cost is None or cost.slow < _TOO_OFTEN
+    def expected(self, entry: Entry, text: str) -> ParkedBytes:
+        """Return what the bytes of ``entry`` will take here, and what is known of its key.
 
-    def expected(self, entry: Entry) -> float:
-        """Return the bytes that ``entry`` will take in the tier."""
-        cost = self._cost_of(entry)
-        return entry.weight if cost is None else cost.nbytes
+        The ``text`` of that is made where no lock is held: it may be anybody's ``__repr__``.
+        """
+        cost = self._costs.get(text) or _Cost(text, entry.weight)
+        return ParkedBytes(cost.nbytes, cost)
 
-    def price_of(self, entry: Entry, now: float) -> float:
-        """Return what having ``entry`` parked saves: load seconds a second, a byte."""
-        cost = self._cost_of(entry)
-        back = (cost and cost.seconds) or 0.0
-        nbytes = self.expected(entry) if entry.parked is None else entry.parked.nbytes
-        idle = max(now - use_times.when(entry.used), _AT_LEAST)
-        return max(entry.load_seconds - back, 0.0) * entry.uses / idle / max(nbytes, 1)
+    def pays(self, parked: ParkedBytes) -> bool:
+        """Whether getting them back is quicker than a load, as far as that is known."""
+        return parked.cost.slow < _TOO_OFTEN  # type: ignore[no-any-return]
 
-    def cheapest(self, short: float, entry: Entry, kept: set[Hashable]) -> list[Entry] | None:
-        """Return what is to go so that ``short`` bytes are free for ``entry``.
+    def cheapest(
+        self, short: float, entry: Entry, parked: ParkedBytes, kept: set[Hashable]
+    ) -> list[Entry] | None:
+        """Return what is to go so that ``short`` bytes are free for those of ``entry``.
 
         What is ``kept`` is about to be got back. None: what would go saves more.
         """
         now = use_times.note()
-        price, chosen = self.price_of(entry, now), []
-        offers = [(self.price_of(e, now), e.used, e) for e in self.entries.values()]
+        price, chosen = price_of(entry, parked, now), []
+        there = [(each, each.parked) for each in self.entries.values()]
+        offers = [(price_of(e, at, now), e.used, e) for e, at in there if at is not None]
         for offer, _, victim in sorted(offers, key=lambda each: each[:2]):
             if short <= 0 or offer > price:
                 break
@@ -94,15 +90,15 @@ class HostLedger:
 
     # -- what is there -----------------------------------------------------------------
 
-    def begin(self, entry: Entry, nbytes: float) -> None:
+    def begin(self, entry: Entry, parked: ParkedBytes) -> None:
         """Take room for the bytes of ``entry``, which are about to come."""
-        text = text_of(entry.key)
-        cost = self._costs.pop(text, None) or _Cost(nbytes)
-        self._costs[text] = cost  # as the last
+        cost = parked.cost
+        self._costs.pop(cost.text, None)
+        self._costs[cost.text] = cost  # as the last
         if len(self._costs) > _KNOWN:
             del self._costs[next(iter(self._costs))]
-        entry.parked = ParkedBytes(nbytes, cost)
-        self.used += nbytes
+        entry.parked = parked
+        self.used += parked.nbytes
 
     def came(self, entry: Entry, handle: Any) -> None:
         """Note that the bytes are here."""
@@ -129,7 +125,9 @@ class HostLedger:
         slow = 0 < entry.load_seconds * self.below <= seconds
         cost.slow = cost.slow + 1 if slow else 0
 
-    def _cost_of(self, entry: Entry) -> _Cost | None:
-        if entry.parked is not None:
-            return entry.parked.cost  # type: ignore[no-any-return]
-        return self._costs.get(text_of(entry.key))
+
+def price_of(entry: Entry, parked: ParkedBytes, now: float) -> float:
+    """Return what having ``entry`` parked saves: load seconds a second, a byte."""
+    idle = max(now - use_times.when(entry.used), _AT_LEAST)
+    saved = max(entry.load_seconds - (parked.cost.seconds or 0.0), 0.0)
+    return saved * entry.uses / idle / max(parked.nbytes, 1)

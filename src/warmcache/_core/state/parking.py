@@ -18,27 +18,30 @@ from .store import Store
 from .use_clock import tick
 
 
-def make_host_room(store: Store, entry: Entry) -> list[Entry] | None:
+def make_host_room(store: Store, entry: Entry, text: str) -> list[Entry] | None:
     """Take room in the host tier for a dying ``entry``, if it pays to park it.
 
     Returns what is condemned for it, and to be torn down first. None: it is to be torn down
-    itstore.
+    itself. The ``text`` is its key's.
     """
     host = store.host
     if host is None or store.closed or not entry.parks or entry.parked is not None:
         return None
-    if not host.pays(entry):
+    if entry.key in host.entries:  # which comes back, and would replace it
+        return None
+    parked = host.expected(entry, text)
+    if not host.pays(parked):
         host.not_worth += 1
         return None
-    nbytes = host.expected(entry)
-    short = host.used + nbytes - host.budget
+    short = host.used + parked.nbytes - host.budget
     gone: list[Entry] | None = []
     if short > 0:
-        gone = None if nbytes > host.budget else host.cheapest(short, entry, {*store.flights})
+        fits = parked.nbytes <= host.budget
+        gone = host.cheapest(short, entry, parked, {*store.flights}) if fits else None
     if gone is None:
         host.full += 1
         return None
-    host.begin(entry, nbytes)
+    host.begin(entry, parked)
     return [each for each in gone if store.condemn(each, RemovalCause.SIZE)]
 
 
@@ -51,8 +54,9 @@ def arrive_at_host(store: Store, entry: Entry, handle: Any) -> list[Entry] | Non
     assert host is not None
     host.came(entry, handle)
     gone: list[Entry] | None = []
-    if host.used > host.budget:
-        gone = host.cheapest(host.used - host.budget, entry, {*store.flights})
+    if host.used > host.budget and entry.parked is not None:
+        short = host.used - host.budget
+        gone = host.cheapest(short, entry, entry.parked, {*store.flights})
     if gone is None or not entry.parks:
         entry.parks = False
         return None
@@ -78,6 +82,16 @@ def park(store: Store, entry: Entry) -> None:
     entry.remains = entry.share = None
     parked.moved = True
     store.ledger.free_dying(entry.weight)
+
+
+def end_in_vain(store: Store, flight: Flight) -> list[Entry]:
+    """End a load that has failed; return what it would have had back and somebody has removed."""
+    store.end_flight(flight)
+    entry = flight.returned
+    if entry is None or entry.state is not State.PARKED or entry.parked is None:
+        return []
+    cause = entry.parked.condemned
+    return [entry] if cause is not None and store.condemn(entry, cause) else []
 
 
 def land_returned(store: Store, entry: Entry, flight: Flight) -> None:
