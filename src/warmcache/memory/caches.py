@@ -217,7 +217,9 @@ class MemoryCache(Cache[K, V]):
         tier = self.__memory.host
         parking: HostParking | None = None
         if tier is not None:
-            parking = HostParking(tier, self.__arbiter.copying, self._setup.timer)
+            parking = HostParking(
+                tier, self.__device.name(), self.__arbiter.copying, self._setup.timer
+            )
         return MemoryMeter(*known, self.__arbiter, self.__member, parking)
 
     def _new_host_ledger(self) -> HostLedger | None:
