@@ -19,9 +19,12 @@ from .steps import Request
 class Host(Protocol):
     """What moves the bytes of values to the host and back. Called without the cache's lock."""
 
-    def is_short(self, nbytes: float) -> bool:
-        """Whether the machine has not as much memory left, beside what it should keep free."""
+    def is_short(self, entry: Entry) -> bool:
+        """Whether the machine has too little memory left for it, beside what it should keep."""
         ...
+
+    def close(self) -> None:
+        """Keep no memory for values to come."""
 
     def park(self, entry: Entry, remains: Remains, /) -> Any:
         """Copy the bytes of ``entry``; return what brings them back. What it raises: they stay.

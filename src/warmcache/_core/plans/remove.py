@@ -303,7 +303,11 @@ def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
         there = [*store.live.values(), *store.all_below()]
         entries = sorted(there, key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
-    errors: list[Exception] = yield TearDown(doomed)
+    try:
+        errors: list[Exception] = yield TearDown(doomed)
+    finally:
+        if cache.meter is not None and cache.meter.host is not None:
+            cache.meter.host.close()
     return errors
 
 
