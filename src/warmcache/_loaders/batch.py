@@ -62,6 +62,7 @@ class Batch:
         ValueError: there is no such argument, or it is ``*args`` or ``**kwargs``.
     """
 
+    on_loop = False  # where a batch is loaded
     find: Callable[..., Any]  # the hit path of one element, which gives what it missed as Missed
     bind: Callable[..., Any]  # brings the arguments of a batch into one form
 
@@ -163,6 +164,10 @@ class Batch:
             not_coroutine(f"{self._name}()", given)
         return self._checked(given, len(elements))
 
+    def loop(self) -> Any:
+        """Return the event loop that what is loaded here is bound to."""
+        return None
+
     def _checked(self, given: Any, count: int) -> list[Any]:
         was_given = f"{self._name}() was given a list of {count} for {self.argument}="
         if isinstance(given, str | bytes | bytearray) or not isinstance(given, Sequence):
@@ -206,6 +211,13 @@ class Batch:
 class AsyncBatch(Batch):
     """That of a loader that is ``async``."""
 
+    on_loop = True
+
+    def loop(self) -> Any:
+        from warmcache._core.drivers.event_loop import running_loop
+
+        return running_loop()
+
     async def values(
         self, elements: list[Any], whole: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
@@ -213,9 +225,7 @@ class AsyncBatch(Batch):
         return self._checked(await self._target(*args, **kwargs), len(elements))
 
     async def one(self, /, *whole: Any, **kwargs: Any) -> Any:
-        from warmcache._core.drivers.event_loop import running_loop
-
-        loop = running_loop()
+        loop = self.loop()
         [value] = await self.values([self.element(whole, kwargs)], whole, kwargs)
         return value, None, loop
 

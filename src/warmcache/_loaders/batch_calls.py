@@ -15,13 +15,14 @@ from warmcache._core.drivers.threads import run
 from warmcache._core.plans.batch import BatchLoader, gather
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.remove import Successor
-from warmcache._core.plans.steps import Produced, Request
+from warmcache._core.plans.steps import Ask, Plan, Produced, Request
 from warmcache._core.state.entry import LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache.errors import KeyingError, WarmMissError
 
 from . import scopes
 from .batch import Batch, Missed
+from .carried_out import carried_out
 from .told_loads import told_loads
 
 if TYPE_CHECKING:
@@ -75,11 +76,11 @@ async def call_several_async(
         await caller.have_name(asked.successor(record))
         loader.count_unowned(len(keys))
         with told_loads(loader, lambda: keys, len(keys)) as box:
-            box += await asked.load_async(keys)
+            box += await asked.load(keys)
         return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
     wanted, view = asked.requests(), loader.cache._view
     await caller.have_name(asked.successor(record))
-    load = BatchLoader(asked.load_async, _hand_over_async)
+    load = BatchLoader(asked.load, _hand_over_async)
     values = await run_async(gather(view, wanted, record, load), view)
     loader.cache._watch()
     await caller.lose_name()
@@ -175,36 +176,22 @@ class _Asked:
 
     # -- loading ---------------------------------------------------------------------------------
 
-    def load(self, keys: Sequence[Hashable]) -> list[Produced]:
-        """Return what the elements of these keys come to."""
+    def load(self, keys: Sequence[Hashable]) -> Any:
+        """Return what the elements of these keys come to; of an ``async`` loader, to be awaited."""
+        view, on_loop = self._loader.cache._view, self.batch.on_loop
+        return carried_out(partial(self._loading, keys), view, on_loop=on_loop)
 
-        def produce(places: list[int]) -> list[Produced]:
-            values = self.batch.values(self._elements(keys, places), self.whole, self._kwargs)
-            return [(value, None, None) for value in values]
-
-        if self._loader.disk is None:
-            return self._frozen(keys, produce([*range(len(keys))]))
-        from . import batch_on_disk
-
-        calls = [self._on_disk[key] for key in keys]
-        return self._frozen(keys, batch_on_disk.load(self._loader.disk, calls, produce))
-
-    async def load_async(self, keys: Sequence[Hashable]) -> list[Produced]:
-        """Return the same of an ``async`` loader."""
-        from warmcache._core.drivers.event_loop import running_loop
-
-        async def produce(places: list[int]) -> list[Produced]:
-            loop = running_loop()
-            elements = self._elements(keys, places)
-            values = await self.batch.values(elements, self.whole, self._kwargs)
+    def _loading(self, keys: Sequence[Hashable]) -> Plan[list[Produced]]:
+        def load(places: list[int]) -> Plan[list[Produced]]:
+            elements, loop = [self._calls[keys[i]].element for i in places], self.batch.loop()
+            values = yield Ask(partial(self.batch.values, elements, self.whole, self._kwargs))
             return [(value, None, loop) for value in values]
 
         if self._loader.disk is None:
-            return self._frozen(keys, await produce([*range(len(keys))]))
-        from . import batch_on_disk
-
-        calls = [self._on_disk[key] for key in keys]
-        loaded = await batch_on_disk.load_async(self._loader.disk, calls, produce)
+            loaded = yield from load([*range(len(keys))])
+        else:
+            calls = [self._on_disk[key] for key in keys]
+            loaded = yield from self._loader.disk.way(calls, load, self._loader.source)
         return self._frozen(keys, loaded)
 
     def _frozen(self, keys: Sequence[Hashable], loaded: list[Produced]) -> list[Produced]:
@@ -232,9 +219,6 @@ class _Asked:
             return values
         pairs = zip(elements, values, strict=True)
         return [freeze(value, argument, each) for each, value in pairs]
-
-    def _elements(self, keys: Sequence[Hashable], places: list[int]) -> list[Any]:
-        return [self._calls[keys[i]].element for i in places]
 
 
 def _hand_over(produced: Produced) -> Any:
