@@ -11,17 +11,19 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
 from warmcache import _checks as checks
-from warmcache._core.drivers.threads import run
 from warmcache._core.plans.batch import from_batch
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.steps import Produced
+from warmcache._core.plans.steps import Ask, Plan, Produced
 from warmcache._core.state.entry import LeaseRecord
 from warmcache._signatures import not_coroutine
 from warmcache._texts import short_text_of
+
+from .carried_out import carried_out
 
 Freeze = Callable[..., Any] | None
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -168,6 +170,10 @@ class Batch:
         """Return the event loop that what is loaded here is bound to."""
         return None
 
+    def record(self) -> LeaseRecord:
+        """Return a lease's record for who asks here."""
+        return LeaseRecord(time.monotonic())
+
     def _checked(self, given: Any, count: int) -> list[Any]:
         was_given = f"{self._name}() was given a list of {count} for {self.argument}="
         if isinstance(given, str | bytes | bytearray) or not isinstance(given, Sequence):
@@ -194,11 +200,17 @@ class Batch:
 
         Only what it loads itself is frozen here: the batch has done so.
         """
+        plan = partial(self._unless_batched, view, key, load, freeze, element)
+        return carried_out(plan, view, on_loop=self.on_loop)
+
+    def _unless_batched(
+        self, view: CacheView, key: Hashable, load: Callable[[], Any], freeze: Freeze, element: Any
+    ) -> Plan[Produced]:
         if key in view.store.batches:
-            found = run(from_batch(view, key, LeaseRecord(time.monotonic())), view)
+            found = yield from from_batch(view, key, self.record())
             if found is not None:
                 return found
-        return self.frozen(load(), freeze, element)
+        return self.frozen((yield Ask(load)), freeze, element)
 
     def frozen(self, produced: Produced, freeze: Freeze, element: Any) -> Produced:
         """Return what ``element`` came to, its value frozen where that is wanted."""
@@ -218,6 +230,11 @@ class AsyncBatch(Batch):
 
         return running_loop()
 
+    def record(self) -> LeaseRecord:
+        from warmcache._core.drivers.event_loop import lease_record_of_this_task
+
+        return lease_record_of_this_task()
+
     async def values(
         self, elements: list[Any], whole: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
@@ -228,14 +245,3 @@ class AsyncBatch(Batch):
         loop = self.loop()
         [value] = await self.values([self.element(whole, kwargs)], whole, kwargs)
         return value, None, loop
-
-    async def unless_batched(
-        self, view: CacheView, key: Hashable, load: Callable[[], Any], freeze: Freeze, element: Any
-    ) -> Any:
-        from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
-
-        if key in view.store.batches:
-            found = await run_async(from_batch(view, key, lease_record_of_this_task()), view)
-            if found is not None:
-                return found
-        return self.frozen(await load(), freeze, element)
