@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -23,7 +22,7 @@ from warmcache._core.state.entry import LeaseRecord
 from warmcache._signatures import not_coroutine
 from warmcache._texts import short_text_of
 
-from .carried_out import carried_out
+from .driver import driver
 
 Freeze = Callable[..., Any] | None
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -200,8 +199,8 @@ class Batch:
 
         Only what it loads itself is frozen here: the batch has done so.
         """
-        plan = partial(self._unless_batched, view, key, load, freeze, element)
-        return carried_out(plan, view, on_loop=self.on_loop)
+        plan = self._unless_batched(view, key, load, freeze, element)
+        return driver(on_loop=self.on_loop)(plan, view)
 
     def _unless_batched(
         self, view: CacheView, key: Hashable, load: Callable[[], Any], freeze: Freeze, element: Any

@@ -20,7 +20,7 @@ from warmcache.errors import KeyingError, WarmMissError
 
 from . import scopes
 from .batch import Batch, Missed
-from .carried_out import carried_out
+from .driver import driver
 from .told_loads import told_loads
 
 if TYPE_CHECKING:
@@ -115,8 +115,7 @@ class _Asked:
     def rest(self, elements: list[Any]) -> Any:
         """Return all values, once what is missing is there; of an ``async`` loader, awaited."""
         view = self._loader.cache._view  # once: a fork changes it
-        plan = partial(self._rest, view, elements)
-        return carried_out(plan, view, on_loop=self.batch.on_loop)
+        return driver(on_loop=self.batch.on_loop)(self._rest(view, elements), view)
 
     def _rest(self, view: CacheView, elements: list[Any]) -> Plan[list[Any]]:
         batch, loader, caller = self.batch, self._loader, self._caller
@@ -158,8 +157,8 @@ class _Asked:
 
     def _load(self, keys: Sequence[Hashable]) -> Any:
         """Return what the elements of these keys come to; of an ``async`` loader, to be awaited."""
-        view, on_loop = self._loader.cache._view, self.batch.on_loop
-        return carried_out(partial(self._loading, keys), view, on_loop=on_loop)
+        view = self._loader.cache._view
+        return driver(on_loop=self.batch.on_loop)(self._loading(keys), view)
 
     def _loading(self, keys: Sequence[Hashable]) -> Plan[list[Produced]]:
         def load(places: list[int]) -> Plan[list[Produced]]:

@@ -39,7 +39,7 @@ from warmcache.tiers.shared_tiers import find_tier
 
 from . import scopes
 from .call_site import CallSite
-from .carried_out import carried_out
+from .driver import driver
 from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 
@@ -135,7 +135,8 @@ class ThroughDisk:
         digest = call_digest(self.name, version, self._code, arguments)
         said = "" if version is None else text_of(version)
         tags = tuple(sorted(options.tags))
-        return DiskCall(digest, text_of(key), self.name, said, self._code, tags, args, kwargs)
+        called = partial(text_of, key)
+        return DiskCall(digest, called, self.name, said, self._code, tags, args, kwargs)
 
     def _arguments(self, raw: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments by name, as the loader's ``key=`` has them."""
@@ -166,8 +167,8 @@ class ThroughDisk:
 
         ``produce`` takes the arguments of the loader.
         """
-        plan = partial(self._one, call, source, partial(produce, *args, **kwargs))
-        return partial(carried_out, plan, view, on_loop=self._is_async)
+        produce = partial(produce, *args, **kwargs)
+        return lambda: driver(on_loop=self._is_async)(self._one(call, source, produce), view)
 
     def _one(self, call: DiskCall, source: Source, produce: Produce) -> Plan[Produced]:
         def load(_: Places) -> Plan[list[Produced]]:
@@ -305,7 +306,8 @@ class ThroughDisk:
         self, tier: DiskTier, call: DiskCall, seconds: float, made: float
     ) -> Callable[[Any], None]:
         """Return what keeps the value of a call later on; it refers to no loader."""
-        bare, codec = call._replace(args=(), kwargs={}), self._options.codec
+        text, codec = call.text, self._options.codec
+        bare = call._replace(called=lambda: text, args=(), kwargs={})
         return lambda value: tier._dump(bare, value, codec, seconds, made)
 
     # -- forgetting ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A plan that is part of a load, carried out where that runs."""
+"""What carries a plan out that is part of a loader's call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from warmcache._core.drivers.threads import run
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Plan
 
+Driver = Callable[[Plan[Any], CacheView], Any]
 
-def carried_out(plan: Callable[[], Plan[Any]], view: CacheView, *, on_loop: bool) -> Any:
-    """Return what a plan returns that ``plan`` makes; ``on_loop``, what is to be awaited for it."""
+
+def driver(*, on_loop: bool) -> Driver:
+    """Return what carries a plan out at once; ``on_loop``, what returns what is to be awaited."""
     if not on_loop:
-        return run(plan(), view)
+        return run
     from warmcache._core.drivers.event_loop import run_async
 
-    return run_async(plan(), view)
+    return run_async
