@@ -304,7 +304,9 @@ class Loader:
             load = partial(self._produce, *args, **kwargs)
         else:
             call = call or self.disk.call(key, raw, site, args, kwargs)
-            load = self.disk.loading(self._produce, call, key.source, args, kwargs)
+            load = self.disk.loading(
+                self.cache._view, self._produce, call, key.source, args, kwargs
+            )
             may_load = True  # what lies there; if nothing does, it asks again
         freeze = self.freezing(call)
         if self.batch is not None:  # its values are frozen as they are loaded: others wait for them

@@ -45,11 +45,12 @@ _MOST_LOCKS = 64  # of what is loaded together, each an open file
 class DiskCall(NamedTuple):
     """One call of a loader, as the disk knows it.
 
-    ``files`` are where what it writes besides is taken from, and read to, by name.
+    What it is ``called``, for people, is only made where somebody asks. ``files`` are where what
+    it writes besides is taken from, and read to, by name.
     """
 
     key: str  # its digest
-    text: str
+    called: Callable[[], str]
     loader: str
     version: str
     code: str
@@ -57,6 +58,11 @@ class DiskCall(NamedTuple):
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     files: Mapping[str, Path] | None = None
+
+    @property
+    def text(self) -> str:
+        """What it is called."""
+        return self.called()
 
 
 class Found(NamedTuple):
