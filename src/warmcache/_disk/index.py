@@ -47,29 +47,32 @@ create table entries(
     uses int, boot text
 ) without rowid;
 create index replaced on entries(key) where old > 0;
-create table sums(entries int, bytes int);
-insert into sums values(0, 0);
-create trigger more after insert on entries begin
-    update sums set entries = entries + 1, bytes = bytes + new.bytes + new.old;
-end;
-create trigger less after delete on entries begin
-    update sums set entries = entries - 1, bytes = bytes - old.bytes - old.old;
-end;
-create trigger other after update of bytes, old on entries begin
-    update sums set bytes = bytes + new.bytes + new.old - old.bytes - old.old;
-end;
 create table machine(boot text);
 insert into machine values('');
 pragma user_version = {_VERSION};
 """
+_SUMS = "select count(*), ifnull(sum(bytes + old), 0) from entries"
 _ORDER = {"cost": "seconds * uses / bytes, used", "lru": "used"}
 # What a store that evicts needs, for as many entries as there may be; each costs every write a bit.
-_INDICES = {
+_NEEDED = {
     **{
-        policy: f"create index if not exists by_{policy} on entries({_ORDER[policy]})"
+        policy: f"create index if not exists by_{policy} on entries({_ORDER[policy]});"
         for policy in _ORDER
     },
-    "ttl": "create index if not exists by_age on entries(made)",
+    "ttl": "create index if not exists by_age on entries(made);",
+    "sums": f"""
+create table if not exists sums(entries int, bytes int);
+insert into sums select * from ({_SUMS}) where not exists (select * from sums);
+create trigger if not exists more after insert on entries begin
+    update sums set entries = entries + 1, bytes = bytes + new.bytes + new.old;
+end;
+create trigger if not exists less after delete on entries begin
+    update sums set entries = entries - 1, bytes = bytes - old.bytes - old.old;
+end;
+create trigger if not exists other after update of bytes, old on entries begin
+    update sums set bytes = bytes + new.bytes + new.old - old.bytes - old.old;
+end;
+""",
 }
 
 
@@ -92,10 +95,11 @@ class _BrokenError(Exception):
 
 
 class Rows:
-    """The rows of the index, inside a transaction."""
+    """The rows of the index, inside a transaction; their ``sums`` may be kept, or be added up."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, *, sums: bool) -> None:
         self._database = database
+        self._sums = "select * from sums" if sums else _SUMS
 
     def find(self, key: str) -> Row | None:
         """Return the row of a key."""
@@ -112,6 +116,13 @@ class Rows:
             row,
         )
 
+    def add(self, row: Row) -> bool:
+        """Add a row; return whether there was none of that key."""
+        done = self._database.execute(
+            "insert or ignore into entries values(?, ?, ?, ?, ?, ?, ?, ?, ?)", row
+        )
+        return done.rowcount > 0
+
     def drop(self, keys: Iterable[str]) -> None:
         """Remove the rows of these keys."""
         each = ((key,) for key in keys)
@@ -119,7 +130,7 @@ class Rows:
 
     def sums(self) -> tuple[int, int]:
         """Return how many entries there are, and the bytes of all."""
-        found: tuple[int, int] = self._database.execute("select * from sums").fetchone()
+        found: tuple[int, int] = self._database.execute(self._sums).fetchone()
         return found
 
     def touch(self, uses: Iterable[tuple[float, int, str]]) -> None:
@@ -172,7 +183,7 @@ class Index:
         path: of the folder.
         boot: of the machine, as a text.
         compare: has the rows say what the files say; called once a boot, in a transaction.
-        orders: by which rows are asked for: a policy, or "ttl".
+        needs: what is asked for at each write: an order of rows, a policy's or "ttl"; "sums".
         shared: let the group write to it.
     """
 
@@ -182,14 +193,14 @@ class Index:
         boot: str,
         compare: Callable[[Rows], object],
         *,
-        orders: Iterable[str] = (),
+        needs: Iterable[str] = (),
         shared: bool = False,
     ) -> None:
         self._path = path / NAME
         self._name = str(self._path)
         self._boot = boot
         self._compare = compare
-        self._orders = [*orders]
+        self._needs = [*needs]
         self._shared = shared
         self._lock = threading.RLock()
         self._held_for_fork = self._wedged = False
@@ -231,10 +242,15 @@ class Index:
         except OSError:
             return False
 
-    def run(self, work: Callable[[Rows], T]) -> T:
+    def run(self, work: Callable[[Rows], T], *, look: bool = True) -> T:
         """Do ``work`` in a transaction that excludes all others, and return what it returns.
 
         Where the index turns out to be broken it is made anew, and the work done again.
+
+        Args:
+            work: what is done.
+            look: see before whether the file has its name still. Who writes need not: SQLite
+                fails where it has not.
 
         Raises:
             OSError: it cannot be used: it is locked for seconds, or the disk is full, or cannot be
@@ -245,17 +261,17 @@ class Index:
         with self._lock:
             for _ in range(_TRIES):
                 try:
-                    return self._run(work)
+                    return self._run(work, look)
                 except _BrokenError:
                     self._remove()
             raise OSError(errno.EIO, f"the index {self._path} cannot be made anew")
 
-    def _run(self, work: Callable[[Rows], T]) -> T:
+    def _run(self, work: Callable[[Rows], T], look: bool) -> T:
         database: sqlite3.Connection | None = None
         try:
-            database = self._connected()
+            database = self._connected(look)
             _patiently(database, "begin immediate")
-            rows = Rows(database)
+            rows = Rows(database, sums="sums" in self._needs)
             if not self._checked:
                 self._check(database, rows)
             result = work(rows)
@@ -268,9 +284,9 @@ class Index:
             raise
         return result
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self, look: bool) -> sqlite3.Connection:
         """Return the connection to the file that has the name, a new one if that is another."""
-        if self._open and self._inode != self._there():
+        if look and self._open and self._inode != self._there():
             self.close()
         if not self._open:
             if self._path.is_symlink():
@@ -321,8 +337,9 @@ class Index:
         if not database.execute("pragma user_version").fetchone()[0]:
             for statement in _statements(_SCHEMA):
                 database.execute(statement)
-        for each in self._orders:
-            database.execute(_INDICES[each])
+        for each in self._needs:
+            for statement in _statements(_NEEDED[each]):
+                database.execute(statement)
         if rows.checked_in() != self._boot or not self._boot:
             if database.execute("pragma quick_check(1)").fetchone()[0] != "ok":
                 raise _BrokenError
@@ -341,7 +358,7 @@ class Index:
         """Return what an error of SQLite means: that the index is broken, or an OSError."""
         code = getattr(error, "sqlite_errorcode", None) or 0
         number = _MEANINGS.get(code & 0xFF)
-        if number is None or code == _MOVED:
+        if number is None or code == _MOVED or not self.is_as_it_was(self._inode):
             return _BrokenError(str(error))
         if code & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             self.close()

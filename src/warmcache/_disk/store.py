@@ -98,7 +98,7 @@ class DiskStore:
             folder.path,
             self._boot,
             lambda rows: checking.compare(folder, rows),
-            orders=limits.orders(),
+            needs=limits.needs(),
             shared=shared,
         )
         self._recency = Recency()

@@ -84,7 +84,7 @@ class Writer:
                 rows.touch(uses)
             return reserve(rows, self._folder, self._limits, wish), self._index.identity
 
-        return self._index.run(work)
+        return self._index.run(work, look=False)
 
     def commit(self, writing: Writing, data: bytes, reserved_in: tuple[int, int] | None) -> None:
         """Make it an entry, and have the index know what it cannot know from the reservation."""
