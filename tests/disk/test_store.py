@@ -217,7 +217,8 @@ def test_a_payload_is_read_whole_at_the_first_read_after_a_reboot_and_then_no_mo
     looked: list[Path] = []
     checksum = sys.modules["warmcache._disk.payload"].checksum
     monkeypatch.setattr(
-        "warmcache._disk.payload.checksum", lambda path: looked.append(path) or checksum(path)
+        "warmcache._disk.payload.checksum",
+        lambda path, kind: looked.append(path) or checksum(path, kind),
     )
     assert read(opened(), 1)
     assert [] == looked
@@ -246,7 +247,8 @@ def test_without_an_index_each_process_looks_once_after_a_reboot(
     looked: list[Path] = []
     checksum = sys.modules["warmcache._disk.payload"].checksum
     monkeypatch.setattr(
-        "warmcache._disk.payload.checksum", lambda path: looked.append(path) or checksum(path)
+        "warmcache._disk.payload.checksum",
+        lambda path, kind: looked.append(path) or checksum(path, kind),
     )
     assert read(store, 1) and read(store, 1)
     assert 1 == len(looked)

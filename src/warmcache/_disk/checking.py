@@ -96,10 +96,11 @@ def must_be_whole(folder: Folder, stored: Stored) -> None:
         DamagedError: it is not what was written.
         FileNotFoundError: it was evicted or replaced meanwhile.
     """
-    if stored.path is not None and payload.checksum(stored.path) != stored.header.crc:
-        again = open_entry(folder, stored.header.key)
-        if again is None or again.header.payload != stored.header.payload:
-            raise FileNotFoundError(stored.header.payload)
+    header = stored.header
+    if stored.path is not None and payload.checksum(stored.path, header.checksum) != header.crc:
+        again = open_entry(folder, header.key)
+        if again is None or again.header.payload != header.payload:
+            raise FileNotFoundError(header.payload)
         raise DamagedError("its payload is not what was written")
 
 

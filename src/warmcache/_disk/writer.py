@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from .boot import boot_id
+from .checksum import CRC, kind_of
 from .commit_file import INLINE, pack
 from .folder import Folder
 from .index import Index, Row, Rows
@@ -129,7 +130,8 @@ class _Attempt:
         """Write bytes, inside of the commit file if they are few."""
         writing, inside = self.writing, len(data) <= INLINE
         name = "" if inside else writing.name
-        header = header._replace(size=len(data), crc=checksum_of_bytes(data), payload=name)
+        crc = checksum_of_bytes(data)
+        header = header._replace(size=len(data), crc=crc, checksum=CRC, payload=name)
         packed = pack(header, data if inside else b"")
         if not self._has_room(header, len(packed) + (0 if inside else len(data))):
             return None
@@ -145,7 +147,9 @@ class _Attempt:
         """Have files written, for which room is made before if it is known how much."""
         writing, expected = self.writing, 0
         if size is not None:
-            header = header._replace(size=size, crc=0xFFFFFFFF, payload=writing.name)
+            header = header._replace(
+                size=size, crc=0xFFFFFFFF, checksum=kind_of(size), payload=writing.name
+            )
             expected = len(pack(header)) + size
             if not self._has_room(header, expected):
                 return None
@@ -154,10 +158,9 @@ class _Attempt:
         path = writing.path
         name = f"{writing.name}/" if path.is_dir() else writing.name
         nbytes = size_of(path)
-        crc = said.crc if isinstance(said, Checked) and said.size == nbytes else None
-        if crc is None or path.is_dir():
-            crc = checksum(path)
-        header = header._replace(size=nbytes, crc=crc, payload=name)
+        if not isinstance(said, Checked) or said.size != nbytes or path.is_dir():
+            said = Checked(nbytes, checksum(path, CRC))
+        header = header._replace(size=nbytes, crc=said.crc, checksum=said.kind, payload=name)
         packed = pack(header)
         total = len(packed) + header.size
         if total != expected and not self._has_room(header, total):
