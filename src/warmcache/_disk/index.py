@@ -380,13 +380,14 @@ class Index:
 
 def _patiently(database: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
     """Execute a statement, and wait for others that have the database locked."""
-    pause, began = _FIRST, time.monotonic()
+    pause, ends = _FIRST, 0.0
     while True:
         try:
             return database.execute(statement)
         except sqlite3.OperationalError as error:
+            ends = ends or time.monotonic() + _PATIENCE
             busy = (error.sqlite_errorcode or 0) & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() - began > _PATIENCE:
+            if not busy or time.monotonic() > ends:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST)

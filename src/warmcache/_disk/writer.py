@@ -175,7 +175,8 @@ class _Attempt:
         writing.replaces = reserved.replaces
         if reserved.predecessor != writing.writer:
             writing.predecessor = reserved.predecessor
-        self.evicted += sum(victim.key != writing.key for victim in reserved.victims)
+        if reserved.victims:
+            self.evicted += sum(victim.key != writing.key for victim in reserved.victims)
         if not reserved.granted:
             self.outcome = "joined" if reserved.joined else "too_large"
         return reserved.granted
