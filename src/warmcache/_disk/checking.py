@@ -9,10 +9,10 @@ from pathlib import Path
 from . import payload
 from .commit_file import DamagedError, OtherFormatError, unpack
 from .folder import Folder, RefusedError
-from .index import Rows
 from .litter import as_found, clear, is_written, row_of
 from .locked_file import LockedFile
 from .records import Damaged, Header, Stored
+from .rows import Rows
 
 _LOOKS = 10  # at what is replaced again and again while it is read
 _PERIOD = 0.1  # seconds between two times that it is told how far something is

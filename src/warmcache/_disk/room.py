@@ -17,8 +17,8 @@ from typing import NamedTuple
 from warmcache._sizes import format_size
 
 from .folder import Folder
-from .index import Row, Rows
 from .litter import clear, is_written, settle
+from .rows import Row, Rows
 
 
 class Limits(NamedTuple):

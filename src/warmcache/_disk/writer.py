@@ -10,12 +10,13 @@ from .boot import boot_id
 from .checksum import CRC, kind_of
 from .commit_file import INLINE, pack
 from .folder import Folder
-from .index import Index, Row, Rows
+from .index import Index
 from .litter import as_found
 from .payload import Checked, checksum, checksum_of_bytes, share, size_of, sync
 from .recency import Recency
 from .records import Header
 from .room import Limits, Reserved, reserve
+from .rows import Row, Rows
 from .writing import Writing
 
 Payload: TypeAlias = bytes | Callable[[Path], object]
