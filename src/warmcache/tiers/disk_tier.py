@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from warmcache import _checks as checks
 from warmcache._disk.codecs import OF_THE_DISK, Codec, CodecError, Coder, coder_for, coder_named
+from warmcache._disk.filters import Filter
 from warmcache._disk.records import Header, Stored
 from warmcache._disk.signing import Signer, signer
 from warmcache._disk.store import DiskStore
@@ -360,7 +361,7 @@ class DiskTier:
         return self._tried("remove", lambda: self._store.remove(key), False)
 
     def _forget_all(self, loader: str) -> None:
-        self._tried("remove", lambda: self._store.evict(loader=loader), None)
+        self._tried("remove", lambda: self._store.evict(Filter(loader)), None)
 
     # -- what fails ------------------------------------------------------------------------------
 
