@@ -124,12 +124,12 @@ def source_of(
     names += ["sites", "id", "who", *(f"part_{name}" for name in shape.parts)]
     parameters = called_with(signature, shape, owner)
     words = dict(_=prefix, key=key, args=_args(parameters), kwargs=_kwargs(parameters))
-    asking, of, slow = "", "", f"{prefix}slow"
+    asking, of, slow, known = "", "", f"{prefix}slow", ""
     if owner is not None:
         whose = owner.argument or f"{prefix}owner"
         of = f"sites[{prefix}id({whose})]."
         if owner.argument is None:
-            asking = f"        {whose} = {prefix}who()\n"
+            asking, known = f"        {whose} = {prefix}who()\n", f", {whose}"
         elif owner.bound:
             slow += f"({whose}).slow_call"
     preamble = ""
@@ -142,7 +142,7 @@ def source_of(
     stamp = _STAMP.format_map(words)
     if fresh:
         stamp = _FRESH.format_map(words) + _indented(stamp, 4)
-    slow += f"({words['key']}, {words['args']}, {words['kwargs']})"
+    slow += f"({words['key']}, {words['args']}, {words['kwargs']}{known})"
     return _SOURCE.format(
         _=prefix,
         free=" = ".join(prefix + name for name in names),
