@@ -350,8 +350,8 @@ class Loader:
         assert hint is not None
         return file_size(hint(*args, **kwargs) if callable(hint) else hint)
 
-    def site(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallSite:
-        """Return the site of who owns what a call loads, with ``per=``.
+    def site(self, args: tuple[Any, ...], kwargs: dict[str, Any], *known: Any) -> CallSite:
+        """Return the site of who owns what a call loads, with ``per=``; that may be ``known``.
 
         Raises:
             ClosedError: the owner has ended.
@@ -359,7 +359,7 @@ class Loader:
         """
         assert self.sites is not None
         assert self.whose is not None
-        owner = self.whose(args, kwargs)
+        owner = known[0] if known else self.whose(args, kwargs)
         found = self.sites.find(owner)
         try:
             site = found or self.sites.add(owner)
