@@ -57,6 +57,11 @@ class HostParking:
         self._slabs = Slabs(tier.page_locked, limit=budget_of(tier), retain=tier.retain)
         self._told: set[tuple[str, str]] = set()
 
+    @property
+    def held(self) -> float:
+        """Bytes of the tier that no parked value has, and that cannot be used again yet."""
+        return self._slabs.looked_into
+
     def is_short(self, nbytes: float) -> bool:
         """Whether the machine would have too little left."""
         left = spare(self._probe.sample())

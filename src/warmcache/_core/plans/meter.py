@@ -19,6 +19,11 @@ from .steps import Request
 class Host(Protocol):
     """What moves the bytes of values to the host and back. Called without the cache's lock."""
 
+    @property
+    def held(self) -> float:
+        """Bytes of the tier that no parked value has, and that cannot be used again yet."""
+        ...
+
     def is_short(self, nbytes: float) -> bool:
         """Whether the machine has not as much memory left, beside what it should keep free."""
         ...
