@@ -213,14 +213,14 @@ def test_what_goes_already_is_not_asked_for_again() -> None:
 def test_what_turns_out_too_large_costs_nobody_his_place_again() -> None:
     rig = Rig(budget=40, host=26)
     host: Any = rig.cache._view.meter.host  # type: ignore[union-attr]
-    park = host.park
+    park = host.copy_out
 
     def needs_more(entry: Any, remains: Any) -> Any:
         if entry.value.name == "large":
             raise HostIsFullError("it takes more", 30 * UNIT)
         return park(entry, remains)
 
-    host.park = needs_more
+    host.copy_out = needs_more
     load = rig.loader()
     load("a"), load("b")
     rig.cache.relieve(24 * UNIT)

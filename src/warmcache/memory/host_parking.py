@@ -67,7 +67,7 @@ class HostParking:
         left = spare(self._probe.sample())
         return left is not None and left < nbytes
 
-    def park(self, entry: Entry, remains: Remains) -> Parked:
+    def copy_out(self, entry: Entry, remains: Remains) -> Parked:
         """Copy the bytes of ``entry`` to the host, and have it do without those of the device.
 
         Those are what ``remains`` watches.
@@ -81,7 +81,7 @@ class HostParking:
         with self._copying.lock:
             return parker.park(entry.value, entry.weight)
 
-    def unpark(self, entry: Entry) -> float | None:
+    def copy_back(self, entry: Entry) -> float | None:
         """Bring them back; return the seconds that took. None: others have done so.
 
         Raises:

@@ -60,7 +60,7 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
         go_inside(entry, kept)
         remains = meter.remains(entry)
         remains.leave_out_the_value()
-        handle = meter.host.park(entry, remains)
+        handle = meter.host.copy_out(entry, remains)
     except HostIsFullError as error:
         log().debug("%s is torn down, and not parked: %s", short_text_of(entry.key), error)
         with store.lock:
@@ -83,9 +83,9 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
     back = remains.confirmed()
     with store.lock:
         store.counts.teardown_failures += len(raised)
-        gone = state.arrive_at_host(store, entry, handle)
+        gone = state.come_to_host(store, entry, handle)
         if gone is not None and back:
-            state.park(store, entry)
+            state.settle_on_host(store, entry)
         elif gone is not None:
             store.lingering[entry] = remains, False
     if debugging() and gone is not None:

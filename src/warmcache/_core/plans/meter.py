@@ -28,13 +28,13 @@ class Host(Protocol):
         """Whether the machine has not as much memory left, beside what it should keep free."""
         ...
 
-    def park(self, entry: Entry, remains: Remains, /) -> Any:
+    def copy_out(self, entry: Entry, remains: Remains, /) -> Any:
         """Copy the bytes of ``entry``; return what brings them back. What it raises: they stay.
 
         ``remains`` watches them.
         """
 
-    def unpark(self, entry: Entry) -> float | None:
+    def copy_back(self, entry: Entry) -> float | None:
         """Bring them back; return the seconds that took. None: others have done so."""
         ...
 

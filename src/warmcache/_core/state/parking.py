@@ -43,7 +43,7 @@ def make_host_room(store: Store, entry: Entry, text: str, held: float) -> list[E
     return [each for each in gone if store.condemn(each, RemovalCause.SIZE)]
 
 
-def arrive_at_host(store: Store, entry: Entry, handle: Any) -> list[Entry] | None:
+def come_to_host(store: Store, entry: Entry, handle: Any) -> list[Entry] | None:
     """Note that the bytes of ``entry`` are copied; return what is to go if they are too many.
 
     None: that is ``entry``, or somebody has removed it meanwhile.
@@ -100,7 +100,7 @@ def _forget(host: HostLedger, entry: Entry) -> None:
     entry.parks, entry.parked = False, None
 
 
-def park(store: Store, entry: Entry) -> None:
+def settle_on_host(store: Store, entry: Entry) -> None:
     """Have a dying ``entry`` be parked: its bytes are copied, and its room here is free."""
     parked, host = entry.parked, store.host
     assert parked is not None
@@ -124,7 +124,7 @@ def end_in_vain(store: Store, flight: Flight) -> list[Entry]:
     return [entry] if cause is not None and store.condemn(entry, cause) else []
 
 
-def land_returned(store: Store, entry: Entry, flight: Flight) -> None:
+def come_live(store: Store, entry: Entry, flight: Flight) -> None:
     """Make what was parked live again, leased to all who wait for it, and end its flight."""
     assert store.host is not None
     store.host.unparks += 1
