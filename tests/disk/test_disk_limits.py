@@ -91,6 +91,22 @@ def _ticking() -> Any:
     return tick
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"maxsize": LARGE}, "maxsize=48.8 KiB"),
+        ({"maxitems": 0}, "maxitems=0"),
+        ({"min_free": "1000TiB", "maxitems": 2_000}, "maxitems=2,000, min_free=1024000.0 GiB"),
+    ],
+    ids=["maxsize", "maxitems", "min_free"],
+)
+def test_of_the_limits_those_are_said_that_there_are(
+    limits: Any, said: str, opened: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert write(opened(**limits), 1, FILE) is None
+    assert caplog.text.endswith(f"and no room can be made for that ({said})\n")
+
+
 def test_what_is_too_large_is_refused_before_anything_goes_and_said_once(
     folder: Path, opened: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from c_threads import in_a_c_thread
 from gates import CAP, Gate
 from owned import Loads, in_a_thread, janitor_done
 
@@ -74,6 +75,14 @@ def test_so_it_is_with_a_thread_that_python_did_not_begin() -> None:
             break
         ended.wait(0.001)
     assert ["a"] == loads.names
+
+
+def test_a_thread_of_cs_owns_what_it_loads_until_it_leaves_python() -> None:
+    loads = of_threads()
+    for name in ("a", "b"):
+        assert [name] == in_a_c_thread(lambda name=name: loads.load(name))
+        janitor_done()
+    assert ["a", "b"] == loads.names
 
 
 def test_what_is_leased_by_another_thread_goes_with_its_last_lease() -> None:

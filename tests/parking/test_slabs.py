@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 import threading
 import types
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from warmcache._parking import CannotPark, Slabs
+from warmcache._process.janitor import janitor
 
 PAGE = mmap.PAGESIZE
 
@@ -145,13 +149,17 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     return cuda
 
 
-def test_slabs_are_locked_where_there_is_cuda_and_unlocked_before_they_go(cuda: Cuda) -> None:
-    slabs = Slabs()
+def test_slabs_are_locked_where_there_is_cuda_and_unlocked_before_they_go(
+    cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slabs, jobs = Slabs(), list[Callable[[], object]]()
+    monkeypatch.setattr(janitor, "defer", jobs.append)
     taken_and_given_back(slabs, 3 * PAGE)
     taken_and_given_back(slabs, 3 * PAGE)
     assert [3 * PAGE] == [*cuda.locked.values()]
     slabs.unmap_kept()
     assert {} == cuda.locked
+    assert [] == jobs, "it would be unlocked twice, and what is there now the second time"
     Slabs(page_locked=False).take(PAGE)
     assert {} == cuda.locked
 
@@ -160,7 +168,7 @@ def test_a_slab_that_cannot_be_locked_is_used_all_the_same_unless_it_must_be(cud
     cuda.error = 2
     assert PAGE == Slabs().take(PAGE).nbytes
     slabs = Slabs(page_locked=True)
-    with pytest.raises(OSError, match="page_locked=True: CUDA does not lock 4096 bytes: 2"):
+    with pytest.raises(CannotPark, match="page_locked=True: CUDA does not lock 4096 bytes: 2"):
         slabs.take(4096)
     assert 0 == slabs.in_use
 
@@ -168,8 +176,53 @@ def test_a_slab_that_cannot_be_locked_is_used_all_the_same_unless_it_must_be(cud
 def test_locking_them_takes_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert PAGE == Slabs().take(PAGE).nbytes
-    with pytest.raises(OSError, match="needs CUDA, and torch finds none"):
+    with pytest.raises(CannotPark, match="needs CUDA, and torch finds none"):
         Slabs(page_locked=True).take(PAGE)
+
+
+def test_what_is_closed_keeps_nothing(cuda: Cuda) -> None:
+    slabs = Slabs()
+    lent, looked_into = slabs.take(2 * PAGE), slabs.take(PAGE)
+    assert looked_into.view is not None
+    onlooker = [looked_into.view]
+    taken_and_given_back(slabs, 3 * PAGE)
+    slabs.give_back(looked_into)
+    assert 3 == len(cuda.locked)
+    slabs.close()
+    assert (2 * PAGE, 0) == (slabs.in_use, slabs.kept)
+    assert lent.view is not None
+    slabs.give_back(lent)
+    assert (0, 0) == (slabs.in_use, slabs.kept)
+    del looked_into
+    janitor.drain(5)
+    assert {} == cuda.locked
+    onlooker[0][0] = 1  # it is mapped still
+
+
+def test_what_nobody_has_closed_is_unlocked_while_it_is_mapped_and_not_by_a_finalizer(
+    cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slabs, jobs = Slabs(), list[Callable[[], object]]()
+    memory = weakref.ref(slabs.take(PAGE)._memory)
+    taken_and_given_back(slabs, 2 * PAGE)
+    monkeypatch.setattr(janitor, "defer", jobs.append)
+    del slabs
+    assert (2, 2) == (len(jobs), len(cuda.locked))
+    assert memory() is not None, "unmapped before it is unlocked"
+    while jobs:
+        jobs.pop()()
+    assert {} == cuda.locked
+    assert memory() is None
+
+
+def test_a_forked_child_unlocks_nothing(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    slabs, jobs = Slabs(), list[Callable[[], object]]()
+    taken_and_given_back(slabs, PAGE)
+    monkeypatch.setattr(janitor, "defer", jobs.append)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    del slabs
+    assert [] == jobs
+    assert 1 == len(cuda.locked)
 
 
 @pytest.mark.race

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -330,6 +332,31 @@ def test_after_a_failed_write_nothing_is_written_for_a_while(
     monkeypatch.setattr(disk_tier.time, "monotonic", lambda: now + disk_tier._PAUSE + 1)
     load(3)
     assert 2 == len(tries)
+
+
+@pytest.mark.parametrize(
+    ("code", "paused"),
+    [(errno.EPIPE, False), (errno.ENOENT, False), (errno.EACCES, False), (errno.ENOSPC, True)],
+)
+@pytest.mark.parametrize("codec", ["pickle", "own"])
+def test_a_value_that_its_codec_cannot_write_keeps_no_other_from_being_written(
+    codec: Any, code: int, paused: bool, calls: Calls, tier: DiskTier
+) -> None:
+    class Failing:
+        def dump(self, value: object, folder: Path) -> None:
+            raise OSError(code, os.strerror(code))
+
+        def load(self, folder: Path, *args: object) -> None: ...
+
+        def __reduce__(self) -> Any:
+            self.dump(0, Path())
+
+    own = Failing()
+    load = warm(disk=tier, name="own", codec=own if codec == "own" else "pickle", code=False)
+    assert own is load(lambda: own)()
+    assert {"write": 1} == tier.stats().failures
+    calls.loader(tier)(1)
+    assert (0 if paused else 1) == tier.stats().writes
 
 
 def test_an_interrupt_while_it_is_kept_has_the_value_torn_down(tier: DiskTier) -> None:

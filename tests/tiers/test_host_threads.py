@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from parked import Model, Rig
 
-from warmcache import MemoryCache, RemovalCause, WarmMissError, no_load
-from warmcache._parking import Slabs, parker_for
+from warmcache import MemoryCache, WarmMissError, no_load
 from warmcache.testing import assert_consistent
 
 pytestmark = [pytest.mark.race, pytest.mark.usefixtures("machine")]
@@ -109,27 +108,6 @@ def test_who_may_load_does_so_where_who_was_first_may_not(
     assert 1 == len({id(each.result(CAP)) for each in wanted})
     forbidden.result(CAP), parking.result(CAP)
     assert ["a", "a"] == rig.loads
-    assert_consistent(rig.cache)
-
-
-def test_what_only_its_thread_can_tear_down_goes_with_that_thread_though_it_is_parked() -> None:
-    closed_in: list[int] = []
-
-    def close(model: Model) -> None:
-        closed_in.append(threading.get_ident())
-        model.close()
-
-    rig = Rig(teardown=None)
-    load = rig.loader(park=None, teardown=close, teardown_in="loading-thread")
-    pair = parker_for((rig.park, rig.unpark), Slabs())  # as if in place, by whoever makes room
-    host_of(rig.cache).copy_out = lambda entry, remains: pair.park(entry.value, entry.weight)
-    with ThreadPoolExecutor(1) as one:
-        loading = one.submit(threading.get_ident).result(CAP)
-        one.submit(lambda: load("a") and None).result(CAP)
-        rig.cache.relieve(1)
-        assert {"a": "parked"} == rig.states
-    assert ([loading], {}) == (closed_in, rig.states)
-    assert [(RemovalCause.CLOSED, "host")] == [(each.cause, each.tier) for each in rig.removals]
     assert_consistent(rig.cache)
 
 

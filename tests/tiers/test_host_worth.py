@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 from parked import UNIT, Machine, Rig
 
-from warmcache import HostTier, RemovalCause
+from warmcache import HostMemoryCache, HostTier, MemoryCache, RemovalCause
 from warmcache._core.state import host_ledger
 from warmcache._core.state.entry import Entry, Provenance, Source
 from warmcache._core.state.host_ledger import HostLedger, price_of
+from warmcache._core.state.parked_bytes import ParkedBytes
+from warmcache._parking import Slabs
 from warmcache._parking.parking import HostIsFullError
-from warmcache.testing import assert_consistent
+from warmcache._process.janitor import janitor
+from warmcache.testing import FakeProbe, assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
 SIZE = RemovalCause.SIZE
@@ -277,6 +281,62 @@ def test_the_machine_keeps_some_memory_for_itself(machine: Machine) -> None:
     load("d")
     assert "parked" == rig.states["c"], "what is not known is no shortage"
     assert_consistent(rig.cache)
+
+
+def slabs_of(rig: Rig) -> Slabs:
+    """Return the slabs of a cache, which keep 13 units for the next value."""
+    parking: Any = rig.cache._view.meter.host  # type: ignore[union-attr]
+    slabs: Slabs = parking._slabs
+    slabs.give_back(slabs.take(13 * UNIT))
+    return slabs
+
+
+def test_what_is_kept_for_the_next_value_goes_where_the_machine_is_short(machine: Machine) -> None:
+    rig = Rig()
+    slabs = slabs_of(rig)
+    load = rig.loader()
+    machine.available = 2**30 + 10 * UNIT
+    load("a"), load("b")
+    assert "parked" == rig.states["a"], "it was counted as if others had it"
+    assert 0 == slabs.kept
+    load("c")
+    assert ["b"] == rig.torn_down()
+
+
+def test_what_is_kept_and_fits_takes_no_more(machine: Machine) -> None:
+    rig = Rig()
+    slabs = slabs_of(rig)
+    rig.loader(park=None)("a")
+    [entry] = rig.cache._store.live.values()
+    parking: Any = rig.cache._view.meter.host  # type: ignore[union-attr]
+    machine.available = 0
+    entry.parked = ParkedBytes(12 * UNIT, None)
+    assert not parking.is_short(entry)
+    assert 13 * UNIT == slabs.kept
+    entry.parked = ParkedBytes(2 * UNIT, None)
+    assert parking.is_short(entry)
+    assert 0 == slabs.kept
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_cache_that_is_closed_or_collected_keeps_no_memory(closed: bool) -> None:
+    rig = Rig()
+    slabs = slabs_of(rig)
+    rig.loader()("a")
+    if closed:
+        rig.cache.close()
+    else:
+        del rig.cache
+        gc.collect()
+        janitor.drain(5)
+    assert 0 == slabs.kept
+
+
+def test_locked_memory_takes_a_gpu() -> None:
+    tier = HostTier(1, page_locked=True)
+    with pytest.raises(ValueError, match="this cache is of the machine's memory; leave it at"):
+        HostMemoryCache(host=tier)
+    assert MemoryCache(1, probe=FakeProbe(1), host=tier).close() is None  # who knows
 
 
 # -- the price ---------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from .records import NOTHING, Header
 
 INLINE = 32 * 1024  # bytes of a payload that is still inside
 MOST = INLINE + 2**20  # bytes of a commit file
+_SURE = MOST // 8  # bytes of a header that is no longer than may be, however it was written
 _STEP = 64  # bytes: a header is as long as it was expected to be, but for its checksum's digits
 _MAGIC, _FORMAT = b"WARMDSK", b"1"
 _START = struct.Struct("<8sII")
@@ -36,6 +37,9 @@ assert Header._fields == (*_KINDS, "more")
 _DEFAULTS = Header()._asdict()
 del _DEFAULTS["more"]
 _TAGS = [*_KINDS].index("tags")
+# What is added up and compared: seconds of millions of years, bytes of a pebibyte. So it is finite.
+_numbers = itemgetter("size", "made", "seconds")
+_END_OF_NUMBERS = 2**50
 _values = itemgetter(*_KINDS)
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _of_json = json.JSONDecoder().raw_decode
@@ -101,8 +105,12 @@ def _header(key: str, text: bytes) -> Header:
         values = [*_values(said)]
         if not all(map(isinstance, values, _KINDS.values())):
             raise TypeError("something is of another kind")
+        if not all(0 <= number < _END_OF_NUMBERS for number in _numbers(said)):
+            raise DamagedError("it says what cannot be of sizes and times")
         values[_TAGS] = tuple(map(str, values[_TAGS]))
         header = Header._make([*values, _more(said)])
+        if header.more or len(text) > _SURE:  # an export writes it again, which has to be possible
+            pack(header._replace(more={"deeper": {"than": {"there": dict(header.more)}}}))
     except (ValueError, TypeError, RecursionError) as error:
         raise DamagedError("its header cannot be read") from error
     if header.key != key:

@@ -3,8 +3,7 @@
 It is a tar that any tar lists. Of each entry it has the commit file, and behind that its payload,
 a file or the files of a folder in the order of their names, called as they are in the folder. An
 entry is put in only once all of it was read and seen to be whole, so there is never a part of one;
-what is replaced or evicted meanwhile is there as it was, or as it is now, or not at all. Folders
-of a payload that have no file in them are left out, for its checksum does not know of them either.
+what is replaced or evicted meanwhile is there as it was, or as it is now, or not at all.
 """
 
 from __future__ import annotations
@@ -155,6 +154,8 @@ class _Writing:
     def _add_file(self, header: Header, name: str, size: int, file: IO[bytes]) -> None:
         info = tarfile.TarInfo(name)
         info.size, info.mode = size, 0o600
+        if name.endswith("/"):
+            info.type, info.mode = tarfile.DIRTYPE, 0o700
         info.mtime = int(header.made) if 0 <= header.made < _YEAR_2242 else 0
         self._tar.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
         while size:
@@ -180,8 +181,9 @@ def _copied(path: Path, spools: Path) -> Iterator[_Copy]:
     with tempfile.TemporaryFile(dir=spools) as spool:
         for name, each, _ in found:
             crc, begin = zlib.crc32(os.fsencode(name), crc), spool.tell()
-            with open(each, "rb", opener=not_followed) as file:
-                crc = _copy(file, spool, crc)
+            if not name.endswith("/"):
+                with open(each, "rb", opener=not_followed) as file:
+                    crc = _copy(file, spool, crc)
             names.append((name, spool.tell() - begin))
         spool.seek(0)
         yield _Copy(spool, names, crc)

@@ -36,7 +36,7 @@ def size_of(path: Path) -> int:
         FileNotFoundError: there are none.
         OddPayloadError: it has what is neither a file nor a folder.
     """
-    return sum(found.st_size for _, _, found in files(path))
+    return sum(size for _, _, size in files(path))
 
 
 def checksum(path: Path) -> int:
@@ -44,6 +44,8 @@ def checksum(path: Path) -> int:
     crc, buffer = 0, memoryview(bytearray(_CHUNK))
     for name, file, _ in files(path):
         crc = zlib.crc32(os.fsencode(name), crc)
+        if name.endswith("/"):
+            continue
         with file.open("rb", buffering=0) as opened:
             while count := opened.readinto(buffer):
                 crc = zlib.crc32(buffer[:count], crc)
@@ -109,15 +111,17 @@ def sync(path: Path) -> None:
 
 def share(path: Path) -> None:
     """Let the group read it, whatever the umask was."""
-    for _, file, _ in files(path):
-        file.chmod(0o660)
+    for name, file, _ in files(path):
+        file.chmod(0o770 if name.endswith("/") else 0o660)
         for folder in file.parents:
             if path in (folder, *folder.parents):
                 folder.chmod(0o770)
 
 
-def files(path: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
-    """Yield the files by name: the name within the payload, where it is, what it is.
+def files(path: Path) -> Iterator[tuple[str, Path, int]]:
+    """Yield the files by name: the name within the payload, where it is, its bytes.
+
+    A folder in which there is nothing is one, too; its name ends in "/".
 
     Raises:
         FileNotFoundError: there are none, or one is removed meanwhile.
@@ -127,11 +131,15 @@ def files(path: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
     if not stat.S_ISDIR(found.st_mode):
         if not stat.S_ISREG(found.st_mode):
             raise OddPayloadError(f"{path.name} is neither a file nor a folder")
-        yield "", path, found
+        yield "", path, found.st_size
         return
     for name in sorted(os.listdir(path)):  # noqa: PTH208
-        for inner, file, of_file in files(path / name):
-            yield f"{name}/{inner}" if inner else name, file, of_file
+        is_empty = True
+        for inner, file, size in files(path / name):
+            is_empty = False
+            yield f"{name}/{inner}" if inner else name, file, size
+        if is_empty:
+            yield f"{name}/", path / name, 0
 
 
 def _sync(path: Path) -> None:

@@ -14,6 +14,8 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from warmcache._sizes import format_size
+
 from .folder import Folder
 from .index import Row, Rows
 from .litter import clear, is_written, settle
@@ -31,6 +33,16 @@ class Limits(NamedTuple):
     def some(self) -> bool:
         """Whether there is any that asks for room."""
         return bool(self.min_free) or min(self.maxsize, self.maxitems) < math.inf
+
+    def __str__(self) -> str:
+        said = []
+        if self.maxsize < math.inf:
+            said.append(f"maxsize={format_size(self.maxsize)}")
+        if self.maxitems < math.inf:
+            said.append(f"maxitems={self.maxitems:,.0f}")
+        if self.min_free:
+            said.append(f"min_free={format_size(self.min_free)}")
+        return ", ".join(said)
 
     def orders(self) -> list[str]:
         """Return by what order rows are asked for."""

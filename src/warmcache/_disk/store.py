@@ -257,13 +257,10 @@ class DiskStore:
         return written.header
 
     def _say_too_large(self, key: str, header: Header, nbytes: int) -> None:
-        limits = self._limits
         self._say(
             "too_large",
-            "%s is not stored in %s: it takes %s, and no room can be made for that (maxsize=%s, "
-            "maxitems=%s, min_free=%s)",
-            *(header.text or key, self.path, format_size(nbytes)),
-            *(format_size(limits.maxsize), limits.maxitems, format_size(limits.min_free)),
+            "%s is not stored in %s: it takes %s, and no room can be made for that (%s)",
+            *(header.text or key, self.path, format_size(nbytes), self._limits),
         )
 
     # -- removing ------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from . import scopes
 from .calls import Caller, each_call
 from .disabled import disowned, failures_logged, finish_last, frozen_unowned
 from .name_holder import Replaced
-from .told_loads import told_load
+from .told_loads import told_loads
 
 
 class AsyncCaller(Caller):
@@ -85,7 +85,7 @@ class AsyncCaller(Caller):
         for pending in finish_last(loader):
             with failures_logged(loader):
                 await pending
-        with told_load(loader, successor.key) as box:
+        with told_loads(loader, lambda: [successor.key()]) as box:
             box.append(await self._produced_unowned(complete, args, kwargs))
         return box[0]
 

@@ -18,10 +18,12 @@ from warmcache import _checks as checks
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans.batch import from_batch
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.steps import Produced
 from warmcache._core.state.entry import LeaseRecord
 from warmcache._signatures import not_coroutine
 from warmcache._texts import short_text_of
 
+Freeze = Callable[..., Any] | None
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -32,10 +34,6 @@ class Missed:
 
     def __init__(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None:
         self.raw, self.args, self.kwargs = raw, args, kwargs
-
-
-def nothing_hot(raw: object) -> None:
-    """Find nothing: what a hit path asks of which each element has one of its own."""
 
 
 class MissedByMethod:
@@ -138,7 +136,7 @@ class Batch:
         rest = (*args[: self._place], *args[self._place + 1 :], *named)
         return args[self._place], rest
 
-    def _element(self, whole: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def element(self, whole: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the element of a call of one, whose arguments are ``whole``."""
         return kwargs[self.argument] if self._place is None else whole[self._place + self._bound]
 
@@ -177,16 +175,28 @@ class Batch:
 
     def one(self, /, *whole: Any, **kwargs: Any) -> Any:
         """Load one element, as a loader without ``batch=`` does; see :func:`kinds.producer`."""
-        [value] = self.values([self._element(whole, kwargs)], whole, kwargs)
+        [value] = self.values([self.element(whole, kwargs)], whole, kwargs)
         return value, None, None
 
-    def unless_batched(self, view: CacheView, key: Hashable, load: Callable[[], Any]) -> Any:
-        """Do ``load``, which is that of one element, unless a batch is loading that already."""
+    def unless_batched(
+        self, view: CacheView, key: Hashable, load: Callable[[], Any], freeze: Freeze, element: Any
+    ) -> Any:
+        """Do ``load``, which is that of one element, unless a batch is loading that already.
+
+        Only what it loads itself is frozen here: the batch has done so.
+        """
         if key in view.store.batches:
             found = run(from_batch(view, key, LeaseRecord(time.monotonic())), view)
             if found is not None:
                 return found
-        return load()
+        return self.frozen(load(), freeze, element)
+
+    def frozen(self, produced: Produced, freeze: Freeze, element: Any) -> Produced:
+        """Return what ``element`` came to, its value frozen where that is wanted."""
+        if freeze is None:
+            return produced
+        rest: Any = produced[1:]
+        return freeze(produced[0], self.argument, element), *rest
 
 
 class AsyncBatch(Batch):
@@ -202,14 +212,16 @@ class AsyncBatch(Batch):
         from warmcache._core.drivers.event_loop import running_loop
 
         loop = running_loop()
-        [value] = await self.values([self._element(whole, kwargs)], whole, kwargs)
+        [value] = await self.values([self.element(whole, kwargs)], whole, kwargs)
         return value, None, loop
 
-    async def unless_batched(self, view: CacheView, key: Hashable, load: Callable[[], Any]) -> Any:
+    async def unless_batched(
+        self, view: CacheView, key: Hashable, load: Callable[[], Any], freeze: Freeze, element: Any
+    ) -> Any:
         from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
 
         if key in view.store.batches:
             found = await run_async(from_batch(view, key, lease_record_of_this_task()), view)
             if found is not None:
                 return found
-        return await load()
+        return self.frozen(await load(), freeze, element)

@@ -39,12 +39,13 @@ def call_several(
     if asked.has_all(elements):
         return asked.values
     if asked.disabled:
-        return asked.batch.values(elements, asked.whole, kwargs)  # type: ignore[no-any-return]
+        return asked.frozen_unowned(elements, asked.batch.values(elements, asked.whole, kwargs))
     loader, record = caller._loader, LeaseRecord(time.monotonic())
     if loader.keeps_nothing:
         keys = asked.keys()
         caller.have_name(asked.successor(record))
-        with told_loads(loader, keys) as box:
+        loader.count_unowned(len(keys))
+        with told_loads(loader, lambda: keys, len(keys)) as box:
             box += asked.load(keys)
         return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
     wanted, view = asked.requests(), loader.cache._view
@@ -64,14 +65,16 @@ async def call_several_async(
     if asked.has_all(elements):
         return asked.values
     if asked.disabled:
-        return await asked.batch.values(elements, asked.whole, kwargs)  # type: ignore[no-any-return]
+        values = await asked.batch.values(elements, asked.whole, kwargs)
+        return asked.frozen_unowned(elements, values)
     from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
 
     loader, record = caller._loader, lease_record_of_this_task()
     if loader.keeps_nothing:
         keys = asked.keys()
         await caller.have_name(asked.successor(record))
-        with told_loads(loader, keys) as box:
+        loader.count_unowned(len(keys))
+        with told_loads(loader, lambda: keys, len(keys)) as box:
             box += await asked.load_async(keys)
         return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
     wanted, view = asked.requests(), loader.cache._view
@@ -180,11 +183,11 @@ class _Asked:
             return [(value, None, None) for value in values]
 
         if self._loader.disk is None:
-            return self._frozen(produce([*range(len(keys))]))
+            return self._frozen(keys, produce([*range(len(keys))]))
         from . import batch_on_disk
 
         calls = [self._on_disk[key] for key in keys]
-        return self._frozen(batch_on_disk.load(self._loader.disk, calls, produce))
+        return self._frozen(keys, batch_on_disk.load(self._loader.disk, calls, produce))
 
     async def load_async(self, keys: Sequence[Hashable]) -> list[Produced]:
         """Return the same of an ``async`` loader."""
@@ -197,23 +200,38 @@ class _Asked:
             return [(value, None, loop) for value in values]
 
         if self._loader.disk is None:
-            return self._frozen(await produce([*range(len(keys))]))
+            return self._frozen(keys, await produce([*range(len(keys))]))
         from . import batch_on_disk
 
         calls = [self._on_disk[key] for key in keys]
-        return self._frozen(await batch_on_disk.load_async(self._loader.disk, calls, produce))
+        loaded = await batch_on_disk.load_async(self._loader.disk, calls, produce)
+        return self._frozen(keys, loaded)
 
-    def _frozen(self, loaded: list[Produced]) -> list[Produced]:
-        """Return what was loaded with values that nobody can change, where that is wanted."""
-        freeze = self._loader.freeze
-        if freeze is None:
+    def _frozen(self, keys: Sequence[Hashable], loaded: list[Produced]) -> list[Produced]:
+        """Return what was loaded with values that nobody can change, where that is wanted.
+
+        All are asked, and the first refusal is raised: none of what is refused stays on disk.
+        """
+        if self._loader.freeze is None:
             return loaded
-        return [
-            (freeze(each[0]), None, each[2], each[3])
-            if len(each) == 4
-            else (freeze(each[0]), None, each[2])
-            for each in loaded
-        ]
+        frozen, refusals = list[Produced](), list[Exception]()
+        for key, produced in zip(keys, loaded, strict=True):
+            freeze = self._loader.freezing(self._on_disk.get(key))
+            try:
+                frozen.append(self.batch.frozen(produced, freeze, self._calls[key].element))
+            except Exception as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+        return frozen
+
+    def frozen_unowned(self, elements: list[Any], values: list[Any]) -> list[Any]:
+        """Return the values of ``elements`` that no cache keeps, frozen where that is wanted."""
+        freeze, argument = self._loader.freeze, self.batch.argument
+        if freeze is None:
+            return values
+        pairs = zip(elements, values, strict=True)
+        return [freeze(value, argument, each) for each, value in pairs]
 
     def _elements(self, keys: Sequence[Hashable], places: list[int]) -> list[Any]:
         return [self._calls[keys[i]].element for i in places]

@@ -55,7 +55,7 @@ async def load_async(
             return [disk.fetched(tier, calls[i], again=again) for i in places]
 
         places = on_disk.missing
-        fetched = await aside(fetch, "warmcache-disk")
+        fetched = await disk.aside(fetch)
         pairs = zip(places, fetched, strict=True)
         on_disk.look([await disk.good(tier, calls[i], found) for i, found in pairs])
 
@@ -70,7 +70,7 @@ async def load_async(
                 began = time.perf_counter()
                 produced = await produce(on_disk.missing)
                 keep = partial(on_disk.keep, produced, time.perf_counter() - began)
-                await aside(keep, "warmcache-disk")
+                await disk.aside(keep)
         finally:
             leave()
     return on_disk.all()
@@ -91,7 +91,7 @@ class _OnDisk:
                 self._came_to[i] = self._disk.from_disk(self._tier, self._calls[i], each)
         self.missing = [i for i in self.missing if i not in self._came_to]
         if self.missing and scopes.loading_forbidden_here():
-            raise forbidden(self._calls[self.missing[0]])
+            raise forbidden(*[self._calls[i] for i in self.missing])
 
     def alone(self) -> AbstractContextManager[None]:
         """Be alone with what is missing, unless nothing is kept that others could wait for."""

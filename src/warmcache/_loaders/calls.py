@@ -38,7 +38,7 @@ from .disabled import DisabledLease, await_if_need_be, disowned, finish_last, fr
 from .hit_path import share_closure
 from .loader import Loader
 from .name_holder import Replaced
-from .told_loads import told_load
+from .told_loads import told_loads
 
 if TYPE_CHECKING:
     from .through_disk import ThroughDisk
@@ -216,7 +216,7 @@ class Caller:
 
     def _is_hot(self, site: CallSite, raw: Any) -> bool:
         try:
-            return raw in site.hot and not self._loader.ends
+            return raw in site.hot.table and not self._loader.ends
         except TypeError:  # not hashable as it is
             return False
 
@@ -224,7 +224,7 @@ class Caller:
         self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
     ) -> Any:
         """Lease what a hit would find; when that has left, load it."""
-        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
+        found = lease_warm(self._loader.cache._view, site.hot.table.get, raw, record)
         return found or self._acquire(record, self._request(raw, args, kwargs))
 
     def alease(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -255,7 +255,7 @@ class Caller:
     def _acquire_hot_aside(
         self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
     ) -> Any:
-        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
+        found = lease_warm(self._loader.cache._view, site.hot.table.get, raw, record)
         return found or self._acquire_aside(record, self._request(raw, args, kwargs))
 
     def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
@@ -306,7 +306,7 @@ class Caller:
             self._clear(replaced, successor)
         for pending in finish_last(loader):
             await_if_need_be(pending)
-        with told_load(loader, successor.key) as box:
+        with told_loads(loader, lambda: [successor.key()]) as box:
             box.append(self._produced_unowned(complete, args, kwargs))
         return box[0]
 

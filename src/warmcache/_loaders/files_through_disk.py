@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from warmcache._core.plans.steps import Produced
 from warmcache._core.state.entry import Source
@@ -15,6 +15,8 @@ from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 from .out_files import Delivery, OutFiles, suffix_of
 from .through_disk import Produce, ThroughDisk
+
+T = TypeVar("T")
 
 
 def through_disk(
@@ -93,21 +95,28 @@ class FilesThroughDisk(ThroughDisk):
 
     # -- on an event loop ----------------------------------------------------------------------
 
-    async def _delivered_async(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
-        from warmcache._core.drivers.aside import aside
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in a thread to its end: its files are removed once nobody waits for it."""
+        from warmcache._core.drivers.aside import aside_to_its_end
 
+        value, cancelled = await aside_to_its_end(work, "warmcache-disk")
+        if cancelled is not None:
+            raise cancelled
+        return value
+
+    async def _delivered_async(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
         delivery = self._delivery(call)
 
         async def written() -> Produced:
             produced: Produced = await self._elsewhere(call, produce, delivery)()
-            delivery.check()
+            await self.aside(delivery.check)
             return produced
 
         try:
-            await aside(delivery.begin, "warmcache-disk", unclaimed=lambda _: delivery.end())
+            await self.aside(delivery.begin)
             called = call._replace(files=delivery.files)
             produced = await self._load_async(called, source, written)
-            await aside(delivery.deliver, "warmcache-disk", unclaimed=lambda _: delivery.end())
+            await self.aside(delivery.deliver)
         finally:
             delivery.end()
         return produced

@@ -26,6 +26,10 @@ class Ends(Protocol):
         """End, and say ``why``. It waits for nothing."""
         ...
 
+    def forget(self, why: str) -> object:
+        """Do the same for what is gone."""
+        ...
+
     async def let_all_go(self) -> object:
         """Tear down what it has so far."""
         ...
@@ -46,8 +50,9 @@ def tell_end_of(thing: Any, owner: Ends) -> bool:
         call_when_closed(thing, told, call_when_shut_down(thing, owner.let_all_go))
         return True
     if issubclass(kind, threading.Thread):
-        told = partial(owner.end, "the thread that it belongs to has ended")
-        _call_at_end_of_thread(thing, told)
+        # What stands for a thread of C's may stand for the next one, too (before Python 3.12).
+        end = owner.forget if kind is threading._DummyThread else owner.end
+        _call_at_end_of_thread(thing, partial(end, "the thread that it belongs to has ended"))
     return False
 
 

@@ -103,13 +103,22 @@ class Owner:
             return False
         self._why, self.ended = why, True
         for site in self.sites:
-            site.hot.clear()
+            site.hot.table.clear()
         return True
 
     def end(self, why: str) -> None:
         """Do the same, and have it torn down by the janitor. It may be called anywhere."""
         if self.close(why) and self._sites:
             self.let_rest_go()
+
+    def forget(self, why: str) -> None:
+        """Do the same for what is gone: its id may soon be another's."""
+        number = self.reference.number
+        if _owners.get(number) is self:
+            del _owners[number]
+        for site in self.sites:
+            site.leave(number)
+        self.end(why)
 
     def let_rest_go(self) -> None:
         """Have the janitor tear down what is left."""
@@ -155,10 +164,7 @@ def _collected(reference: Any, at_the_end: Callable[[], bool] = sys.is_finalizin
         return
     owner = _owners.get(reference.number)
     if owner is not None and owner.reference is reference:
-        del _owners[reference.number]
-        for site in owner.sites:
-            site.leave(reference.number)
-        owner.end("what it belongs to was garbage-collected")
+        owner.forget("what it belongs to was garbage-collected")
 
 
 def let_all_go(owner: Owner) -> list[Exception]:

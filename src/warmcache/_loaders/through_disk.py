@@ -17,7 +17,8 @@ import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import Parameter
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from warmcache._core.drivers.let_go import destroy_unpublished
 from warmcache._core.plans.steps import Kept, Produced
@@ -26,7 +27,7 @@ from warmcache._disk.canonical import call_digest
 from warmcache._disk.code_digest import code_digest
 from warmcache._log import log
 from warmcache._signatures import code_of
-from warmcache._texts import text_of
+from warmcache._texts import first_texts_of, text_of
 from warmcache.errors import WarmMissError
 from warmcache.keys import CallKey
 from warmcache.tiers.disk_tier import DiskCall, DiskTier, Found
@@ -38,6 +39,7 @@ from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 
 Produce = Callable[..., Produced]
+T = TypeVar("T")
 
 
 class ThroughDisk:
@@ -218,6 +220,12 @@ class ThroughDisk:
 
     # -- on an event loop: what may block is done in a thread ----------------------------------
 
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in a thread; to be cancelled ends the waiting only."""
+        from warmcache._core.drivers.aside import aside
+
+        return await aside(work, "warmcache-disk")
+
     async def _load_async(
         self, call: DiskCall, source: Source, produce: Callable[[], Awaitable[Produced]]
     ) -> Produced:
@@ -246,9 +254,7 @@ class ThroughDisk:
     async def _find_async(
         self, tier: DiskTier, call: DiskCall, *, again: bool = False
     ) -> Found | None:
-        from warmcache._core.drivers.aside import aside
-
-        found = await aside(lambda: self.fetched(tier, call, again=again), "warmcache-disk")
+        found = await self.aside(lambda: self.fetched(tier, call, again=again))
         return await self.good(tier, call, found)
 
     async def good(self, tier: DiskTier, call: DiskCall, found: Found | None) -> Found | None:
@@ -272,15 +278,11 @@ class ThroughDisk:
         source: Source,
         produce: Callable[[], Awaitable[Produced]],
     ) -> Produced:
-        from warmcache._core.drivers.aside import aside
-
         began = time.perf_counter()
         produced = await produce()
         seconds = time.perf_counter() - began
-
         try:
-            keep = partial(self.keep, tier, call, produced[0], seconds)
-            again = await aside(keep, "warmcache-disk")
+            again = await self.aside(partial(self.keep, tier, call, produced[0], seconds))
         except BaseException:  # it was cancelled: nobody would have it torn down
             pending = destroy_unpublished(source, produced[0])
             if pending is not None:
@@ -313,10 +315,10 @@ class ThroughDisk:
 
     # -- forgetting ----------------------------------------------------------------------------
 
-    def frozen(self, freeze: Callable[[Any], Any], call: DiskCall, value: Any) -> Any:
+    def frozen(self, freeze: Callable[..., Any], call: DiskCall, value: Any, *of: Any) -> Any:
         """Return ``value`` as ``freeze`` has it; what that refuses is not left on disk either."""
         try:
-            return freeze(value)
+            return freeze(value, *of)
         except Exception:
             self.forget(call)
             raise
@@ -335,7 +337,8 @@ def kept(produced: Produced, again: float | None) -> Produced:
     return produced if again is None else (produced[0], None, produced[2], Kept(again))
 
 
-def forbidden(call: DiskCall) -> WarmMissError:
+def forbidden(*calls: DiskCall) -> WarmMissError:
     """Return the error of a load inside ``no_load()``."""
-    text = f"{call.text} is neither warm nor on disk, and loading is forbidden here"
-    return WarmMissError._in_place_of(text)
+    are = "is" if len(calls) == 1 else "are"
+    said = f"{first_texts_of(calls, attrgetter('text'))} {are} neither warm nor on disk"
+    return WarmMissError._in_place_of(f"{said}, and loading is forbidden here")

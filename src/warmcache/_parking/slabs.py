@@ -3,7 +3,8 @@
 A slab is mapped from the system in the size that is asked for, and locked there where torch has
 CUDA, so that copies run at the full rate of the bus. Locking through torch would round its size up
 to a power of two. What is given back is kept for the next value that fits, and unmapped, the oldest
-first, where another one needs its room.
+first, where another one needs its room, or all of it where the machine is short and at the end.
+What nobody has unmapped is unlocked by the janitor: a finalizer may run in the midst of CUDA.
 
 A tensor that somebody took while a value was parked may still look into the slab. So a slab is
 reused only once nothing looks into it: all that does refers to one memoryview, which dies with the
@@ -15,15 +16,19 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
+import os
 import sys
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache._process.janitor import janitor
 from warmcache._sizes import format_size
 from warmcache._walk import imported
 
-from .parking import HostIsFullError
+from .parking import CannotPark, HostIsFullError
 
 _SPARE = 1.125  # a slab is reused for what is at most so much smaller
 _PORTABLE = 1  # cudaHostRegisterPortable: locked for all devices
@@ -39,7 +44,10 @@ class Slab:
         uses: how often it was lent; what was in it is there still if this is the same.
     """
 
-    __slots__ = ("_looked_into", "_memory", "_unlock", "nbytes", "uses", "view")
+    __slots__ = (
+        *("__weakref__", "_looked_into", "_memory", "_unlock", "_unlock_later"),
+        *("nbytes", "uses", "view"),
+    )
 
     def __init__(self, nbytes: int, page_locked: bool | Literal["auto"]) -> None:
         self.nbytes = nbytes
@@ -48,6 +56,11 @@ class Slab:
         )
         self._memory = mmap.mmap(-1, nbytes, **private)
         self._unlock = None if page_locked is False else _lock(self._memory, page_locked)
+        self._unlock_later: weakref.finalize[Any, Any] | None = None
+        if self._unlock is not None:
+            later = weakref.finalize(self, _unlock_in_janitor, self._unlock, os.getpid())
+            later.atexit = False  # all memory of a process goes with it
+            self._unlock_later = later
         self.uses = 0
         self.lend()
 
@@ -60,7 +73,8 @@ class Slab:
         return self._looked_into() is not None
 
     def unmap(self) -> None:
-        if self._unlock is not None:
+        if self._unlock is not None and self._unlock_later is not None:
+            self._unlock_later.detach()
             self._unlock()
         self._memory.close()
 
@@ -70,7 +84,7 @@ class Slabs:
 
     Args:
         page_locked: whether they are locked in memory, for CUDA to copy from and to; by default
-            where torch has CUDA, and as far as the system lets it. True raises where it cannot be.
+            where torch has CUDA, and as far as the system lets it. True: otherwise none is taken.
         limit: bytes that all of them have, at most.
         retain: whether what is in one that was given back is kept, as long as the room is not
             needed, for a value that is parked again unchanged.
@@ -94,6 +108,7 @@ class Slabs:
         self._lent: set[Slab] = set()
         self._returned: list[Slab] = []  # the oldest first; some may still be looked into
         self._coming = 0  # bytes that are being mapped
+        self._closed = False
 
     @property
     def in_use(self) -> int:
@@ -118,7 +133,8 @@ class Slabs:
 
         Raises:
             HostIsFullError: they would have more than the limit.
-            OSError: the system has no such memory, or does not lock it.
+            CannotPark: they cannot be locked, and have to be.
+            OSError: the system has no such memory.
         """
         nbytes = max(-(-nbytes // mmap.PAGESIZE), 1) * mmap.PAGESIZE
         with self._guard.lock:
@@ -161,13 +177,31 @@ class Slabs:
                 slab.view = None
                 self._lent.remove(slab)
                 self._returned.append(slab)
+            if self._closed:
+                self._unmap_all()
 
-    def unmap_kept(self) -> None:
-        """Give the system back what is kept."""
+    def fits(self, nbytes: float) -> bool:
+        """Whether something that is kept would be taken for so many bytes."""
         with self._guard.lock:
-            self._unmap_beyond(0)
+            return self._that_fits(nbytes) is not None
 
-    def _that_fits(self, nbytes: int) -> Slab | None:
+    def unmap_kept(self) -> int:
+        """Give the system back what is kept; return the bytes that it was."""
+        with self._guard.lock:
+            return self._unmap_beyond(0)
+
+    def close(self) -> None:
+        """Keep nothing any more: what is lent is unmapped as it is given back."""
+        with self._guard.lock:
+            self._closed = True
+            self._unmap_all()
+
+    def _unmap_all(self) -> None:
+        self._unmap_beyond(0)
+        self._returned.clear()  # what is looked into goes with who does that
+        self.copies.clear()
+
+    def _that_fits(self, nbytes: float) -> Slab | None:
         """Return the smallest that is large enough, and rather none whose contents are retained."""
         retained = self._retained()
         fits = [slab for slab in self._free() if nbytes <= slab.nbytes <= nbytes * _SPARE]
@@ -196,25 +230,30 @@ class Slabs:
     def _looked_into(self) -> int:
         return sum(slab.nbytes for slab in self._returned if slab.is_looked_into())
 
-    def _unmap_beyond(self, nbytes: float) -> None:
-        """Keep no more than so many bytes."""
+    def _unmap_beyond(self, nbytes: float) -> int:
+        """Keep no more than so many bytes; return how many went."""
         retained = self._retained()
         kept = sorted(self._free(), key=lambda slab: slab in retained)
-        surplus = sum(slab.nbytes for slab in kept) - nbytes
+        surplus, gone = sum(slab.nbytes for slab in kept) - nbytes, 0
         for slab in kept:
-            if surplus <= 0:
+            if gone >= surplus:
                 break
-            surplus -= slab.nbytes
+            gone += slab.nbytes
             self._returned.remove(slab)
             slab.unmap()
+        return gone
 
 
-def _lock(memory: mmap.mmap, page_locked: bool | Literal["auto"]) -> Any:
-    """Lock memory for CUDA; return what unlocks it, or None if it is not locked."""
+def _lock(memory: mmap.mmap, page_locked: bool | Literal["auto"]) -> Callable[[], object] | None:
+    """Lock memory for CUDA; return what unlocks it, which it outlives, or None if it is not locked.
+
+    Raises:
+        CannotPark: it cannot be locked, and has to be.
+    """
     torch = imported("torch", "cuda")
     if torch is None or not torch.cuda.is_available():
         if page_locked is True:
-            raise OSError("page_locked=True needs CUDA, and torch finds none")
+            raise CannotPark("page_locked=True needs CUDA, and torch finds none")
         return None
     # The object that ctypes makes here would hold the memory open.
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
@@ -222,6 +261,15 @@ def _lock(memory: mmap.mmap, page_locked: bool | Literal["auto"]) -> Any:
     error = cuda.cudaHostRegister(address, len(memory), _PORTABLE)
     if int(error):
         if page_locked is True:
-            raise OSError(f"page_locked=True: CUDA does not lock {len(memory)} bytes: {error}")
+            raise CannotPark(f"page_locked=True: CUDA does not lock {len(memory)} bytes: {error}")
         return None
-    return lambda: cuda.cudaHostUnregister(address)
+    return partial(_unlock, cuda, address, memory)
+
+
+def _unlock(cuda: Any, address: int, memory: mmap.mmap) -> None:
+    cuda.cudaHostUnregister(address)
+
+
+def _unlock_in_janitor(unlock: Callable[[], object], process: int) -> None:
+    if os.getpid() == process:  # else a forked child, in which there is no CUDA
+        janitor.defer(unlock)

@@ -218,8 +218,8 @@ class MemoryCache(Cache[K, V]):
         tier = self.__memory.host
         parking: HostParking | None = None
         if tier is not None:
-            onlookers = Onlookers(self.__device.footprint)
-            parking = HostParking(tier, self.__arbiter.copying, self._setup.timer, onlookers)
+            onlookers, copying = Onlookers(self.__device.footprint), self.__arbiter.copying
+            parking = HostParking(tier, self.__device.name(), copying, self._setup.timer, onlookers)
         return MemoryMeter(*known, self.__arbiter, self.__member, parking)
 
     def _new_host_ledger(self) -> HostLedger | None:

@@ -41,15 +41,32 @@ def spare(sample: Sample) -> float | None:
 
 
 class HostParking:
-    """Parks and unparks the values of one cache; ``copying`` is the lock of its device."""
+    """Parks and unparks the values of one cache.
+
+    Args:
+        tier: what was said of it.
+        device: what torch calls where they are, if that is known.
+        copying: the lock of that device.
+        timer: the cache's.
+        onlookers: they know what else that is warm has a part of some bytes.
+
+    Raises:
+        ValueError: memory would be locked for a GPU, and there is none.
+    """
 
     def __init__(
         self,
         tier: HostTier,
+        device: str | None,
         copying: ForkSafeLock,
         timer: Callable[[], Any],
         onlookers: Onlookers,
     ) -> None:
+        if tier.page_locked is True and device == "cpu":
+            raise ValueError(
+                "page_locked=True of host= is for copies to and from a GPU, and this cache is of "
+                "the machine's memory; leave it at 'auto'"
+            )
         self._copying = copying
         self._onlookers = onlookers
         self._timer = timer
@@ -62,10 +79,19 @@ class HostParking:
         """Bytes of the tier that no parked value has, and that cannot be used again yet."""
         return self._slabs.looked_into
 
-    def is_short(self, nbytes: float) -> bool:
-        """Whether the machine would have too little left."""
-        left = spare(self._probe.sample())
-        return left is not None and left < nbytes
+    def is_short(self, entry: Entry) -> bool:
+        """Whether the machine would have too little left; then what is kept is given back to it."""
+        assert entry.parked is not None
+        left, nbytes = spare(self._probe.sample()), entry.parked.nbytes
+        if left is None or left >= nbytes:
+            return False
+        if entry.provenance.source.park is None and self._slabs.fits(nbytes):
+            return False
+        return left + self._slabs.unmap_kept() < nbytes
+
+    def close(self) -> None:
+        """Give the system back what is kept, and what is in use as soon as it is not."""
+        self._slabs.close()
 
     def copy_out(self, entry: Entry, remains: Remains) -> Parked:
         """Copy the bytes of ``entry`` to the host, and have it do without those of the device.

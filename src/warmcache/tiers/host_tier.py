@@ -14,7 +14,8 @@ class HostTier:
     Args:
         budget: the most host memory to take: bytes, ``"64GiB"``, or a fraction of the machine.
         page_locked: whether the system may not move it, which a GPU copies faster from:
-            ``"auto"`` where that helps.
+            ``"auto"`` where that helps, and can be. With True, nothing is parked elsewhere, and a
+            cache of the machine's memory refuses it.
         retain: whether the host's copy stays while the value is on the device, so that parking
             it again copies nothing. Only for values that nobody writes to.
         below: a key is parked as long as getting it back takes less than this share of what

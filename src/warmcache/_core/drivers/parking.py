@@ -51,8 +51,7 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
     store, meter = cache.store, cache.meter
     assert meter is not None
     assert meter.host is not None
-    assert entry.parked is not None
-    if meter.host.is_short(entry.parked.nbytes):
+    if meter.host.is_short(entry):
         _stay(cache, entry, "short", "the machine has too little memory left")
         return None
     kept = CHAIN.keep()

@@ -65,10 +65,11 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             except BaseException as raised:  # where it is now, who mends this finds out
                 interrupt = raised
                 continue
-        thread = entry.provenance.thread
-        if thread is not None and handed_over(cache, entry, thread):
+        provenance = entry.provenance
+        if provenance.thread is not None and handed_over(cache, entry, provenance.thread):
             continue
-        interrupt = _dump(entry) or interrupt
+        if provenance.dump is not None:
+            interrupt = _dump(entry) or interrupt
         pending, error = begin_teardown(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over

@@ -340,9 +340,8 @@ def _land_returned(
             if owner is not None:
                 owner.check_open()
             if parked.condemned is RemovalCause.CLOSED:
-                raise ClosedError(
-                    "whom it belongs to has ended"
-                )  # which its key alone does not say
+                # Which its key alone does not say.
+                raise ClosedError("whom it belongs to has ended")
             if entry.expires is not None and not store.timer() < entry.expires:
                 doomed = _turned_away(store, flight, entry, RemovalCause.EXPIRED)
                 break

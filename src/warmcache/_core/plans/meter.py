@@ -24,9 +24,12 @@ class Host(Protocol):
         """Bytes of the tier that no parked value has, and that cannot be used again yet."""
         ...
 
-    def is_short(self, nbytes: float) -> bool:
-        """Whether the machine has not as much memory left, beside what it should keep free."""
+    def is_short(self, entry: Entry) -> bool:
+        """Whether the machine has too little memory left for it, beside what it should keep."""
         ...
+
+    def close(self) -> None:
+        """Keep no memory for values to come."""
 
     def copy_out(self, entry: Entry, remains: Remains, /) -> Any:
         """Copy the bytes of ``entry``; return what brings them back. What it raises: they stay.

@@ -215,7 +215,7 @@ def of_thread(cache: CacheView, thread: LoadingThread) -> Plan[list[Hashable]]:
     """Remove what ``thread``, which ends, has loaded and alone can tear down."""
 
     def own(store: Store) -> list[Entry]:
-        return [each for each in store.kept() if each.provenance.thread is thread]
+        return [each for each in store.live.values() if each.provenance.thread is thread]
 
     return chosen(cache, own, RemovalCause.CLOSED, its_key)
 
@@ -300,7 +300,11 @@ def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
         store.close(why)
         entries = sorted(store.kept(), key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
-    errors: list[Exception] = yield TearDown(doomed)
+    try:
+        errors: list[Exception] = yield TearDown(doomed)
+    finally:
+        if cache.meter is not None and cache.meter.host is not None:
+            cache.meter.host.close()
     return errors
 
 

@@ -151,9 +151,9 @@ class Store:
         provenance = entry.provenance
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and entry.state is _LIVE and not self.inherited:
-            hot[provenance.hot_key] = entry
+            hot.table[provenance.hot_key] = entry
             if SCOPES or self.has_orphans:  # it came just now, and may have emptied it before
-                hot.pop(provenance.hot_key, None)
+                hot.table.pop(provenance.hot_key, None)
 
     def heat_for(self, entry: Entry, hot: HotEntries, hot_key: Any) -> None:
         """Put a loaded live entry on the hit path of who asks, be it another than before."""
@@ -167,8 +167,8 @@ class Store:
         """Take an entry off its hit path: the next call takes the slow one. Needs no lock."""
         provenance = entry.provenance
         hot = provenance.hot() if provenance.hot is not None else None
-        if hot is not None and hot.get(provenance.hot_key) is entry:
-            hot.pop(provenance.hot_key, None)
+        if hot is not None and hot.table.get(provenance.hot_key) is entry:
+            hot.table.pop(provenance.hot_key, None)
 
     def waited(self, what: Claim | Flight) -> None:
         """Count that a caller waits: for room, or for another's load."""
