@@ -475,7 +475,9 @@ class Caller:
                 misses=source.misses,
                 maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
                 currsize=sum(
-                    entry.weight for entry in self._loader.own_entries() if not cache._ended(entry)
+                    entry.weight
+                    for entry in cache._live.values()
+                    if entry.provenance.source is source and not cache._ended(entry)
                 ),
             )
 

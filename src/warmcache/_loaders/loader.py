@@ -415,26 +415,15 @@ class Loader:
             store.counts.misses += count
             self.source.misses += count
 
-    def own_entries(self, site: CallSite | None = None) -> list[Entry]:
-        """Return this loader's live entries, those of one ``site`` only if given."""
+    def kept_entries(self, site: CallSite | None = None) -> list[Entry]:
+        """Return what is live or parked of it, of one ``site`` only if given."""
         with self.cache._store.lock:
             return [
                 entry
-                for entry in self.cache._live.values()
+                for entry in self.cache._store.kept()
                 if entry.provenance.source is self.source
                 and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
             ]
-
-    def kept_entries(self, site: CallSite | None = None) -> list[Entry]:
-        """Return these, and what is parked of it."""
-        with self.cache._store.lock:
-            below = [
-                entry
-                for entry in self.cache._store.all_below()
-                if entry.provenance.source is self.source
-                and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
-            ]
-            return [*self.own_entries(site), *below]
 
     def take_over_name(self) -> tuple[Replaced, ...]:
         """Have its name, if others have it in turn; return whose it was, if it was another's."""

@@ -87,8 +87,7 @@ def last_loaded_first(
     warm: list[tuple[float, CacheView, Entry]] = []
     for view in [cache._view for cache in caches]:
         with view.store.lock:
-            there = [*view.store.live.values(), *view.store.all_below()]
-            warm += [(entry.loaded, view, entry) for entry in there if wanted(entry)]
+            warm += [(each.loaded, view, each) for each in view.store.kept() if wanted(each)]
     warm.sort(key=itemgetter(0))
     while warm:
         _, view, entry = warm.pop()

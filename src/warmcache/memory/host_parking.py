@@ -74,6 +74,11 @@ class HostParking:
         self._slabs = Slabs(tier.page_locked, limit=budget_of(tier), retain=tier.retain)
         self._told: set[tuple[str, str]] = set()
 
+    @property
+    def held(self) -> float:
+        """Bytes of the tier that no parked value has, and that cannot be used again yet."""
+        return self._slabs.looked_into
+
     def is_short(self, entry: Entry) -> bool:
         """Whether the machine would have too little left; then what is kept is given back to it."""
         assert entry.parked is not None
@@ -88,7 +93,7 @@ class HostParking:
         """Give the system back what is kept, and what is in use as soon as it is not."""
         self._slabs.close()
 
-    def park(self, entry: Entry, remains: Remains) -> Parked:
+    def copy_out(self, entry: Entry, remains: Remains) -> Parked:
         """Copy the bytes of ``entry`` to the host, and have it do without those of the device.
 
         Those are what ``remains`` watches.
@@ -102,7 +107,7 @@ class HostParking:
         with self._copying.lock:
             return parker.park(entry.value, entry.weight)
 
-    def unpark(self, entry: Entry) -> float | None:
+    def copy_back(self, entry: Entry) -> float | None:
         """Bring them back; return the seconds that took. None: others have done so.
 
         Raises:

@@ -60,7 +60,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             break
         if entry.parks:
             try:
-                if parked(cache, entry, failures):
+                if parked_instead(cache, entry, failures):
                     continue
             except BaseException as raised:  # where it is now, who mends this finds out
                 interrupt = raised
@@ -86,7 +86,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     return failures
 
 
-def parked(cache: CacheView, entry: Entry, failures: list[Exception]) -> bool:
+def parked_instead(cache: CacheView, entry: Entry, failures: list[Exception]) -> bool:
     """Park ``entry`` if that pays; whether that was done, or it is to be torn down after all.
 
     What must reach the caller, a KeyboardInterrupt or the like, is raised once all else is done.

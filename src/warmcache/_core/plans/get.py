@@ -89,7 +89,7 @@ def _get(
             rejected = True
 
 
-def brought_back(entry: Entry) -> Request:
+def request_for(entry: Entry) -> Request:
     """Return what asks for a parked ``entry`` by its key alone, whose loader nobody knows."""
     source, weight = entry.provenance.source, entry.weight
     return Request(

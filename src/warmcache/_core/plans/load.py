@@ -41,7 +41,7 @@ from warmcache._core.state.entry import Entry, Provenance, State, earlier, secon
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
-from warmcache._core.state.parking import end_in_vain, land_returned
+from warmcache._core.state.parking import come_live, end_in_vain
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
@@ -309,7 +309,7 @@ def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> P
             raise forbidden(request.key)
         return False
     try:
-        seconds = yield Aside(lambda: host.unpark(entry), to_its_end=True)
+        seconds = yield Aside(lambda: host.copy_back(entry), to_its_end=True)
     except Exception:
         with store.lock:
             assert store.host is not None
@@ -349,7 +349,7 @@ def _land_returned(
             if not doomed:
                 entry.weight = meter.charge(entry, entry.weight)
                 store.ledger.recharge(flight, entry.weight)
-                land_returned(store, entry, flight)
+                come_live(store, entry, flight)
                 break
         yield TearDown(doomed)
     if doomed:

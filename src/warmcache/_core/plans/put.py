@@ -14,7 +14,7 @@ from warmcache._core.state.store import Store
 from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
-from .get import brought_back, get
+from .get import get, request_for
 from .make_room import room
 from .meter import Meter
 from .refuse import refusal
@@ -66,7 +66,7 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
                 if not doomed:
                     store.revive(owner)
         if below:
-            yield from _unpark(cache, same or below[0])
+            yield from _bring_back(cache, same or below[0])
             if same is not None:
                 new.weight = same.weight  # it was weighed without its bytes
         elif owner is None:
@@ -80,12 +80,12 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
     return new.value
 
 
-def _unpark(cache: CacheView, entry: Entry) -> Plan[None]:
+def _bring_back(cache: CacheView, entry: Entry) -> Plan[None]:
     """Have what is parked live again, for it is not to be replaced."""
 
     def back(record: LeaseRecord) -> Plan[None]:
         with suppress(WarmMissError):  # it has left meanwhile
-            yield from get(cache, brought_back(entry), record)
+            yield from get(cache, request_for(entry), record)
 
     yield from _with_lease(cache, entry, back)
 

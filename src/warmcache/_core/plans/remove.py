@@ -107,8 +107,7 @@ def replaced(cache: CacheView, source: Source, successor: Successor | None = Non
     deadline: float | None = None
 
     def own(store: Store) -> list[Entry]:
-        there = [*store.live.values(), *store.all_below()]
-        return [entry for entry in there if entry.provenance.source is source]
+        return [entry for entry in store.kept() if entry.provenance.source is source]
 
     yield from chosen(cache, own, RemovalCause.REPLACED, its_key)
     while True:
@@ -183,8 +182,7 @@ def tagged(cache: CacheView, tag: str, note: Callable[[Entry], T]) -> Plan[list[
     """Remove what has ``tag``, the last loaded first; return a note of each."""
 
     def found(store: Store) -> list[Entry]:
-        there = [*store.live.values(), *store.all_below()]
-        entries = [entry for entry in there if tag in entry.tags]
+        entries = [entry for entry in store.kept() if tag in entry.tags]
         return sorted(entries, key=attrgetter("loaded"), reverse=True)
 
     return chosen(cache, found, RemovalCause.EXPLICIT, note)
@@ -300,8 +298,7 @@ def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
     store = cache.store
     with store.lock:
         store.close(why)
-        there = [*store.live.values(), *store.all_below()]
-        entries = sorted(there, key=lambda entry: entry.loaded, reverse=True)
+        entries = sorted(store.kept(), key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
     try:
         errors: list[Exception] = yield TearDown(doomed)

@@ -469,6 +469,10 @@ class Store:
         dying = [entry for entries in self.dying.values() for entry in entries if entry.parks]
         return [*dying, *self.host.entries.values()]
 
+    def kept(self) -> list[Entry]:
+        """Return what stays unless it is removed: what is live, and what is below."""
+        return [*self.live.values(), *self.all_below()]
+
     def is_free(self, key: Hashable) -> bool:
         """Whether nothing of ``key`` is live, or below and stays there."""
         return key not in self.live and all(map(self.is_coming_back, self.below(key)))
@@ -640,6 +644,6 @@ class Store:
         self.has_orphans = False
         return [
             entry
-            for entry in [*self.live.values(), *self.all_below()]
+            for entry in self.kept()
             if entry.provenance.is_orphan and self.condemn(entry, RemovalCause.INVALID)
         ]
