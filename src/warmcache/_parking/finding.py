@@ -32,12 +32,14 @@ class Finding:
         tensors: each that looks into a storage on the device.
         storages: those, each once.
         whole: for a storage, by its number, a tensor that is all of it in order.
+        elsewhere: where a tensor lies that is not on the device, if there is one.
     """
 
     def __init__(self, torch: Any, device: Device) -> None:
         self.tensors: list[tuple[Any, tuple[int | None, ...]]] = []
         self.storages: list[Any] = []
         self.whole: dict[int, Any] = {}
+        self.elsewhere: Any = None
         self._torch = torch
         self._device = device
         self._numbers: dict[int, int] = {}
@@ -101,11 +103,13 @@ class Finding:
         except NotImplementedError:  # its bytes are in a form that torch keeps to itself
             if self._device.has(tensor.device):
                 raise
-            return inside
+            storages = []
         numbers = tuple([self._number(storage) for storage in storages])
         if any(number is not None for number in numbers):
             self.tensors.append((tensor, numbers))
             self._remember_whole(tensor, numbers[0], storages[0])
+        elif not self._device.has(tensor.device):
+            self.elsewhere = tensor.device
         return inside
 
     def _number(self, storage: Any) -> int | None:
