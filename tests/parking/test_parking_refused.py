@@ -84,6 +84,12 @@ def test_what_has_nothing_there(torch: Any, rig: Rig) -> None:
         rig.park(torch.empty(3, device="meta"))
 
 
+def test_what_is_nested(torch: Any, place: str, rig: Rig) -> None:
+    nested = torch.nested.nested_tensor([torch.randn(2), torch.randn(3)])
+    with pytest.raises(CannotPark, match="a Tensor in it cannot be moved: it is nested"):
+        rig.park([nested, torch.randn(4)])
+
+
 def test_what_there_is_no_room_for(torch: Any, place: str, rig: Rig) -> None:
     rig.slabs.limit = 4096
     rig.there_and_back(torch.randn(1024))
