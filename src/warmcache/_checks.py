@@ -115,9 +115,9 @@ def limit(option: str, value: Any) -> float:
     return size(option, value, how=f"{_SIZE}, or None for no limit")
 
 
-def share(option: str, value: Any) -> float | str:
+def share(option: str, value: Any, whole: str = "the device") -> float | str:
     """Check for a size, or a fraction of a device."""
-    must_be, how = "a size or a fraction", f"{_SIZE}, or as 0.5 for half of the device"
+    must_be, how = "a size or a fraction", f"{_SIZE}, or as 0.5 for half of {whole}"
     number = size(option, value, must_be, how)
     if is_number(value) and not isinstance(value, Integral) and 1 < number < _LEAST_FLOAT:
         raise value_error(option, must_be, value, f"{how}; it is neither")

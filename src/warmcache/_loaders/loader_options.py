@@ -219,7 +219,7 @@ def _pair(option: str, pair: Any) -> None:
     for each in pair:
         if not callable(each) or not can_take(each, 1):
             raise checks.type_error(option, must_be, pair, "each takes one argument")
-        not_async(option, each, "have it do without await: it runs in a thread")
+        not_async(option, each, "write both without await: for async loaders they run in threads")
 
 
 # When a value comes to the disk: as it is loaded, or as it leaves memory.
