@@ -92,6 +92,7 @@ def test_no_number_of_a_header_makes_anything_fail(field: str, number: float) ->
     nothing_fails(json.dumps({**GOOD, field: number}))
 
 
+@pytest.mark.property
 @given(documents)
 @settings(max_examples=60)
 @example("[" * 100_000)
