@@ -502,20 +502,26 @@ def test_a_terminal_is_shown_how_far_it_is(
 
 
 @pytest.mark.race
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("words", ["check", "evict", "export", "import"])
 def test_an_interrupt_leaves_a_folder_that_is_whole(
-    words: str, filled: DiskStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
+    words: str,
+    number: signal.Signals,
+    filled: DiskStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    say: Say,
 ) -> None:
     archive, there = tmp_path / "all.tar", tmp_path / "there"
     say("export", filled.path, archive)
     before = archive.read_bytes()
     path = there if words == "import" else filled.path
-    calls = [0]
+    calls, handler = [0], signal.getsignal(signal.SIGTERM)
 
     def interrupt(*_: Any, **__: Any) -> Any:
         calls[0] += 1
         if calls[0] == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return real(*_, **__)
 
     where = {
@@ -530,8 +536,13 @@ def test_an_interrupt_leaves_a_folder_that_is_whole(
     with monkeypatch.context() as patched:
         patched.setattr(module, interrupt)
         more = [archive] if words in ("export", "import") else []
-        said = say(words, path, *more, status=130)
-    assert "warmcache: interrupted\n" == said
+        if number == signal.SIGINT:
+            assert "warmcache: interrupted\n" == say(words, path, *more, status=130)
+        else:
+            with pytest.raises(SystemExit, match="143"):
+                say(words, path, *more)
+    assert handler is signal.getsignal(signal.SIGTERM)
+    assert [] == [each.name for each in tmp_path.iterdir() if each.name.startswith(".")]
     assert before == archive.read_bytes()
     store = DiskStore(path)
     assert [] == files(path, "tmp") + files(path, "locks")
