@@ -17,6 +17,7 @@ from disk_stores import (
     FOLDER,
     INLINE,
     KINDS,
+    SMALL,
     bytes_of,
     commit_file,
     expected,
@@ -24,10 +25,12 @@ from disk_stores import (
     key_of,
     payload_file,
     read,
+    value_of,
     write,
 )
 
 from warmcache import DiskTier, warm
+from warmcache._disk.commit_file import pack
 from warmcache._disk.store import DiskStore
 from warmcache._sizes import format_size
 from warmcache.cli import main
@@ -183,6 +186,28 @@ def test_a_check_says_what_is_damaged_and_removes_it_unless_it_is_kept(
     assert [key_of(2)] == [each.key for each in store.entries()]
     assert 1 == len(files(store.path))
     run("check", store.path)
+
+
+@pytest.mark.parametrize("what", ["made", "seconds"])
+@pytest.mark.parametrize(
+    "number",
+    [10**400, 2**63, float("nan"), float("inf"), -1.0],
+    ids=["no float", "no row", "nan", "inf", "negative"],
+)
+def test_a_number_that_cannot_be_is_damage_and_keeps_nobody_from_the_rest(
+    what: str, number: float, filled: DiskStore, say: Say
+) -> None:
+    header = filled.header(key_of(0))
+    assert header is not None
+    odd: dict[str, Any] = {what: number}
+    commit_file(filled.path, 0).write_bytes(pack(header._replace(**odd), value_of(0, SMALL)))
+    (filled.path / "index.db").unlink()
+    for name in ("ls", "count", "size"):
+        say(name, filled.path)
+    assert write(filled, 7) is not None
+    said = say("check", filled.path, status=1)
+    assert "it says what cannot be of times and sizes" in said
+    assert "removed: 1 damaged, 0 of no entry" in said
 
 
 # -- export and import ---------------------------------------------------------------------------

@@ -11,7 +11,6 @@ it follows links and sparse files, and reads as much into memory as a header say
 from __future__ import annotations
 
 import gzip
-import math
 import os
 import re
 import tarfile
@@ -244,20 +243,11 @@ def entries(file: IO[bytes]) -> Iterator[Archived]:
             raise refused(now.name, f"is damaged: {error}") from None
         except OtherFormatError as error:
             raise refused(now.name, f"is of format {error}, another version's") from None
-        if not all(_is_time(each) for each in (header.made, header.seconds)) or header.size < 0:
-            raise refused(now.name, "says what cannot be of times and sizes")
         beside = header.size if inside is None else 0
         entry = Archived(members, header, inside, now.size + beside)
         members.advance()
         yield entry
         entry.skip()
-
-
-def _is_time(seconds: float) -> bool:
-    try:
-        return 0 <= float(seconds) < math.inf
-    except OverflowError:
-        return False
 
 
 def refused(name: str, why: str) -> RefusedArchiveError:

@@ -23,6 +23,7 @@ from .records import NOTHING, Header
 
 INLINE = 32 * 1024  # bytes of a payload that is still inside
 MOST = INLINE + 2**20  # bytes of a commit file
+_MOST = 2**62  # seconds, bytes
 _STEP = 64  # bytes: a header is as long as it was expected to be, but for its checksum's digits
 _MAGIC, _FORMAT = b"WARMDSK", b"1"
 _START = struct.Struct("<8sII")
@@ -110,6 +111,8 @@ def _header(key: str, text: bytes) -> Header:
         raise DamagedError("its header cannot be read") from error
     if header.key != key:
         raise DamagedError("it is another key's")
+    if not all(0 <= each <= _MOST for each in (header.made, header.seconds, header.size)):
+        raise DamagedError("it says what cannot be of times and sizes")
     named = header.payload.startswith(f"{key}.") and _PAYLOAD.fullmatch(
         header.payload, len(key) + 1
     )
