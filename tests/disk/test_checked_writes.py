@@ -69,6 +69,7 @@ def test_what_is_not_loaded_is_not_loaded_for_a_checksum(monkeypatch: pytest.Mon
     assert CRC == checksums.kind_of(2**30)
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("kind", [CRC, SUMS])
 @given(data=st.data())
 def test_whatever_is_torn_shows(data: st.DataObject, kind: str) -> None:

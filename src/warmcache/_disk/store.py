@@ -16,8 +16,6 @@ from typing import Literal
 
 from warmcache import _checks as checks
 from warmcache._log import log
-from warmcache._process.after_fork import begins_anew_in_child
-from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._sizes import format_size
 from warmcache._texts import short_text_of
 
@@ -36,6 +34,7 @@ from .recency import Recency
 from .records import Counts, Damaged, Header, Listed, Report, Stored, Totals
 from .room import Limits
 from .rows import Row, Rows
+from .tally import Tally
 from .writer import Writer
 
 _MANY = 64  # entries that are removed in one transaction
@@ -106,16 +105,9 @@ class DiskStore:
         self._writer = Writer(
             folder, self._index, self._recency, limits, clock=clock, durable=durable
         )
-        self._guard = ForkSafeLock()
-        self.begin_anew()
-        begins_anew_in_child(self)
-        self._clear()
-
-    def begin_anew(self) -> None:
-        """Count from nothing, in a forked child."""
-        self._counts = dict.fromkeys(Counts._fields, 0)
-        self._said: set[str] = set()
+        self._tally = Tally()
         self._whole: set[str] = set()  # payloads that were found whole since the boot
+        self._clear()
 
     def _clear(self) -> None:
         """Remove what killed processes have left, where that can be."""
@@ -162,7 +154,7 @@ class DiskStore:
             except (DamagedError, OddPayloadError) as error:
                 self._remove_bad(key, "damaged", str(error))
                 break
-        self._count("misses")
+        self._tally.add("misses")
         return None
 
     def header(self, key: str) -> Header | None:
@@ -176,16 +168,16 @@ class DiskStore:
     def _read(self, key: str) -> Stored | None:
         stored = checking.open_entry(self._folder, key)
         if stored is None:
-            self._count("misses")
+            self._tally.add("misses")
             return None
         if self._is_old(stored.header):
             self._forget([key], "expired")
-            self._count("misses")
+            self._tally.add("misses")
             return None
         if stored.path is not None and self._is_unsure(stored.header):
             checking.must_be_whole(self._folder, stored)
             self._is_whole(stored.header)
-        self._count("hits")
+        self._tally.add("hits")
         return stored
 
     def _is_old(self, header: Header) -> bool:
@@ -214,8 +206,8 @@ class DiskStore:
             return None
 
     def _remove_bad(self, key: str, kind: str, why: str) -> None:
-        self._count(kind)
-        self._say(kind, "%s in %s: %s; it is removed", key, self.path, why)
+        self._tally.add(kind)
+        self._tally.say(kind, "%s in %s: %s; it is removed", key, self.path, why)
         try:
             self._forget([key])
         except OSError:  # it stays, and is found again
@@ -251,14 +243,14 @@ class DiskStore:
         """
         written = self._writer.write(key, header, payload, size)
         if written.evicted:
-            self._count("evicted", written.evicted)
-        self._count(written.outcome)
+            self._tally.add("evicted", written.evicted)
+        self._tally.add(written.outcome)
         if written.outcome == "too_large":
             self._say_too_large(key, header, written.nbytes)
         return written.header
 
     def _say_too_large(self, key: str, header: Header, nbytes: int) -> None:
-        self._say(
+        self._tally.say(
             "too_large",
             "%s is not stored in %s: it takes %s, and no room can be made for that (%s)",
             *(header.text or key, self.path, format_size(nbytes), self._limits),
@@ -297,7 +289,7 @@ class DiskStore:
             self._index.run(work)
         finally:
             if kind:
-                self._count(kind, len(each))
+                self._tally.add(kind, len(each))
 
     def evict(self, only: Filter = ALL) -> list[Header]:
         """Remove what is meant, and return what it was.
@@ -405,25 +397,13 @@ class DiskStore:
     @property
     def counts(self) -> Counts:
         """What this process has counted."""
-        with self._guard.lock:
-            return Counts(**self._counts)
+        counts = self._tally.counts()
+        return Counts(*(counts[kind] for kind in Counts._fields))
 
     def close(self) -> None:
         """Write what was noted and close the index; what is called afterwards opens it again."""
         self.flush()
         self._index.close()
-
-    def _count(self, kind: str, number: int = 1) -> None:
-        with self._guard.lock:
-            self._counts[kind] += number
-
-    def _say(self, kind: str, text: str, *args: object) -> None:
-        """Log a warning, the first of its kind."""
-        with self._guard.lock:
-            if kind in self._said:
-                return
-            self._said.add(kind)
-        log().warning(text, *args)
 
     def __repr__(self) -> str:
         return f"DiskStore({short_text_of(str(self.path))})"
