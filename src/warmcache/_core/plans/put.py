@@ -53,23 +53,23 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             old = store.live.get(new.key)
             if old is not None and not replace:
                 return old.value
-            owner = store.owner_of(new.key, new.value)
+            same = store.entry_with(new.key, new.value)
             parked = next((e for e in store.below(new.key) if e.value is new.value), None)
             if parked is not None:
                 parked.expires, parked.seen_at = new.expires, new.loaded_at
-            if owner is not None and owner is not old:
+            if same is not None and same is not old:
                 if old is None:
-                    store.revive(owner)
+                    store.revive(same)
                 elif store.condemn(old, RemovalCause.REPLACED):
                     doomed = [old]
-        if parked is not None and owner is None:
+        if parked is not None and same is None:
             yield from _unpark(cache, parked)
             new.weight = parked.weight  # it was weighed without its bytes
-        elif owner is None:
+        elif same is None:
             yield from room(cache, claim, replacing=replace, granted=granted)
         elif doomed:
             yield TearDown(doomed)
-        elif (yield from _touch(cache, owner, new)):
+        elif (yield from _touch(cache, same, new)):
             break
     if arrived and cache.meter is not None and cache.meter.shared:
         yield from _granted_later(cache, cache.meter, new)
@@ -118,11 +118,11 @@ def put_ended(cache: CacheView, new: Entry) -> Plan[None]:
     store = cache.store
     with store.lock:
         store.check_open()
-        old, owner = store.live.get(new.key), store.owner_of(new.key, new.value)
+        old, same = store.live.get(new.key), store.entry_with(new.key, new.value)
         doomed = []
         if old is not None and store.condemn(old, RemovalCause.REPLACED):
             doomed.append(old)
-        if owner is None:
+        if same is None:
             new.weight = 0  # it never had a place
             store.turn_away(new, RemovalCause.EXPIRED)
             doomed.append(new)
