@@ -217,6 +217,20 @@ def test_what_is_warm_of_a_thread_goes_as_that_ends(worker: Worker) -> None:
     it.is_well()
 
 
+def test_as_a_thread_ends_its_teardowns_see_it_as_it_was_and_leave_no_other_behind() -> None:
+    seen: list[threading.Thread] = []
+
+    def teardown(_: Any) -> None:
+        seen.append(threading.current_thread())
+
+    load, ident = warm(teardown=teardown, teardown_in="loading-thread")(lambda: 5), list[int]()
+    thread = threading.Thread(target=lambda: (load(), ident.append(threading.get_ident())))
+    thread.start()
+    thread.join(CAP)
+    assert [thread] == seen
+    assert ident[0] not in {each.ident for each in threading.enumerate()}
+
+
 def test_a_teardown_that_exits_leaves_no_other_undone(caplog: pytest.LogCaptureFixture) -> None:
     def leave(_: Any) -> None:
         raise SystemExit
@@ -611,15 +625,12 @@ PROGRAM = """
 
     logging.basicConfig(format="%(message)s")
 
-    names = {}  # for at its end a thread has none any more
-
     def close(connection):
         connection.close()
-        print("closed in", names[threading.get_ident()], flush=True)
+        print("closed in", threading.current_thread().name, flush=True)
 
     @warm(maxsize=4, teardown=close, teardown_in="loading-thread", wait=0.1)
     def connect(name):
-        names[threading.get_ident()] = threading.current_thread().name
         return sqlite3.connect(":memory:")
 
     def elsewhere(work, *args, **options):
