@@ -238,7 +238,6 @@ def changes(value: Any) -> Iterator[Callable[[], object]]:
     for name in ("append", "add", "extend"):
         yield lambda name=name: getattr(value, name)(1)  # type: ignore[misc]
     yield lambda: setattr(value.flags, "writeable", True)
-    yield lambda: value.fill(1)
 
 
 REFUSED = (AttributeError, TypeError, ValueError, NotImplementedError)
