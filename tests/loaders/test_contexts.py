@@ -309,10 +309,6 @@ class Closing:
         self.gate.wait()
         self.torn_down.append(value)
 
-    def until_another_closes(self) -> None:
-        while len(owners.owner_of(self.ctx)._closings) < 2:
-            self.gate.arrived.wait(0.001)
-
 
 @pytest.mark.race
 def test_what_another_thread_closes_is_refused_at_once() -> None:
@@ -326,12 +322,14 @@ def test_what_another_thread_closes_is_refused_at_once() -> None:
 
 @pytest.mark.race
 @pytest.mark.parametrize("end", [close, aclose])
-def test_who_closes_it_while_another_thread_does_waits_and_tears_nothing_down(end: Any) -> None:
-    it = Closing()
+def test_who_closes_it_while_another_thread_does_waits_and_tears_nothing_down(
+    end: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, waits, wait = Closing(), threading.Event(), owners.Wait
+    monkeypatch.setattr(owners, "Wait", lambda signal: waits.set() or wait(signal))
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(end, it.ctx)
-        it.until_another_closes()
-        assert not second.done()
+        assert waits.wait(CAP) and not second.done()
         it.gate.open()
         second.result(CAP)
         assert ["b", "a"] == it.torn_down
@@ -531,6 +529,33 @@ def test_aclose_that_is_cancelled_tears_down_the_rest_first() -> None:
         assert 0 == len(load.cache)
 
     asyncio.run(asyncio.wait_for(main(), CAP))
+
+
+def test_aclose_of_which_the_loop_ends_leaves_the_rest_to_the_janitor() -> None:
+    torn_down: list[str] = []
+
+    async def teardown(value: str) -> None:
+        torn_down.append(value)
+        await asyncio.Event().wait()
+
+    one: Any = warm(per="ctx", teardown=torn_down.append)(lambda ctx, name: name)
+
+    @warm(per="ctx", teardown=teardown)
+    async def load(ctx: Sky, name: str) -> str:
+        return name
+
+    ctx, loop = Sky(), asyncio.new_event_loop()
+    one(ctx, "a"), loop.run_until_complete(load(ctx, "b"))
+    closing = ctx.aclose()
+    task = loop.create_task(closing)
+    loop.run_until_complete(asyncio.sleep(0))
+    assert ["b"] == torn_down
+    closing.close()
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    janitor_done()
+    assert ["b", "a"] == torn_down
 
 
 # -- by tag, and what is open still ----------------------------------------------------

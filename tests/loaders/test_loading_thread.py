@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -215,6 +216,20 @@ def test_what_is_warm_of_a_thread_goes_as_that_ends(worker: Worker) -> None:
     assert it.connect.contains("a") and not it.connect.contains("b")
     worker.do(it.connect.cache_clear)
     it.is_well()
+
+
+def test_as_a_thread_ends_its_teardowns_see_it_as_it_was_and_leave_no_other_behind() -> None:
+    seen: list[threading.Thread] = []
+
+    def teardown(_: Any) -> None:
+        seen.append(threading.current_thread())
+
+    load, ident = warm(teardown=teardown, teardown_in="loading-thread")(lambda: 5), list[int]()
+    thread = threading.Thread(target=lambda: (load(), ident.append(threading.get_ident())))
+    thread.start()
+    thread.join(CAP)
+    assert [thread] == seen
+    assert ident[0] not in {each.ident for each in threading.enumerate()}
 
 
 def test_a_teardown_that_exits_leaves_no_other_undone(caplog: pytest.LogCaptureFixture) -> None:
@@ -534,14 +549,15 @@ async def test_a_call_of_an_async_loader_is_one_too(worker: Worker, plan: dict[s
 
 
 @pytest.mark.race
+@pytest.mark.parametrize("plan", [{}, {"ttl": 9}], ids=["at once", "by plan"])
 @pytest.mark.parametrize("loaded", ["on its loop", "before it"])
 def test_a_thread_that_runs_a_loop_tears_down_while_it_awaits_whatever_it_likes(
-    worker: Worker, loaded: str
+    worker: Worker, loaded: str, plan: dict[str, int]
 ) -> None:
     it, gate = Connections(wait=CAP), Gate()
     ends: list[Callable[[], object]] = []
 
-    @warm(maxsize=1)
+    @warm(maxsize=1, **plan)
     async def other() -> int:
         return 5
 
@@ -569,6 +585,32 @@ def test_a_thread_that_runs_a_loop_tears_down_while_it_awaits_whatever_it_likes(
     worker.do(it.connect, "d"), worker.do(it.connect.cache_clear)
     assert [worker.ident, threading.get_ident(), worker.ident, worker.ident] == it.closed_in
     it.is_well()
+
+
+@pytest.mark.race
+def test_what_is_torn_down_on_a_loop_is_in_no_context_of_who_removed_it(worker: Worker) -> None:
+    who, gate, seen = ContextVar[str]("who", default="nobody"), Gate(), list[str]()
+
+    async def main() -> None:
+        torn_down = asyncio.Event()
+
+        def teardown(_: int) -> None:
+            seen.append(who.get())
+            torn_down.set()
+
+        load = warm(maxsize=1, teardown=teardown, teardown_in="loading-thread")(lambda: 5)
+        load()
+        evicts.append(load.evict)
+        gate.arrived.set()
+        await asyncio.wait_for(torn_down.wait(), CAP)
+
+    evicts: list[Callable[[], object]] = []
+    running = worker.begin(lambda: asyncio.run(main()))
+    gate.until_reached()
+    who.set("who removes it")
+    evicts[0]()
+    running.result(CAP)
+    assert ["nobody"] == seen
 
 
 async def test_alease_is_refused_for_its_thread_ends_at_once() -> None:
@@ -611,15 +653,12 @@ PROGRAM = """
 
     logging.basicConfig(format="%(message)s")
 
-    names = {}  # for at its end a thread has none any more
-
     def close(connection):
         connection.close()
-        print("closed in", names[threading.get_ident()], flush=True)
+        print("closed in", threading.current_thread().name, flush=True)
 
     @warm(maxsize=4, teardown=close, teardown_in="loading-thread", wait=0.1)
     def connect(name):
-        names[threading.get_ident()] = threading.current_thread().name
         return sqlite3.connect(":memory:")
 
     def elsewhere(work, *args, **options):

@@ -113,9 +113,9 @@ class LocalMethod(WarmMethod):
         return hit, caller
 
     def __reduce__(self) -> Any:
-        if self._owner is not None and importable(self._owner):
-            return getattr, (self._owner, self._name)
-        if self._owner is None and importable(self):
+        if self._class is not None and importable(self._class):
+            return getattr, (self._class, self._name)
+        if self._class is None and importable(self):
             return self.__qualname__
         return ArrivedMethod, (), self._local
 

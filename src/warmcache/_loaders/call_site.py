@@ -10,7 +10,7 @@ from warmcache._core.state.hot_paths import HotEntries
 from warmcache.caches.cache import Cache
 
 from .name_holder import NameHolder
-from .owners import Owner, owner_of
+from .owners import NOBODY, Owner, owner_of
 
 
 class Called(Protocol):
@@ -29,17 +29,15 @@ class CallSite:
 
     Attributes:
         hot: what the hit path finds.
-        instance: gives the owner, or None once that is gone; None itself, of a plain function.
-        owner: the same as an :class:`Owner`.
+        owner: None of a plain function.
     """
 
-    __slots__ = ("__weakref__", "_sites", "hot", "instance", "owner")
+    __slots__ = ("__weakref__", "_sites", "hot", "owner")
 
     def __init__(self) -> None:
         self.hot = HotEntries()
-        self.instance: Callable[[], Any] | None = None
         self.owner: Owner | None = None
-        self._sites: Callable[[], Sites | None] = _none
+        self._sites: weakref.ref[Sites] | None = None
 
     def bind(self, owner: Owner, sites: Sites) -> None:
         """Be that of ``owner``, among others of one loader, and of no other owner any more."""
@@ -47,29 +45,33 @@ class CallSite:
             if self.owner is not None:
                 self.owner.remove(self)
             owner.add(self)
-        self.owner, self.instance, self._sites = owner, owner.reference, weakref.ref(sites)
+        self.owner, self._sites = owner, weakref.ref(sites)
 
     def wait(self) -> None:
         """Be that of no owner until it is bound to the next one."""
         if self.owner is not None:
             self.owner.remove(self)
-        self.owner, self.instance = None, _none
+        self.owner = NOBODY
 
     def cache(self) -> Cache[Any, Any] | None:
         """Return the cache of the loader that is called; None if the loader is gone."""
-        sites = self._sites()
+        sites = self._of()
         loader = None if sites is None else sites.loader()
         return None if loader is None else loader.cache
 
     def leave(self, number: int) -> None:
         """Have the loader forget it, whose owner is gone; its id was ``number``."""
-        sites = self._sites()
+        sites = self._of()
         if sites is not None:
             sites.drop(number)
 
+    def _of(self) -> Sites | None:
+        """Return those of the loader, unless that is gone."""
+        return None if self._sites is None else self._sites()
+
     def __repr__(self) -> str:
-        instance = self.instance() if self.instance is not None else None
-        return "<dead instance>" if instance is None else f"<{type(instance).__name__}>"
+        thing = None if self.owner is None else self.owner.thing()
+        return "<dead instance>" if thing is None else f"<{type(thing).__name__}>"
 
 
 class Sites:
@@ -137,10 +139,6 @@ class Sites:
             for number, site in self._known.copy().items()
             if site.owner is not None
             and not site.owner.ended
-            and (thing := site.owner.reference()) is not None
+            and (thing := site.owner.thing()) is not None
         ]
         return [(thing, site) for number, thing, site in alive if self.drop(number) is site]
-
-
-def _none() -> None:
-    """Return the owner of a site that waits for one."""

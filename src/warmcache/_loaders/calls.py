@@ -411,7 +411,7 @@ class Caller:
 
     def _forget_counts(self) -> None:
         loader = self._loader
-        if self._site.instance is not None:  # others have their part in the counts
+        if self._site.owner is not None:  # others have their part in the counts
             return
         with loader.cache._store.lock:
             # What is still leased or being torn down adds its hits as it goes.

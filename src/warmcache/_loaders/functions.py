@@ -6,7 +6,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from warmcache import _checks as checks
 from warmcache._core.state.hot_paths import HotEntries
@@ -21,10 +21,8 @@ from .call_site import CallSite
 from .calls import Caller, Slow
 from .hit_path import build
 from .hit_path_text import OwnerIs
-from .loader import Loader
+from .loader import FindOwner, Loader
 from .loader_options import LoaderOptions
-
-Whose: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
 def signature_of_loader(target: Callable[..., Any]) -> inspect.Signature:
@@ -44,7 +42,7 @@ def caller_class(loader: Loader) -> type[Caller]:
 
 def owned(
     signature: inspect.Signature, per: str | Callable[[], object], name: str
-) -> tuple[inspect.Signature, Whose]:
+) -> tuple[inspect.Signature, FindOwner]:
     """Return what the keys are made of where an owner is not part of them, and what finds it.
 
     Raises ValueError when ``name``() has no such argument.
@@ -70,10 +68,11 @@ def warm_function(
     """Return the warm counterpart of a function, one with its signature, and its caller."""
     signature = signature_of_loader(target)
     per = options.per
-    of_call, whose = signature, None
+    of_call, find_owner = signature, None
     if per is not None:
-        of_call, whose = owned(signature, per, getattr(target, "__name__", type(target).__name__))
-    loader = Loader(target, of_call, options, cache, whose=whose)
+        name = getattr(target, "__name__", type(target).__name__)
+        of_call, find_owner = owned(signature, per, name)
+    loader = Loader(target, of_call, options, cache, find_owner=find_owner)
     caller = caller_class(loader)(loader, CallSite())
     free: dict[str, Any] = dict(slow=Slow(caller), fresh=loader.fresh)
     owner = None
@@ -81,7 +80,7 @@ def warm_function(
         free |= dict(hot=caller._site.hot)
     else:
         owner = OwnerIs(per if isinstance(per, str) else None)
-        free |= dict(sites=loader.sites.hot, id=id, who=per)
+        free |= dict(sites=loader.sites.hot, id=id, per=per)
     hit: Any
     if loader.batch is None:
         hit, loader.bind, switch = build(

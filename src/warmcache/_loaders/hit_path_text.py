@@ -106,7 +106,7 @@ class OwnerIs(NamedTuple):
     """What says in a call to whom belongs what it loads.
 
     That is an ``argument``, which is no part of the key; or, where that is None, a callable
-    that the hit path knows as ``who``. What is ``bound`` to it, a method, has the slow path of its
+    that the hit path knows as ``per``. What is ``bound`` to it, a method, has the slow path of its
     own for each.
     """
 
@@ -127,17 +127,17 @@ def source_of(
 ) -> str:
     key = _key_expression(shape, prefix)
     names = ["clock", "hot", "slow", "items", "key", "types", "typed", "fresh", "tell"]
-    names += ["sites", "id", "who", *(f"part_{name}" for name in shape.parts)]
+    names += ["sites", "id", "per", *(f"part_{name}" for name in shape.parts)]
     parameters = called_with(signature, shape, owner)
     words = dict(_=prefix, key=key, args=_args(parameters), kwargs=_kwargs(parameters))
     asking, hot, slow, known = "", f"{prefix}hot", f"{prefix}slow", ""
     if owner is not None:
-        whose = owner.argument or f"{prefix}owner"
-        hot = f"{prefix}sites[{prefix}id({whose})]"
+        thing = owner.argument or f"{prefix}owner"
+        hot = f"{prefix}sites[{prefix}id({thing})]"
         if owner.argument is None:
-            asking, known = f"        {whose} = {prefix}who()\n", f", {whose}"
+            asking, known = f"        {thing} = {prefix}per()\n", f", {thing}"
         elif owner.bound:
-            slow += f"({whose}).slow_call"
+            slow += f"({thing}).slow_call"
     preamble = ""
     if not key.isidentifier() and (shape.key is not None or any(shape.parts.values())):
         # User code makes the key: once, and what it raises is the caller's to see.

@@ -79,7 +79,7 @@ class WarmMethod:
         self._cache = cache
         self._loader: Any = None  # there is none of what that can only be a static method
         self._function: Any = None
-        self._owner: type | None = None
+        self._class: type | None = None
         self._name = target.__name__
         self._of_class = of_class
         self._sites: Any = None
@@ -131,7 +131,7 @@ class WarmMethod:
                 f"batch must be an argument of {name}() that takes several, got "
                 f"{self._options.batch!r}, which it is bound to"
             )
-        self._owner, self._name = owner, name
+        self._class, self._name = owner, name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if self._of_class:
@@ -144,7 +144,7 @@ class WarmMethod:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self._owner is None and not (args and self._is_method_of(args[0])):
+            if self._class is None and not (args and self._is_method_of(args[0])):
                 return self._plain()(*args, **kwargs)
             return self._hit(*args, **kwargs)
         except BaseException as error:
@@ -159,15 +159,15 @@ class WarmMethod:
             if (cls.__module__, cls.__qualname__) == (self.__module__, scope):
                 hidden = f"_{cls.__name__.lstrip('_')}{self._name}"
                 found = vars(cls).get(self._name, vars(cls).get(hidden))
-                self._owner = None if isinstance(found, staticmethod) else cls
-        return self._owner is not None
+                self._class = None if isinstance(found, staticmethod) else cls
+        return self._class is not None
 
     @property
     def cache(self) -> Any:
         return self._cache if isinstance(self._cache, Cache) else self._cache.find()
 
     def _of_plain(self, name: str) -> Any:
-        if self._owner is None:
+        if self._class is None:
             return getattr(self._plain(), name)
         raise AttributeError(
             f"{name}() of a warm method is reached through an instance, and of a warm class "
@@ -195,7 +195,7 @@ class WarmMethod:
     def _new_site(self, instance: Any) -> CallSite:
         site = None
         if self._is_own_class(instance):
-            self._owner = instance  # under @classmethod, nobody else tells
+            self._class = instance  # under @classmethod, nobody else tells
             site, self._site_of_class = self._site_of_class, None
         try:
             new: CallSite = self._sites.add(instance, site)

@@ -60,24 +60,24 @@ class _Reference(weakref.ref[Any]):
 
 
 class Owner:
-    """One object that entries belong to.
+    """One thing that entries belong to.
 
     Attributes:
-        reference: gives the object, or None once that is gone.
+        thing: gives that, or None once it is gone.
         ended: whether calls for it are refused, and what it had is going.
         is_loop: whether it is an event loop.
     """
 
-    __slots__ = ("_begun", "_closings", "_sites", "_why", "ended", "is_loop", "reference")
+    __slots__ = ("_begun", "_closing", "_sites", "_why", "ended", "is_loop", "thing")
 
     def __init__(self, thing: Any) -> None:
-        self.reference = _Reference(thing, _collected)
-        self.reference.number = id(thing)
+        self.thing = _Reference(thing, _collected)
+        self.thing.number = id(thing)
         self.ended = False
         self.is_loop = False
         self._why = ""
-        self._closings: list[OneShot] = []  # those that are over, or not; the first tears down
-        self._begun: list[Entry] = []  # what that tears down just now
+        self._closing: dict[None, OneShot] = {}  # the first, which happens as that is over
+        self._begun: list[Entry] = []  # what is torn down just now
         self._sites: list[weakref.ref[OwnedSite]] = []
 
     def add(self, site: OwnedSite) -> None:
@@ -121,7 +121,7 @@ class Owner:
 
         If it was closed before, what an interrupt may have left of that is torn down.
         """
-        number = self.reference.number
+        number = self.thing.number
         if _owners.get(number) is self:
             del _owners[number]
         self.close(why)
@@ -152,6 +152,8 @@ class Owner:
             self._begun = [entry]
             try:
                 failures += yield Elsewhere(view, remove.with_its_owner(view, entry))
+            except GeneratorExit:  # nobody carries this out any more
+                raise
             except BaseException as raised:
                 interrupt = raised
             del entry
@@ -168,8 +170,7 @@ class Owner:
         """
         over = OneShot()
         try:
-            self._closings.append(over)
-            first = self._closings[0]
+            first = self._closing.setdefault(None, over)  # which no other thread can come into
             if first is over:
                 self.close(why)
                 return (yield from self.let_all_go())
@@ -177,7 +178,7 @@ class Owner:
                 yield Wait(first)
             return []
         except BaseException:
-            if self._closings[:1] == [over]:
+            if self._closing.get(None) is over:
                 self.let_rest_go()
             raise
         finally:
@@ -219,12 +220,19 @@ def _collected(reference: Any, at_the_end: Callable[[], bool] = sys.is_finalizin
     if at_the_end():  # of the process: all is torn down, and this module is being emptied
         return
     owner = _owners.get(reference.number)
-    if owner is not None and owner.reference is reference:
+    if owner is not None and owner.thing is reference:
         owner.forget("what it belongs to was garbage-collected")
+
+
+class _Nobody:
+    """A thing that is gone at once."""
+
+
+NOBODY = Owner(_Nobody())  # to whom belongs what waits for its owner
 
 
 @in_child
 def _leave_to_parent() -> None:
     """Wait for no closing of another thread's, which is not here."""
     for owner in _owners.copy().values():
-        owner._closings = []
+        owner._closing = {}

@@ -128,8 +128,8 @@ class ThroughDisk:
         if self._code is None:
             self._code = code_digest(self._target, code=options.code)
         arguments = self._arguments(raw, kwargs)
-        if site.instance is not None:
-            arguments[self._owner], args = site.instance(), args[self._without :]
+        if site.owner is not None:
+            arguments[self._owner], args = site.owner.thing(), args[self._without :]
         arguments |= self._besides(args, kwargs)
         version = options.version
         digest = call_digest(self.name, version, self._code, arguments)

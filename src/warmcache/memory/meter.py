@@ -232,7 +232,7 @@ class MemoryMeter:
             return 0
         shared, blocks = self.arbiter.shared_bytes, blocks_of(footprint)
         with store.lock:
-            before = store.owner_of(entry.key, entry.value)  # the same object, handed in again
+            before = store.entry_with(entry.key, entry.value)  # the same object, handed in again
         besides: Any = None if before is None else share_of(before)
         own = footprint.nbytes - shared.held(blocks, besides)
         if blocks:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from warmcache._core.plans import remove
@@ -48,9 +48,26 @@ def _ended(thread: LoadingThread) -> None:
     if thread.is_inherited or sys.is_finalizing():
         return
     views = list(thread.views)
-    while views or not thread.end():
-        with suppress(BaseException):  # of a teardown, which is logged and has nobody to reach
-            tear_down_handed_to(thread)
-            while views:
-                run(remove.of_thread(views[-1], thread), views[-1])
-                views.pop()
+    with _known(thread):
+        while views or not thread.end():
+            with suppress(BaseException):  # of a teardown, which is logged and has nobody to reach
+                tear_down_handed_to(thread)
+                while views:
+                    run(remove.of_thread(views[-1], thread), views[-1])
+                    views.pop()
+
+
+@contextmanager
+def _known(thread: LoadingThread) -> Iterator[None]:
+    """Have ``threading.current_thread()`` be ``thread``, which it knows no more.
+
+    It would make up another, as each line of a log asks for it, that stays for ever.
+    """
+    known: Any = threading._active  # type: ignore[attr-defined]
+    itself = thread.itself() or threading.Thread(name=thread.name)
+    added = known.setdefault(thread.ident, itself) is itself
+    try:
+        yield
+    finally:
+        if added:
+            known.pop(thread.ident, None)

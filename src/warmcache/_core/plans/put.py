@@ -54,26 +54,26 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             old = store.live.get(new.key)
             if old is not None and not replace:
                 return old.value
-            owner = store.owner_of(new.key, new.value)
+            there = store.entry_with(new.key, new.value)
             below = [
                 each for each in store.below(new.key) if not replace or each.value is new.value
             ]
             same = next((each for each in below if each.value is new.value), None)
             if same is not None:
                 same.expires, same.seen_at = new.expires, new.loaded_at
-            if owner is not None and owner is not old and not below:
+            if there is not None and there is not old and not below:
                 doomed = store.displace(new.key)
                 if not doomed:
-                    store.revive(owner)
+                    store.revive(there)
         if below:
             yield from _bring_back(cache, same or below[0])
             if same is not None:
                 new.weight = same.weight  # it was weighed without its bytes
-        elif owner is None:
+        elif there is None:
             yield from room(cache, claim, replacing=replace, granted=granted)
         elif doomed:
             yield TearDown(doomed)
-        elif (yield from _touch(cache, owner, new)):
+        elif (yield from _touch(cache, there, new)):
             break
     if arrived and cache.meter is not None and cache.meter.shared:
         yield from _granted_later(cache, cache.meter, new)
@@ -122,11 +122,11 @@ def put_ended(cache: CacheView, new: Entry) -> Plan[None]:
     store = cache.store
     with store.lock:
         store.check_open()
-        old, owner = store.live.get(new.key), store.owner_of(new.key, new.value)
+        old, same = store.live.get(new.key), store.entry_with(new.key, new.value)
         doomed = []
         if old is not None and store.condemn(old, RemovalCause.REPLACED):
             doomed.append(old)
-        if owner is None:
+        if same is None:
             new.weight = 0  # it never had a place
             store.turn_away(new, RemovalCause.EXPIRED)
             doomed.append(new)

@@ -19,7 +19,7 @@ from warmcache._process.after_fork import in_child, keep_forever
 class LoadingThread:
     """A thread that has loaded what it alone can tear down.
 
-    It refers to no ``Thread``, for entries refer to it, and may belong to that, weakly.
+    It refers to its ``Thread`` weakly, for entries refer to it, and may belong to that.
     ``handed`` are dying entries that it is to tear down, each with the view of its cache;
     ``views`` those of all caches that it has loaded something into, weakly. It is told of what
     is handed over by ``wake``, while it waits, and by ``call_on_loop``, if it runs a loop.
@@ -27,6 +27,7 @@ class LoadingThread:
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
+        self.itself = weakref.ref(threading.current_thread())
         self.name = threading.current_thread().name
         self.handed: dict[Any, Any] = {}
         self.views: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -250,7 +250,7 @@ class Store:
         flight.end()
         flight.stored.happen()
 
-    def owner_of(self, key: Hashable, value: Any) -> Entry | None:
+    def entry_with(self, key: Hashable, value: Any) -> Entry | None:
         """Return the entry of ``key``, live or retired, that has this very value."""
         live = self.live.get(key)
         if live is not None and live.value is value:
