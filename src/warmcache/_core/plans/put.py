@@ -122,10 +122,8 @@ def put_ended(cache: CacheView, new: Entry) -> Plan[None]:
     store = cache.store
     with store.lock:
         store.check_open()
-        old, owner = store.live.get(new.key), store.owner_of(new.key, new.value)
-        doomed = []
-        if old is not None and store.condemn(old, RemovalCause.REPLACED):
-            doomed.append(old)
+        owner = store.owner_of(new.key, new.value)
+        doomed = store.displace(new.key)
         if owner is None:
             new.weight = 0  # it never had a place
             store.turn_away(new, RemovalCause.EXPIRED)
