@@ -6,13 +6,13 @@ takes about a minute and a half.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,11 @@ from warmcache._progress import progress_bar
 from . import machine
 from .disk_contenders import NAMES, OURS, installed
 from .disk_rows import PROCESSES, Cold, Size, calls, check, cold, hits, kinds, values
-from .report import Table, piped, significant, targets, write_between
+from .paged import canvas, parser, publish, same_hit, save
+from .report import Table, piped, significant, targets, where
 from .targets import Verdict
 from .timing import Line, duration
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-SAME = 0.03  # of a hit's time, apart
 WHOLE = Size.whole()
 _COLOURS = dict(zip(NAMES, ("#c2410c", "#334155", "#94a3b8", "#0f766e", "#cbd5e1"), strict=True))
 
@@ -46,19 +45,12 @@ class Found:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the page and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.disk")
-    parser.add_argument("--quick", action="store_true", help="little; writes into --out alone")
-    parser.add_argument("--out", type=Path, help="a folder with a disk.md that has markers")
-    parser.add_argument("--folder", type=Path, default=_memory(), help="where (%(default)s)")
-    options = parser.parse_args(arguments)
+    command = parser("disk", "disk")
+    command.add_argument("--folder", type=Path, default=_memory(), help="where (%(default)s)")
+    options = command.parse_args(arguments)
     size = Size.quick() if options.quick else WHOLE
     found = measured(size, options.folder)
-    text = page(found, size)
-    print(text)
-    out = options.out or (None if options.quick else DOCS)
-    if out is not None:
-        write_between(out / "disk.md", text)
-        draw(found, out / "disk.png")
+    publish(options, page(found, size), partial(draw, found))
 
 
 def _memory() -> Path:
@@ -118,14 +110,9 @@ _LIMITS = [  # of which row, beside whom, at most
 
 def judge(found: Found, size: Size) -> list[Verdict]:
     """Return the verdict on every target."""
-    low, high = found.hit.spread(OURS)
-    hit, loads = found.hit.ratio(OURS), found.cold.loads
+    loads = found.cold.loads
     return [
-        Verdict(
-            f"a hit with disk=: within {SAME} of one without",
-            f"{hit:.3f} (quartiles {low:.3f} to {high:.3f})",
-            abs(hit - 1) <= SAME,
-        ),
+        same_hit(found.hit, OURS, "disk="),
         *(_at_most(found.lines[id], peer, limit) for id, peer, limit in _LIMITS),
         Verdict(
             f"a cold key in {PROCESSES} processes: 1 load",
@@ -164,8 +151,7 @@ def page(found: Found, size: Size) -> str:
         piped(_table(lines, lambda line, name: significant(line.ratio(name)))),
         "## Time per operation",
         piped(_table(lines, lambda line, name: duration(line.seconds(name)))),
-        "## Where",
-        "\n".join(f"- {name}: {text}" for name, text in _facts(found)),
+        *where(_facts(found)),
     ]
     return "\n\n".join(parts)
 
@@ -191,11 +177,9 @@ def _facts(found: Found) -> list[tuple[str, str]]:
 
 def draw(found: Found, path: Path) -> None:
     """Draw the time of each operation as dots, a row each, on a logarithmic axis."""
-    from matplotlib.figure import Figure
-
     lines = [*found.lines.values()]
-    figure = Figure(figsize=(9, 4.2), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    picture = canvas(9, 4.2)
+    axes = picture.subplots()
     for name in NAMES:
         at = [(line.seconds(name), row) for row, line in enumerate(lines) if name in line.samples]
         if at:
@@ -203,14 +187,11 @@ def draw(found: Found, path: Path) -> None:
             axes.scatter(*zip(*at, strict=True), s=size, color=_COLOURS[name], label=name)
     axes.set_yticks(range(len(lines)), [line.title for line in lines])
     axes.set_xscale("log")
-    axes.invert_yaxis()
-    axes.set_title("Seconds per operation", loc="left", fontsize=10)
-    axes.tick_params(labelsize=8)
+    axes.set_title("Seconds per operation")
     axes.grid(axis="y", color="#e2e8f0", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower left", ncols=5, frameon=False, fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+    picture.legend(loc="outside lower left", ncols=5, frameon=False, fontsize=8)
+    save(picture, path)
 
 
 if __name__ == "__main__":

@@ -86,10 +86,14 @@ def as_markdown(lines: Sequence[Line], verdicts: Sequence[Verdict], facts: Facts
         piped(ratios(lines)),
         "## Time per operation",
         piped(times(lines)),
-        "## Where",
-        "\n".join(f"- {name}: {text}" for name, text in facts),
+        *where(facts),
     ]
     return "\n\n".join(parts)
+
+
+def where(facts: Facts) -> list[str]:
+    """Return the head and the list of what it was measured on."""
+    return ["## Where", "\n".join(f"- {name}: {text}" for name, text in facts)]
 
 
 def targets(verdicts: Sequence[Verdict]) -> Table:

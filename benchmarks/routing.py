@@ -6,7 +6,6 @@ unless ``--small``. It takes about five minutes, most of them in sleeping tasks.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import random
 import time
@@ -25,10 +24,10 @@ import warmcache.dask as wd
 from warmcache._progress import track
 
 from . import machine
-from .report import piped, write_between
+from .paged import GREY, ORANGE, canvas, parser, publish, save
+from .report import piped, where
 from .routing_tasks import LOAD, LOADERS, USE, infer, loads
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 MODELS, TASKS, ZIPF, IN_FLIGHT = 6, 120, 1.1, 2  # the last one: a worker, in the window
 TARGETS = (0.25, 0.6)  # of loads and of makespan
 
@@ -64,13 +63,10 @@ Results = dict[tuple[Scenario, str], list[Outcome]]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the page and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.routing")
-    parser.add_argument("--small", action="store_true", help="few tasks; writes into --out alone")
-    parser.add_argument("--out", type=Path, help="a folder with a routing-dask.md that has markers")
-    options = parser.parse_args(arguments)
+    options = parser("routing", "routing-dask", "--small", "few tasks").parse_args(arguments)
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    seeds, tasks = (1, 12) if options.small else (3, TASKS)
-    scenarios = SCENARIOS[:2] if options.small else SCENARIOS
+    seeds, tasks = (1, 12) if options.quick else (3, TASKS)
+    scenarios = SCENARIOS[:2] if options.quick else SCENARIOS
     results: Results = {(s, name): [] for s in scenarios for name in CONTENDERS}
     # In turns, so that what the machine does meanwhile hits both alike.
     jobs = [
@@ -81,12 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for scenario, seed, name in track(jobs, "running on Dask"):
         results[scenario, name].append(run(scenario, name, drawn(seed, tasks)))
-    text = page(results, tasks)
-    print(text)
-    out = options.out or (None if options.small else DOCS)
-    if out is not None:
-        write_between(out / "routing-dask.md", text)
-        draw(results, out / "routing-dask.png")
+    publish(options, page(results, tasks), partial(draw, results))
 
 
 def drawn(seed: int, tasks: int) -> list[int]:
@@ -167,8 +158,7 @@ def page(results: Results, tasks: int) -> str:
         piped([head, *(_row(results, s) for s in _scenarios(results))]),
         "## Targets",
         "\n".join(f"- {line}" for line in judged(results)),
-        "## Where",
-        "\n".join(f"- {name}: {text}" for name, text in _facts()),
+        *where(_facts()),
     ]
     return "\n\n".join(parts)
 
@@ -215,13 +205,11 @@ def _facts() -> list[tuple[str, str]]:
 
 def draw(results: Results, path: Path) -> None:
     """Draw loads and makespan as bars, both contenders beside each other."""
-    from matplotlib.figure import Figure
-
     scenarios = _scenarios(results)
-    figure = Figure(figsize=(11, 3.6), dpi=110, layout="constrained")
-    panels = figure.subplots(1, 2)
+    picture = canvas(11, 3.6)
+    panels = picture.subplots(1, 2)
     rows = ("Loads", lambda o: o.loads), ("Seconds until all is done", lambda o: o.makespan)
-    colours = dict(zip(CONTENDERS, ("#94a3b8", "#c2410c"), strict=True))
+    colours = dict(zip(CONTENDERS, (GREY, ORANGE), strict=True))
     for panel, (title, value) in zip(panels, rows, strict=True):
         for place, name in enumerate(CONTENDERS):
             numbers = [mean(map(value, results[s, name])) for s in scenarios]
@@ -229,13 +217,10 @@ def draw(results: Results, path: Path) -> None:
             bars = panel.barh(at, numbers, height=0.38, color=colours[name], label=name)
             panel.bar_label(bars, [f" {number:.3g}" for number in numbers], fontsize=8)
         panel.set_yticks([number + 0.2 for number in range(len(scenarios))], map(str, scenarios))
-        panel.invert_yaxis()
-        panel.set_title(title, loc="left", fontsize=10)
-        panel.tick_params(labelsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_title(title)
         panel.margins(x=0.12)
     panels[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+    save(picture, path)
 
 
 if __name__ == "__main__":

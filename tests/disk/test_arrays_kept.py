@@ -108,6 +108,13 @@ def test_an_array_is_a_file_that_numpy_reads(tmp_path: Path) -> None:
     assert None is differs(array, np.load(tmp_path / "file", allow_pickle=False))
 
 
+def test_what_is_done_to_the_dtype_of_one_is_not_done_to_the_next() -> None:
+    value = np.zeros(2, [("a", "<i4")])
+    one = through_bytes(value)
+    one.dtype.names = ("b",)
+    assert ("a",) == through_bytes(np.zeros(2, [("a", "<i4")])).dtype.names
+
+
 @pytest.mark.parametrize("wrap", [lambda it: it, lambda it: [it, 1]], ids=["npy", "safetensors"])
 def test_a_large_one_is_mapped_and_what_is_written_to_it_stays_out_of_the_file(
     wrap: Any, tmp_path: Path

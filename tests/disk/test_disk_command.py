@@ -17,6 +17,7 @@ from disk_stores import (
     FOLDER,
     INLINE,
     KINDS,
+    SMALL,
     bytes_of,
     commit_file,
     expected,
@@ -24,10 +25,12 @@ from disk_stores import (
     key_of,
     payload_file,
     read,
+    value_of,
     write,
 )
 
 from warmcache import DiskTier, warm
+from warmcache._disk.commit_file import pack
 from warmcache._disk.store import DiskStore
 from warmcache._sizes import format_size
 from warmcache.cli import main
@@ -183,6 +186,28 @@ def test_a_check_says_what_is_damaged_and_removes_it_unless_it_is_kept(
     assert [key_of(2)] == [each.key for each in store.entries()]
     assert 1 == len(files(store.path))
     run("check", store.path)
+
+
+@pytest.mark.parametrize("what", ["made", "seconds"])
+@pytest.mark.parametrize(
+    "number",
+    [10**400, 2**63, float("nan"), float("inf"), -1.0],
+    ids=["no float", "no row", "nan", "inf", "negative"],
+)
+def test_a_number_that_cannot_be_is_damage_and_keeps_nobody_from_the_rest(
+    what: str, number: float, filled: DiskStore, say: Say
+) -> None:
+    header = filled.header(key_of(0))
+    assert header is not None
+    odd: dict[str, Any] = {what: number}
+    commit_file(filled.path, 0).write_bytes(pack(header._replace(**odd), value_of(0, SMALL)))
+    (filled.path / "index.db").unlink()
+    for name in ("ls", "count", "size"):
+        say(name, filled.path)
+    assert write(filled, 7) is not None
+    said = say("check", filled.path, status=1)
+    assert "it says what cannot be of times and sizes" in said
+    assert "removed: 1 damaged, 0 of no entry" in said
 
 
 # -- export and import ---------------------------------------------------------------------------
@@ -502,20 +527,26 @@ def test_a_terminal_is_shown_how_far_it_is(
 
 
 @pytest.mark.race
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("words", ["check", "evict", "export", "import"])
 def test_an_interrupt_leaves_a_folder_that_is_whole(
-    words: str, filled: DiskStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
+    words: str,
+    number: signal.Signals,
+    filled: DiskStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    say: Say,
 ) -> None:
     archive, there = tmp_path / "all.tar", tmp_path / "there"
     say("export", filled.path, archive)
     before = archive.read_bytes()
     path = there if words == "import" else filled.path
-    calls = [0]
+    calls, handler = [0], signal.getsignal(signal.SIGTERM)
 
     def interrupt(*_: Any, **__: Any) -> Any:
         calls[0] += 1
         if calls[0] == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return real(*_, **__)
 
     where = {
@@ -530,8 +561,13 @@ def test_an_interrupt_leaves_a_folder_that_is_whole(
     with monkeypatch.context() as patched:
         patched.setattr(module, interrupt)
         more = [archive] if words in ("export", "import") else []
-        said = say(words, path, *more, status=130)
-    assert "warmcache: interrupted\n" == said
+        if number == signal.SIGINT:
+            assert "warmcache: interrupted\n" == say(words, path, *more, status=130)
+        else:
+            with pytest.raises(SystemExit, match="143"):
+                say(words, path, *more)
+    assert handler is signal.getsignal(signal.SIGTERM)
+    assert [] == [each.name for each in tmp_path.iterdir() if each.name.startswith(".")]
     assert before == archive.read_bytes()
     store = DiskStore(path)
     assert [] == files(path, "tmp") + files(path, "locks")

@@ -91,6 +91,24 @@ def _ticking() -> Any:
     return tick
 
 
+def test_what_a_store_without_limits_writes_counts_for_one_with_them(
+    folder: Path, opened: Any
+) -> None:
+    free = opened()
+    for name in range(3):
+        write(free, name, FILE)
+    assert (3, bytes_of(folder)) == free.totals()
+    limited = opened(maxitems=4)
+    assert (3, bytes_of(folder)) == limited.totals()
+    write(free, 3, FILE)
+    write(limited, 4, FILE)
+    free.remove(key_of(4))
+    write(limited, 5, FILE)
+    write(limited, 6, FILE)
+    assert (4, bytes_of(folder)) == limited.totals() == free.totals()
+    assert (4, bytes_of(folder), 0, 0) == opened(maxitems=4).check()
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from warmcache._disk import commit_file as format_
 from warmcache._disk.exporting import export
-from warmcache._disk.importing import import_archive
+from warmcache._disk.importing import Import
 from warmcache._disk.store import DiskStore
 from warmcache.cli import main
 
@@ -58,7 +58,8 @@ def nothing_fails(text: str) -> None:
         store.check()
         archive = Path(made, "all.tar")
         export(store.folder, archive, lambda _: True)
-        done = import_archive(other, archive, lambda _: True, now=2_000.0)
+        with archive.open("rb") as raw:
+            done = Import(raw, lambda _: True, now=2_000.0).write(other)
         assert done.entries == len([*store.entries()])
         store.find_damaged()
         store.listed()
@@ -92,6 +93,7 @@ def test_no_number_of_a_header_makes_anything_fail(field: str, number: float) ->
     nothing_fails(json.dumps({**GOOD, field: number}))
 
 
+@pytest.mark.property
 @given(documents)
 @settings(max_examples=60)
 @example("[" * 100_000)

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from benchmark_pages import ROOT, empty_page, written
 
 pytestmark = pytest.mark.engines
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -30,13 +30,9 @@ def routing(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 def test_the_command_measures_both_in_each_scenario(
     routing: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "routing-dask.md"
-    page.write_text("before\n<!-- results: begin --><!-- results: end -->\nafter\n")
+    empty_page(tmp_path, "routing-dask")
     routing.main(["--small", "--out", str(tmp_path)])
-    text = page.read_text()
-    assert capsys.readouterr().out.strip() in text
-    assert ("before\n", "\nafter\n") == (text[:7], text[-7:])
-    assert (tmp_path / "routing-dask.png").read_bytes().startswith(b"\x89PNG")
+    text = written(tmp_path, "routing-dask", capsys.readouterr().out)
     assert "1 runs each with 12 tasks" in text
     rows = re.findall(r"^\| 1 workers that keep 1, (\w+) \| (\d+) .*? \| (\d+) ", text, re.M)
     wanted = len({*routing.drawn(0, 12)})

@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from benchmark_pages import MARKERS, ROOT, page_in_docs
 
 import warmcache
 
-ROOT = Path(__file__).resolve().parents[2]
+
+@pytest.fixture
+def timing(module: Callable[[str], Any]) -> Any:
+    return module("timing")
 
 
 @pytest.fixture
-def timing(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("benchmarks.timing")
+def contenders(module: Callable[[str], Any]) -> Any:
+    return module("contenders")
 
 
 @pytest.fixture
-def contenders(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("benchmarks.contenders")
+def report(module: Callable[[str], Any]) -> Any:
+    return module("report")
 
 
 @pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("benchmarks.report")
-
-
-@pytest.fixture
-def targets(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("benchmarks.targets")
+def targets(module: Callable[[str], Any]) -> Any:
+    return module("targets")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -182,7 +177,7 @@ def test_a_hit_while_recording_is_judged_by_its_own_without(
 
 
 def test_what_is_measured_as_recorded_is_all_in_the_recording(
-    timing: ModuleType, monkeypatch: pytest.MonkeyPatch
+    timing: ModuleType, module: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[tuple[Any, Any]] = []
     record = warmcache.Cache.record
@@ -192,7 +187,7 @@ def test_what_is_measured_as_recorded_is_all_in_the_recording(
         return begun[-1][1]
 
     monkeypatch.setattr(warmcache.Cache, "record", watched)
-    [line] = importlib.import_module("benchmarks.hits").recording(timing.Settings.quick())
+    [line] = module("hits").recording(timing.Settings.quick())
     [(cache, recording)] = begun
     stats = cache.stats()
     assert (stats.hits + stats.loads, 0) == (recording.written, recording.dropped)
@@ -235,8 +230,8 @@ def test_a_page_without_its_markers_stays_as_it_is(
 
 
 def test_the_page_has_its_markers(report: ModuleType) -> None:
-    text = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
-    assert [1, 1] == [text.count(report.BEGIN), text.count(report.END)]
+    assert MARKERS == (report.BEGIN, report.END)
+    assert page_in_docs("benchmarks")
 
 
 def test_what_a_contender_cannot_do_is_a_dash(timing: ModuleType, report: ModuleType) -> None:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    monkeypatch.syspath_prepend(ROOT)
-    return lambda name: importlib.import_module(f"benchmarks.{name}")
+from benchmark_pages import page_in_docs, small_run
 
 
 @pytest.fixture
@@ -28,18 +18,9 @@ def disk(module: Callable[[str], Any]) -> ModuleType:
 
 
 def test_a_quick_run_measures_everything_and_writes_between_the_markers(tmp_path: Path) -> None:
-    page, work = tmp_path / "disk.md", tmp_path / "work"
-    page.write_text("before\n<!-- results: begin --><!-- results: end -->\nafter\n")
+    work = tmp_path / "work"
     work.mkdir()
-    command = [sys.executable, "-m", "benchmarks.disk", "--quick", "--out", str(tmp_path)]
-    ran = subprocess.run(
-        [*command, "--folder", str(work)], cwd=ROOT, capture_output=True, text=True, timeout=55
-    )
-    assert 0 == ran.returncode, ran.stderr
-    text = page.read_text()
-    assert ran.stdout.strip() in text
-    assert ("before\n", "\nafter\n") == (text[:7], text[-7:])
-    assert (tmp_path / "disk.png").read_bytes().startswith(b"\x89PNG")
+    text = small_run("disk", tmp_path, "--quick", "--folder", str(work))
     assert "| 1 at most, of 1 keys | reached |" in text
     assert [] == [*work.iterdir()]  # nothing of it is left
 
@@ -47,8 +28,7 @@ def test_a_quick_run_measures_everything_and_writes_between_the_markers(tmp_path
 def test_the_page_has_its_markers_and_the_figures_of_all_rows(
     disk: ModuleType, module: Callable[[str], Any]
 ) -> None:
-    text = (ROOT / "docs/disk.md").read_text(encoding="utf-8")
-    assert [1, 1] == [text.count(f"<!-- results: {end} -->") for end in ("begin", "end")]
+    text = page_in_docs("disk")
     for what in module("disk_rows").kinds(disk.WHOLE):
         for title in what.ways.values():
             assert f"| {what.title}: {title} |" in text

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    monkeypatch.syspath_prepend(ROOT)
-    return lambda name: importlib.import_module(f"benchmarks.{name}")
+from benchmark_pages import page_in_docs, small_run
 
 
 @pytest.fixture
@@ -30,15 +21,7 @@ def sharing(module: Callable[[str], Any]) -> ModuleType:
 
 
 def test_a_quick_run_measures_everything_and_writes_between_the_markers(tmp_path: Path) -> None:
-    page = tmp_path / "sharing.md"
-    page.write_text("before\n<!-- results: begin --><!-- results: end -->\nafter\n")
-    command = [sys.executable, "-m", "benchmarks.sharing", "--quick", "--out", str(tmp_path)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
-    assert 0 == ran.returncode, ran.stderr
-    text = page.read_text()
-    assert ran.stdout.strip() in text
-    assert ("before\n", "\nafter\n") == (text[:7], text[-7:])
-    assert (tmp_path / "sharing.png").read_bytes().startswith(b"\x89PNG")
+    text = small_run("sharing", tmp_path, "--quick")
     [loads] = re.findall(r"^\| one busy at a time \|.* (\d+) \| (\d+) \|$", text, re.M)
     assert all(int(count) > 0 for count in loads)
     assert 0 < text.count("| reached |") + text.count("| missed |")
@@ -46,8 +29,7 @@ def test_a_quick_run_measures_everything_and_writes_between_the_markers(tmp_path
 
 
 def test_the_page_has_its_markers_and_the_figures_of_all_traffics(sharing: ModuleType) -> None:
-    text = (ROOT / "docs/sharing.md").read_text(encoding="utf-8")
-    assert [1, 1] == [text.count(f"<!-- results: {end} -->") for end in ("begin", "end")]
+    text = page_in_docs("sharing")
     for traffic in sharing.TRAFFICS:
         assert f"| {traffic.name} |" in text
 

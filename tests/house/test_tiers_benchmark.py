@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    monkeypatch.syspath_prepend(ROOT)
-    return lambda name: importlib.import_module(f"benchmarks.{name}")
+from benchmark_pages import page_in_docs, small_run
 
 
 @pytest.fixture
@@ -37,23 +27,14 @@ def soak(module: Callable[[str], Any]) -> ModuleType:
 def test_a_quick_run_measures_everything_and_writes_between_the_markers(
     tmp_path: Path, tiers: ModuleType
 ) -> None:
-    page = tmp_path / "tiers.md"
-    page.write_text("before\n<!-- results: begin --><!-- results: end -->\nafter\n")
-    command = [sys.executable, "-m", "benchmarks.tiers", "--quick", "--out", str(tmp_path)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55)
-    assert 0 == ran.returncode, ran.stderr
-    text = page.read_text()
-    assert ran.stdout.strip() in text
-    assert ("before\n", "\nafter\n") == (text[:7], text[-7:])
-    assert (tmp_path / "tiers.png").read_bytes().startswith(b"\x89PNG")
+    text = small_run("tiers", tmp_path, "--quick")
     for title in tiers.TITLES.values():
         assert f"| {title} |" in text
     assert 6 == sum(text.count(f"| {word} |") for word in ("reached", "missed", "not measured"))
 
 
 def test_the_page_has_its_markers_and_the_figures_of_all_rows(tiers: ModuleType) -> None:
-    text = (ROOT / "docs/tiers.md").read_text(encoding="utf-8")
-    assert [1, 1] == [text.count(f"<!-- results: {end} -->") for end in ("begin", "end")]
+    text = page_in_docs("tiers")
     for title in tiers.TITLES.values():
         assert f"| {title} |" in text
     for name in ("torch", "transformers", "load average"):

@@ -259,6 +259,7 @@ def is_refused_or_cannot_change(value: Any) -> None:
                 change()
 
 
+@pytest.mark.property
 @given(VALUES)
 def test_it_is_refused_by_a_path_or_nothing_that_it_leads_to_can_be_changed(value: Any) -> None:
     is_refused_or_cannot_change(value)

@@ -6,6 +6,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+from hiding_places import HIDING_PLACES
 from hypothesis import given, settings
 from parking_rigs import Rig, facts
 from simulated_device import StepError
@@ -15,6 +16,8 @@ from warmcache._parking import CannotPark
 pytestmark = [pytest.mark.models, pytest.mark.property]
 
 DTYPES = ["float32", "float64", "bfloat16", "float16", "complex64", "int64", "uint8", "bool"]
+DTYPES += ["float8_e4m3fn"]
+KINDS = ["new", "tied", "slice", "turned", "strided", "detached", "expanded"]
 
 
 class Tree:
@@ -26,6 +29,8 @@ class Tree:
         self.torch = torch
         self.draw = draw
         self.tensors: list[Any] = []
+        self.learn = {torch.float32, torch.float64, torch.bfloat16, torch.float16}
+        self.hidden: list[tuple[Any, Any]] = []  # which share a storage
         self.root = self.module(0)
         self.root.optimizer = self.optimizer()
 
@@ -36,35 +41,48 @@ class Tree:
             self.tensors.append(tensor)
             kind = self.draw(st.sampled_from(["parameter", "buffer", "plain", "list"]))
             if kind == "parameter" and not isinstance(tensor, self.torch.nn.Parameter):
-                can_learn = tensor.is_floating_point() and not tensor.is_inference()
+                can_learn = tensor.dtype in self.learn and not tensor.is_inference()
                 tensor = self.torch.nn.Parameter(tensor, can_learn and self.draw(st.booleans()))
                 self.tensors.append(tensor)
             if kind == "parameter":
                 module.register_parameter(name, tensor)
             elif kind == "buffer":
-                module.register_buffer(name, tensor.detach(), persistent=self.draw(st.booleans()))
+                tensor = tensor.detach()
+                module.register_buffer(name, tensor, persistent=self.draw(st.booleans()))
             else:
                 setattr(module, name, tensor if kind == "plain" else [{"deep": (tensor,)}])
+            if tensor.layout is self.torch.strided and self.draw(st.booleans()):
+                self.hide(module, f"h{at}", tensor)
         for at in range(self.draw(st.integers(0, 2)) if depth < 3 else 0):
             module.add_module(f"m{at}", self.module(depth + 1))
         return module
 
+    def hide(self, module: Any, name: str, tensor: Any) -> None:
+        """Have the module have another view where few would look."""
+        view = tensor.detach()
+        where = self.draw(st.sampled_from(sorted(HIDING_PLACES)))
+        setattr(module, name, HIDING_PLACES[where](view))
+        self.hidden.append((tensor, view))
+
     def tensor(self) -> Any:
         """Return a new tensor, one that there is already, or a view of that."""
-        how = self.draw(st.sampled_from(["new", "tied", "slice", "turned", "strided", "detached"]))
+        how = self.draw(st.sampled_from(KINDS))
         if how == "new" or not self.tensors:
             return self.new()
         other = self.draw(st.sampled_from(self.tensors))
-        if how == "tied":
+        if how == "tied" or other.layout is not self.torch.strided:
             return other
         other = other.detach()
+        if how == "expanded":
+            return other.expand(2, *other.shape)
         if how == "slice" and other.dim() and len(other):
             start = self.draw(st.integers(0, len(other) - 1))
             return other[start :: self.draw(st.integers(1, 3))]
         if how == "turned" and other.is_complex():
             return other.conj()
-        if how == "strided" and other.numel() > 3:
-            flat = other.as_strided((other.untyped_storage().nbytes() // other.itemsize,), (1,), 0)
+        whole = other.untyped_storage().nbytes() // other.itemsize
+        if how == "strided" and whole > 3:
+            flat = other.as_strided((whole,), (1,), 0)
             return flat.unfold(0, self.draw(st.integers(1, 3)), self.draw(st.integers(1, 3)))
         return other.t() if other.dim() == 2 else other
 
@@ -72,6 +90,13 @@ class Tree:
         dtype = getattr(self.torch, self.draw(st.sampled_from(DTYPES)))
         shape = self.draw(st.lists(st.integers(0, 5), max_size=2))
         made = self.torch.rand(shape).mul(2).to(dtype)
+        form = self.draw(st.sampled_from(["dense", "sparse", "channels last"]))
+        if form == "sparse" and shape and dtype is self.torch.float32:
+            return made.to_sparse()
+        if form == "channels last":
+            made = made.expand(1, 2, *[1] * (2 - len(shape)), *shape).contiguous(
+                memory_format=self.torch.channels_last
+            )
         if self.draw(st.booleans()):
             return made
         with self.torch.inference_mode(self.draw(st.booleans())):
@@ -82,7 +107,7 @@ class Tree:
         leaves = [
             tensor
             for tensor in {id(each): each for each in self.root.parameters()}.values()
-            if tensor.requires_grad and not tensor.is_inference()
+            if tensor.requires_grad and not tensor.is_inference() and 0 not in tensor.stride()
         ]
         if not leaves or not self.draw(st.booleans()):
             return None
@@ -96,13 +121,15 @@ class Tree:
 
 @st.composite
 def trees(draw: Any) -> Any:
-    return Tree(draw).root
+    return Tree(draw)
 
 
 @settings(max_examples=150, deadline=None)
 @given(trees(), st.integers(0, 30))
-def test_any_tree_of_modules_survives_a_failure_and_then_a_parking(root: Any, fail_at: int) -> None:
-    rig = Rig()
+def test_any_tree_of_modules_survives_a_failure_and_then_a_parking(
+    tree: Tree, fail_at: int
+) -> None:
+    rig, root = Rig(), tree.root
     assert rig.device is not None
     before = facts(root)
     rig.device.begin(fail_at)
@@ -124,6 +151,8 @@ def test_any_tree_of_modules_survives_a_failure_and_then_a_parking(root: Any, fa
     rig.device.begin()
     if any(storage_bytes(fact) for fact in before):
         rig.there_and_back(root, times=1)
+    for tensor, view in tree.hidden:
+        assert tensor.untyped_storage()._cdata == view.untyped_storage()._cdata
 
 
 def storage_bytes(fact: Any) -> bool:

@@ -91,6 +91,17 @@ def test_without_functions_and_without_torch_nothing_is_parked(
         parker_for(None, Slabs()).park({}, 1)
 
 
+def test_functions_that_return_what_is_to_be_awaited_are_no_pair() -> None:
+    async def coroutine(_: object) -> None: ...
+
+    engine = Engine()
+    with pytest.raises(CannotPark, match="park= raised UnawaitedError: it returned a coroutine"):
+        parker_for((lambda it: coroutine(it), Engine.wake), Slabs()).park(engine, 1)
+    parked = parker_for((Engine.sleep, lambda it: coroutine(it)), Slabs()).park(engine, 1)
+    with pytest.raises(TypeError, match="the second function of park= returned a coroutine"):
+        parked.unpark()
+
+
 @pytest.mark.parametrize(("said", "taken"), [(3, 3), (True, 5000), ("3", 5000), (None, 5000)])
 def test_what_is_no_number_of_bytes_is_not_taken_for_one(said: Any, taken: int) -> None:
     state = types.SimpleNamespace(nbytes=said)

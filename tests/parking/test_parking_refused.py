@@ -77,9 +77,17 @@ def test_of_which_less_than_nine_tenths_are_seen(torch: Any, rig: Rig) -> None:
 
 
 def test_what_has_nothing_there(torch: Any, rig: Rig) -> None:
-    for value in ({"a": "text"}, np.zeros(3), torch.empty(3, device="meta")):
+    for value in ({"a": "text"}, np.zeros(3), torch.empty(0)):
         with pytest.raises(CannotPark, match="nobody knows how to park (dict|ndarray|Tensor): say"):
             rig.park(value)
+    with pytest.raises(CannotPark, match="its tensors lie on meta, and there is nothing to move"):
+        rig.park(torch.empty(3, device="meta"))
+
+
+def test_what_is_nested(torch: Any, place: str, rig: Rig) -> None:
+    nested = torch.nested.nested_tensor([torch.randn(2), torch.randn(3)])
+    with pytest.raises(CannotPark, match="a Tensor in it cannot be moved: it is nested"):
+        rig.park([nested, torch.randn(4)])
 
 
 def test_what_there_is_no_room_for(torch: Any, place: str, rig: Rig) -> None:
@@ -110,10 +118,10 @@ def test_while_a_graph_is_captured(torch: Any, place: str, rig: Rig) -> None:
 def test_what_lies_on_the_host_by_the_real_devices(torch: Any, place: str) -> None:
     import torch as real
 
-    with pytest.raises(CannotPark, match="nobody knows how to park"):
+    with pytest.raises(CannotPark, match="its tensors lie on cpu, and"):
         parker_for(None, Slabs()).park(real.nn.Linear(3, 3, device="cpu"), 0)
     compressed = real.eye(4, device="cpu").to_sparse_csr()
-    with pytest.raises(CannotPark, match="nobody knows how to park"):
+    with pytest.raises(CannotPark, match="its tensors lie on cpu, and"):
         parker_for(None, Slabs()).park(compressed, 0)
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import random
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from benchmark_pages import ROOT, small_run
 
 import warmcache
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("least loaded", "first free", "two choices", "hashing", "bounded hashing",
          "Router", "Backlog")  # fmt: skip
 
@@ -132,15 +130,5 @@ def test_three_workers_of_two_models_load_a_fraction_for_six(
 
 
 def test_the_command_runs_in_a_small_size_and_writes_where_it_is_told(tmp_path: Path) -> None:
-    page = tmp_path / "routing.md"
-    page.write_text("before\n<!-- results: begin --><!-- results: end -->\nafter\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.routing_simulated", "--small", "--out", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=55, check=False,
-    )  # fmt: skip
-    assert (0, "") == (done.returncode, done.stderr)
-    text = page.read_text()
-    assert done.stdout.strip() in text
-    assert ("before\n", "\nafter\n") == (text[:7], text[-7:])
+    text = small_run("routing_simulated", tmp_path, "--small", page="routing")
     assert all(f"| {name} |" in text.replace("**", "") for name in NAMES)
-    assert (tmp_path / "routing.png").read_bytes().startswith(b"\x89PNG")

@@ -51,7 +51,7 @@ class SimulatedDevice:
         self._enter(storage)
         return True
 
-    def why_not_now(self) -> str | None:
+    def why_not_now(self, places: Iterable[Any]) -> str | None:
         return "a graph is being captured" if self.capturing else None
 
     def allocate(self, nbytes: int, place: Any) -> Any:

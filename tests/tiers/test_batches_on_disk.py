@@ -185,7 +185,7 @@ def test_each_is_worth_its_share_of_the_seconds(
         kept.append(seconds)
 
     monkeypatch.setattr(tier, "_keep", keep)
-    monkeypatch.setattr("warmcache._loaders.batch_on_disk.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("warmcache._loaders.through_disk.time.perf_counter", lambda: now[0])
     encoder = encoder_of(Encoder, tier, lambda texts: now.__setitem__(0, now[0] + 6.0))
     encoder(["a", "b", "c"])
     assert [2.0] * 3 == kept

@@ -694,6 +694,31 @@ with no_load():
     assert ("['ada']\n", "") == (done.stdout, done.stderr)
 
 
+@pytest.mark.parametrize("persist", ["load", "evict"])
+def test_what_is_raised_on_the_way_is_what_the_caller_gets(persist: Any, tier: DiskTier) -> None:
+    @warm(key=str, disk=tier, name="load", code=False, persist=persist)
+    def load(error: BaseException) -> None:
+        raise error
+
+    for error in (StopIteration(5), KeyError("a"), KeyboardInterrupt(), OSError(28, "full")):
+        with pytest.raises(type(error)) as raised:
+            load(error)
+        assert error.args == raised.value.args
+    assert_consistent(load.cache)
+
+
+def test_a_validate_that_nobody_awaits_is_an_error_and_not_an_answer(tier: DiskTier) -> None:
+    async def answer() -> bool:
+        return False
+
+    load = warm(disk=tier, name="load", code=False, maxsize=0, validate=lambda value: answer())(
+        lambda: 1
+    )
+    load()
+    with pytest.raises(TypeError, match="validate returned a coroutine"):
+        load()
+
+
 # -- frozen results ------------------------------------------------------------------------------
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from parked import UNIT, Model, Rig
 
-from warmcache import CapacityError, ClosedError, RemovalCause, clear_all, warm
+from warmcache import CapacityError, ClosedError, Context, RemovalCause, clear_all, warm
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.teardown import tear_down
-from warmcache._loaders.owners import let_all_go, owner_of
 from warmcache.caches.leftovers import idle_of
 from warmcache.testing import assert_consistent
 
@@ -525,8 +524,8 @@ def test_a_park_that_asks_for_its_own_key_is_a_cycle() -> None:
 # -- owners, and what nobody can change --------------------------------------------------------
 
 
-class Run:
-    """What values may belong to."""
+class Run(Context):
+    """What values belong to."""
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -538,8 +537,7 @@ def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
         return rig.make(name)
 
     def end(model: Model) -> None:
-        owner_of(owner).close("it has ended")
-        let_all_go(owner_of(owner))
+        owner.close()
         if fails:
             raise OSError("down")
 
@@ -560,8 +558,7 @@ def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down() -> 
         return rig.make(name)
 
     def end(model: Model) -> None:
-        owner_of(owner).close("it has ended")
-        let_all_go(owner_of(owner))
+        owner.close()
 
     load(owner, "a"), load(owner, "b")
     [key] = [each.key for each in rig.cache.entries() if each.state == "parked"]

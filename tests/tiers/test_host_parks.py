@@ -27,6 +27,7 @@ from warmcache._core.drivers.threads import run
 from warmcache._core.plans.share import give
 from warmcache._process.janitor import janitor
 from warmcache.memory import HostMemoryCache
+from warmcache.probes.probe import Sample
 from warmcache.testing import FakeProbe, assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -525,6 +526,27 @@ def test_a_tier_of_the_machines_own_memory_is_a_tier(machine: Machine) -> None:
     a = load("a")
     load("b")
     assert load("a") is a
+
+
+def test_what_is_wrong_with_a_budget_is_said_of_the_machine_and_not_of_a_device(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="host must be .* as 0.5 for half of the machine's memory"):
+        MemoryCache(5, probe=FakeProbe(10), host=1.5)
+    with pytest.raises(ValueError, match="budget must be .* half of the machine's memory"):
+        HostTier(1.5)
+    monkeypatch.setattr(machine, "sample", lambda: Sample(None, None, None, None))
+    with pytest.raises(ValueError, match="in bytes: the size of the machine's memory is not known"):
+        MemoryCache(5, probe=FakeProbe(10), host=0.5)
+
+
+def test_a_tier_shows_what_was_said_of_it_and_stays_as_it_is() -> None:
+    assert "HostTier('1GiB')" == repr(HostTier("1GiB", below=0.8))
+    tier = HostTier(0.5, page_locked=False, retain=True, below=0.5)
+    assert "HostTier(0.5, page_locked=False, retain=True, below=0.5)" == repr(tier)
+    with pytest.raises(AttributeError, match=r"make another, HostTier\(..., retain=...\)"):
+        tier.retain = False
+    assert tier.retain
 
 
 def test_equal_tiers_define_the_same_cache() -> None:

@@ -23,12 +23,12 @@ from typing import IO, NamedTuple
 from warmcache._private_files import private
 from warmcache._texts import short_text_of
 
+from .checksum import BLOCK, Step, step
 from .commit_file import MOST, DamagedError, OtherFormatError, unpack
 from .payload import Checked
 from .records import Header
 
-_BLOCK = tarfile.BLOCKSIZE
-_CHUNK = 2**18  # bytes
+_OF_TAR = tarfile.BLOCKSIZE
 _LONG = 2**16  # bytes of a header that tells a name
 _NAME = re.compile(r"o/([0-9a-f]{2})/(\1[0-9a-f]{2,126})")
 _EMPTY = re.compile(_NAME.pattern + r"\.[0-9a-f]{16}/.")  # a folder within a payload
@@ -82,7 +82,7 @@ class Members:
                 break
             if not 0 <= info.size <= _LONG:
                 raise RefusedArchiveError(f"a header says that it has {info.size:,} bytes")
-            said = dict(_records(self._exactly(-(-info.size // _BLOCK) * _BLOCK)[: info.size]))
+            said = dict(_records(self._exactly(-(-info.size // _OF_TAR) * _OF_TAR)[: info.size]))
         name = said.get("path", info.name)
         size = _number_of(said["size"]) if "size" in said else info.size
         if info.type == tarfile.DIRTYPE and _EMPTY.match(name) and not size:
@@ -92,13 +92,13 @@ class Members:
             raise refused(name, f"is {what}")
         if size < 0:
             raise refused(name, f"says that it has {size:,} bytes")
-        self._left, self._padding = size, -size % _BLOCK
+        self._left, self._padding = size, -size % _OF_TAR
         self.now = Member(name, size)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield what was not read yet of this one."""
         while self._left:
-            chunk = self._file.read(min(_CHUNK, self._left))
+            chunk = self._file.read(min(BLOCK, self._left))
             if not chunk:
                 raise RefusedArchiveError("it is cut off")
             self._left -= len(chunk)
@@ -107,8 +107,8 @@ class Members:
         self._padding = 0
 
     def _header(self) -> tarfile.TarInfo | None:
-        block = self._exactly(_BLOCK)
-        if block == bytes(_BLOCK):
+        block = self._exactly(_OF_TAR)
+        if block == bytes(_OF_TAR):
             return None
         try:
             return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -117,7 +117,7 @@ class Members:
 
     def _must_end(self) -> None:
         """Refuse a second archive behind this one; a tar is filled up by zeros alone."""
-        while chunk := self._file.read(_CHUNK):
+        while chunk := self._file.read(BLOCK):
             if any(chunk):
                 raise RefusedArchiveError("there is more behind its end, such as another archive")
 
@@ -164,6 +164,7 @@ class Archived:
         """
         self._behind = False
         header, crc, left = self.header, 0, self.header.size
+        add = step(header.checksum)
         place = f"o/{header.key[:2]}/{header.payload}"
         if path is not None and place[-1] == "/":
             path.mkdir(0o700)
@@ -177,7 +178,7 @@ class Archived:
             crc = zlib.crc32(os.fsencode(inner), crc)
             to = path and path.joinpath(*parts)
             if not inner.endswith("/"):
-                crc = self._copy(to, crc)
+                crc = self._copy(to, crc, add)
             elif to is not None:
                 to.mkdir(0o700, parents=True)
             self._members.advance()
@@ -186,17 +187,17 @@ class Archived:
                 break
         if left or crc != header.crc:
             raise refused(place, "is not all there, or not what was written")
-        return Checked(header.size, crc)
+        return Checked(header.size, crc, header.checksum)
 
-    def _copy(self, path: Path | None, crc: int) -> int:
+    def _copy(self, path: Path | None, crc: int, add: Step) -> int:
         if path is None:
             for chunk in self._members.chunks():
-                crc = zlib.crc32(chunk, crc)
+                crc = add(chunk, crc)
             return crc
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         with open(path, "xb", opener=private) as file:
             for chunk in self._members.chunks():
-                crc = zlib.crc32(chunk, crc)
+                crc = add(chunk, crc)
                 file.write(chunk)
         return crc
 

@@ -22,12 +22,12 @@ from warmcache._private_files import not_followed, private
 
 from . import payload
 from .checking import Progress, keys, open_entry, told
+from .checksum import BLOCK, Step, step
 from .commit_file import DamagedError, OtherFormatError, pack
 from .folder import Folder, RefusedError
 from .records import Header, Stored
 
 _LOOKS = 10  # at what is replaced again and again while it is read
-_CHUNK = 2**18  # bytes
 _YEAR_2242 = 2**33  # seconds: what a tar of the old kind can say of a time
 COMPRESSIONS = {".tar": "", ".tar.gz": "gz", ".tgz": "gz"}
 
@@ -129,7 +129,8 @@ class _Writing:
             if stored.path is None:
                 return self._add(stored, None)
             try:
-                with _copied(stored.path, self._spools) as copy:
+                add = step(stored.header.checksum)
+                with _copied(stored.path, self._spools, add) as copy:
                     found = sum(size for _, size in copy.names), copy.crc
                     if found == (stored.header.size, stored.header.crc):
                         return self._add(stored, copy)
@@ -159,7 +160,7 @@ class _Writing:
         info.mtime = int(header.made) if 0 <= header.made < _YEAR_2242 else 0
         self._tar.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
         while size:
-            chunk = file.read(min(size, _CHUNK))
+            chunk = file.read(min(size, BLOCK))
             assert chunk, "it was seen to have so much"
             self._tar.write(chunk)
             size -= len(chunk)
@@ -167,12 +168,12 @@ class _Writing:
 
 
 @contextmanager
-def _copied(path: Path, spools: Path) -> Iterator[_Copy]:
+def _copied(path: Path, spools: Path, add: Step) -> Iterator[_Copy]:
     """Give a payload that stays as it is: a file is open; those of a folder are copied."""
     found, crc = payload.files(path), 0
     if not path.is_dir():
         with open(path, "rb", opener=not_followed) as file:
-            crc = _copy(file, None, 0)
+            crc = _copy(file, None, 0, add)
             size = file.tell()
             file.seek(0)
             yield _Copy(file, [("", size)], crc)
@@ -183,16 +184,16 @@ def _copied(path: Path, spools: Path) -> Iterator[_Copy]:
             crc, begin = zlib.crc32(os.fsencode(name), crc), spool.tell()
             if not name.endswith("/"):
                 with open(each, "rb", opener=not_followed) as file:
-                    crc = _copy(file, spool, crc)
+                    crc = _copy(file, spool, crc, add)
             names.append((name, spool.tell() - begin))
         spool.seek(0)
         yield _Copy(spool, names, crc)
 
 
-def _copy(file: IO[bytes], to: IO[bytes] | None, crc: int) -> int:
+def _copy(file: IO[bytes], to: IO[bytes] | None, crc: int, add: Step) -> int:
     """Read a file, and copy it; return the checksum so far."""
-    while chunk := file.read(_CHUNK):
-        crc = zlib.crc32(chunk, crc)
+    while chunk := file.read(BLOCK):
+        crc = add(chunk, crc)
         if to is not None:
             to.write(chunk)
     return crc

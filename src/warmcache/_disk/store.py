@@ -16,8 +16,6 @@ from typing import Literal
 
 from warmcache import _checks as checks
 from warmcache._log import log
-from warmcache._process.after_fork import begins_anew_in_child
-from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._sizes import format_size
 from warmcache._texts import short_text_of
 
@@ -27,7 +25,7 @@ from .checking import Progress
 from .commit_file import DamagedError, OtherFormatError
 from .filters import ALL, Filter
 from .folder import Folder, RefusedError
-from .index import Index, Row, Rows
+from .index import Index
 from .key_lock import KeyLock
 from .litter import clear, is_written
 from .locked_file import need_locks
@@ -35,6 +33,8 @@ from .payload import OddPayloadError
 from .recency import Recency
 from .records import Counts, Damaged, Header, Listed, Report, Stored, Totals
 from .room import Limits
+from .rows import Row, Rows
+from .tally import Tally
 from .writer import Writer
 
 _MANY = 64  # entries that are removed in one transaction
@@ -98,23 +98,16 @@ class DiskStore:
             folder.path,
             self._boot,
             lambda rows: checking.compare(folder, rows),
-            orders=limits.orders(),
+            needs=limits.needs(),
             shared=shared,
         )
         self._recency = Recency()
         self._writer = Writer(
             folder, self._index, self._recency, limits, clock=clock, durable=durable
         )
-        self._guard = ForkSafeLock()
-        self.begin_anew()
-        begins_anew_in_child(self)
-        self._clear()
-
-    def begin_anew(self) -> None:
-        """Count from nothing, in a forked child."""
-        self._counts = dict.fromkeys(Counts._fields, 0)
-        self._said: set[str] = set()
+        self._tally = Tally()
         self._whole: set[str] = set()  # payloads that were found whole since the boot
+        self._clear()
 
     def _clear(self) -> None:
         """Remove what killed processes have left, where that can be."""
@@ -161,7 +154,7 @@ class DiskStore:
             except (DamagedError, OddPayloadError) as error:
                 self._remove_bad(key, "damaged", str(error))
                 break
-        self._count("misses")
+        self._tally.add("misses")
         return None
 
     def header(self, key: str) -> Header | None:
@@ -175,16 +168,16 @@ class DiskStore:
     def _read(self, key: str) -> Stored | None:
         stored = checking.open_entry(self._folder, key)
         if stored is None:
-            self._count("misses")
+            self._tally.add("misses")
             return None
         if self._is_old(stored.header):
             self._forget([key], "expired")
-            self._count("misses")
+            self._tally.add("misses")
             return None
         if stored.path is not None and self._is_unsure(stored.header):
             checking.must_be_whole(self._folder, stored)
             self._is_whole(stored.header)
-        self._count("hits")
+        self._tally.add("hits")
         return stored
 
     def _is_old(self, header: Header) -> bool:
@@ -213,8 +206,8 @@ class DiskStore:
             return None
 
     def _remove_bad(self, key: str, kind: str, why: str) -> None:
-        self._count(kind)
-        self._say(kind, "%s in %s: %s; it is removed", key, self.path, why)
+        self._tally.add(kind)
+        self._tally.say(kind, "%s in %s: %s; it is removed", key, self.path, why)
         try:
             self._forget([key])
         except OSError:  # it stays, and is found again
@@ -250,14 +243,14 @@ class DiskStore:
         """
         written = self._writer.write(key, header, payload, size)
         if written.evicted:
-            self._count("evicted", written.evicted)
-        self._count(written.outcome)
+            self._tally.add("evicted", written.evicted)
+        self._tally.add(written.outcome)
         if written.outcome == "too_large":
             self._say_too_large(key, header, written.nbytes)
         return written.header
 
     def _say_too_large(self, key: str, header: Header, nbytes: int) -> None:
-        self._say(
+        self._tally.say(
             "too_large",
             "%s is not stored in %s: it takes %s, and no room can be made for that (%s)",
             *(header.text or key, self.path, format_size(nbytes), self._limits),
@@ -296,50 +289,33 @@ class DiskStore:
             self._index.run(work)
         finally:
             if kind:
-                self._count(kind, len(each))
+                self._tally.add(kind, len(each))
 
-    def evict(
-        self,
-        *,
-        count: int | None = None,
-        loader: str | None = None,
-        tag: str | None = None,
-        older: float | None = None,
-        progress: Progress | None = None,
-    ) -> list[Header]:
-        """Remove entries, and return what they were; without any wish, all.
+    def evict(self, only: Filter = ALL) -> list[Header]:
+        """Remove what is meant, and return what it was.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        now = self._clock()
+        doomed = [header for header in self.entries() if only.takes(header, now)]
+        self.evict_all([header.key for header in doomed])
+        return doomed
+
+    def evict_all(self, keys: Sequence[str], progress: Progress | None = None) -> None:
+        """Remove entries by their keys.
 
         Args:
-            count: how many at most, the next victims first.
-            loader: those of one loader.
-            tag: those that have it.
-            older: seconds since the load, more than which have passed.
+            keys: which.
             progress: called with how many are removed, of how many.
 
         Raises:
             OSError: they cannot be removed.
         """
-        only, now = Filter(loader, () if tag is None else (tag,), older), self._clock()
-        doomed = [header for header in self.entries() if only.takes(header, now)]
-        if count is not None:
-            doomed = self._in_order(doomed)[:count]
-        self.evict_all([header.key for header in doomed], progress)
-        return doomed
-
-    def evict_all(self, keys: Sequence[str], progress: Progress | None = None) -> None:
-        """Remove entries by their keys; see :meth:`evict`."""
         for first in range(0, len(keys), _MANY):
             self._forget(keys[first : first + _MANY], "evicted")
             if progress is not None:
                 progress(min(first + _MANY, len(keys)), len(keys))
-
-    def _in_order(self, headers: list[Header]) -> list[Header]:
-        self.flush()
-        order = self._index.run(
-            lambda rows: [row.key for row in rows.in_order(self._limits.policy)]
-        )
-        place = {key: number for number, key in enumerate(order)}
-        return sorted(headers, key=lambda header: place.get(header.key, -1))
 
     # -- what is there -------------------------------------------------------------------
 
@@ -421,25 +397,13 @@ class DiskStore:
     @property
     def counts(self) -> Counts:
         """What this process has counted."""
-        with self._guard.lock:
-            return Counts(**self._counts)
+        counts = self._tally.counts()
+        return Counts(*(counts[kind] for kind in Counts._fields))
 
     def close(self) -> None:
         """Write what was noted and close the index; what is called afterwards opens it again."""
         self.flush()
         self._index.close()
-
-    def _count(self, kind: str, number: int = 1) -> None:
-        with self._guard.lock:
-            self._counts[kind] += number
-
-    def _say(self, kind: str, text: str, *args: object) -> None:
-        """Log a warning, the first of its kind."""
-        with self._guard.lock:
-            if kind in self._said:
-                return
-            self._said.add(kind)
-        log().warning(text, *args)
 
     def __repr__(self) -> str:
         return f"DiskStore({short_text_of(str(self.path))})"

@@ -18,7 +18,9 @@ from .calls import Caller
 class BatchCaller(Caller):
     """What it can do at one site, which is of elements but for being called."""
 
-    def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+    def slow_call(
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /, *owner: Any
+    ) -> Any:
         batch = self._loader.batch
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
@@ -38,7 +40,9 @@ class BatchCaller(Caller):
 class AsyncBatchCaller(AsyncCaller):
     """The same of a loader that is ``async``."""
 
-    async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+    async def slow_call(
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /, *owner: Any
+    ) -> Any:
         batch = self._loader.batch
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:

@@ -130,12 +130,12 @@ def source_of(
     names += ["sites", "id", "who", *(f"part_{name}" for name in shape.parts)]
     parameters = called_with(signature, shape, owner)
     words = dict(_=prefix, key=key, args=_args(parameters), kwargs=_kwargs(parameters))
-    asking, hot, slow = "", f"{prefix}hot", f"{prefix}slow"
+    asking, hot, slow, known = "", f"{prefix}hot", f"{prefix}slow", ""
     if owner is not None:
         whose = owner.argument or f"{prefix}owner"
         hot = f"{prefix}sites[{prefix}id({whose})]"
         if owner.argument is None:
-            asking = f"        {whose} = {prefix}who()\n"
+            asking, known = f"        {whose} = {prefix}who()\n", f", {whose}"
         elif owner.bound:
             slow += f"({whose}).slow_call"
     preamble = ""
@@ -144,7 +144,7 @@ def source_of(
         preamble = f"        {prefix}raw = {key}\n"
         words["key"] = f"{prefix}raw"
     finding = _TELLING if fresh or tells else _FINDING
-    slow += f"({words['key']}, {words['args']}, {words['kwargs']})"
+    slow += f"({words['key']}, {words['args']}, {words['kwargs']}{known})"
     return _SOURCE.format(
         _=prefix,
         free=" = ".join(prefix + name for name in names),

@@ -304,7 +304,9 @@ class Loader:
             load = partial(self._produce, *args, **kwargs)
         else:
             call = call or self.disk.call(key, raw, site, args, kwargs)
-            load = self.disk.loading(self._produce, call, key.source, args, kwargs)
+            load = self.disk.loading(
+                self.cache._view, self._produce, call, key.source, args, kwargs
+            )
             may_load = True  # what lies there; if nothing does, it asks again
         freeze = self.freezing(call)
         if self.batch is not None:  # its values are frozen as they are loaded: others wait for them
@@ -348,8 +350,8 @@ class Loader:
         assert hint is not None
         return file_size(hint(*args, **kwargs) if callable(hint) else hint)
 
-    def site(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallSite:
-        """Return the site of who owns what a call loads, with ``per=``.
+    def site(self, args: tuple[Any, ...], kwargs: dict[str, Any], *known: Any) -> CallSite:
+        """Return the site of who owns what a call loads, with ``per=``; that may be ``known``.
 
         Raises:
             ClosedError: the owner has ended.
@@ -357,7 +359,7 @@ class Loader:
         """
         assert self.sites is not None
         assert self.whose is not None
-        owner = self.whose(args, kwargs)
+        owner = known[0] if known else self.whose(args, kwargs)
         found = self.sites.find(owner)
         try:
             site = found or self.sites.add(owner)

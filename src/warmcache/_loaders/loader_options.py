@@ -103,7 +103,15 @@ class LoaderOptions(NamedTuple):
             refuse_class(cls)
 
     def refuse_with_owner(self) -> None:
-        """Raise TypeError if there is, beside ``per=``, what belongs to nobody, or to several."""
+        """Raise TypeError if there is, beside ``per=``, what belongs to nobody, or to several.
+
+        Or if the owner is to be told from others in another way than by identity.
+        """
+        if isinstance(self.key, Mapping) and self.per in self.key:
+            raise TypeError(
+                f"key={{{self.per!r}: ...}} does not go with per={self.per!r}: an owner is told "
+                f"from others by identity, and is no part of the key; leave one of the two out"
+            )
         for option in ("batch", "out_files"):
             if getattr(self, option) is not None:
                 raise TypeError(f"{option}= does not go with per=: make the loader a method")
@@ -211,7 +219,7 @@ def _pair(option: str, pair: Any) -> None:
     for each in pair:
         if not callable(each) or not can_take(each, 1):
             raise checks.type_error(option, must_be, pair, "each takes one argument")
-        not_async(option, each, "have it do without await: it runs in a thread")
+        not_async(option, each, "write both without await: for async loaders they run in threads")
 
 
 # When a value comes to the disk: as it is loaded, or as it leaves memory.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from warmcache._walk import imported
@@ -19,8 +19,8 @@ class Device(Protocol):
         """Whether the bytes of a storage lie on one of them."""
         ...
 
-    def why_not_now(self) -> str | None:
-        """Return what no copy may be made during; None if nothing is under way."""
+    def why_not_now(self, places: Iterable[Any]) -> str | None:
+        """Return what these devices must not be waited for during; None if nothing is under way."""
 
     def allocate(self, nbytes: int, place: Any) -> Any:
         """Return a new storage on a device."""
@@ -41,9 +41,15 @@ class Accelerators:
     def holds(self, storage: Any) -> bool:
         return self.has(storage.device)
 
-    def why_not_now(self) -> str | None:
+    def why_not_now(self, places: Iterable[Any]) -> str | None:
+        # Whoever captures does so on a stream, and mostly in another thread than this one. Torch
+        # does not list its streams: asked are those that captures are made on, if not told where.
         cuda = imported("torch", "cuda").cuda
-        if cuda.is_initialized() and cuda.is_current_stream_capturing():
+        used = [place for place in places if place.type == "cuda"]
+        asks: list[Callable[[Any], Any]] = [cuda.current_stream, cuda.default_stream]
+        streams = [cuda.graph.default_capture_stream] if used else []
+        streams += [ask(place) for place in used for ask in asks]
+        if any(_is_captured(cuda, stream) for stream in streams if stream is not None):
             return "a CUDA graph is being captured"
         return None
 
@@ -58,6 +64,14 @@ class Accelerators:
         for place in places:
             # The oldest torch that has `accelerator` is 2.6.
             (torch.cuda if place.type == "cuda" else torch.accelerator).synchronize(place)
+
+
+def _is_captured(cuda: Any, stream: Any) -> bool:
+    with cuda.stream(stream):
+        try:
+            return bool(cuda.is_current_stream_capturing())
+        except RuntimeError:  # the default stream would wait for one that is
+            return True
 
 
 ACCELERATORS: Device = Accelerators()

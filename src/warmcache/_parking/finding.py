@@ -9,11 +9,16 @@ library over the same bytes, would look at the old ones; a CUDA graph has addres
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+import gc
+import types
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any, TypeAlias
 
-from warmcache._walk import Handler, imported, walk
+from warmcache._ours import is_ours
+from warmcache._walk import Handler, attributes, imported, walk
 
 from .devices import Device
 from .parking import CannotPark
@@ -22,6 +27,7 @@ from .views import parts_of
 # Each with the numbers of the storages of its parts, None for one without bytes.
 Tensors: TypeAlias = Sequence[tuple[Any, tuple[int | None, ...]]]
 
+_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")  # the latter since torch 2.1
 _OWN = ("_parameters", "_buffers", "_modules")
 
 
@@ -32,12 +38,14 @@ class Finding:
         tensors: each that looks into a storage on the device.
         storages: those, each once.
         whole: for a storage, by its number, a tensor that is all of it in order.
+        elsewhere: where a tensor lies that is not on the device, if there is one.
     """
 
     def __init__(self, torch: Any, device: Device) -> None:
         self.tensors: list[tuple[Any, tuple[int | None, ...]]] = []
         self.storages: list[Any] = []
         self.whole: dict[int, Any] = {}
+        self.elsewhere: Any = None
         self._torch = torch
         self._device = device
         self._numbers: dict[int, int] = {}
@@ -51,6 +59,8 @@ class Finding:
             CannotPark: something in it cannot be moved.
         """
         walk(value, self._handler)
+        if self._why_not is None and self._has_others():
+            walk(value, self._deep_handler({id(tensor) for tensor, _ in self.tensors}))
         if self._why_not is None and self._overlap():
             self._why_not = "two of its storages share bytes"
         if self._why_not is not None:
@@ -77,6 +87,45 @@ class Finding:
             return self._foreign
         return None
 
+    def _has_others(self) -> bool:
+        """Whether some tensor looks into one of the storages that was not found."""
+        count = getattr(self._torch._C, "_storage_Use_Count", None)
+        found = Counter(chain.from_iterable(numbers for _, numbers in self.tensors))
+        return count is not None and any(
+            count(storage._cdata) > found[number] + 1  # that is what Python has of the storage
+            for number, storage in enumerate(self.storages)
+        )
+
+    def _deep_handler(self, known: set[int]) -> Callable[[type], Handler | None]:
+        """Return what finds those others if the value has them where else nobody looks.
+
+        That is in what may be the program's, as a queue or a cache of ``functools`` is: so nothing
+        of that is moved but what looks into the value's own storages.
+        """
+
+        def others(tensor: Any) -> Iterable[object]:
+            inside = gc.get_referents(tensor)
+            if id(tensor) not in known and self._is_alias(tensor):
+                inside += self._tensor(tensor)
+            return inside
+
+        def handler(kind: type) -> Handler | None:
+            if issubclass(kind, self._torch.Tensor):
+                return others
+            if issubclass(kind, type | types.ModuleType | self._torch.UntypedStorage):
+                return _nothing
+            usual = issubclass(kind, types.FunctionType | types.MethodType | functools.partial)
+            return None if usual or is_ours(kind.__module__) else gc.get_referents
+
+        return handler
+
+    def _is_alias(self, tensor: Any) -> bool:
+        try:
+            parts = parts_of(self._torch, tensor)
+            return any(part.untyped_storage()._cdata in self._numbers for part in parts)
+        except (NotImplementedError, RuntimeError):  # it has no storage
+            return False
+
     def _tensor(self, tensor: Any) -> Iterable[object]:
         # Whatever goes wrong, a tensor that is not moved is a value in two places.
         try:
@@ -88,9 +137,10 @@ class Finding:
     def _found(self, tensor: Any) -> list[object]:
         # Asking any other tensor for its gradient warns.
         inside = [tensor.grad] if tensor.is_leaf or tensor.retains_grad else []
-        inside += tensor.__dict__.values()
-        if tensor._backward_hooks:
-            inside += tensor._backward_hooks.values()
+        plain = type(tensor) in self._plain  # which have no slots, to look for at length
+        inside += tensor.__dict__.values() if plain else attributes(tensor)
+        for name in _HOOKS:
+            inside += (getattr(tensor, name, None) or {}).values()
         if tensor._is_view():
             inside.append(tensor._base)
         if hasattr(type(tensor), "__tensor_flatten__"):
@@ -101,11 +151,13 @@ class Finding:
         except NotImplementedError:  # its bytes are in a form that torch keeps to itself
             if self._device.has(tensor.device):
                 raise
-            return inside
+            storages = []
         numbers = tuple([self._number(storage) for storage in storages])
         if any(number is not None for number in numbers):
             self.tensors.append((tensor, numbers))
             self._remember_whole(tensor, numbers[0], storages[0])
+        elif not self._device.has(tensor.device):
+            self.elsewhere = tensor.device
         return inside
 
     def _number(self, storage: Any) -> int | None:
@@ -157,6 +209,10 @@ def _module(module: Any) -> Iterable[object]:
     own = module.__dict__
     more = [each for name, each in own.items() if name not in _OWN and not _is_empty(each)]
     return chain(*(own[name].values() for name in _OWN), more)
+
+
+def _nothing(thing: object) -> None:
+    """Leave alone what is shared, or holds nothing."""
 
 
 def _is_empty(thing: object) -> bool:

@@ -53,8 +53,6 @@ class InPlaceParker:
         torch = imported("torch", "Tensor", "nn", "UntypedStorage", "cuda")
         if torch is None:
             raise _unknown(value)
-        if why_not := self._device.why_not_now():
-            raise CannotPark(why_not)
         # Subclasses of tensors are not asked, nor is who has said what torch does by default.
         with torch._C.DisableTorchFunction():
             return self._moved(torch, value, weight)
@@ -62,6 +60,8 @@ class InPlaceParker:
     def _moved(self, torch: Any, value: Any, weight: float) -> ParkedInPlace:
         found = Finding(torch, self._device)
         found.of(value)
+        if not found.storages and found.elsewhere is not None:
+            raise CannotPark(f"its tensors lie on {found.elsewhere}, and there is nothing to move")
         if not found.storages:
             raise _unknown(value)
         if found.nbytes < _ENOUGH * weight:
@@ -73,6 +73,8 @@ class InPlaceParker:
 
     def _copied(self, torch: Any, value: Any, found: Finding) -> ParkedInPlace:
         places = [storage.device for storage in found.storages]
+        if why_not := self._device.why_not_now({*places}):
+            raise CannotPark(why_not)
         self._device.synchronize({*places})
         slab, offsets, copied = self._slab_for(found)
         try:
@@ -150,7 +152,7 @@ class ParkedInPlace:
             self._slabs.give_back(slab)
 
     def _move_back(self, torch: Any) -> list[Any]:
-        if why_not := self._device.why_not_now():
+        if why_not := self._device.why_not_now({*self._places}):
             raise RuntimeError(f"it stays parked: {why_not}")
         back = [
             self._device.allocate(storage.nbytes(), place)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from warmcache._signatures import not_coroutine
+
 from .parking import CannotPark, Parked
 
 
@@ -20,7 +22,7 @@ class ParkedByPair:
         self.seconds = seconds
 
     def unpark(self) -> Any:
-        return self._unpark(self._state)
+        return not_coroutine("the second function of park=", self._unpark(self._state))
 
     def drop(self) -> None:
         self._state = None
@@ -36,7 +38,7 @@ class PairParker:
     def park(self, value: Any, weight: float) -> Parked:
         began = time.perf_counter()
         try:
-            state = self._park(value)
+            state = not_coroutine("it", self._park(value))
         except Exception as error:
             raise CannotPark(f"park= raised {type(error).__name__}: {error}") from error
         if state is None:

@@ -13,6 +13,8 @@ from typing import Any
 
 def parts_of(torch: Any, tensor: Any) -> list[Any]:
     """Return the strided tensors that have the bytes of one: mostly itself."""
+    if tensor.is_nested:
+        raise NotImplementedError("it is nested")
     if tensor.layout is torch.strided:
         return [tensor]
     if tensor.layout is torch.sparse_coo:

@@ -26,6 +26,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get, request_for
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
+from warmcache._core.plans.steps import Plan
 from warmcache._core.state.at_once import put_at_once, renew_at_once
 from warmcache._core.state.entry import (
     Entry,
@@ -604,6 +605,7 @@ class Cache(cachetools.Cache[K, V]):
         self, entries: Iterable[Entry], cause: RemovalCause = RemovalCause.EXPLICIT
     ) -> list[Removal]:
         view = self._view
+        self._expire()
         return run(remove.chosen(view, lambda _: entries, cause, view.store.removal), view)
 
     @one_frame
@@ -781,9 +783,15 @@ class Cache(cachetools.Cache[K, V]):
 
     def _expire(self) -> None:
         """Tear down what has ended, before an operation that must not see it."""
-        self._drop_orphans()
+        for plan in self._expiring():
+            run(plan, self._view)
+
+    def _expiring(self) -> Iterator[Plan[Any]]:
+        """Yield what is to be carried out for that, if anything has ended by itself."""
+        if self._store.has_orphans:
+            yield remove.orphans(self._view)
         if self._store.deadlines is not None:
-            run(remove.expired(self._view, self._timer(), remove.its_key), self._view)
+            yield remove.expired(self._view, self._timer(), remove.its_key)
 
     def _drop_orphans(self) -> None:
         """Tear down what is bound to event loops that are closed, likewise."""

@@ -97,7 +97,7 @@ def circumstances(probe: Probe) -> str:
     return f"{probe.name}; torch {version}"
 
 
-def share(what: str, size: float | str, total: int | None) -> float:
+def share(what: str, size: float | str, total: int | None, whole: str = "the device") -> float:
     """Return a size, checked before, as bytes; up to 1.0 it is a fraction of ``total``.
 
     But for a whole number, which is as many bytes.
@@ -106,7 +106,7 @@ def share(what: str, size: float | str, total: int | None) -> float:
     if isinstance(size, str | Integral) or number > 1:
         return number
     if total is None:
-        raise ValueError(f"{what} must be given in bytes: the size of the device is not known")
+        raise ValueError(f"{what} must be given in bytes: the size of {whole} is not known")
     return int(number * total)
 
 

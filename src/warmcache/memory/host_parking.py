@@ -29,7 +29,7 @@ _KEPT_FREE = 2**30  # bytes of the machine, or a twentieth of a small one
 
 def budget_of(tier: HostTier) -> float:
     """Return the bytes that a tier may take of this machine."""
-    return share("host", tier.budget, HostProbe().sample().total)
+    return share("host", tier.budget, HostProbe().sample().total, "the machine's memory")
 
 
 def spare(sample: Sample) -> float | None:

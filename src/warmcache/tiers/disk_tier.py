@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,12 +21,12 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from warmcache import _checks as checks
 from warmcache._disk.codecs import OF_THE_DISK, Codec, CodecError, Coder, coder_for, coder_named
+from warmcache._disk.filters import Filter
 from warmcache._disk.records import Header, Stored
 from warmcache._disk.signing import Signer, signer
 from warmcache._disk.store import DiskStore
-from warmcache._log import log
+from warmcache._disk.tally import Tally
 from warmcache._process.after_fork import begins_anew_in_child
-from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._texts import short_text_of
 from warmcache._tracebacks import one_frame
 
@@ -45,11 +44,12 @@ _MOST_LOCKS = 64  # of what is loaded together, each an open file
 class DiskCall(NamedTuple):
     """One call of a loader, as the disk knows it.
 
-    ``files`` are where what it writes besides is taken from, and read to, by name.
+    What it is ``called``, for people, is only made where somebody asks. ``files`` are where what
+    it writes besides is taken from, and read to, by name.
     """
 
     key: str  # its digest
-    text: str
+    called: Callable[[], str]
     loader: str
     version: str
     code: str
@@ -57,6 +57,11 @@ class DiskCall(NamedTuple):
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     files: Mapping[str, Path] | None = None
+
+    @property
+    def text(self) -> str:
+        """What it is called."""
+        return self.called()
 
 
 class Found(NamedTuple):
@@ -145,14 +150,12 @@ class DiskTier:
         ways: Any = dict(policy=policy, durable=durable, verify=verify, shared=shared)
         self._options = {**limits, **ways, "wait": wait}
         self._store = DiskStore(Path(checks.path("path", path)).expanduser(), **limits, **ways)
-        self._guard = ForkSafeLock()
+        self._tally, self._failures = Tally(), Tally()
         self.begin_anew()
         begins_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Count from nothing, in a forked child."""
-        self._counts: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
+        """Know nothing of what the disk costs, in a forked child."""
         self._worth = Worth()
         self._no_writes_before = 0.0
 
@@ -168,7 +171,7 @@ class DiskTier:
 
     def stats(self) -> TierStats:
         """Return what was done in this process, and what there is."""
-        own, store = self._counts, self._store.counts
+        own, store = self._tally.counts(), self._store.counts
         entries, nbytes = self._tried("index", self._store.totals, (0, 0))
         return TierStats(
             hits=own["hits"],
@@ -182,7 +185,7 @@ class DiskTier:
             expired=store.expired,
             evicted=store.evicted,
             too_large=store.too_large,
-            failures=dict(self._failures),
+            failures=dict(self._failures.counts()),
             entries=entries,
             bytes=nbytes,
         )
@@ -220,14 +223,14 @@ class DiskTier:
         found = self._tried("read", lambda: self._read(call, codec, oldest), None)
         if found is None:
             if not again:
-                self._count("misses")
+                self._tally.add("misses")
             return None
         value, header = found
         seconds = time.perf_counter() - began
-        self._count("hits")
+        self._tally.add("hits")
         slower = self._worth.has_read(header.size, seconds, instead_of=header.seconds)
         if call.files is None and slower:
-            self._count("slower")
+            self._tally.add("slower")
             self._forget(call.key)
         else:
             self._tried("index", lambda: self._store.used(call.key), None)
@@ -248,8 +251,9 @@ class DiskTier:
         try:
             return self._decoded(coder, stored, call), header
         except CodecError as error:
-            self._count("damaged")
-            self._say("damaged", "%s is not what was written, and is removed: %s", call.text, error)
+            self._tally.add("damaged")
+            text = "%s is not what was written, and is removed: %s"
+            self._tally.say("damaged", text, call.text, error)
             self._store.remove(call.key)
             return None
 
@@ -262,8 +266,8 @@ class DiskTier:
     def _may_read(self, coder: Coder) -> bool:
         if coder.safe or not self._shared:
             return True
-        self._count("refused")
-        self._say("refused", "%s is shared, and codec %r runs code", self.path, coder.name)
+        self._tally.add("refused")
+        self._tally.say("refused", "%s is shared, and codec %r runs code", self.path, coder.name)
         return False
 
     def _keep(
@@ -294,7 +298,7 @@ class DiskTier:
         """Whether to keep what took ``seconds`` to load; files are asked for, and always kept."""
         pays = call.files is not None or self._worth.pays(seconds, nbytes)
         if not pays:
-            self._count("not_worth")
+            self._tally.add("not_worth")
         return pays
 
     def _write(
@@ -302,8 +306,8 @@ class DiskTier:
     ) -> float | None:
         coder = coder_for(value, codec, self._seal(call.key, codec), call.files)
         if coder is None or (self._shared and not coder.safe):
-            self._count("unkept")
-            self._say(
+            self._tally.add("unkept")
+            self._tally.say(
                 f"unkept {call.loader}",
                 "what %s gives is not kept on disk: no safe codec keeps %s exactly; pass codec=",
                 *(call.loader, type(value).__qualname__),
@@ -354,7 +358,7 @@ class DiskTier:
         return self._tried("remove", lambda: self._store.remove(key), False)
 
     def _forget_all(self, loader: str) -> None:
-        self._tried("remove", lambda: self._store.evict(loader=loader), None)
+        self._tried("remove", lambda: self._store.evict(Filter(loader)), None)
 
     # -- what fails ------------------------------------------------------------------------------
 
@@ -370,24 +374,11 @@ class DiskTier:
         try:
             return work()
         except Exception as error:
-            with self._guard.lock:
-                self._failures[kind] += 1
+            self._failures.add(kind)
             if kind == "write" and isinstance(error, OSError) and error.errno in _LASTING:
                 self._no_writes_before = time.monotonic() + _PAUSE
-            self._say(kind, "%s: the disk could not %s: %s", self, kind, short_text_of(error))
+            self._tally.say(kind, "%s: the disk could not %s: %s", self, kind, short_text_of(error))
             return instead
-
-    def _say(self, kind: str, text: str, *args: object) -> None:
-        """Log a warning, the first of its kind."""
-        with self._guard.lock:
-            self._counts[f"said {kind}"] += 1
-            first = self._counts[f"said {kind}"] == 1
-        if first:
-            log().warning(text, *args)
-
-    def _count(self, what: str) -> None:
-        with self._guard.lock:
-            self._counts[what] += 1
 
 
 def _again(path: str, options: dict[str, Any]) -> DiskTier:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from warmcache import _checks as checks
 from warmcache._tracebacks import one_frame
 
+_WHOLE = "the machine's memory"
+
 
 class HostTier:
     """What a memory cache parks in host memory, instead of tearing it down: ``host=``.
@@ -28,6 +30,11 @@ class HostTier:
 
     __slots__ = ("below", "budget", "page_locked", "retain")
 
+    budget: float | str
+    page_locked: bool | Literal["auto"]
+    retain: bool
+    below: float
+
     @one_frame
     def __init__(
         self,
@@ -37,12 +44,16 @@ class HostTier:
         retain: bool = False,
         below: float = 0.8,
     ) -> None:
-        self.budget = checks.share("budget", budget)
+        checks.share("budget", budget, _WHOLE)
         if page_locked != "auto" and not isinstance(page_locked, bool):
             raise checks.type_error("page_locked", "True, False or 'auto'", page_locked)
-        self.page_locked: bool | Literal["auto"] = page_locked
-        self.retain = checks.flag("retain", retain)
-        self.below = checks.fraction("below", below)
+        checks.flag("retain", retain)
+        checks.fraction("below", below)
+        for name, value in zip(_OPTIONS, (budget, page_locked, retain, below), strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a HostTier stays as it is: make another, HostTier(..., {name}=...)")
 
     def __eq__(self, other: object) -> bool:
         return self._said() == other._said() if isinstance(other, HostTier) else NotImplemented
@@ -57,14 +68,20 @@ class HostTier:
         return self._said()
 
     def _said(self) -> tuple[Any, ...]:
-        return self.budget, self.page_locked, self.retain, self.below
+        return tuple(getattr(self, name) for name in _OPTIONS)
 
     def __repr__(self) -> str:
-        return f"HostTier({self.budget!r}, below={self.below!r})"
+        said = zip(_OPTIONS[1:], self._said()[1:], _USUAL, strict=True)
+        more = "".join(f", {name}={value!r}" for name, value, usual in said if value != usual)
+        return f"HostTier({self.budget!r}{more})"
 
 
-def _again(budget: Any, page_locked: Any, retain: bool, below: float) -> HostTier:
-    return HostTier(budget, page_locked=page_locked, retain=retain, below=below)
+_OPTIONS = ("budget", "page_locked", "retain", "below")
+_USUAL = ("auto", False, 0.8)
+
+
+def _again(*said: Any) -> HostTier:
+    return HostTier(said[0], **dict(zip(_OPTIONS[1:], said[1:], strict=True)))
 
 
 def as_host_tier(option: str, said: Any) -> HostTier:
@@ -76,5 +93,5 @@ def as_host_tier(option: str, said: Any) -> HostTier:
     """
     if isinstance(said, HostTier):
         return said
-    checks.share(option, said)
+    checks.share(option, said, _WHOLE)
     return HostTier(said)
