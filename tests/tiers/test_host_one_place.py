@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from warmcache import CapacityError, RemovalCause
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
+CAP = 5.0
 REPLACED = RemovalCause.REPLACED
 
 
@@ -106,6 +108,24 @@ def test_what_is_revived_takes_the_place_of_what_is_parked() -> None:
         assert (1, [REPLACED]) == (second.torn_down, rig.causes)
         assert first is load("a")
         assert_consistent(rig.cache)
+    closed(rig)
+
+
+def test_what_is_handed_in_while_it_is_copied_takes_its_place() -> None:
+    rig = Rig(budget=40, host=60)
+    load = rig.loader()
+    load("a")
+    with ThreadPoolExecutor(1) as others:
+
+        def hands_in(model: Any) -> None:
+            new = rig.make("new", 2)
+            others.submit(rig.cache.__setitem__, load.cache_key("a"), new).result(CAP)
+
+        rig.before_park = hands_in
+        rig.cache.relieve(1)
+    assert (1, [REPLACED]) == (rig.models[0].torn_down, rig.causes)
+    assert rig.models[1] is load("a")
+    assert 0 == rig.cache.stats().host.bytes  # type: ignore[union-attr]
     closed(rig)
 
 

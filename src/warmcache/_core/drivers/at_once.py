@@ -29,6 +29,7 @@ from warmcache._core.plans.steps import Disguised, Request
 from warmcache._core.state.at_once import condemn_at_once, reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight, go_inside
+from warmcache._core.state.landing import end_flight, land, lease_retired
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.store import Store
@@ -101,7 +102,7 @@ def load_at_once(
         with store.lock:
             if may_land(store, request):
                 landed = entry, entry.value
-                store.land(entry, flight, done)
+                land(store, entry, flight, done)
         if landed is None:
             return _by_plan(cache, request, flight, claim, keep=keep)
         if load is not None:
@@ -117,7 +118,7 @@ def load_at_once(
             with store.lock:
                 if claim is not None:
                     store.ledger.drop(claim)
-                store.end_flight(flight)
+                end_flight(store, flight)
         raise
     finally:  # who called this mends what was interrupted, if this is not under way any more
         if flight is not None:
@@ -162,7 +163,7 @@ def _granted(store: Store, claim: Claim, flight: Flight) -> bool:
     if store.closed or claim.key in store.dying or not store.ledger.grant(claim, flight):
         return False
     if store.leased:
-        store.lease_retired(flight)
+        lease_retired(store, flight)
     return True
 
 

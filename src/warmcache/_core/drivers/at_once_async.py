@@ -20,6 +20,7 @@ from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.at_once import reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.landing import end_flight, land
 from warmcache._core.state.loading_threads import LOADING
 from warmcache._log import debugging
 
@@ -103,7 +104,7 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         record = load_record(entry, flight) if told else None
         with store.lock:
             if may_land(store, request):
-                store.land(entry, flight)
+                land(store, entry, flight)
         if flight.ended:
             if record is not None:
                 tell_of_load(store, record)
@@ -114,7 +115,7 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         await run_async(give_up(store, request, flight, error), cache)
         flight.error, flight.trace = Disguised.where_needed(error), Disguised.trace_of(error)
         with store.lock:
-            store.end_flight(flight)
+            end_flight(store, flight)
     except BaseException as error:
         if flight.joined and not isinstance(error, GeneratorExit):
             flight.error = error  # for who began it; who joined takes over

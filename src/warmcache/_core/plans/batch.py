@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from warmcache._core.state.entry import LeaseRecord, seconds_between
 from warmcache._core.state.flights import CHAIN, BatchFlight, leads_to
+from warmcache._core.state.landing import end_batch
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
@@ -303,7 +304,7 @@ def _fly(
         flight.error, flight.trace = error, Disguised.trace_of(error)
     finally:
         with store.lock:
-            store.end_batch(flight)
+            end_batch(store, flight)
 
 
 def _store(

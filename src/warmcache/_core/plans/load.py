@@ -24,9 +24,7 @@ plan runs as part of the flight, so that this is found and not waited for.
 A load that runs out of metered memory is tried again, outside of the ``except``: out there the
 error is gone, and with its frames what the failed try had allocated.
 
-What is parked is not loaded: it comes back as part of the load, into the room that was made for it,
-and is published as the entry that it was. What keeps it from that leaves it parked, unless somebody
-has removed it meanwhile.
+What is parked is not loaded: it comes back as part of the load (``coming_back.py``).
 """
 
 from __future__ import annotations
@@ -37,24 +35,25 @@ from collections import defaultdict
 from functools import partial
 from typing import Any
 
-from warmcache._core.state.entry import Entry, Provenance, State, earlier, seconds_between
+from warmcache._core.state.entry import Entry, Provenance, earlier, seconds_between
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
+from warmcache._core.state.landing import end_lease_of, land, lease_retired, turned_away
 from warmcache._core.state.ledger import Claim
-from warmcache._core.state.parking import come_live, end_in_vain
+from warmcache._core.state.parking import end_in_vain
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
-from warmcache._log import debugging, log
+from warmcache._log import debugging
 from warmcache._sizes import parse_size
-from warmcache._texts import short_text_of
-from warmcache.errors import CapacityError, ClosedError
+from warmcache.errors import CapacityError
 
 from .cache_view import CacheView
+from .coming_back import brought_back, land_again
 from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
 from .make_room import LOOK, room
 from .meter import Meter
-from .refuse import forbidden, in_vain, may_not_end, refusal
+from .refuse import in_vain, may_not_end, refusal
 from .remove import make_up
 from .share import made_up
 from .steps import Aside, Ask, Disguised, Flush, Load, Owner, Plan, Request, TearDown, Wait
@@ -130,7 +129,7 @@ def _after_teardown(
             dying = store.dying.get(request.key)
             if dying is None:
                 if loads_now and store.leased:
-                    store.lease_retired(flight)
+                    lease_retired(store, flight)
                 return
             timeout = None if meter is None else LOOK
             own = in_vain(me, {each.loop for each in dying if each.loop is not None})
@@ -169,7 +168,7 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         if flight.lease is not None:
             yield from end_own_lease(store, flight)
         if flight.returned is not None:
-            yield from _land_returned(cache, flight, entry, request.owner)
+            yield from land_again(cache, flight, entry, request.owner)
             return
         expires = request.expires
         if expires is not None:
@@ -239,25 +238,16 @@ def give_up(store: Store, request: Request, flight: Flight, error: Exception) ->
         yield from end_own_lease(store, flight)
     if flight.loaded is not None:
         cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
-        yield TearDown(_turned_away(store, flight, flight.loaded, cause))
+        with store.lock:
+            doomed = turned_away(store, flight.loaded, flight, cause)
+        yield TearDown(doomed)
 
 
 def end_own_lease(store: Store, flight: Flight) -> Plan[None]:
     with store.lock:
-        doomed = store.end_lease_of(flight)
+        doomed = end_lease_of(store, flight)
     if doomed:
         yield TearDown(doomed)
-
-
-def _turned_away(store: Store, flight: Flight, entry: Entry, cause: RemovalCause) -> list[Entry]:
-    """Have what was loaded torn down, unless the interrupt came when it was published."""
-    with store.lock:
-        if store.live.get(entry.key) is entry:
-            flight.entry, flight.weight = entry, 0
-            return []
-        entry.weight, flight.weight = flight.weight, 0
-        store.turn_away(entry, cause)
-        return [entry]
 
 
 # -- memory that is measured ---------------------------------------------------------
@@ -274,7 +264,7 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
         yield from _after_teardown(cache, request, flight, loads_now=True)
         growth = meter.begin(store, flight)
         try:
-            if not (yield from _returned(store, meter, request, flight)):
+            if not (yield from brought_back(store, meter, request, flight)):
                 flight.box = defaultdict(request.load)
                 began = store.timer()
                 yield Load(request, flight.box)
@@ -292,70 +282,6 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
         if not (yield from made_up(cache, lacked, claim)):
             tries = min(tries, 1)
         yield Flush()
-
-
-def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> Plan[bool]:
-    """Have the value back, if it is parked; whether it was.
-
-    Raises:
-        WarmMissError: it is not, and may not be loaded.
-    """
-    with store.lock:
-        parked = [each for each in store.below(request.key) if each.state is State.PARKED]
-        flight.returned = entry = parked[0] if parked else None
-    host = meter.host
-    if entry is None or host is None:
-        if not request.may_load:
-            raise forbidden(request.key)
-        return False
-    try:
-        seconds = yield Aside(lambda: host.copy_back(entry), to_its_end=True)
-    except Exception:
-        with store.lock:
-            assert store.host is not None
-            store.host.failures["unpark"] += 1
-        raise
-    with store.lock:
-        assert store.host is not None
-        if seconds is not None:
-            store.host.came_back(entry, seconds)
-        flight.loaded = entry
-    return True
-
-
-def _land_returned(
-    cache: CacheView, flight: Flight, entry: Entry, owner: Owner | None
-) -> Plan[None]:
-    """Charge what came back for its bytes, and make it visible, as :func:`_land` does.
-
-    What has ended meanwhile is torn down instead, and who waits for it looks again.
-    """
-    store, meter, parked = cache.store, cache.meter, entry.parked
-    assert meter is not None
-    assert parked is not None
-    yield Ask(lambda: meter.came_back(store, flight, entry))
-    while True:
-        with store.lock:
-            store.check_open()
-            if owner is not None:
-                owner.check_open()
-            if parked.condemned is RemovalCause.CLOSED:
-                # Which its key alone does not say.
-                raise ClosedError("whom it belongs to has ended")
-            if entry.expires is not None and not store.timer() < entry.expires:
-                doomed = _turned_away(store, flight, entry, RemovalCause.EXPIRED)
-                break
-            doomed = store.displace(entry.key)
-            if not doomed:
-                entry.weight = meter.charge(entry, entry.weight)
-                store.ledger.recharge(flight, entry.weight)
-                come_live(store, entry, flight)
-                break
-        yield TearDown(doomed)
-    if doomed:
-        yield TearDown(doomed)
-    elif debugging():
-        log().debug("unparked %s", short_text_of(entry.key))
 
 
 def _give_up(store: Store, growth: Growth, error: Exception) -> None:
@@ -420,7 +346,7 @@ def _land(store: Store, entry: Entry, flight: Flight, owner: Owner | None) -> Pl
                 owner.check_open()
             doomed = store.displace(entry.key)  # what was handed in while we were loading
             if not doomed:
-                store.land(entry, flight)
+                land(store, entry, flight)
                 break
         yield TearDown(doomed)
     if load is not None:

@@ -51,6 +51,7 @@ from threading import get_ident
 
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Basis, Flight, leads_to
+from warmcache._core.state.landing import elastic_weight, end_lease_of
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
@@ -179,10 +180,11 @@ def decide(
     short = max(here, device - others)
     if short > ledger.idle + slack:
         for other in _waiting_for(store, flight):
-            if doomed := store.end_lease_of(other):
+            if doomed := end_lease_of(store, other):
                 return doomed
-        elastic = store.elastic_weight  # loads that end by themselves may be all that is in the way
-        return Case.BLOCKED if short > ledger.idle + elastic + slack else Case.COMING
+        # Loads that end by themselves may be all that is in the way.
+        more = short > ledger.idle + elastic_weight(store) + slack
+        return Case.BLOCKED if more else Case.COMING
     ours = ledger.committed + demand - coming  # if it were granted: is it within what there is?
     within = ours <= ledger.limit and ours + ledger.elsewhere.committed <= ledger.attainable
     if old is None and 0 < claim.evicted >= weight and within:

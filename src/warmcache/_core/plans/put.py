@@ -122,10 +122,8 @@ def put_ended(cache: CacheView, new: Entry) -> Plan[None]:
     store = cache.store
     with store.lock:
         store.check_open()
-        old, same = store.live.get(new.key), store.entry_with(new.key, new.value)
-        doomed = []
-        if old is not None and store.condemn(old, RemovalCause.REPLACED):
-            doomed.append(old)
+        same = store.entry_with(new.key, new.value)
+        doomed = store.displace(new.key)
         if same is None:
             new.weight = 0  # it never had a place
             store.turn_away(new, RemovalCause.EXPIRED)

@@ -11,6 +11,7 @@ from typing import Any
 
 from .entry import Entry, Provenance, State
 from .flights import Flight
+from .landing import lease_retired
 from .ledger import Claim
 from .records import Newcomer, RemovalCause
 from .store import Store
@@ -25,7 +26,7 @@ def reserve_at_once(store: Store, weight: float, flight: Flight) -> None:
     store.ledger.committed += weight
     flight.weight = weight
     if store.leased:
-        store.lease_retired(flight)
+        lease_retired(store, flight)
 
 
 def vanish_at_once(

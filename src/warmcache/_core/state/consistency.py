@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable
 
 from .entry import Entry, Provenance, State
 from .flights import Flight
+from .landing import end_batch
 from .records import RemovalCause
 from .sharing import restore
 from .store import Store
@@ -28,7 +29,7 @@ def make_consistent(store: Store, outer: Container[object]) -> list[Entry]:
             _end(store, flight)
     for batch in {*store.batches.values()}:
         if batch.left_behind:
-            store.end_batch(batch)
+            end_batch(store, batch)
     parked = [] if store.host is None else [*store.host.entries.values()]
     for entry in {*store.live.values(), *store.leased, *parked}:
         _place(store, entry)

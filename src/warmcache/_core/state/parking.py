@@ -14,6 +14,7 @@ from typing import Any
 from .entry import Entry, State
 from .flights import Flight
 from .host_ledger import HostLedger
+from .landing import end_flight
 from .parked_bytes import ParkedBytes
 from .records import RemovalCause
 from .store import Store
@@ -116,7 +117,7 @@ def settle_on_host(store: Store, entry: Entry) -> None:
 
 def end_in_vain(store: Store, flight: Flight) -> list[Entry]:
     """End a load that has failed; return what it would have had back and somebody has removed."""
-    store.end_flight(flight)
+    end_flight(store, flight)
     entry = flight.returned
     if entry is None or entry.state is not State.PARKED or entry.parked is None:
         return []
@@ -135,4 +136,4 @@ def come_live(store: Store, entry: Entry, flight: Flight) -> None:
     entry.loaded = entry.used = entry.placed = tick()
     store.publish(entry)
     flight.entry, flight.weight = entry, 0
-    store.end_flight(flight)
+    end_flight(store, flight)

@@ -8,7 +8,6 @@ only move from one state to the next, and the sums stay right.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Hashable, Iterator
 from threading import get_ident
 from typing import Any
@@ -22,7 +21,7 @@ from warmcache.errors import ClosedError
 
 from .counts import Counts
 from .deadlines import Deadlines
-from .entry import Entry, LeaseRecord, LoadLease, State, seconds_between
+from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import BatchFlight, Flight
 from .host_ledger import HostLedger
 from .hot_paths import SCOPES, HotEntries
@@ -212,43 +211,6 @@ class Store:
             self.observers.stored(entry)
         if provenance.hot is not None:
             self.heat(entry)
-
-    def land(self, entry: Entry, flight: Flight, done: LeaseRecord | None = None) -> None:
-        """Make a loaded entry visible, leased to all who wait for it, and end its flight.
-
-        Who is ``done`` has the value already, and needs no lease.
-        """
-        joined = flight.joined
-        if done is None or len(joined) > 1:
-            entry.leases = tuple([record for record in joined if record is not done])
-            entry.base_uses = len(joined)
-        self.counts.loads += 1
-        self.counts.load_seconds += entry.provenance.seconds if flight.paid is None else flight.paid
-        self.publish(entry)
-        flight.entry, flight.weight = entry, 0
-        del self.flights[entry.key]
-        flight.ended = True
-        if flight.done is not None:
-            flight.done.happen()
-
-    def end_flight(self, flight: Flight) -> None:
-        """Have a load be over, whatever became of it: give its room back, wake who waits for it."""
-        if flight.weight:
-            self.ledger.unreserve(flight.weight)
-            flight.weight = 0
-        if flight.done is not None:
-            flight.done.happen()
-        if self.flights.get(flight.key) is flight:
-            del self.flights[flight.key]
-        flight.ended = True
-
-    def end_batch(self, flight: BatchFlight) -> None:
-        """Have a load of several be over and stored, as far as it is, and wake who waits for it."""
-        for key in flight.keys:
-            if self.batches.get(key) is flight:
-                del self.batches[key]
-        flight.end()
-        flight.stored.happen()
 
     def entry_with(self, key: Hashable, value: Any) -> Entry | None:
         """Return the entry of ``key``, live or retired, that has this very value."""
@@ -543,37 +505,6 @@ class Store:
         if self.ledger.waiting:
             self.ledger.wake()
         return False
-
-    def lease_retired(self, flight: Flight) -> None:
-        """Have what is retired of a load's key outlive its loader, whoever ends the last lease."""
-        retired = [
-            entry for entry in self.leased if entry.state is _RETIRED and entry.key == flight.key
-        ]
-        if retired:
-            flight.lease = flight.lease or LoadLease(time.monotonic())
-            for entry in retired:
-                if flight.lease not in entry.leases:
-                    self.lease(entry, flight.lease)
-
-    def end_lease_of(self, flight: Flight) -> list[Entry]:
-        """Return what must be torn down, as only a load's hold on it was left."""
-        if flight.lease is None:
-            return []
-        flight.lease.over = True
-        doomed = [entry for entry in list(self.leased) if self.end_lease(entry, flight.lease)]
-        flight.lease = None
-        return doomed
-
-    @property
-    def elastic_weight(self) -> float:
-        """What loads hold that may come back as they end: guesses, and what is retired."""
-        weight: float = 0
-        for flight in self.flights.values():
-            if flight.basis.elastic:
-                weight += flight.weight
-            if flight.lease is not None:
-                weight += sum(e.weight for e in self.leased if e.leases == (flight.lease,))
-        return weight
 
     # -- time ----------------------------------------------------------------------
 
