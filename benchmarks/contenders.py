@@ -44,6 +44,10 @@ class Contender:
         """Return ``function`` cached."""
         return None
 
+    def cached_method(self, function: Function) -> Any:
+        """Return ``function`` cached, for the body of a class."""
+        return None
+
     def single_flight(self, function: Function) -> Function | None:
         """Return ``function`` cached, with the library's protection from stampedes if any."""
         return self.cached(function) if self.thread_safe else None
@@ -72,6 +76,9 @@ class Functools(Contender):
     def cached(self, function: Function) -> Function:
         return functools.lru_cache(maxsize=MAXSIZE)(function)
 
+    def cached_method(self, function: Function) -> Any:
+        return self.cached(function)
+
 
 class Warmcache(Contender):
     name, module, distribution = "warmcache", "warmcache", "warmcache"
@@ -86,6 +93,9 @@ class Warmcache(Contender):
         import warmcache
 
         return warmcache.warm(policy="lru", maxsize=MAXSIZE)(function)
+
+    def cached_method(self, function: Function) -> Any:
+        return self.cached(function)
 
     def cached_telling(self, function: Function, removed: Callable[..., object]) -> Function:
         """Return ``function`` cached, with a teardown."""
@@ -113,6 +123,10 @@ class Warmcache(Contender):
         return {"c": warmcache.LRUCache(maxsize, on_removal=removed)}
 
 
+def _always(thing: Any, instance: object) -> Any:
+    return thing
+
+
 class Cachetools(Contender):
     name, module, distribution = "cachetools", "cachetools", "cachetools"
     thread_safe = False
@@ -124,6 +138,14 @@ class Cachetools(Contender):
         import cachetools
 
         return cachetools.cached(cachetools.LRUCache(maxsize=MAXSIZE), **self._options())(function)
+
+    def cached_method(self, function: Function) -> Any:
+        """Return it with the one cache that the one object of the benchmark would have."""
+        import cachetools
+
+        cache: Any = cachetools.LRUCache(maxsize=MAXSIZE)
+        options = {name: functools.partial(_always, each) for name, each in self._options().items()}
+        return cachetools.cachedmethod(functools.partial(_always, cache), **options)(function)
 
     def mapping(self, maxsize: int) -> dict[str, Any] | None:
         import cachetools

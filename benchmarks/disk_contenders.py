@@ -120,7 +120,7 @@ def _digest(key: str) -> str:
 
 
 def _call(key: str) -> DiskCall:
-    return DiskCall(_digest(key), f"load({key!r})", "load", "", "", (), (key,), {})
+    return DiskCall(_digest(key), lambda: f"load({key!r})", "load", "", "", (), (key,), {})
 
 
 class Diskcache(Kept):

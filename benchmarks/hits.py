@@ -28,6 +28,15 @@ def _one() -> Callable[..., Any]:
     return load
 
 
+def _with_method(cached: Callable[..., Any]) -> Any:
+    class Models:
+        @cached
+        def load(self, name: str) -> object:
+            return object()
+
+    return Models()
+
+
 def _three() -> Callable[..., Any]:
     def load(name: str, device: str = "cpu", dtype: str = "fp32") -> object:
         return object()
@@ -54,6 +63,19 @@ def hit_three(settings: Settings) -> list[Line]:
         _hits(settings, f"hit-3-{number}", f"hit, three arguments, {form}", _three, call)
         for number, (form, call) in enumerate(FORMS.items())
     ]
+
+
+def hit_method(settings: Settings) -> list[Line]:
+    """A hit of a method, which is bound to its object at each call."""
+    title = "hit, a method with one argument"
+    objects = {c.name: _with_method(c.cached_method) for c in installed()}
+    timed = {
+        name: looped("o.load('bge')", {"o": each})
+        for name, each in objects.items()
+        if each.load is not None
+    }
+    samples = _measured(settings, title, timed)
+    return [Line.beside("hit-method", title, Functools.name, samples)]
 
 
 def _hits(settings: Settings, id: str, title: str, make: Callable[[], Any], call: str) -> Line:

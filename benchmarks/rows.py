@@ -10,6 +10,7 @@ from .timing import Line, Settings
 GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
     "hit-1": hits.hit_one,
     "hit-3": hits.hit_three,
+    "hit-method": hits.hit_method,
     "hit-recording": hits.recording,
     "hit-async": hits.hit_async,
     "lease": hits.lease,

@@ -215,7 +215,7 @@ def path(option: str, value: Any) -> str | os.PathLike[str]:
 
 
 def texts(option: str, value: Any) -> tuple[str, ...]:
-    """Check for several texts, which are read once."""
+    """Check for several texts that say something; they are read once."""
     must_be, how = "several texts", f"write {option}=['one', 'two']"
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise type_error(option, must_be, value, how)
@@ -223,6 +223,8 @@ def texts(option: str, value: Any) -> tuple[str, ...]:
     for each in found:
         if not isinstance(each, str):
             raise type_error(option, must_be, found, how)
+    if "" in found:
+        raise value_error(option, f"{must_be}, none of them empty", found, how)
     return found
 
 

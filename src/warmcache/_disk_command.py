@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._disk.archive import RefusedArchiveError
 from ._disk.exporting import compression_of, export
 from ._disk.filters import Filter
 from ._disk.folder import PARTS
-from ._disk.importing import import_archive
+from ._disk.importing import Import, Room
 from ._disk.records import Listed
+from ._disk.room import Limits
 from ._disk.store import DiskStore
 from ._durations import format_duration, parse_duration
 from ._progress import progress_bar
 from ._sizes import format_seconds, format_size, parse_size
 from ._tables import aligned
 
+_NO_LIMITS = Limits()
 _LONG = 60  # characters of a call that are shown
 
 _DISK = """\
@@ -42,6 +46,9 @@ class DiskCommandError(Exception):
     """What was asked for cannot be done; one line says why."""
 
 
+_Action: TypeAlias = Callable[[argparse.Namespace], tuple[list[str], int]]  # lines, exit code
+
+
 def add_to(commands: Any) -> None:
     """Add the command to those of a parser."""
     disk = commands.add_parser(
@@ -49,12 +56,12 @@ def add_to(commands: Any) -> None:
     )
     actions = disk.add_subparsers(metavar="action", dest="action", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], help: str, example: str) -> Any:
+    def add(name: str, act: _Action, help: str, example: str) -> Any:
         said = f"{help[0].upper()}{help[1:]}."
         text = f"example:\n  warmcache disk {name} {example}"
         action = actions.add_parser(name, help=help, description=said, examples=text)
-        action.set_defaults(run=lambda chosen: _run(run, chosen))
-        action.add_argument("path", type=Path, metavar="PATH", help="the folder")
+        action.set_defaults(run=lambda chosen: _run(act, chosen))
+        action.add_argument("path", type=_path, metavar="PATH", help="the folder")
         action.add_argument(
             "--shared", action="store_true", help="its group shares it, and you trust that group"
         )
@@ -83,7 +90,7 @@ def _add_export(add: Callable[..., Any]) -> None:
     )
     action.add_argument(
         "archive",
-        type=Path,
+        type=_path,
         metavar="ARCHIVE",
         help="a file: .tar, .tar.gz or .tgz; it is replaced",
     )
@@ -92,10 +99,14 @@ def _add_export(add: Callable[..., Any]) -> None:
 
 def _add_import(add: Callable[..., Any]) -> None:
     action = add("import", _import, "add the entries of an archive", "~/.cache/app/warm all.tar.gz")
-    action.add_argument("archive", type=Path, metavar="ARCHIVE", help="what export has written")
+    action.add_argument("archive", type=_path, metavar="ARCHIVE", help="what export has written")
     size, whole = dict(type=_bytes, metavar="SIZE"), dict(type=_whole, metavar="N")
-    action.add_argument("--maxsize", **size, help="that of the tier: what all entries may take")
-    action.add_argument("--maxitems", **whole, help="that of the tier: how many there may be")
+    action.add_argument(
+        "--maxsize", **size, default=math.inf, help="that of the tier: what all entries may take"
+    )
+    action.add_argument(
+        "--maxitems", **whole, default=math.inf, help="that of the tier: how many there may be"
+    )
     action.add_argument("--min-free", **size, default=0, help="what is left free on the disk")
     _add_filter(action)
 
@@ -114,23 +125,29 @@ def _add_filter(action: Any) -> None:
     )
 
 
-def _run(run: Callable[[argparse.Namespace], int], chosen: argparse.Namespace) -> int:
-    """Do what was asked for.
+def _run(act: _Action, chosen: argparse.Namespace) -> int:
+    """Do what was asked for, and say what came of it.
 
     Raises:
         DiskCommandError: it cannot be done.
-        OSError: the disk fails.
+        OSError: what came of it cannot be said.
     """
     try:
-        return run(chosen)
+        lines, code = act(chosen)
     except RefusedArchiveError as error:
         raise DiskCommandError(f"{chosen.archive} is refused: {error}") from None
+    except OSError as error:
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        why = f"{where}{error.strerror or error}"
+        raise DiskCommandError(f"cannot {chosen.action} {chosen.path}: {why}") from None
+    print(*lines, sep="\n")
+    return code
 
 
 # -- the actions ---------------------------------------------------------------------------------
 
 
-def _ls(chosen: argparse.Namespace) -> int:
+def _ls(chosen: argparse.Namespace) -> tuple[list[str], int]:
     now = time.time()
     rows = [["loader", "call", "codec", "tags", "size", "age", "load"]]
     for header, nbytes in sorted(_listed(chosen), key=lambda each: each.header.made, reverse=True):
@@ -138,81 +155,90 @@ def _ls(chosen: argparse.Namespace) -> int:
         age = format_duration(now - header.made)
         numbers = format_size(nbytes), age, format_seconds(header.seconds)
         rows.append([*map(_shown, words), *numbers])
-    print(aligned(rows, left=4))
-    return 0
+    return [aligned(rows, left=4)], 0
 
 
-def _count(chosen: argparse.Namespace) -> int:
+def _count(chosen: argparse.Namespace) -> tuple[list[str], int]:
     numbers = Counter(each.header.loader for each in _listed(chosen))
     return _by_loader("entries", numbers, lambda number: f"{number:,}")
 
 
-def _size(chosen: argparse.Namespace) -> int:
+def _size(chosen: argparse.Namespace) -> tuple[list[str], int]:
     sizes: Counter[str] = Counter()
     for header, nbytes in _listed(chosen):
         sizes[header.loader] += nbytes
     return _by_loader("size", sizes, format_size)
 
 
-def _by_loader(title: str, found: Counter[str], text: Callable[[int], str]) -> int:
-    """Print a number for each loader, the most first, and the sum."""
+def _by_loader(
+    title: str, found: Counter[str], text: Callable[[int], str]
+) -> tuple[list[str], int]:
+    """Return a table of a number for each loader, the most first, and the sum."""
     ordered = sorted(found.items(), key=lambda each: (-each[1], each[0]))
     rows = [[_shown(name), text(number)] for name, number in ordered]
-    print(aligned([["loader", title], *rows, ["total", text(found.total())]], left=1))
-    return 0
+    return [aligned([["loader", title], *rows, ["total", text(found.total())]], left=1)], 0
 
 
-def _export(chosen: argparse.Namespace) -> int:
+def _export(chosen: argparse.Namespace) -> tuple[list[str], int]:
+    archive = chosen.archive
     try:
-        compression_of(chosen.archive)
+        compression_of(archive)
     except ValueError as error:
         raise DiskCommandError(str(error)) from None
-    if not chosen.archive.parent.is_dir():
-        raise DiskCommandError(f"there is no folder {chosen.archive.parent}")
+    if not archive.parent.is_dir():
+        raise DiskCommandError(f"there is no folder {archive.parent}")
+    if archive.exists() and not archive.is_file():
+        what = "a folder" if archive.is_dir() else "no file"
+        raise DiskCommandError(f"{archive} is {what}: name a file, which is made or replaced")
     only, now = _filter(chosen), time.time()
     with _opened(chosen) as store, _bar("exporting") as progress:
-        done = export(
-            store.folder, chosen.archive, lambda header: only.takes(header, now), progress
-        )
-    print(f"exported {_entries(done.entries)}, {format_size(done.bytes)}, to {chosen.archive}")
+        done = export(store.folder, archive, lambda header: only.takes(header, now), progress)
+    lines = [f"exported {_entries(done.entries)}, {format_size(done.bytes)}, to {archive}"]
     if done.left_out:
-        print(f"left out {_entries(done.left_out)}, damaged or of another version")
-    return int(done.left_out > 0)
+        lines.append(f"left out {_entries(done.left_out)}, damaged or of another version")
+    return lines, int(done.left_out > 0)
 
 
-def _import(chosen: argparse.Namespace) -> int:
+def _import(chosen: argparse.Namespace) -> tuple[list[str], int]:
     if not chosen.archive.is_file():
         raise DiskCommandError(f"there is no file {chosen.archive}")
-    limits = dict(maxsize=chosen.maxsize, maxitems=chosen.maxitems, min_free=chosen.min_free)
+    limits = Limits(chosen.maxsize, chosen.maxitems, chosen.min_free)
     only, now = _filter(chosen), time.time()
-    with _opened(chosen, make=True, **limits) as store, _bar("importing") as progress:
-        done = import_archive(
-            store, chosen.archive, lambda header: only.takes(header, now), now, progress
-        )
-    print(f"imported {_entries(done.entries)}, {format_size(done.bytes)}")
+    with ExitStack() as held:
+        progress = held.enter_context(_bar("importing"))
+        raw = held.enter_context(chosen.archive.open("rb"))
+        archive = Import(raw, lambda header: only.takes(header, now), now, progress)
+        if _may_be_made(chosen.path):  # and is, once all of the archive was looked at
+            archive.look(Room.of_none(chosen.path, limits))
+            store = held.enter_context(_opened(chosen, limits, make=True))
+        else:
+            store = held.enter_context(_opened(chosen, limits))
+            archive.look(Room.of(store))
+        done = archive.write(store)
+    lines = [f"imported {_entries(done.entries)}, {format_size(done.bytes)}"]
     if done.known:
-        print(f"left {_entries(done.known)} as they are: loaded as late, or later")
+        lines.append(f"left {_entries(done.known)} as they are: loaded as late, or later")
     if done.no_room:
-        print(f"left out {_entries(done.no_room)}: there was no room, or somebody writes the same")
-    return int(done.no_room > 0)
+        why = "there was no room, or somebody writes the same"
+        lines.append(f"left out {_entries(done.no_room)}: {why}")
+    return lines, int(done.no_room > 0)
 
 
-def _check(chosen: argparse.Namespace) -> int:
+def _check(chosen: argparse.Namespace) -> tuple[list[str], int]:
     with _opened(chosen) as store:
         with _bar("checking") as progress:
             damaged = store.find_damaged(progress)
-        for each in damaged:
-            print(f"{each.key}  {_shown(each.text or '?')}: {_shown(each.why)}")
+        lines = [f"{each.key}  {_shown(each.text or '?')}: {_shown(each.why)}" for each in damaged]
         if chosen.keep:
-            print(f"{_entries(len(damaged))} damaged, and kept")
+            lines.append(f"{_entries(len(damaged))} damaged, and kept")
         else:
             report = store.check(found=damaged)
-            print(f"{_entries(report.entries)}, {format_size(report.bytes)}")
-            print(f"removed: {report.damaged:,} damaged, {report.litter:,} of no entry")
-    return int(bool(damaged))
+            lines.append(f"{_entries(report.entries)}, {format_size(report.bytes)}")
+            lines.append(f"removed: {report.damaged:,} damaged, {report.litter:,} of no entry")
+    return lines, int(bool(damaged))
 
 
-def _evict(chosen: argparse.Namespace) -> int:
+def _evict(chosen: argparse.Namespace) -> tuple[list[str], int]:
     with _opened(chosen) as store:
         with _bar("reading") as progress:
             doomed = store.listed(_filter(chosen), progress)
@@ -220,8 +246,8 @@ def _evict(chosen: argparse.Namespace) -> int:
             with _bar("evicting") as progress:
                 store.evict_all([each.header.key for each in doomed], progress)
     said = "would evict" if chosen.dry_run else "evicted"
-    print(f"{said} {_entries(len(doomed))}, {format_size(sum(each.bytes for each in doomed))}")
-    return 0
+    size = format_size(sum(each.bytes for each in doomed))
+    return [f"{said} {_entries(len(doomed))}, {size}"], 0
 
 
 # -- what they share -----------------------------------------------------------------------------
@@ -229,23 +255,26 @@ def _evict(chosen: argparse.Namespace) -> int:
 
 @contextmanager
 def _opened(
-    chosen: argparse.Namespace, *, make: bool = False, **limits: Any
+    chosen: argparse.Namespace, limits: Limits = _NO_LIMITS, *, make: bool = False
 ) -> Iterator[DiskStore]:
-    """Open the folder, for a while; only to ``make`` one may there be none."""
-    path = chosen.path.expanduser()
-    is_new = make and (not path.exists() or (path.is_dir() and not any(path.iterdir())))
-    if not is_new and not all((path / part).is_dir() for part in PARTS):
+    """Open the folder, for a while, or ``make`` one."""
+    path = chosen.path
+    if not make and not all((path / part).is_dir() for part in PARTS):
         what = "no folder of results" if path.exists() else "not there"
         raise DiskCommandError(f"{path} is {what}: name one that @warm(disk=) has made")
+    options: Any = limits._asdict()
     try:
-        store = DiskStore(path, shared=chosen.shared, **limits)
-    except (PermissionError, ValueError, ModuleNotFoundError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise DiskCommandError(str(said)) from None
+        store = DiskStore(path, shared=chosen.shared, **options)
+    except (ValueError, ModuleNotFoundError) as error:
+        raise DiskCommandError(str(error)) from None
     try:
         yield store
     finally:
         store.close()
+
+
+def _may_be_made(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _listed(chosen: argparse.Namespace) -> list[Listed]:
@@ -282,6 +311,13 @@ def _shown(text: str) -> str:
 
 def _entries(number: int) -> str:
     return f"{number:,} entr{'y' if number == 1 else 'ies'}"
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
 def _duration(text: str) -> float:

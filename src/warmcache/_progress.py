@@ -25,7 +25,7 @@ def progress_bar(total: int, text: str = "") -> Iterator[Callable[..., object]]:
         finally:
             bar.end()
         return
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():  # it may be closed
         try:
             from rich.console import Console
             from rich.progress import Progress

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
 _LONG = 200  # characters
+_FEW = 3
 
 
 def text_of(thing: object) -> str:
@@ -33,6 +39,13 @@ def short_text_of(thing: object) -> str:
     """Return the same, cut where nobody reads on."""
     text = text_of(thing)
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
+
+
+def first_texts_of(things: Sequence[T], text: Callable[[T], str] = short_text_of) -> str:
+    """Return the texts of the first few of ``things``, and how many more there are."""
+    first = ", ".join(map(text, things[:_FEW]))
+    more = len(things) - _FEW
+    return f"{first} and {more:,} more" if more > 0 else first
 
 
 def kind_of(value: object) -> str:

@@ -30,6 +30,7 @@ __all__ = ["main"]
 
 list_public(globals())
 
+_PIPE = 128 + 13  # as a shell says of what SIGPIPE has ended
 _MOST = 1_000_000
 _MOST_WORKERS = 16  # each imports torch
 
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         be_interruptible()
         if sys.stdout is None:  # it was closed
-            return _failed("error: there is no standard output to write to", 1)
+            return _failed("error: there is no standard output to write to", 2)
         if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be anything
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
@@ -128,10 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:  # who read it has read enough, as in `warmcache ... | head`
         _write_no_more(sys.stdout)
-        return 1
+        return _PIPE
     except OSError as error:
         _write_no_more(sys.stdout)
-        return _failed(f"error: {_reason(error)}", 1)
+        return _failed(f"error: {_reason(error)}", 2)
     except KeyboardInterrupt:
         return _failed(INTERRUPTED.decode().strip().removeprefix("warmcache: "), 130)
 

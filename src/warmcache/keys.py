@@ -216,12 +216,13 @@ def frozen(value: Any) -> Hashable:
 
     Raises:
         KeyingError: ``value`` is an array or tensor, has a state that changes, is or
-            contains something else unhashable, or contains itself.
+            contains something else unhashable, contains itself, or is nested too deep.
     """
     try:
         return _frozen(value)
     except RecursionError:
-        raise KeyingError(f"a {_name(value)} that contains itself cannot be a key") from None
+        why = "that contains itself, or is nested too deep,"
+        raise KeyingError(f"a {_name(value)} {why} cannot be a key") from None
 
 
 def _frozen(value: Any) -> Hashable:

@@ -139,7 +139,7 @@ def test_a_hit_is_a_hit_again() -> None:
     load = notebook.run(CELL)
     load("a")
     site = load.lease.__self__._site
-    assert 1 == len(site.hot)
+    assert 1 == len(site.hot.table)
     load("a")
     assert 2 == load.cache_info().hits
 

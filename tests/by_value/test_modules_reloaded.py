@@ -163,7 +163,7 @@ def test_a_reload_that_fails_leaves_the_loaders_of_before_as_fast(module: Edited
     vars(sys.modules[module.name]).clear()
     gc.collect()
     load("a")
-    assert "a" in load.lease.__self__._site.hot
+    assert "a" in load.lease.__self__._site.hot.table
     assert [("load", "a")] == journal
 
 

@@ -210,8 +210,9 @@ def test_in_another_process_it_is_that_processs_own_and_cold(
 
 
 def test_hot_entries_travel_empty() -> None:
-    hot = warmcache._core.state.hot_paths.HotEntries(a=1)
-    assert {} == pickle.loads(pickle.dumps(hot)) and type(copy.copy(hot)) is type(hot)
+    hot = warmcache._core.state.hot_paths.HotEntries()
+    hot.table["a"] = 1
+    assert [{}, {}] == [pickle.loads(pickle.dumps(hot)).table, copy.copy(hot).table]
     assert asyncio.run(load_async("a")).args == ("a",)
 
 

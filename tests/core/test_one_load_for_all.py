@@ -203,8 +203,8 @@ def test_a_hit_that_comes_too_late_loads_again_instead_of_returning_a_dead_value
 
     load("a")
     site = load.lease.__self__._site  # type: ignore[attr-defined]
-    entry = site.hot["a"]
+    entry = site.hot.table["a"]
     load.evict("a")
-    site.hot["a"] = entry  # what the late hit saw
+    site.hot.table["a"] = entry  # what the late hit saw
     assert "a!" == load("a")
     assert 2 == load.cache_info().misses

@@ -100,8 +100,30 @@ def test_what_has_ended_by_itself_has_its_own_cause(
     case.tagged("a")
     now[0] = 11.0
     assert [] == evict(case, tag)
-    case.tagged.cache.expire()
     assert {"expired": 1} == case.tagged.cache.stats().removals
+
+
+def test_so_it_is_with_what_a_loader_is_asked_for_by_its_call() -> None:
+    now = [0.0]
+    load = warm(maxsize=9, ttl=10, timer=lambda: now[0])(lambda name: name)
+    load("a")
+    now[0] = 11.0
+    assert [] == load.evict("a")
+    assert {"expired": 1} == load.cache.stats().removals
+
+
+@pytest.mark.parametrize("act", ["evict", "evict_all"])
+async def test_and_with_an_async_one(act: str) -> None:
+    now = [0.0]
+
+    @warm(maxsize=9, ttl=10, timer=lambda: now[0])
+    async def load() -> int:
+        return 5
+
+    await load()
+    now[0] = 11.0
+    assert [] == await getattr(load, act)()
+    assert {"expired": 1} == load.cache.stats().removals
 
 
 @pytest.mark.parametrize("evict", EVICTS.values(), ids=EVICTS)

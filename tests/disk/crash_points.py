@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from disk_stores import FILE, KINDS, bytes_of, expected, files, key_of, read, write
 
 from warmcache import _disk
+from warmcache._disk.filters import Filter
 from warmcache._disk.store import DiskStore
 
 CODE = str(Path(_disk.__file__).parent)
@@ -57,7 +58,7 @@ def work(root: Path, kind: str) -> None:
     with store.alone(key_of(9), 0):
         write(store, "new 9", kind, key=9, seconds=100.0)  # for which 5 goes
     store.used(key_of(1))
-    store.evict(tag="t")
+    store.evict(Filter(tags=("t",)))
     store.remove(key_of(4))
     store.check()
     store.close()

@@ -59,7 +59,7 @@ def hammer(root: Path, seed: int, page: mmap.mmap, at: int) -> None:
             elif what < 0.95:
                 store.remove(key_of(name))
             elif what < 0.98:
-                store.evict(count=2)
+                store.evict_all([key_of(rnd.randrange(NAMES)) for _ in range(2)])
             elif what < 0.99:
                 store.check()
             else:

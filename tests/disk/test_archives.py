@@ -34,7 +34,7 @@ from warmcache._disk.archive import RefusedArchiveError
 from warmcache._disk.commit_file import MOST, pack
 from warmcache._disk.exporting import Exported, export
 from warmcache._disk.filters import ALL, Filter
-from warmcache._disk.importing import Imported, import_archive
+from warmcache._disk.importing import Import, Imported, Room
 from warmcache._disk.records import Header
 from warmcache._disk.store import DiskStore
 
@@ -45,8 +45,13 @@ def exported(store: DiskStore, archive: Path, only: Filter = ALL) -> Exported:
     return export(store.folder, archive, lambda header: only.takes(header, NOW))
 
 
-def imported(store: DiskStore, archive: Path, only: Filter = ALL) -> Imported:
-    return import_archive(store, archive, lambda header: only.takes(header, NOW), NOW)
+def imported(
+    store: DiskStore, archive: Path, only: Filter = ALL, tell: Any = lambda *of: None
+) -> Imported:
+    with archive.open("rb") as raw:
+        found = Import(raw, lambda header: only.takes(header, NOW), NOW, tell)
+        found.look(Room.of(store))
+        return found.write(store)
 
 
 @pytest.fixture
@@ -111,14 +116,38 @@ def test_files_of_a_payload_have_any_name(
     )
 
 
-def test_a_folder_without_files_is_a_payload_too(
-    store: DiskStore, other: DiskStore, archive: Path
+@pytest.mark.parametrize("names", [(), ("one",), ("one", "two/inner"), ("größe", "two.x", "two/x")])
+def test_folders_without_files_come_back(
+    names: tuple[str, ...], store: DiskStore, other: DiskStore, archive: Path
 ) -> None:
-    store.write(key_of(1), HEADER, Path.mkdir)
+    def dump(path: Path) -> None:
+        path.mkdir()
+        for name in names:
+            (path / name).mkdir(parents=True)
+        (path / "three").write_bytes(b"value")
+
+    assert store.write(key_of(1), HEADER, dump if names else Path.mkdir) is not None
     exported(store, archive)
+    with tarfile.open(archive) as tar:
+        assert len(names) == sum(each.isdir() for each in tar)
     imported(other, archive)
     stored = other.read(key_of(1))
     assert stored is not None and stored.path is not None and stored.path.is_dir()
+    assert all((stored.path / name).is_dir() for name in names)
+    assert (0, 0) == other.check()[2:]
+
+
+def test_a_folder_that_is_gone_shows_as_a_file_does(tmp_path: Path, opened: Any) -> None:
+    store = opened(verify="always")
+
+    def dump(path: Path) -> None:
+        (path / "empty").mkdir(parents=True)
+
+    store.write(key_of(1), HEADER, dump)
+    assert store.read(key_of(1)) is not None
+    (payload_file(store.path, 1) / "empty").rmdir()
+    assert store.read(key_of(1)) is None
+    assert 1 == store.counts.damaged
 
 
 def test_what_is_meant_is_exported_and_imported_and_nothing_else(
@@ -266,6 +295,25 @@ def test_what_cannot_all_have_room_is_refused_before_anything_goes(
     limited.close()
 
 
+def test_what_is_to_be_left_free_is_not_filled(
+    store: DiskStore, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        write(store, number, FILE)
+    exported(store, archive)
+    limited = DiskStore(tmp_path / "limited", min_free=10 * LARGE)
+    monkeypatch.setattr(limited.folder, "free", lambda: 13 * LARGE - bytes_of(limited.path))
+    with pytest.raises(RefusedArchiveError, match="3 entries of 147.* and at most 146.* have room"):
+        imported(limited, archive)
+    assert [] == files(limited.path)
+    monkeypatch.setattr(limited.folder, "free", lambda: 14 * LARGE - bytes_of(limited.path))
+    write(limited, 5, FILE)  # which can go for it
+    write(limited, 6, FILE)
+    assert 3 == imported(limited, archive).entries
+    assert bytes_of(limited.path) < 4 * LARGE
+    limited.close()
+
+
 def test_what_is_there_already_needs_no_room(
     store: DiskStore, archive: Path, tmp_path: Path
 ) -> None:
@@ -347,6 +395,11 @@ def spoilt(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
+def _behind_a_good_one(parts: bytes) -> bytes:
+    good = member(f"o/{BEFORE[:2]}/{BEFORE}", pack(header_of(b"good", key=BEFORE), b"good"))
+    return good + parts
+
+
 FILE_AT = f"{PLACE}.{WRITER}"
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "above": (member("../../etc/cron.d/x", b"x"), "is no name of an entry"),
@@ -408,7 +461,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "payload without entry": (member(FILE_AT, b"value"), "is no name of an entry"),
     "declared too large": (
-        member(PLACE, beside(2**62)) + member(FILE_AT, b"value"),
+        member(PLACE, beside(2**49)) + member(FILE_AT, b"value"),
         "is not all there",
     ),
     "says to be larger than it is": (
@@ -437,6 +490,30 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         + member(f"{FILE_AT}/one", b"value"),
         "not where it should be",
     ),
+    "a file in a folder without any": (
+        member(PLACE, beside(5, crc_of(**{"one/": b"", "one/two": b"value"}), "/"))
+        + member(f"{FILE_AT}/one/", type=tarfile.DIRTYPE)
+        + member(f"{FILE_AT}/one/two", b"value"),
+        "is there twice",
+    ),
+    "a folder with bytes": (
+        member(PLACE, beside(5, crc_of(**{"one/": b"value"}), "/"))
+        + member(f"{FILE_AT}/one/", b"value", type=tarfile.DIRTYPE),
+        "is a folder",
+    ),
+    "a folder in a file": (
+        member(PLACE, beside()) + member(f"{FILE_AT}/one/", type=tarfile.DIRTYPE),
+        "is not all there",
+    ),
+    "a folder above its payload": (
+        member(PLACE, beside(0, crc_of(**{"../": b""}), "/"))
+        + member(f"{FILE_AT}/../", type=tarfile.DIRTYPE),
+        "leaves its entry",
+    ),
+    "another archive behind it": (
+        member(PLACE, commit()) + bytes(1024) + _behind_a_good_one(b""),
+        "there is more behind its end",
+    ),
     "less than nothing": (
         member(PLACE, size=-1, form=tarfile.GNU_FORMAT) + commit(),
         "says that it has -1 bytes",
@@ -449,11 +526,6 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "cut off": (member(PLACE, commit())[:700], "is cut off"),
 }
-
-
-def _behind_a_good_one(parts: bytes) -> bytes:
-    good = member(f"o/{BEFORE[:2]}/{BEFORE}", pack(header_of(b"good", key=BEFORE), b"good"))
-    return good + parts
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["tar", "gz"])
@@ -523,7 +595,7 @@ def test_an_archive_that_is_changed_while_it_is_imported_brings_nothing_unseen(
             archive.write_bytes(spoilt(data, len(data) - 2_000))
 
     with pytest.raises(RefusedArchiveError, match="not what was written"):
-        import_archive(other, archive, lambda header: True, NOW, spoil)
+        imported(other, archive, tell=spoil)
     assert [] == files(other.path) + files(other.path, "tmp")
     assert (0, 0) == other.totals()
 
@@ -532,7 +604,7 @@ def test_it_is_told_how_far_an_import_is(store: DiskStore, other: DiskStore, arc
     write(store, 1, FILE)
     exported(store, archive)
     told: list[tuple[int, int]] = []
-    import_archive(other, archive, lambda header: True, NOW, lambda *of: told.append(of))
+    imported(other, archive, tell=lambda *of: told.append(of))
     assert sorted(told) == told
     assert {2 * archive.stat().st_size} == {total for _, total in told}
     assert told[-1][0] <= told[-1][1]

@@ -218,9 +218,24 @@ def test_the_limits_of_a_tier_are_said_to_an_import(
     for limit in ("--maxsize=100KiB", "--maxitems=5"):
         said = say("import", tmp_path / "there", archive, limit, status=2)
         assert f"{archive} is refused: there are 6 entries of {size} to import, and at" in said
-    assert [] == files(tmp_path / "there")
-    said = say("import", tmp_path / "there", archive, "--min-free=1000TiB", status=1)
-    assert "imported 0 entries, 0 B\nleft out 6 entries: there was no room" in said
+        assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["made", "there"])
+def test_an_import_leaves_free_what_is_to_be_free_and_makes_nothing_if_it_is_refused(
+    there: bool, filled: DiskStore, store: DiskStore, say: Say, tmp_path: Path
+) -> None:
+    archive, path = tmp_path / "all.tar", tmp_path / "new" / "there"
+    say("export", filled.path, archive)
+    if there:
+        DiskStore(path).close()
+    before = sorted(tmp_path.rglob("*"))
+    said = say("import", path, archive, "--min-free=1000TiB", status=2)
+    assert "6 entries of " in said and "and at most 0 B have room\n" in said
+    archive.write_bytes(archive.read_bytes()[:-2_000])
+    assert "is cut off" in say("import", path, archive, status=2)
+    noise = {path / "index.db", path / "index.db-journal"}
+    assert before == [each for each in sorted(tmp_path.rglob("*")) if each not in noise]
 
 
 def test_an_archive_of_an_enemy_is_refused_in_a_line(say: Say, tmp_path: Path) -> None:
@@ -234,7 +249,7 @@ def test_an_archive_of_an_enemy_is_refused_in_a_line(say: Say, tmp_path: Path) -
     assert "" == said
     text = f"{evil} is refused: '../../../tmp/x' is no name of an entry\n"
     assert f"warmcache disk: error: {text}" == say("import", there, evil, status=2)
-    assert [] == files(there)
+    assert not there.exists()
 
 
 @pytest.fixture
@@ -336,6 +351,7 @@ WRONG = {
     "check {path} --loader x": "unrecognized arguments",
     "import {path} all.tar --maxsize huge": "'huge' is not a size",
     "import {path} all.tar --maxitems 0": "'0' is no whole number from 1 on",
+    "ls ~nobodyhere/x": "'~nobodyhere/x': Could not determine home directory",
     "frobnify {path}": "invalid choice",
     "ls": "the following arguments are required: PATH",
     "": "the following arguments are required: action",
@@ -356,6 +372,9 @@ def test_what_makes_no_sense_is_one_line(words: str, filled: DiskStore, capsys: 
     [
         ("export {path} all.zip", "all.zip must end in .tar, .tar.gz, .tgz"),
         ("export {path} nowhere/all.tar", "there is no folder nowhere"),
+        ("export {path} ..tar", "..tar is a folder: name a file, which is made or replaced"),
+        ("export {path} pipe.tar", "pipe.tar is no file: name a file, which is made or replaced"),
+        ("import {path}/index.db/x nowhere.tar", "there is no file nowhere.tar"),
         ("import {path} nowhere.tar", "there is no file nowhere.tar"),
     ],
 )
@@ -363,9 +382,62 @@ def test_an_archive_that_cannot_be_is_an_error(
     words: str, why: str, filled: DiskStore, say: Say, monkeypatch: Any, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("..tar").mkdir()
+    os.mkfifo("pipe.tar")
     assert f"warmcache disk: error: {why}\n" == say(
         *words.format(path=filled.path).split(), status=2
     )
+
+
+FAILING = {
+    "ls": "folder.Folder.list",
+    "count": "folder.Folder.read",
+    "size": "folder.Folder.read",
+    "export": "exporting._Writing.put",
+    "import": "writing.Writing.commit",
+    "check": "checking.must_be_whole",
+    "evict": "folder.Folder.discard",
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), PermissionError(13, "Permission denied", "o/ab")],
+    ids=["full", "denied"],
+)
+def test_a_disk_that_fails_is_one_sentence(
+    name: str, error: OSError, filled: DiskStore, say: Say, tmp_path: Path, monkeypatch: Any
+) -> None:
+    archive = tmp_path / "all.tar"
+    say("export", filled.path, archive)
+    before = archive.read_bytes()
+    path = filled.path if name != "import" else tmp_path / "there"
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    where, _, attribute = f"warmcache._disk.{FAILING[name]}".rpartition(".")
+    monkeypatch.setattr(_found(where), attribute, fail)
+    said = say(name, path, *([archive] if name in ("export", "import") else []), status=2)
+    why = f"o/ab: {error.strerror}" if error.filename else error.strerror
+    assert f"warmcache disk: error: cannot {name} {path}: {why}\n" == said
+    assert before == archive.read_bytes()
+    assert [] == [each.name for each in tmp_path.iterdir() if each.name.startswith(".")]
+
+
+def test_who_reads_no_more_ends_it_quietly(filled: DiskStore) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*COMMAND, "ls", str(filled.path)],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=50,
+        check=False,
+    )
+    os.close(writing)
+    assert (141, b"") == (done.returncode, done.stderr)
 
 
 def test_it_says_what_to_install_where_there_are_no_locks(
@@ -475,7 +547,7 @@ def _found(name: str) -> Any:
     from pkgutil import resolve_name
 
     module, _, rest = name.removeprefix("warmcache._disk.").partition(".")
-    return resolve_name(f"warmcache._disk.{module}:{rest}")
+    return resolve_name(f"warmcache._disk.{module}:{rest}" if rest else f"warmcache._disk.{module}")
 
 
 @pytest.fixture

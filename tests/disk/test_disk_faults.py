@@ -17,14 +17,17 @@ from typing import Any
 import pytest
 from disk_stores import (
     FILE,
+    HEADER,
     KINDS,
     LARGE,
+    SMALL,
     bytes_of,
     descriptors,
     expected,
     files,
     key_of,
     read,
+    value_of,
     write,
 )
 
@@ -38,10 +41,11 @@ CALLS = [
 
 
 class Faults:
-    """Has one system call fail, or all from that one on."""
+    """Has one system call fail, or all from that one on; or an interrupt come while it is done."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.code = self.at = self.count = 0
+        self.interrupts = False
         self.on = self.lasting = self.hit = False
         monkeypatch.setattr(os, "fsync", lambda opened: None)  # it takes its time
         for name in CALLS:
@@ -55,6 +59,9 @@ class Faults:
                 self.count += 1
                 if self.count == self.at or (self.lasting and self.count > self.at):
                     self.hit = True
+                    if self.interrupts:
+                        call(*args, **options)
+                        raise KeyboardInterrupt
                     if name == "close":  # which closes all the same
                         call(*args, **options)
                     raise OSError(self.code, os.strerror(self.code))
@@ -118,6 +125,30 @@ def test_whichever_call_of_a_write_fails(
     assert {code} == {*failed}
     assert store.check().bytes == bytes_of(folder)
     assert [] == files(folder, "tmp")
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["inline", "file"])
+def test_whichever_call_of_a_write_is_interrupted_once_it_is_done(
+    size: int, folder: Path, opened: Any, faults: Faults
+) -> None:
+    store, interrupted = opened(min_free=1), 0
+    old, new = ({"": value_of(name, size)} for name in ("old", "new"))
+    faults.interrupts = True
+    store.write(key_of(1), HEADER, old[""])
+    for _ in faults.each(0):
+        faults.on = True
+        try:
+            store.write(key_of(1), HEADER, new[""])
+        except KeyboardInterrupt:
+            interrupted += 1
+        faults.on = False
+        assert read(store, 1) in (old, new)
+        assert not store.counts.damaged
+        assert [] == files(folder, "tmp")
+        store.write(key_of(1), HEADER, old[""])
+        assert bytes_of(folder) == store.totals().bytes
+    assert interrupted > 10
+    assert (0, 0) == store.check()[2:]
 
 
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)

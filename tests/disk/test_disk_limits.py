@@ -91,6 +91,40 @@ def _ticking() -> Any:
     return tick
 
 
+def test_what_a_store_without_limits_writes_counts_for_one_with_them(
+    folder: Path, opened: Any
+) -> None:
+    free = opened()
+    for name in range(3):
+        write(free, name, FILE)
+    assert (3, bytes_of(folder)) == free.totals()
+    limited = opened(maxitems=4)
+    assert (3, bytes_of(folder)) == limited.totals()
+    write(free, 3, FILE)
+    write(limited, 4, FILE)
+    free.remove(key_of(4))
+    write(limited, 5, FILE)
+    write(limited, 6, FILE)
+    assert (4, bytes_of(folder)) == limited.totals() == free.totals()
+    assert (4, bytes_of(folder), 0, 0) == opened(maxitems=4).check()
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"maxsize": LARGE}, "maxsize=48.8 KiB"),
+        ({"maxitems": 0}, "maxitems=0"),
+        ({"min_free": "1000TiB", "maxitems": 2_000}, "maxitems=2,000, min_free=1024000.0 GiB"),
+    ],
+    ids=["maxsize", "maxitems", "min_free"],
+)
+def test_of_the_limits_those_are_said_that_there_are(
+    limits: Any, said: str, opened: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert write(opened(**limits), 1, FILE) is None
+    assert caplog.text.endswith(f"and no room can be made for that ({said})\n")
+
+
 def test_what_is_too_large_is_refused_before_anything_goes_and_said_once(
     folder: Path, opened: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -31,6 +31,7 @@ from disk_stores import (
 )
 
 from warmcache._disk import commit_file as format_
+from warmcache._disk.filters import Filter
 from warmcache._disk.records import Header
 from warmcache._disk.store import DiskStore
 from warmcache.testing import ManualClock
@@ -217,7 +218,8 @@ def test_a_payload_is_read_whole_at_the_first_read_after_a_reboot_and_then_no_mo
     looked: list[Path] = []
     checksum = sys.modules["warmcache._disk.payload"].checksum
     monkeypatch.setattr(
-        "warmcache._disk.payload.checksum", lambda path: looked.append(path) or checksum(path)
+        "warmcache._disk.payload.checksum",
+        lambda path, kind: looked.append(path) or checksum(path, kind),
     )
     assert read(opened(), 1)
     assert [] == looked
@@ -246,7 +248,8 @@ def test_without_an_index_each_process_looks_once_after_a_reboot(
     looked: list[Path] = []
     checksum = sys.modules["warmcache._disk.payload"].checksum
     monkeypatch.setattr(
-        "warmcache._disk.payload.checksum", lambda path: looked.append(path) or checksum(path)
+        "warmcache._disk.payload.checksum",
+        lambda path, kind: looked.append(path) or checksum(path, kind),
     )
     assert read(store, 1) and read(store, 1)
     assert 1 == len(looked)
@@ -358,24 +361,13 @@ def test_entries_are_evicted_by_loader_by_tag_and_by_age(opened: Any) -> None:
     write(store, 1, loader="a", tags=("x", "y"), made=10.0)
     write(store, 2, loader="b", tags=("y",), made=50.0)
     write(store, 3, loader="b", made=90.0)
-    assert [key_of(2)] == [each.key for each in store.evict(tag="y", loader="b")]
-    assert [key_of(1)] == [each.key for each in store.evict(older=40)]
+    assert [key_of(2)] == [each.key for each in store.evict(Filter("b", ("y",)))]
+    assert [key_of(1)] == [each.key for each in store.evict(Filter(older=40))]
     told: list[tuple[int, int]] = []
-    assert [key_of(3)] == [each.key for each in store.evict(progress=lambda *of: told.append(of))]
+    store.evict_all([each.key for each in store.entries()], lambda *of: told.append(of))
     assert [(1, 1)] == told
     assert 3 == store.counts.evicted
     assert (0, 0) == store.totals()
-
-
-def test_as_many_are_evicted_as_are_asked_for_the_next_victims_first(opened: Any) -> None:
-    clock = ManualClock()
-    store = opened(policy="lru", clock=clock)
-    for name in range(5):
-        write(store, name)
-        clock.advance(1)
-    for name in (0, 1):
-        store.used(key_of(name))
-    assert [key_of(2), key_of(3)] == [each.key for each in store.evict(count=2)]
 
 
 def test_a_check_removes_what_is_damaged_or_nobodys_and_counts_anew(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,16 @@ def test_its_errors_say_which_codec_and_of_what_type(tmp_path: Path) -> None:
     assert cause is error.value.__cause__
     with pytest.raises(CodecError, match="cannot read what is stored: TypeError"):
         coder_of(Model([1], "a"), Weights()).load(tmp_path / "entry", (), {"what": 1})
+
+
+@pytest.mark.parametrize("code", [errno.EPIPE, errno.ENOENT, errno.EACCES, errno.ETIMEDOUT, None])
+def test_an_error_of_the_system_is_its_own_unless_the_disk_cannot_be_written(
+    code: int | None, tmp_path: Path
+) -> None:
+    cause = OSError("lost") if code is None else OSError(code, os.strerror(code))
+    with pytest.raises(CodecError, match=r"Failing' cannot write .*\.Model: .*Error") as error:
+        coder_of(Model([1], "a"), Failing(cause)).dump(Model([1], "a"), tmp_path / "entry")
+    assert cause is error.value.__cause__
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

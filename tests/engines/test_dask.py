@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import dask
 import dask_models as models
 import pytest
 from bodies import Gate
@@ -71,6 +72,24 @@ def test_a_burst_is_grouped_by_key_where_slots_are_fewer_than_models() -> None:
         )
         assert names == client.gather(futures)
         assert [4] == [len(loads) for loads in client.run(models.loaded).values()]
+
+
+def test_a_worker_runs_what_it_was_handed_in_the_order_in_which_it_was_placed() -> None:
+    begun, go = uuid4().hex, uuid4().hex
+    with (
+        dask.config.set({"distributed.scheduler.worker-saturation": 3.0}),  # two wait at a worker
+        cluster(n_workers=1) as alone,
+        Client(alone) as client,
+    ):
+        wd.install(client)
+        a, b = partial(load_single, "a"), partial(load_single, "b")
+        first = wd.submit(client, models.wait_holding, "a", begun, go, warm=a)
+        assert Event(begun, client=client).wait(CAP)
+        rest = wd.map(client, models.single, [*"ba"], warm=[b, a])
+        until(lambda: [3] == [len(tasks) for tasks in client.processing().values()])
+        Event(go, client=client).set()
+        assert [True, "b", "a"] == client.gather([first, *rest])
+        assert [["a", "b"]] == [*client.run(models.loaded).values()]
 
 
 def test_a_hot_model_is_loaded_again_where_many_wait_for_it(client: Client) -> None:

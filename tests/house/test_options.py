@@ -95,7 +95,7 @@ WRONG: dict[str, list[Any]] = {
     "size": [*NO_SIZE, math.inf, lambda: 1],
     "size_hint": [*NO_SIZE, math.inf],
     "slots": [Unsayable(), 5, "x", True, [], [object()]],
-    "tags": [*NOTHING[1:], 5, True, None, "text", b"text", [1], [[]]],
+    "tags": [*NOTHING[1:], 5, True, None, "text", b"text", [1], [[]], [""], ["a", ""]],
     "teardown_in": [*NO_TEXT, "lopp", "main-thread"],
     "teardown": [*NOTHING, 5, True, "", "not a name", "close()", lambda: 1],
     "timer": [*NO_FUNCTION, None, lambda it: 1],

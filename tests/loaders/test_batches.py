@@ -498,15 +498,41 @@ def test_inside_no_load_what_is_warm_is_there_and_nothing_else(kind: type[Encode
     assert [["a", "b"], ["c"]] == encoder.calls
 
 
+def test_a_list_is_one_element_where_one_is_asked_for() -> None:
+    calls = []
+
+    @warm(batch="names")
+    def load(names: list[Any]) -> list[Any]:
+        calls.append(names)
+        return names
+
+    with load.lease(["a"]) as value:
+        assert ["a"] == value
+    assert [[["a"]]] == calls
+    assert load.contains(["a"]) and not load.contains("a")
+
+
+@OF_BOTH
+def test_what_is_forbidden_is_named_and_of_many_how_many_there_are(kind: type[Encoder]) -> None:
+    encoder = kind()
+    encoder(["a"])
+    with no_load():
+        for several, said in [("ab", "is"), ("abc", r".*'c'.* are"), ("abcdefg", "and 3 more are")]:
+            with pytest.raises(WarmMissError, match=rf"^encode\w*\('b'.*{said} not warm") as error:
+                encoder([*several])
+            assert ("'c'" in str(error.value)) == ("c" in several)
+            assert "'f'" not in str(error.value)
+
+
 def test_what_cooled_down_is_on_the_hit_path_again_after_a_call() -> None:
     gc.collect()  # scopes of other tests, in garbage
     encoder = Encoder()
     encoder(["a"])
     with no_load():
         pass
-    assert not encoder.load.lease.__self__._site.hot
+    assert not encoder.load.lease.__self__._site.hot.table
     encoder(["a"])
-    assert encoder.load.lease.__self__._site.hot
+    assert encoder.load.lease.__self__._site.hot.table
 
 
 def test_a_cache_by_name_that_is_defined_later() -> None:
@@ -579,20 +605,6 @@ def test_a_budget_of_memory_is_refused() -> None:
         with pytest.raises(TypeError, match="batch= and a budget of memory.* give it maxsize="):
             warm(batch="names", **options)(load_several)  # type: ignore[call-overload]
     cache.close()
-
-
-@pytest.mark.parametrize("maxsize", [0, 1, 8])
-def test_frozen_elements_are_frozen_in_each_result(maxsize: int) -> None:
-    encode = warm(batch="names", freeze=True, maxsize=maxsize)(lambda names: [[n] for n in names])
-    assert [("a",), ("b",), ("a",)] == encode(["a", "b", "a"])
-    assert [("b",), ("c",)] == encode(["b", "c"])
-
-
-def test_what_cannot_be_frozen_fails_its_batch_and_nothing_is_stored() -> None:
-    encode = warm(batch="names", freeze=True)(lambda names: [[object()] for _ in names])
-    with pytest.raises(TypeError, match="object"):
-        encode(["a", "b"])
-    assert 0 == len(encode.cache)
 
 
 def test_a_class_is_refused() -> None:

@@ -208,7 +208,7 @@ def test_a_load_of_another_key_in_a_shared_cache_is_not_kept_off_the_hit_path() 
 
     asyncio.run(client("a"))
     load("b"), load("b"), load("b")
-    assert "b" in load.lease.__self__._site.hot  # type: ignore[attr-defined]
+    assert "b" in load.lease.__self__._site.hot.table  # type: ignore[attr-defined]
 
 
 def test_where_loading_is_forbidden_it_is_not_warm() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
+import signal
 import threading
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from typing import Any
 import pytest
 from gates import CAP, Gate
 from owned import Loads, janitor_done
+from processes import needs_fork
 
 import warmcache
 from warmcache import (
@@ -25,7 +29,7 @@ from warmcache import (
     warm,
 )
 from warmcache._loaders import owners
-from warmcache.testing import assert_consistent
+from warmcache.testing import ManualClock, assert_consistent
 
 
 class Sky(Context):
@@ -290,26 +294,111 @@ def test_so_it_is_on_an_event_loop(options: dict[str, Any]) -> None:
     asyncio.run(asyncio.wait_for(main(), CAP))
 
 
-def test_who_closes_it_while_another_does_tears_nothing_down_twice() -> None:
-    gate, torn_down = Gate(), list[str]()
+class Closing:
+    """A context that a thread closes, as far as the first of two teardowns."""
+
+    def __init__(self) -> None:
+        self.gate, self.torn_down, self.ctx = Gate(), list[str](), Sky()
+        self.load: Any = warm(per="ctx", teardown=self._teardown)(lambda ctx, name: name)
+        self.load(self.ctx, "a"), self.load(self.ctx, "b")
+        self.thread = threading.Thread(target=self.ctx.close)
+        self.thread.start()
+        self.gate.until_reached()
+
+    def _teardown(self, value: str) -> None:
+        self.gate.wait()
+        self.torn_down.append(value)
+
+    def until_another_closes(self) -> None:
+        while len(owners.owner_of(self.ctx)._closings) < 2:
+            self.gate.arrived.wait(0.001)
+
+
+@pytest.mark.race
+def test_what_another_thread_closes_is_refused_at_once() -> None:
+    it = Closing()
+    for name in ("a", "c"):  # the one is still there, and would be a hit
+        with pytest.raises(ClosedError):
+            it.load(it.ctx, name)
+    it.gate.open()
+    it.thread.join(CAP)
+
+
+@pytest.mark.race
+@pytest.mark.parametrize("end", [close, aclose])
+def test_who_closes_it_while_another_thread_does_waits_and_tears_nothing_down(end: Any) -> None:
+    it = Closing()
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(end, it.ctx)
+        it.until_another_closes()
+        assert not second.done()
+        it.gate.open()
+        second.result(CAP)
+        assert ["b", "a"] == it.torn_down
+    it.thread.join(CAP)
+
+
+@pytest.mark.race
+def test_nor_does_it_wait_on_a_loop_that_stood_still_then() -> None:
+    async def main() -> None:
+        it = Closing()
+        it.ctx.close()
+        assert [] == it.torn_down
+        it.gate.open()
+        await it.ctx.aclose()
+        assert ["b", "a"] == it.torn_down
+        it.thread.join(CAP)
+
+    asyncio.run(asyncio.wait_for(main(), CAP))
+
+
+def test_a_teardown_may_close_what_is_being_closed() -> None:
+    ctx, torn_down = Sky(), list[str]()
 
     def teardown(value: str) -> None:
-        gate.wait()
+        ctx.close()
         torn_down.append(value)
 
     load: Any = warm(per="ctx", teardown=teardown)(lambda ctx, name: name)
-    ctx = Sky()
     load(ctx, "a"), load(ctx, "b")
-    closing = threading.Thread(target=ctx.close)
-    closing.start()
-    gate.until_reached()
     ctx.close()
-    for name in ("a", "c"):  # the one is still there, and would be a hit
-        with pytest.raises(ClosedError):
-            load(ctx, name)
-    gate.open()
-    closing.join(CAP)
     assert ["b", "a"] == torn_down
+
+
+def test_so_may_one_that_is_async_and_do_it_in_a_thread() -> None:
+    ctx, torn_down = Sky(), list[str]()
+
+    async def teardown(value: str) -> None:
+        await asyncio.to_thread(ctx.close)
+        await asyncio.create_task(ctx.aclose())
+        torn_down.append(value)
+
+    @warm(per="ctx", teardown=teardown)
+    async def load(ctx: Sky, name: str) -> str:
+        return name
+
+    async def main() -> None:
+        await load(ctx, "a"), await load(ctx, "b")
+        await ctx.aclose()
+        assert ["b", "a"] == torn_down
+
+    asyncio.run(asyncio.wait_for(main(), CAP))
+
+
+@needs_fork
+def test_a_forked_child_waits_for_no_thread_of_its_parents() -> None:
+    it = Closing()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(CAP))  # which ends it, if it waits
+        it.ctx.close()
+        os._exit(0)
+    it.gate.open()
+    it.thread.join(CAP)
+    assert (child, 0) == os.waitpid(child, 0)
 
 
 # -- failures --------------------------------------------------------------------------
@@ -362,14 +451,27 @@ def test_what_an_interrupt_has_left_the_janitor_tears_down(
     case = Case()
     ctx = case.context()
     case.load(ctx)
+    order = owners.last_loaded_first
 
-    def interrupted(*args: Any) -> None:
+    def interrupted(*args: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return order(*args)  # for what other tests have left to the janitor
         monkeypatch.undo()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(owners, "last_loaded_first", interrupted)
     with pytest.raises(KeyboardInterrupt):
         end(ctx)
+    janitor_done()
+    assert [*"54321"] == case.order
+
+
+def test_what_an_interrupt_has_left_goes_as_it_is_dropped_at_the_latest() -> None:
+    case = Case()
+    ctx = case.context()
+    case.load(ctx)
+    owners.owner_of(ctx).close("as far as an interrupt had let it come")
+    del ctx
     janitor_done()
     assert [*"54321"] == case.order
 
@@ -456,6 +558,17 @@ def test_what_is_leased_is_returned_by_evict_too() -> None:
             assert 1 == len(ctx.evict(tag="maps"))
             assert [] == case.order
         assert ["1"] == case.order
+
+
+@pytest.mark.parametrize("options", [{}, {"tag": "maps"}], ids=str)
+def test_what_has_expired_is_not_returned_by_evict(options: Any) -> None:
+    clock = ManualClock()
+    case = Case(maxsize=9, ttl=5, timer=clock)
+    with case.context() as ctx:
+        ctx.beam("1")
+        clock.advance(6)
+        assert [] == ctx.evict(**options)
+        assert [RemovalCause.EXPIRED] == case.causes
 
 
 @pytest.mark.parametrize("wrong", [5, b"x", ["x"], ""])

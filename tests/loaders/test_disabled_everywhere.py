@@ -126,7 +126,7 @@ def test_hits_run_generated_code_again_afterwards() -> None:
     with disabled(everywhere=True):
         load("a")
     load("a"), load("a")
-    assert 1 == len(load.lease.__self__._site.hot)
+    assert 1 == len(load.lease.__self__._site.hot.table)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -205,9 +205,17 @@ def test_much_that_stands_there_often_is_frozen_once() -> None:
 def test_an_array_is_made_read_only_and_not_copied() -> None:
     array = np.arange(3)
     result = frozen({"w": array})["w"]
-    assert result is array
-    with pytest.raises(ValueError, match="read-only"):
-        result[0] = 5
+    for each in (array, result):
+        with pytest.raises(ValueError, match="read-only"):
+            each[0] = 5
+    assert np.shares_memory(array, result)
+    assert result is frozen(result)
+
+
+@pytest.mark.parametrize("shape", [(), 0, 3, (2, 3)], ids=str)
+def test_that_an_array_is_read_only_cannot_be_set_back(shape: Any) -> None:
+    with pytest.raises(ValueError, match="cannot set WRITEABLE flag to True"):
+        frozen(np.ones(shape)).flags.writeable = True
 
 
 def test_a_view_is_copied_for_its_base_could_be_changed() -> None:
@@ -282,6 +290,14 @@ def test_an_answer_that_is_to_be_awaited_is_refused() -> None:
 
 
 # -- what is refused -------------------------------------------------------------------------
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(FreezeError, match="result: list, which is nested too deep"):
+        frozen(deep)
 
 
 class Model:

@@ -254,7 +254,7 @@ def test_generated_code_is_shown_without_a_trace_in_linecache_before_it_is() -> 
     name = load.__code__.co_filename
     assert name not in linecache.cache
     linecache.lazycache(name, load.__globals__)  # as traceback does
-    assert "_warm_value" in "".join(linecache.getlines(name))
+    assert "_warm_entry" in "".join(linecache.getlines(name))
 
 
 def documented(x: int, flavour: Flavour | None = None) -> dict[str, Flavour]:

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmcache import KeyingError, Removal, WarmcacheError, drop_if_equal, warm
+from warmcache.testing import assert_consistent
 
 
 def same(a: Any, b: Any, **options: Any) -> bool:
@@ -323,6 +324,20 @@ def test_what_contains_itself_is_refused() -> None:
 
     with pytest.raises(KeyingError, match="contains itself"):
         warm(lambda x: x)(endless)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_what_is_nested_too_deep_is_refused_and_nothing_is_lost(kind: Any) -> None:
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = kind([deep])
+    load = warm(lambda x: x)
+    several = warm(batch="names")(lambda names: names)
+    for ask in (lambda: load(deep), lambda: several(["a", deep]), lambda: several.many([(deep,)])):
+        with pytest.raises(KeyingError, match=rf"a {kind.__name__} that .* nested too deep, canno"):
+            ask()
+    assert ([1], ["a"]) == ([load(1)], several(["a"]))
+    assert_consistent(load.cache), assert_consistent(several.cache)
 
 
 # -- the key itself ----------------------------------------------------------------

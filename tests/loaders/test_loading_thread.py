@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sqlite3
@@ -12,16 +13,20 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
+from c_threads import in_a_c_thread
 from gates import Gate, waiting
+from owned import in_a_thread
 
 import warmcache
 from warmcache import CapacityError, LRUCache, RemovalCause, TTLCache, warm
-from warmcache._core.drivers import mending, threads
+from warmcache._core.drivers import handed_over, mending, threads
 from warmcache._core.plans import remove
 from warmcache._core.state import loading_threads
+from warmcache._core.state.one_shot import OneShot
 from warmcache._process.janitor import janitor
 from warmcache.testing import ManualClock, assert_consistent
 
@@ -466,6 +471,38 @@ def test_what_comes_while_its_thread_ends_is_still_torn_down_there() -> None:
     assert_consistent(load.cache)
 
 
+def test_what_woke_the_wait_of_a_teardown_wakes_the_one_around_it_too(worker: Worker) -> None:
+    load: Any = warm(maxsize=2, teardown=lambda name: teardown(name), teardown_in="loading-thread")(
+        lambda name: name
+    )
+    outer = OneShot()
+
+    class HandedOverAsItHappens(OneShot):
+        def call_back(self, callback: Callable[[], object]) -> None:
+            in_a_thread(lambda: load.evict("b"))
+            self.happen()
+
+    def teardown(name: str) -> None:
+        if name == "a":
+            handed_over.wait(HandedOverAsItHappens(), None)
+        else:
+            outer.happen()
+
+    worker.do(load, "a"), worker.do(load, "b")
+    load.evict("a")
+    assert worker.begin(handed_over.wait, outer, 2 * CAP).result(CAP)
+    assert_consistent(load.cache)
+
+
+def test_a_thread_of_cs_ends_for_us_each_time_that_it_leaves_python() -> None:
+    it = Connections()
+    in_a_c_thread(lambda: it.connect("a"))
+    assert 1 == len(it.closed_in) and not it.connect.contains("a")
+    in_a_c_thread(lambda: it.connect("b"))
+    assert 2 == len(it.closed_in) and threading.get_ident() not in it.closed_in
+    it.is_well()
+
+
 # -- asyncio ---------------------------------------------------------------------------------
 
 
@@ -496,10 +533,62 @@ async def test_a_call_of_an_async_loader_is_one_too(worker: Worker, plan: dict[s
     assert [threading.get_ident()] == it.closed_in
 
 
+@pytest.mark.race
+@pytest.mark.parametrize("loaded", ["on its loop", "before it"])
+def test_a_thread_that_runs_a_loop_tears_down_while_it_awaits_whatever_it_likes(
+    worker: Worker, loaded: str
+) -> None:
+    it, gate = Connections(wait=CAP), Gate()
+    ends: list[Callable[[], object]] = []
+
+    @warm(maxsize=1)
+    async def other() -> int:
+        return 5
+
+    async def main() -> None:
+        if loaded == "on its loop":
+            it.connect("a")
+        else:
+            await other()
+        end = asyncio.Event()
+        ends.append(partial(asyncio.get_running_loop().call_soon_threadsafe, end.set))
+        gate.arrived.set()
+        await asyncio.wait_for(end.wait(), CAP)
+
+    if loaded == "before it":
+        worker.do(it.connect, "a")
+    running = worker.begin(lambda: asyncio.run(main()))
+    gate.until_reached()
+    it.connect("b")  # which waits for the room of "a", and that for the worker
+    assert [worker.ident] == it.closed_in and not running.done()
+    ends[0]()
+    running.result(CAP)
+    it.connect.cache_clear()
+    worker.do(it.connect, "c")
+    it.connect.cache_clear()  # which finds a loop that is closed
+    worker.do(it.connect, "d"), worker.do(it.connect.cache_clear)
+    assert [worker.ident, threading.get_ident(), worker.ident, worker.ident] == it.closed_in
+    it.is_well()
+
+
 async def test_alease_is_refused_for_its_thread_ends_at_once() -> None:
     it = Connections()
     with pytest.raises(TypeError, match="alease loads in a thread that ends at once"):
         it.connect.alease("a")
+
+
+def test_what_other_threads_would_carry_out_is_refused_beside_it(tmp_path: Any) -> None:
+    roomy: Any = {"policy": "ram", "budget": 9, "headroom": 0}
+    for others in (
+        {"maxsize": 1, "park": (id, id)},
+        {"maxsize": 1, "persist": "evict", "disk": tmp_path / "disk"},
+        {**roomy, "host": 9},
+        {"cache": warmcache.HostMemoryCache(9, headroom=0, host=9)},
+    ):
+        options: Any = {**others, "teardown_in": "loading-thread"}
+        with pytest.raises(TypeError, match="does not go with"):
+            warm(**options)(lambda: 5)
+    assert 5 == warm(**roomy, size=1, teardown_in="loading-thread")(lambda: 5)()
 
 
 def test_async_loaders_refuse_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -153,6 +154,31 @@ def test_with_batch_a_call_is_one_of_an_element_and_one_load_is_made(kind: type[
     mixed = many([("c",), ("d", "n"), ("e",), {"texts": "f", "model": "n"}, ("a",)])
     assert values_of("c") + values_of("d", "n") + values_of("e") + values_of("f", "n") == mixed[:4]
     assert [["c", "e"], ["d", "f"]] == encoder.calls[1:]
+
+
+def test_with_batch_the_work_grows_as_the_number_of_other_arguments_does() -> None:
+    @warm(batch="names", maxsize=None)
+    def load(names: list[str], size: int) -> list[Any]:
+        return [(name, size) for name in names]
+
+    def work(number: int) -> int:
+        calls, steps = [("a", size) for size in range(number)], 0
+
+        def count(*event: object) -> None:
+            nonlocal steps
+            steps += 1
+
+        load.cache_clear()
+        sys.setprofile(count)
+        try:
+            found = load.many(calls)
+        finally:
+            sys.setprofile(None)
+        assert calls == found
+        return steps
+
+    work(1)
+    assert work(400) < 10 * work(50)
 
 
 def test_with_batch_calls_of_other_arguments_are_told_apart_whatever_these_are() -> None:

@@ -484,7 +484,7 @@ def test_a_hit_for_an_owner_is_generated_as_a_methods_is() -> None:
     owner = Owner()
     loads.load(owner, "a")
     source = loads.load.__globals__["__loader__"].get_source("")
-    assert "_warm_sites[_warm_id(owner)].get(name)" in source
+    assert "_warm_sites[_warm_id(owner)].table[name]" in source
     assert 0 == loads.load.cache.stats().hits
     loads.load(owner, "a")
     assert 1 == loads.load.cache.stats().hits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import gc
 import threading
 import weakref
@@ -10,10 +11,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from c_threads import in_a_c_thread
 from gates import CAP, Gate
 from owned import Loads, in_a_thread, janitor_done
 
-from warmcache import ClosedError, Context, RemovalCause, warm
+from warmcache import ClosedError, Context, RemovalCause, disabled, warm
 from warmcache._loaders import owner_ends
 from warmcache._process.janitor import janitor
 
@@ -76,6 +78,14 @@ def test_so_it_is_with_a_thread_that_python_did_not_begin() -> None:
     assert ["a"] == loads.names
 
 
+def test_a_thread_of_cs_owns_what_it_loads_until_it_leaves_python() -> None:
+    loads = of_threads()
+    for name in ("a", "b"):
+        assert [name] == in_a_c_thread(lambda name=name: loads.load(name))
+        janitor_done()
+    assert ["a", "b"] == loads.names
+
+
 def test_what_is_leased_by_another_thread_goes_with_its_last_lease() -> None:
     loads, gate = of_threads(), Gate()
     leases: list[Any] = []
@@ -120,6 +130,27 @@ def test_a_thread_that_another_names_is_looked_after() -> None:
     assert not owner_ends._others._known
 
 
+def test_threads_that_are_equal_are_two() -> None:
+    class Equal(threading.Thread):
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    loads, gates = Loads("owner"), (Gate(), Gate())
+    threads = [Equal(target=gate.wait) for gate in gates]
+    for thread in threads:
+        thread.start()
+        loads.load(thread, "a")
+    for gate, thread in zip(gates, threads, strict=True):
+        gate.open()
+        thread.join(CAP)
+    janitor.look_at_all()
+    janitor_done(), janitor_done()
+    assert ["a", "a"] == loads.names
+
+
 def test_a_thread_that_has_ended_is_refused() -> None:
     loads = Loads("owner")
     thread = threading.Thread(target=lambda: None)
@@ -162,7 +193,7 @@ def test_any_callable_says_who() -> None:
         loads.load("a")
 
 
-def test_who_it_is_is_asked_once_for_a_hit() -> None:
+def test_who_it_is_is_asked_once() -> None:
     asked: list[int] = []
     ctx = Context()
 
@@ -170,11 +201,41 @@ def test_who_it_is_is_asked_once_for_a_hit() -> None:
         asked.append(1)
         return ctx
 
-    loads = Loads(who)
-    loads.load("a")
-    asked.clear()
-    loads.load("a")
-    assert [1] == asked
+    def asked_once(call: Any, name: str) -> None:
+        asked.clear()
+        call(name)
+        assert [1] == asked
+
+    load, keeps_nothing = Loads(who).load, Loads(who, maxsize=0).load
+
+    def lease(name: str) -> None:
+        with load.lease(name):
+            pass
+
+    for call in load, lease:
+        asked_once(call, call.__name__)
+        asked_once(call, call.__name__)  # a hit
+        with disabled():
+            asked_once(call, "a")
+    asked_once(keeps_nothing, "a")
+
+
+def test_who_it_is_is_asked_once_by_an_async_one() -> None:
+    asked: list[int] = []
+    ctx = Context()
+
+    def who() -> Context:
+        asked.append(1)
+        return ctx
+
+    @warm(per=who)
+    async def load() -> int:
+        return 5
+
+    for _ in "miss", "hit":
+        asked.clear()
+        asyncio.run(load())
+        assert [1] == asked
 
 
 def test_what_it_raises_is_the_callers_and_no_miss() -> None:
@@ -185,6 +246,12 @@ def test_what_it_raises_is_the_callers_and_no_miss() -> None:
     with pytest.raises(KeyError, match="nobody is there"):
         loads.load("a")
     assert 0 == loads.loads
+
+
+def test_an_owner_is_no_part_of_a_key() -> None:
+    with pytest.raises(TypeError, match=r"key=\{'ctx': ...\} does not go with per='ctx': an owner"):
+        warm(per="ctx", key={"ctx": id})(lambda ctx: 1)
+    assert 1 == warm(per="ctx", key={"name": len})(lambda ctx, name: 1)(Context(), "a")
 
 
 def test_it_must_not_be_async() -> None:

@@ -169,6 +169,15 @@ def test_a_bound_method_is_equal_to_itself_and_calls_its_original_unwarmed() -> 
     assert "<warm Zoo.load: " in repr(a.load) and "Zoo.load" in repr(Zoo.load)
 
 
+def test_a_bound_method_that_another_class_has_stays_bound_to_its_own_object() -> None:
+    zoo = Zoo("a")
+
+    class Visitor:
+        load = zoo.load
+
+    assert Visitor().load("m") is zoo.load("m")
+
+
 def test_methods_pickle_by_name() -> None:
     zoo = Zoo("z")
     assert pickle.loads(pickle.dumps(Zoo.load)) is Zoo.load

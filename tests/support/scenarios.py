@@ -350,6 +350,25 @@ class Batches(Scenario):
         assert 3 == len(self.warm(["a", "b", "c"])) and 1 == len(self.warm(["d"]))
 
 
+class BatchesOfMany(Batches):
+    def act(self) -> None:
+        self.warm.many([("a",), ("b",)])
+        self.warm.many([("b",), ("c",), ("b",)])
+
+
+class BatchesByName(Batches):
+    """The cache is defined after the loader, which finds it as it is called first."""
+
+    def __init__(self) -> None:
+        Scenario.__init__(self)
+        self.cache.close()
+        self.warm = warm(cache="scenario", batch="names")(self.load_all)
+        self.cache = self.new_cache()
+
+    def new_cache(self, **options: Any) -> Any:
+        return warmcache.cache("scenario", policy="lru", maxsize=2, wait=0.05)
+
+
 class AsyncBatches(Batches):
     def __init__(self) -> None:
         super().__init__()
@@ -382,6 +401,8 @@ SCENARIOS = [
         Closing,
         AsyncLoads,
         Batches,
+        BatchesOfMany,
+        BatchesByName,
         AsyncBatches,
     ),
 ]

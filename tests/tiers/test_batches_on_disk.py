@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,16 @@ from encoders import AsyncEncoder, Encoder, Unkeyable, values_of
 from gates import CAP as SOON
 from gates import Gate
 
-from warmcache import DiskTier, KeyingError, Load, WarmMissError, disabled, no_load, warm
+from warmcache import (
+    DiskTier,
+    FreezeError,
+    KeyingError,
+    Load,
+    WarmMissError,
+    disabled,
+    no_load,
+    warm,
+)
 from warmcache.testing import ManualClock
 from warmcache.tiers import disk_tier
 
@@ -143,11 +153,27 @@ def test_no_load_reads_and_disabled_passes_by(kind: type[Encoder], tier: DiskTie
         encoder = encoder_of(kind, tier, maxsize=maxsize)
         with no_load():
             assert values_of("ba") == encoder(["b", "a"])
-            with pytest.raises(WarmMissError, match="'c'"):
+            with pytest.raises(
+                WarmMissError, match=r"^encode\w*\('c'[^)]*\) is neither warm nor on"
+            ):
                 encoder(["a", "c"])
+            with pytest.raises(WarmMissError, match=r"^encode\w*\('c'.* and 1 more are neither"):
+                encoder([*"acdef"])
         with disabled():
             assert values_of("a") == encoder(["a"])
         assert [["a"]] == encoder.calls
+
+
+@OF_BOTH
+@pytest.mark.parametrize("maxsize", [0, 8])
+def test_a_load_that_is_forbidden_has_not_failed(
+    kind: type[Encoder], maxsize: int, tier: DiskTier
+) -> None:
+    encoder = encoder_of(kind, tier, maxsize=maxsize)
+    with no_load(), pytest.raises(WarmMissError):
+        encoder(["a", "b"])
+    stats = encoder.load.cache.stats()
+    assert (2, 0, 0) == (stats.misses, stats.loads, stats.load_failures)
 
 
 def test_each_is_worth_its_share_of_the_seconds(
@@ -159,7 +185,7 @@ def test_each_is_worth_its_share_of_the_seconds(
         kept.append(seconds)
 
     monkeypatch.setattr(tier, "_keep", keep)
-    monkeypatch.setattr("warmcache._loaders.batch_on_disk.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("warmcache._loaders.through_disk.time.perf_counter", lambda: now[0])
     encoder = encoder_of(Encoder, tier, lambda texts: now.__setitem__(0, now[0] + 6.0))
     encoder(["a", "b", "c"])
     assert [2.0] * 3 == kept
@@ -350,3 +376,51 @@ def test_equal_calls_there_that_differ_in_memory_do_not_wait_for_each_other(
     )
     encode([float("nan"), float("nan")])
     assert 1 == len(locked) == len({*locked})
+
+
+def test_a_codec_is_given_an_element_and_its_value(tier: DiskTier) -> None:
+    class Text:
+        def dump(self, value: str, folder: Path) -> None:
+            (folder / "text").write_text(value)
+
+        def load(self, folder: Path, model: str, name: str, *, size: int) -> Any:
+            return (folder / "text").read_text(), model, name, size
+
+    @warm(disk=tier, name="encode", code=False, batch="names", codec=Text(), maxsize=0)
+    def encode(model: str, names: list[str], *, size: int) -> list[str]:
+        return [name.upper() for name in names]
+
+    assert ["A", "B"] == encode("m", ["a", "b"], size=2)
+    assert [("B", "m", "b", 2), ("A", "m", "a", 2)] == encode("m", ["b", "a"], size=2)
+
+
+# -- frozen --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("maxsize", [0, 8])
+def test_none_of_what_is_refused_stays_on_disk(maxsize: int, tier: DiskTier) -> None:
+    loads: list[list[str]] = []
+
+    @warm(batch="names", disk=tier, name="encode", code=False, freeze=True, maxsize=maxsize)
+    def encode(names: list[str]) -> list[Any]:
+        loads.append(names)
+        return [[name] if name == "b" else [OrderedDict(of=name)] for name in names]
+
+    for _ in range(2):
+        with pytest.raises(FreezeError, match="for 'a' of names= what"):
+            encode(["a", "b", "c"])
+        assert 1 == tier.stats().entries
+    assert [["a", "b", "c"], ["a", "c"]] == loads
+    with pytest.raises(FreezeError, match="for 'c' of names= what"):
+        encode.lease("c").__enter__()
+    assert 1 == tier.stats().entries and [("b",)] == encode(["b"])
+
+
+async def test_nor_of_an_async_batch(tier: DiskTier) -> None:
+    @warm(batch="names", disk=tier, name="encode", code=False, freeze=True)
+    async def encode(names: list[str]) -> list[Any]:
+        return [OrderedDict(of=name) for name in names]
+
+    with pytest.raises(FreezeError, match="for 'a' of names= what"):
+        await encode(["a", "b"])
+    assert 0 == tier.stats().entries

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -330,6 +332,31 @@ def test_after_a_failed_write_nothing_is_written_for_a_while(
     monkeypatch.setattr(disk_tier.time, "monotonic", lambda: now + disk_tier._PAUSE + 1)
     load(3)
     assert 2 == len(tries)
+
+
+@pytest.mark.parametrize(
+    ("code", "paused"),
+    [(errno.EPIPE, False), (errno.ENOENT, False), (errno.EACCES, False), (errno.ENOSPC, True)],
+)
+@pytest.mark.parametrize("codec", ["pickle", "own"])
+def test_a_value_that_its_codec_cannot_write_keeps_no_other_from_being_written(
+    codec: Any, code: int, paused: bool, calls: Calls, tier: DiskTier
+) -> None:
+    class Failing:
+        def dump(self, value: object, folder: Path) -> None:
+            raise OSError(code, os.strerror(code))
+
+        def load(self, folder: Path, *args: object) -> None: ...
+
+        def __reduce__(self) -> Any:
+            self.dump(0, Path())
+
+    own = Failing()
+    load = warm(disk=tier, name="own", codec=own if codec == "own" else "pickle", code=False)
+    assert own is load(lambda: own)()
+    assert {"write": 1} == tier.stats().failures
+    calls.loader(tier)(1)
+    assert (0 if paused else 1) == tier.stats().writes
 
 
 def test_an_interrupt_while_it_is_kept_has_the_value_torn_down(tier: DiskTier) -> None:
@@ -665,6 +692,31 @@ with no_load():
     command = [sys.executable, "-c", program, str(tmp_path / "loader.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=False)
     assert ("['ada']\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("persist", ["load", "evict"])
+def test_what_is_raised_on_the_way_is_what_the_caller_gets(persist: Any, tier: DiskTier) -> None:
+    @warm(key=str, disk=tier, name="load", code=False, persist=persist)
+    def load(error: BaseException) -> None:
+        raise error
+
+    for error in (StopIteration(5), KeyError("a"), KeyboardInterrupt(), OSError(28, "full")):
+        with pytest.raises(type(error)) as raised:
+            load(error)
+        assert error.args == raised.value.args
+    assert_consistent(load.cache)
+
+
+def test_a_validate_that_nobody_awaits_is_an_error_and_not_an_answer(tier: DiskTier) -> None:
+    async def answer() -> bool:
+        return False
+
+    load = warm(disk=tier, name="load", code=False, maxsize=0, validate=lambda value: answer())(
+        lambda: 1
+    )
+    load()
+    with pytest.raises(TypeError, match="validate returned a coroutine"):
+        load()
 
 
 # -- frozen results ------------------------------------------------------------------------------

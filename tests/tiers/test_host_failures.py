@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from parked import UNIT, Model, Rig
 
-from warmcache import CapacityError, ClosedError, RemovalCause, warm
+from warmcache import CapacityError, ClosedError, Context, RemovalCause, clear_all, warm
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.teardown import tear_down
-from warmcache._loaders.owners import let_all_go, owner_of
 from warmcache.caches.leftovers import idle_of
 from warmcache.testing import assert_consistent
 
@@ -287,8 +286,8 @@ def test_a_worker_that_closes_and_lets_others_finish_reaches_it(lingers: bool) -
 # -- on the way back ---------------------------------------------------------------------------
 
 
-def parked(rig: Rig) -> Any:
-    load = rig.loader()
+def parked(rig: Rig, **options: Any) -> Any:
+    load = rig.loader(**options)
     load("a"), load("b")
     return load
 
@@ -374,6 +373,74 @@ def test_who_removes_it_while_it_comes_back_is_too_late_as_with_a_load() -> None
     assert_consistent(rig.cache)
 
 
+DOORS: dict[str, Any] = {
+    "evict": (lambda rig, load: load.evict("a"), RemovalCause.EXPLICIT),
+    "cache_clear": (lambda rig, load: load.cache_clear(), RemovalCause.EXPLICIT),
+    "clear": (lambda rig, load: rig.cache.clear(), RemovalCause.EXPLICIT),
+    "key": (lambda rig, load: rig.cache.evict(key=load.cache_key("a")), RemovalCause.EXPLICIT),
+    "where": (lambda rig, load: rig.cache.evict(where=lambda info: True), RemovalCause.EXPLICIT),
+    "tag": (lambda rig, load: load.evict_all(tag="big"), RemovalCause.EXPLICIT),
+    "clear_all": (lambda rig, load: clear_all(), RemovalCause.EXPLICIT),
+    "pop": (lambda rig, load: rig.cache.pop(load.cache_key("a"), None), RemovalCause.EXPLICIT),
+    "put": (
+        lambda rig, load: rig.cache.__setitem__(load.cache_key("a"), rig.make("new", 1)),
+        RemovalCause.REPLACED,
+    ),
+    "close": (lambda rig, load: rig.cache.close(), RemovalCause.CLOSED),
+}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), MemoryError("no"), KeyboardInterrupt("no")])
+@pytest.mark.parametrize("door", DOORS)
+def test_who_removes_it_while_it_comes_back_in_vain_has_it_torn_down(
+    door: str, error: BaseException
+) -> None:
+    rig = Rig()
+    load = parked(rig, tags={"big"})
+    remove, cause = DOORS[door]
+
+    def removes(model: Model) -> None:
+        rig.before_unpark = raises(error)
+        remove(rig, load)
+        raise error
+
+    rig.before_unpark = removes
+    with pytest.raises(BaseException, match="no"):
+        load("a")
+    assert 1 == rig.models[0].torn_down
+    told = [(each.cause, each.tier) for each in rig.removals if each.key == load.cache_key("a")]
+    assert 1 == told.count((cause, "host")) == len([tier for _, tier in told if tier])
+    assert 0 == rig.cache.stats().loading
+    assert_consistent(rig.cache)
+    rig.cache.close()
+    assert [1] * len(rig.models) == [model.torn_down for model in rig.models]
+    assert 0 == rig.cache._store.ledger.committed == rig.device.allocated()
+
+
+@pytest.mark.parametrize("step", ["came_back", "charge"])
+def test_an_interrupt_once_its_bytes_are_back_leaves_none_that_nobody_is_charged_for(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig()
+    load = parked(rig)
+    meter: Any = rig.cache._view.meter
+
+    def interrupted(*args: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(meter, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load("a")
+    assert_consistent(rig.cache)
+    assert rig.device.allocated() == rig.cache._store.ledger.committed
+    assert all(model.blocks or model.torn_down or model.name == "b" for model in rig.models)
+    load("a"), load("b")
+    rig.cache.close()
+    assert [1] * len(rig.models) == [model.torn_down for model in rig.models]
+    assert 0 == rig.cache._store.ledger.committed == rig.device.allocated()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_who_closes_the_cache_while_it_comes_back_has_it_torn_down(fails: bool) -> None:
     rig = Rig()
@@ -457,8 +524,8 @@ def test_a_park_that_asks_for_its_own_key_is_a_cycle() -> None:
 # -- owners, and what nobody can change --------------------------------------------------------
 
 
-class Run:
-    """What values may belong to."""
+class Run(Context):
+    """What values belong to."""
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -470,8 +537,7 @@ def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
         return rig.make(name)
 
     def end(model: Model) -> None:
-        owner_of(owner).close("it has ended")
-        let_all_go(owner_of(owner))
+        owner.close()
         if fails:
             raise OSError("down")
 
@@ -479,6 +545,26 @@ def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
     rig.before_unpark = end
     with pytest.raises(OSError if fails else ClosedError):
         load(owner, "a")
+    assert ["a", "b"] == sorted(rig.torn_down())
+    assert {} == rig.states
+    assert_consistent(rig.cache)
+
+
+def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down() -> None:
+    rig, owner = Rig(), Run()
+
+    @warm(cache=rig.cache, park=(rig.park, rig.unpark), per="run")
+    def load(run: Run, name: str) -> Model:
+        return rig.make(name)
+
+    def end(model: Model) -> None:
+        owner.close()
+
+    load(owner, "a"), load(owner, "b")
+    [key] = [each.key for each in rig.cache.entries() if each.state == "parked"]
+    rig.before_unpark = end
+    with pytest.raises(ClosedError, match="has ended"):
+        rig.cache.lease(key).__enter__()
     assert ["a", "b"] == sorted(rig.torn_down())
     assert {} == rig.states
     assert_consistent(rig.cache)

@@ -70,7 +70,7 @@ class Tiers(RuleBasedStateMachine):
     def kept(self, name: str) -> Model | None:
         """Return the value that a call has to give without a load, if there is one."""
         store = self.rig.cache._store
-        for entry in [*store.live.values(), *store.all_below()]:
+        for entry in store.kept():
             if entry.key[1] == name:  # type: ignore[index]
                 return entry.value  # type: ignore[no-any-return]
         return None

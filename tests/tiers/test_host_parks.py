@@ -228,6 +228,28 @@ def test_who_removes_it_reaches_it(rig: Rig, door: Any) -> None:
     assert 2 == rig.loads.count("a")
 
 
+def test_what_is_torn_down_as_it_is_parked_weighs_what_it_takes_there() -> None:
+    found: list[Any] = []
+
+    def closes(model: Model) -> None:
+        found.extend((each.state, each.weight) for each in rig.cache.entries())
+        model.close()
+
+    rig = Rig(teardown=closes)
+    park = rig.park
+
+    def smaller(model: Model) -> Any:
+        there: Any = park(model)
+        there.nbytes = 5 * UNIT
+        return there
+
+    load = rig.loader(park=(smaller, rig.unpark))
+    load("a")
+    rig.cache.relieve(1)
+    load.evict("a")
+    assert [("dying", 5 * UNIT)] == found
+
+
 def test_a_removal_returns_what_was_parked(rig: Rig) -> None:
     load = parked(rig)
     [removal] = load.evict("a")
@@ -279,6 +301,48 @@ def test_what_is_idle_for_too_long_ends_while_it_is_parked() -> None:
     rig.now = 11.0
     assert rig.models[0] is not load("a")
     assert [1, 1, 0] == [model.torn_down for model in rig.models]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_what_ends_as_it_comes_back_is_not_served_but_loaded_anew(watched: bool) -> None:
+    rig = Rig(ttl=10.0)
+    load = parked(rig)
+
+    def ends(model: Model) -> None:
+        rig.now = 10.0
+        if watched:
+            rig.cache.expire()
+
+    rig.before_unpark = ends
+    again = load("a")
+    assert again is not rig.models[0]
+    assert ["a", "b", "a"] == rig.loads
+    assert 1 == rig.models[0].torn_down
+    causes = {each.key[1]: (each.cause, each.tier) for each in rig.removals}
+    assert (RemovalCause.EXPIRED, None) == causes["a"], "it was on the device"
+    assert 0 == rig.cache.stats().host.unparks  # type: ignore[union-attr]
+    assert 3 == rig.cache.stats().misses, "of one call, one miss"
+    assert_consistent(rig.cache)
+
+
+def test_what_ends_as_a_lease_has_it_back_is_not_there() -> None:
+    rig = Rig(ttl=10.0)
+    load = parked(rig)
+    rig.before_unpark = lambda model: setattr(rig, "now", 10.0)
+    with pytest.raises(KeyError), rig.cache.lease(load.cache_key("a")):
+        pass
+    assert 1 == rig.models[0].torn_down
+    assert_consistent(rig.cache)
+
+
+def test_what_was_idle_for_long_is_in_use_as_it_comes_back() -> None:
+    rig = Rig(idle_ttl=10.0)
+    load = parked(rig)
+    rig.now = 9.0
+    rig.before_unpark = lambda model: (setattr(rig, "now", 11.0), rig.cache.expire())
+    assert rig.models[0] is load("a")
+    assert "live" == rig.states["a"]
+    assert_consistent(rig.cache)
 
 
 def test_the_janitor_comes_when_it_ends(rig: Rig) -> None:
@@ -501,48 +565,7 @@ def test_nothing_keeps_a_parked_value_once_it_is_gone(rig: Rig) -> None:
     assert gone() is None
 
 
-# -- bytes that others have, too ---------------------------------------------------------------
-
-
-def test_what_shares_bytes_with_another_that_is_warm_is_not_parked() -> None:
-    numpy = pytest.importorskip("numpy")
-    base = [numpy.ones(2 * UNIT, dtype="u1")]
-    cache = HostMemoryCache("64MiB", host="1GiB", headroom=0, poll=0, order="lru")
-    parks: list[str] = []
-
-    class Adapted:
-        def __init__(self, name: str) -> None:
-            self.name, self.base, self.torn_down = name, base[0], 0
-
-        def close(self) -> None:
-            self.torn_down += 1
-            self.base = None
-
-    def park(value: Adapted) -> Any:
-        parks.append(value.name)
-        value.base, there = None, (value, value.base.tobytes())
-        return there
-
-    def unpark(there: Any) -> Adapted:
-        there[0].base = numpy.frombuffer(there[1], dtype="u1").copy()
-        return there[0]  # type: ignore[no-any-return]
-
-    @warm(cache=cache, park=(park, unpark), teardown="close")
-    def load(name: str) -> Adapted:
-        return Adapted(name)
-
-    a, b = load("a"), load("b")
-    base.clear()
-    before = cache.stats().live
-    assert 2 * UNIT == before, "it is charged once"
-    cache.relieve(1)  # which the first alone would free nothing of
-    assert (1, 0) == (a.torn_down, b.torn_down)
-    assert ["b"] == parks, "the last one takes the base along"
-    assert load("b") is b
-    base.append(b.base)
-    load("c")
-    assert 2 * UNIT == cache.stats().live, "what is back is known again to be b's"
-    assert_consistent(cache)
+# -- beside others ------------------------------------------------------------------------------
 
 
 def test_what_comes_back_inside_of_a_load_is_none_of_that_loads_growth() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from parked import Model, Rig
 
-from warmcache import MemoryCache
+from warmcache import MemoryCache, WarmMissError, no_load
 from warmcache.testing import assert_consistent
 
 pytestmark = [pytest.mark.race, pytest.mark.usefixtures("machine")]
@@ -70,6 +70,44 @@ def test_who_wants_what_is_being_parked_waits_and_has_it_back(pool: ThreadPoolEx
     assert wanted.result(CAP) is a
     parking.result(CAP)
     assert (["a"], ["a"], ["a"]) == (rig.loads, rig.parks, rig.unparks)
+    assert_consistent(rig.cache)
+
+
+@pytest.mark.parametrize("first", ["no_load", "lease"])
+def test_who_may_load_does_so_where_who_was_first_may_not(
+    first: str, pool: ThreadPoolExecutor
+) -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    gate = Gate()
+
+    def fails(model: Model) -> None:
+        gate(model)
+        raise RuntimeError("it cannot be parked")
+
+    def may_not_load() -> None:
+        with pytest.raises(WarmMissError if first == "no_load" else KeyError):
+            if first == "no_load":
+                with no_load():
+                    load("a")
+            else:
+                rig.cache.lease(load.cache_key("a")).__enter__()
+
+    rig.before_park = fails
+    parking = pool.submit(rig.cache.relieve, 1)
+    assert gate.reached.wait(CAP)
+    forbidden = pool.submit(may_not_load)
+    while not rig.cache._store.flights:
+        pass
+    wanted = [pool.submit(load, "a") for _ in range(3)]
+    flight = next(iter(rig.cache._store.flights.values()))
+    while len(flight.joined) < 4:
+        pass
+    gate.opened.set()
+    assert 1 == len({id(each.result(CAP)) for each in wanted})
+    forbidden.result(CAP), parking.result(CAP)
+    assert ["a", "a"] == rig.loads
     assert_consistent(rig.cache)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from warmcache._core.state.entry import Entry, Provenance, Source
 from warmcache._core.state.host_ledger import HostLedger, price_of
 from warmcache._core.state.parked_bytes import ParkedBytes
 from warmcache._parking import Slabs
+from warmcache._parking.parking import HostIsFullError
 from warmcache._process.janitor import janitor
 from warmcache.testing import FakeProbe, assert_consistent
 
@@ -180,6 +184,87 @@ def test_more_than_there_is_at_all_is_torn_down() -> None:
     assert 0 == host_stats(rig).bytes
     assert 12 * UNIT == rig.cache.stats().live == rig.device.allocated()
     assert_consistent(rig.cache)
+
+
+def test_what_goes_already_is_not_asked_for_again() -> None:
+    rig = Rig(budget=40, host=24)
+    load = rig.loader()
+    load("a"), load("b")
+    rig.cache.relieve(24 * UNIT)
+    load("c"), load("d")
+    reached, opened = threading.Event(), threading.Event()
+    close = rig.models[0].close
+
+    def closes() -> None:
+        reached.set()
+        assert opened.wait(5)
+        close()
+
+    rig.models[0].close = closes  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(rig.cache.relieve, 1)
+        assert reached.wait(5)
+        rig.cache.relieve(1)
+        opened.set()
+        first.result(5)
+    assert {"c": "parked", "d": "parked"} == rig.states
+    assert ["a", "b"] == rig.torn_down()
+    stats = host_stats(rig)
+    assert (4, 0, 24 * UNIT) == (stats.parks, stats.full, stats.bytes)
+    assert_consistent(rig.cache)
+
+
+def test_what_turns_out_too_large_costs_nobody_his_place_again() -> None:
+    rig = Rig(budget=40, host=26)
+    host: Any = rig.cache._view.meter.host  # type: ignore[union-attr]
+    park = host.copy_out
+
+    def needs_more(entry: Any, remains: Any) -> Any:
+        if entry.value.name == "large":
+            raise HostIsFullError("it takes more", 30 * UNIT)
+        return park(entry, remains)
+
+    host.copy_out = needs_more
+    load = rig.loader()
+    load("a"), load("b")
+    rig.cache.relieve(24 * UNIT)
+    load("large")
+    rig.cache.relieve(1)
+    assert {"b": "parked"} == rig.states
+    load("c")
+    rig.cache.relieve(1)
+    load("large")
+    rig.cache.relieve(1)
+    assert {"b": "parked", "c": "parked"} == rig.states
+    stats = host_stats(rig)
+    assert (3, 2, {}) == (stats.parks, stats.full, dict(stats.failures))
+    assert_consistent(rig.cache)
+
+
+def test_what_is_copied_and_cannot_stay_counts_as_full_and_not_as_parked() -> None:
+    rig = Rig(budget=16, host=26)
+    park = rig.park
+
+    def larger(model: Any) -> Any:
+        there: Any = park(model)
+        there.nbytes = 200 * UNIT
+        return there
+
+    load = rig.loader(park=(larger, rig.unpark))
+    load("a"), load("b")
+    assert (0, 1) == (host_stats(rig).parks, host_stats(rig).full)
+
+
+def test_what_somebody_looks_into_on_the_host_is_no_room() -> None:
+    rig = Rig(budget=40, host=26)
+    load = rig.loader()
+    load("a"), load("b")
+    rig.cache.relieve(1)
+    host: Any = rig.cache._view.meter.host  # type: ignore[union-attr]
+    host._slabs = SimpleNamespace(looked_into=3 * UNIT)
+    rig.cache.relieve(1)
+    assert {"b": "parked"} == rig.states, "of 26, 3 are in use, and 12 and 12 are too much"
+    assert ["a"] == rig.torn_down()
 
 
 def test_the_machine_keeps_some_memory_for_itself(machine: Machine) -> None:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gates import Gate
 
 from warmcache import DiskTier, WarmMissError, disabled, no_load, warm
+from warmcache._loaders.out_files import Delivery
 
 CAP = 20.0
 
@@ -404,6 +406,45 @@ async def test_an_async_loader_writes_files(tier: DiskTier, out: Path) -> None:
 
     with pytest.raises(FileNotFoundError, match=r"nothing\(\) wrote no file to loc"):
         await nothing(out / "d")
+
+
+@pytest.mark.race
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        (Delivery, "begin"),
+        (DiskTier, "_fetch"),
+        (Delivery, "check"),
+        (DiskTier, "_keep"),
+        (Delivery, "deliver"),
+    ],
+)
+async def test_files_that_a_thread_is_busy_with_outlive_the_call_that_is_cancelled(
+    of: Any, name: str, tier: DiskTier, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @warm(disk=tier, name="render", code=False, out_files=["loc", "log"], loop_bound=False)
+    async def render(x: int, loc: Path, log: Path) -> int:
+        loc.write_text(str(x))  # noqa: ASYNC240
+        log.write_text("done")  # noqa: ASYNC240
+        return x
+
+    gate, work = Gate(), getattr(of, name)
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        gate.wait()
+        return work(*args, **kwargs)
+
+    monkeypatch.setattr(of, name, slowly)
+    task = asyncio.create_task(render(5, out / "a", out / "b"))
+    await asyncio.to_thread(gate.until_reached)
+    task.cancel()
+    await asyncio.sleep(0)
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert {} == tier.stats().failures
+    assert 5 == await render(5, out / "a", out / "b") and "5" == (out / "a").read_text()
+    assert 1 == tier.stats().writes
 
 
 # -- what fails --------------------------------------------------------------------------------

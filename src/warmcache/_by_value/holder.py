@@ -217,8 +217,7 @@ def _be_instances_of(made: type, warm: list[tuple[CacheView, Source]]) -> None:
     name = made.__module__, made.__qualname__
     for view, source in warm:
         with view.store.lock:
-            there = [*view.store.live.values(), *view.store.all_below()]
-            entries = [e for e in there if e.provenance.source is source]
+            entries = [each for each in view.store.kept() if each.provenance.source is source]
         for entry in entries:
             value = getattr(entry, "value", None)
             if (type(value).__module__, type(value).__qualname__) == name:

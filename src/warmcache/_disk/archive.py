@@ -11,7 +11,6 @@ it follows links and sparse files, and reads as much into memory as a header say
 from __future__ import annotations
 
 import gzip
-import math
 import os
 import re
 import tarfile
@@ -24,14 +23,15 @@ from typing import IO, NamedTuple
 from warmcache._private_files import private
 from warmcache._texts import short_text_of
 
+from .checksum import BLOCK, Step, step
 from .commit_file import MOST, DamagedError, OtherFormatError, unpack
 from .payload import Checked
 from .records import Header
 
-_BLOCK = tarfile.BLOCKSIZE
-_CHUNK = 2**18  # bytes
+_OF_TAR = tarfile.BLOCKSIZE
 _LONG = 2**16  # bytes of a header that tells a name
 _NAME = re.compile(r"o/([0-9a-f]{2})/(\1[0-9a-f]{2,126})")
+_EMPTY = re.compile(_NAME.pattern + r"\.[0-9a-f]{16}/.")  # a folder within a payload
 _KINDS = {
     tarfile.DIRTYPE: "a folder",
     tarfile.SYMTYPE: "a symbolic link",
@@ -76,26 +76,29 @@ class Members:
             info = self._header()
             if info is None:
                 self.now = None
+                self._must_end()
                 return
             if info.type != tarfile.XHDTYPE:
                 break
             if not 0 <= info.size <= _LONG:
                 raise RefusedArchiveError(f"a header says that it has {info.size:,} bytes")
-            said = dict(_records(self._exactly(-(-info.size // _BLOCK) * _BLOCK)[: info.size]))
+            said = dict(_records(self._exactly(-(-info.size // _OF_TAR) * _OF_TAR)[: info.size]))
         name = said.get("path", info.name)
-        if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        size = _number_of(said["size"]) if "size" in said else info.size
+        if info.type == tarfile.DIRTYPE and _EMPTY.match(name) and not size:
+            name = f"{name.rstrip('/')}/"
+        elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             what = _KINDS.get(info.type, f"of type {info.type!r}")
             raise refused(name, f"is {what}")
-        size = _number_of(said["size"]) if "size" in said else info.size
         if size < 0:
             raise refused(name, f"says that it has {size:,} bytes")
-        self._left, self._padding = size, -size % _BLOCK
+        self._left, self._padding = size, -size % _OF_TAR
         self.now = Member(name, size)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield what was not read yet of this one."""
         while self._left:
-            chunk = self._file.read(min(_CHUNK, self._left))
+            chunk = self._file.read(min(BLOCK, self._left))
             if not chunk:
                 raise RefusedArchiveError("it is cut off")
             self._left -= len(chunk)
@@ -104,13 +107,19 @@ class Members:
         self._padding = 0
 
     def _header(self) -> tarfile.TarInfo | None:
-        block = self._exactly(_BLOCK)
-        if block == bytes(_BLOCK):
+        block = self._exactly(_OF_TAR)
+        if block == bytes(_OF_TAR):
             return None
         try:
             return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError) as error:
             raise RefusedArchiveError(f"it is no archive: {error}") from None
+
+    def _must_end(self) -> None:
+        """Refuse a second archive behind this one; a tar is filled up by zeros alone."""
+        while chunk := self._file.read(BLOCK):
+            if any(chunk):
+                raise RefusedArchiveError("there is more behind its end, such as another archive")
 
     def _exactly(self, size: int) -> bytes:
         data = self._file.read(size)
@@ -155,6 +164,7 @@ class Archived:
         """
         self._behind = False
         header, crc, left = self.header, 0, self.header.size
+        add = step(header.checksum)
         place = f"o/{header.key[:2]}/{header.payload}"
         if path is not None and place[-1] == "/":
             path.mkdir(0o700)
@@ -166,24 +176,28 @@ class Archived:
             inner = now.name[len(place) :]
             parts = _parts(now.name, inner, before) if inner else ()
             crc = zlib.crc32(os.fsencode(inner), crc)
-            crc = self._copy(path and path.joinpath(*parts), crc)
+            to = path and path.joinpath(*parts)
+            if not inner.endswith("/"):
+                crc = self._copy(to, crc, add)
+            elif to is not None:
+                to.mkdir(0o700, parents=True)
             self._members.advance()
             before = parts
             if not inner:
                 break
         if left or crc != header.crc:
             raise refused(place, "is not all there, or not what was written")
-        return Checked(header.size, crc)
+        return Checked(header.size, crc, header.checksum)
 
-    def _copy(self, path: Path | None, crc: int) -> int:
+    def _copy(self, path: Path | None, crc: int, add: Step) -> int:
         if path is None:
             for chunk in self._members.chunks():
-                crc = zlib.crc32(chunk, crc)
+                crc = add(chunk, crc)
             return crc
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         with open(path, "xb", opener=private) as file:
             for chunk in self._members.chunks():
-                crc = zlib.crc32(chunk, crc)
+                crc = add(chunk, crc)
                 file.write(chunk)
         return crc
 
@@ -199,7 +213,7 @@ def _belongs(name: str, place: str) -> bool:
 
 def _parts(name: str, inner: str, before: tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the folders and the name of a file within a payload, which come in their order."""
-    parts = tuple(inner.split("/"))
+    parts = tuple(inner.removesuffix("/").split("/"))
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise refused(name, "leaves its entry")
     if os.sep != "/" and any(os.sep in part or ":" in part for part in parts):
@@ -229,20 +243,11 @@ def entries(file: IO[bytes]) -> Iterator[Archived]:
             raise refused(now.name, f"is damaged: {error}") from None
         except OtherFormatError as error:
             raise refused(now.name, f"is of format {error}, another version's") from None
-        if not all(_is_time(each) for each in (header.made, header.seconds)) or header.size < 0:
-            raise refused(now.name, "says what cannot be of times and sizes")
         beside = header.size if inside is None else 0
         entry = Archived(members, header, inside, now.size + beside)
         members.advance()
         yield entry
         entry.skip()
-
-
-def _is_time(seconds: float) -> bool:
-    try:
-        return 0 <= float(seconds) < math.inf
-    except OverflowError:
-        return False
 
 
 def refused(name: str, why: str) -> RefusedArchiveError:

@@ -9,10 +9,10 @@ from pathlib import Path
 from . import payload
 from .commit_file import DamagedError, OtherFormatError, unpack
 from .folder import Folder, RefusedError
-from .index import Rows
 from .litter import as_found, clear, is_written, row_of
 from .locked_file import LockedFile
 from .records import Damaged, Header, Stored
+from .rows import Rows
 
 _LOOKS = 10  # at what is replaced again and again while it is read
 _PERIOD = 0.1  # seconds between two times that it is told how far something is
@@ -96,10 +96,11 @@ def must_be_whole(folder: Folder, stored: Stored) -> None:
         DamagedError: it is not what was written.
         FileNotFoundError: it was evicted or replaced meanwhile.
     """
-    if stored.path is not None and payload.checksum(stored.path) != stored.header.crc:
-        again = open_entry(folder, stored.header.key)
-        if again is None or again.header.payload != stored.header.payload:
-            raise FileNotFoundError(stored.header.payload)
+    header = stored.header
+    if stored.path is not None and payload.checksum(stored.path, header.checksum) != header.crc:
+        again = open_entry(folder, header.key)
+        if again is None or again.header.payload != header.payload:
+            raise FileNotFoundError(header.payload)
         raise DamagedError("its payload is not what was written")
 
 

@@ -18,25 +18,30 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
+from .checksum import KINDS
 from .records import NOTHING, Header
 
 INLINE = 32 * 1024  # bytes of a payload that is still inside
 MOST = INLINE + 2**20  # bytes of a commit file
+_SURE = MOST // 8  # bytes of a header that is no longer than may be, however it was written
 _STEP = 64  # bytes: a header is as long as it was expected to be, but for its checksum's digits
 _MAGIC, _FORMAT = b"WARMDSK", b"1"
 _START = struct.Struct("<8sII")
-_KINDS: dict[str, type | tuple[type, ...]] = {  # of the fields, in their order
+_TYPES: dict[str, type | tuple[type, ...]] = {  # of the fields, in their order
     **dict.fromkeys(("key", "text", "loader", "version", "code", "codec"), str),
     **dict.fromkeys(("size", "crc"), int),
     **dict.fromkeys(("made", "seconds"), (int, float)),
     "tags": list,
-    **dict.fromkeys(("boot", "payload", "signature"), str),
+    **dict.fromkeys(("boot", "payload", "signature", "checksum"), str),
 }
-assert Header._fields == (*_KINDS, "more")
+assert Header._fields == (*_TYPES, "more")
 _DEFAULTS = Header()._asdict()
 del _DEFAULTS["more"]
-_TAGS = [*_KINDS].index("tags")
-_values = itemgetter(*_KINDS)
+_TAGS = [*_TYPES].index("tags")
+# What is added up and compared: seconds of millions of years, bytes of a pebibyte. So it is finite.
+_numbers = itemgetter("size", "made", "seconds")
+_END_OF_NUMBERS = 2**50
+_values = itemgetter(*_TYPES)
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _of_json = json.JSONDecoder().raw_decode
 _PAYLOAD = re.compile(r"[0-9a-f]{16}/?")
@@ -56,7 +61,7 @@ def pack(header: Header, inline: bytes = b"") -> bytes:
     Raises:
         ValueError: what the header says of the call is more than a mebibyte.
     """
-    said = dict(zip(_KINDS, header, strict=False))
+    said = dict(zip(_TYPES, header, strict=False))
     if header.more:
         said = {**header.more, **said}
     text = _to_json(said).encode("ascii")
@@ -85,6 +90,8 @@ def unpack(key: str, data: bytes) -> tuple[Header, bytes | None]:
     if len(text) != length or zlib.crc32(text) != crc:
         raise DamagedError("its header is not whole")
     header = _header(key, text)
+    if header.checksum not in KINDS:
+        raise OtherFormatError(f"checksum {header.checksum[:20]!r}")
     if header.payload:
         if end != len(data):
             raise DamagedError("there is more than a header")
@@ -99,10 +106,14 @@ def _header(key: str, text: bytes) -> Header:
     try:
         said: dict[str, Any] = {**_DEFAULTS, "tags": [], **_of_json(str(text, "utf-8"))[0]}
         values = [*_values(said)]
-        if not all(map(isinstance, values, _KINDS.values())):
+        if not all(map(isinstance, values, _TYPES.values())):
             raise TypeError("something is of another kind")
+        if not all(0 <= number < _END_OF_NUMBERS for number in _numbers(said)):
+            raise DamagedError("it says what cannot be of sizes and times")
         values[_TAGS] = tuple(map(str, values[_TAGS]))
         header = Header._make([*values, _more(said)])
+        if header.more or len(text) > _SURE:  # an export writes it again, which has to be possible
+            pack(header._replace(more={"deeper": {"than": {"there": dict(header.more)}}}))
     except (ValueError, TypeError, RecursionError) as error:
         raise DamagedError("its header cannot be read") from error
     if header.key != key:
@@ -117,6 +128,6 @@ def _header(key: str, text: bytes) -> Header:
 
 def _more(said: dict[str, Any]) -> Mapping[str, Any]:
     """Return the fields of later versions."""
-    if len(said) == len(_KINDS):
+    if len(said) == len(_TYPES):
         return NOTHING
-    return {name: value for name, value in said.items() if name not in _KINDS}
+    return {name: value for name, value in said.items() if name not in _TYPES}

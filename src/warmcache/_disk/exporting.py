@@ -3,8 +3,7 @@
 It is a tar that any tar lists. Of each entry it has the commit file, and behind that its payload,
 a file or the files of a folder in the order of their names, called as they are in the folder. An
 entry is put in only once all of it was read and seen to be whole, so there is never a part of one;
-what is replaced or evicted meanwhile is there as it was, or as it is now, or not at all. Folders
-of a payload that have no file in them are left out, for its checksum does not know of them either.
+what is replaced or evicted meanwhile is there as it was, or as it is now, or not at all.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from warmcache._private_files import not_followed, private
 
 from . import payload
 from .checking import Progress, keys, open_entry, told
+from .checksum import BLOCK, Step, step
 from .commit_file import DamagedError, OtherFormatError, pack
 from .folder import Folder, RefusedError
 from .records import Header, Stored
 
 _LOOKS = 10  # at what is replaced again and again while it is read
-_CHUNK = 2**18  # bytes
 _YEAR_2242 = 2**33  # seconds: what a tar of the old kind can say of a time
 COMPRESSIONS = {".tar": "", ".tar.gz": "gz", ".tgz": "gz"}
 
@@ -130,7 +129,8 @@ class _Writing:
             if stored.path is None:
                 return self._add(stored, None)
             try:
-                with _copied(stored.path, self._spools) as copy:
+                add = step(stored.header.checksum)
+                with _copied(stored.path, self._spools, add) as copy:
                     found = sum(size for _, size in copy.names), copy.crc
                     if found == (stored.header.size, stored.header.crc):
                         return self._add(stored, copy)
@@ -155,10 +155,12 @@ class _Writing:
     def _add_file(self, header: Header, name: str, size: int, file: IO[bytes]) -> None:
         info = tarfile.TarInfo(name)
         info.size, info.mode = size, 0o600
+        if name.endswith("/"):
+            info.type, info.mode = tarfile.DIRTYPE, 0o700
         info.mtime = int(header.made) if 0 <= header.made < _YEAR_2242 else 0
         self._tar.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
         while size:
-            chunk = file.read(min(size, _CHUNK))
+            chunk = file.read(min(size, BLOCK))
             assert chunk, "it was seen to have so much"
             self._tar.write(chunk)
             size -= len(chunk)
@@ -166,12 +168,12 @@ class _Writing:
 
 
 @contextmanager
-def _copied(path: Path, spools: Path) -> Iterator[_Copy]:
+def _copied(path: Path, spools: Path, add: Step) -> Iterator[_Copy]:
     """Give a payload that stays as it is: a file is open; those of a folder are copied."""
     found, crc = payload.files(path), 0
     if not path.is_dir():
         with open(path, "rb", opener=not_followed) as file:
-            crc = _copy(file, None, 0)
+            crc = _copy(file, None, 0, add)
             size = file.tell()
             file.seek(0)
             yield _Copy(file, [("", size)], crc)
@@ -180,17 +182,18 @@ def _copied(path: Path, spools: Path) -> Iterator[_Copy]:
     with tempfile.TemporaryFile(dir=spools) as spool:
         for name, each, _ in found:
             crc, begin = zlib.crc32(os.fsencode(name), crc), spool.tell()
-            with open(each, "rb", opener=not_followed) as file:
-                crc = _copy(file, spool, crc)
+            if not name.endswith("/"):
+                with open(each, "rb", opener=not_followed) as file:
+                    crc = _copy(file, spool, crc, add)
             names.append((name, spool.tell() - begin))
         spool.seek(0)
         yield _Copy(spool, names, crc)
 
 
-def _copy(file: IO[bytes], to: IO[bytes] | None, crc: int) -> int:
+def _copy(file: IO[bytes], to: IO[bytes] | None, crc: int, add: Step) -> int:
     """Read a file, and copy it; return the checksum so far."""
-    while chunk := file.read(_CHUNK):
-        crc = zlib.crc32(chunk, crc)
+    while chunk := file.read(BLOCK):
+        crc = add(chunk, crc)
         if to is not None:
             to.write(chunk)
     return crc

@@ -188,8 +188,11 @@ class Folder:
 
     def make_shard(self, key: str) -> None:
         """Make the folder for keys like this one, and those above it."""
-        for name in ("o", f"o/{key[:2]}"):
-            self._mkdir(name)
+        try:
+            self._mkdir(f"o/{key[:2]}")
+        except FileNotFoundError:
+            self._mkdir("o")
+            self._mkdir(f"o/{key[:2]}")
 
     def make_part_of(self, name: str) -> None:
         """Make the part that a file of this name is in."""

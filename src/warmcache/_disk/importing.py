@@ -7,6 +7,7 @@ be checked; whether the value is right cannot. A pickle stays one that somebody 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -16,6 +17,7 @@ from warmcache._sizes import format_size
 from .archive import Archived, RefusedArchiveError, entries, uncompressed
 from .checking import Progress
 from .records import Header
+from .room import Limits
 from .store import DiskStore
 
 
@@ -28,95 +30,103 @@ class Imported(NamedTuple):
     no_room: int  # or somebody else is writing the same
 
 
-def import_archive(
-    store: DiskStore,
-    archive: Path,
-    takes: Callable[[Header], bool],
-    now: float,
-    progress: Progress | None = None,
-) -> Imported:
-    """Write the entries that are meant into a store; room is made as for any other.
+class Room(NamedTuple):
+    """What an archive meets: limits, bytes that it can have on the disk, what is there by key."""
+
+    limits: Limits
+    free: float
+    header: Callable[[str], Header | None]
+
+    @classmethod
+    def of(cls, store: DiskStore) -> Room:
+        """Return that of a store: to leave some of the disk free, others go, as for any write."""
+        limits, free = store.limits, store.folder.free()
+        others = store.totals().bytes if limits.min_free else 0
+        return cls(limits, free + others - limits.min_free, store.folder.header)
+
+    @classmethod
+    def of_none(cls, path: Path, limits: Limits) -> Room:
+        """Return that of a store that is to be made."""
+        there = next(each for each in (path, *path.absolute().parents) if each.exists())
+        free = shutil.disk_usage(there).free
+        return cls(limits, free - limits.min_free, lambda key: None)
+
+
+class Import:
+    """An archive that is open, to be looked at, and then to be written.
 
     Args:
-        store: where to.
-        archive: which archive.
+        raw: the archive.
         takes: whether an entry is meant.
         now: seconds since the epoch, after which nothing was loaded.
         progress: called with how many bytes were read, of how many; there are twice those of the
             archive.
-
-    Raises:
-        RefusedArchiveError: it is none, or something in it is not as it should be, or it has more
-            than there could be room for. Nothing is written.
-        OSError: it cannot be read, or what is in it not written.
     """
-    with archive.open("rb") as raw:
-        found = raw.seek(0, 2)
-        reading = _Reading(store, raw, takes, now, lambda at: _tell(progress, at, 2 * found))
-        reading.look()
-        return reading.write(found)
-
-
-def _tell(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
-
-
-class _Reading:
-    """One archive, and the store that it goes to."""
 
     def __init__(
         self,
-        store: DiskStore,
         raw: IO[bytes],
         takes: Callable[[Header], bool],
         now: float,
-        tell: Callable[[int], None],
+        progress: Progress | None = None,
     ) -> None:
-        self._store = store
         self._raw = raw
         self._takes = takes
         self._now = now
-        self._tell = tell
+        self._progress = progress
+        self._bytes = raw.seek(0, 2)
 
-    def look(self) -> None:
-        """See to it that all of it is as it should be, and could have room."""
+    def look(self, room: Room) -> None:
+        """See to it that all of it is as it should be, and could have room.
+
+        Raises:
+            RefusedArchiveError: it is not, or could not.
+            OSError: it cannot be read.
+        """
         count = nbytes = 0
         with uncompressed(self._raw) as file:
             for entry in entries(file):
-                if self._takes(entry.header) and not self._is_known(entry.header):
+                if self._takes(entry.header) and not self._is_known(room.header, entry.header):
                     count, nbytes = count + 1, nbytes + entry.bytes
                 self._tell(self._raw.tell())
-        limits, free = self._store.limits, self._store.folder.free()
+        limits, most = room.limits, max(0, min(room.limits.maxsize, room.free))
         wanted = f"there are {count:,} entries of {format_size(nbytes)} to import"
-        if nbytes > limits.maxsize or nbytes > free:
-            most = f"at most {format_size(min(limits.maxsize, free))} have room"
-            raise RefusedArchiveError(f"{wanted}, and {most}")
+        if nbytes > most:
+            raise RefusedArchiveError(f"{wanted}, and at most {format_size(most)} have room")
         if count > limits.maxitems:
             raise RefusedArchiveError(f"{wanted}, and at most {limits.maxitems:,} may be")
 
-    def write(self, begin: int) -> Imported:
-        """Write what is meant and not known; ``begin`` bytes were read before."""
+    def write(self, store: DiskStore) -> Imported:
+        """Write what is meant and not known; room is made as for any other.
+
+        Raises:
+            RefusedArchiveError: it has changed since it was looked at.
+            OSError: it cannot be read, or what is in it not written.
+        """
         count = nbytes = known = no_room = 0
         with uncompressed(self._raw) as file:
             for entry in entries(file):
                 if self._takes(entry.header):
-                    if self._is_known(entry.header):
+                    if self._is_known(store.folder.header, entry.header):
                         known += 1
-                    elif self._write(entry):
+                    elif self._write(store, entry):
                         count, nbytes = count + 1, nbytes + entry.bytes
                     else:
                         no_room += 1
-                self._tell(begin + self._raw.tell())
+                self._tell(self._bytes + self._raw.tell())
         return Imported(count, nbytes, known, no_room)
 
-    def _is_known(self, header: Header) -> bool:
+    def _is_known(self, there: Callable[[str], Header | None], header: Header) -> bool:
         """Whether there is one already that was loaded as late, or later."""
-        there = self._store.folder.header(header.key)
-        return there is not None and there.made >= min(header.made, self._now)
+        found = there(header.key)
+        return found is not None and found.made >= min(header.made, self._now)
 
-    def _write(self, entry: Archived) -> bool:
+    def _write(self, store: DiskStore, entry: Archived) -> bool:
         header = entry.header
         header = header._replace(made=float(min(header.made, self._now)))
         data = entry.data if entry.data is not None else entry.copy
-        return self._store.write(header.key, header, data, header.size) is not None
+        return store.write(header.key, header, data, header.size) is not None
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress(done, 2 * self._bytes)

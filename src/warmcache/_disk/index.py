@@ -27,142 +27,25 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
+
+from .rows import VERSION, Rows
 
 T = TypeVar("T")
 
 NAME = "index.db"
-_VERSION = 1
 _PATIENCE = 5.0  # seconds to wait for others, who take milliseconds unless they are stopped
 _FIRST, _LONGEST = 0.00005, 0.002  # seconds between two looks; SQLite's own would be a tenth
 _FORK_PATIENCE = 1.0  # seconds that a fork waits for who is in it
 _TRIES = 4
-_SCHEMA = f"""
-create table entries(
-    key text primary key, writer text, bytes int, old int, made real, seconds real, used real,
-    uses int, boot text
-) without rowid;
-create index replaced on entries(key) where old > 0;
-create table sums(entries int, bytes int);
-insert into sums values(0, 0);
-create trigger more after insert on entries begin
-    update sums set entries = entries + 1, bytes = bytes + new.bytes + new.old;
-end;
-create trigger less after delete on entries begin
-    update sums set entries = entries - 1, bytes = bytes - old.bytes - old.old;
-end;
-create trigger other after update of bytes, old on entries begin
-    update sums set bytes = bytes + new.bytes + new.old - old.bytes - old.old;
-end;
-create table machine(boot text);
-insert into machine values('');
-pragma user_version = {_VERSION};
-"""
-_ORDER = {"cost": "seconds * uses / bytes, used", "lru": "used"}
-# What a store that evicts needs, for as many entries as there may be; each costs every write a bit.
-_INDICES = {
-    **{
-        policy: f"create index if not exists by_{policy} on entries({_ORDER[policy]})"
-        for policy in _ORDER
-    },
-    "ttl": "create index if not exists by_age on entries(made)",
-}
-
-
-class Row(NamedTuple):
-    """What the index knows of an entry, or of one that is being written."""
-
-    key: str
-    writer: str
-    bytes: int  # of all its files
-    old: int  # bytes of the predecessor's files, as long as those may be there
-    made: float
-    seconds: float
-    used: float
-    uses: int
-    boot: str  # in which its payload was found whole, if that was another than it was written in
 
 
 class _BrokenError(Exception):
     """The index cannot be read: it has to be made anew."""
-
-
-class Rows:
-    """The rows of the index, inside a transaction."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def find(self, key: str) -> Row | None:
-        """Return the row of a key."""
-        found = self._database.execute("select * from entries where key = ?", (key,)).fetchone()
-        return None if found is None else Row._make(found)
-
-    def put(self, row: Row) -> None:
-        """Add a row, or replace the one of that key."""
-        self._database.execute(
-            "insert into entries values(?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict(key) do update "
-            "set writer = excluded.writer, bytes = excluded.bytes, old = excluded.old, "
-            "made = excluded.made, seconds = excluded.seconds, used = excluded.used, "
-            "uses = excluded.uses, boot = excluded.boot",
-            row,
-        )
-
-    def drop(self, keys: Iterable[str]) -> None:
-        """Remove the rows of these keys."""
-        each = ((key,) for key in keys)
-        self._database.executemany("delete from entries where key = ?", each)
-
-    def sums(self) -> tuple[int, int]:
-        """Return how many entries there are, and the bytes of all."""
-        found: tuple[int, int] = self._database.execute("select * from sums").fetchone()
-        return found
-
-    def touch(self, uses: Iterable[tuple[float, int, str]]) -> None:
-        """Note uses: when the last was, how many they were, and of what."""
-        self._database.executemany(
-            "update entries set used = max(used, ?), uses = uses + ? where key = ?", uses
-        )
-
-    def found_whole(self, key: str, boot: str) -> None:
-        """Note that a payload was found whole since this boot."""
-        self._database.execute("update entries set boot = ? where key = ?", (boot, key))
-
-    def in_order(self, policy: str) -> Iterator[Row]:
-        """Yield all rows, the next victim first."""
-        order = _ORDER[policy]
-        found = self._database.execute(f"select * from entries order by {order}")
-        return map(Row._make, found)
-
-    def made_before(self, time: float) -> Iterator[Row]:
-        """Yield the rows of what was loaded before then, the oldest first."""
-        found = self._database.execute(
-            "select * from entries where made <= ? order by made", (time,)
-        )
-        return map(Row._make, found)
-
-    def all(self) -> dict[str, Row]:
-        """Return all rows by their keys."""
-        found = self._database.execute("select * from entries")
-        return {each[0]: Row._make(each) for each in found}
-
-    def replaced(self) -> list[Row]:
-        """Return the rows of those whose predecessor may still be there."""
-        found = self._database.execute("select * from entries where old > 0")
-        return [Row._make(each) for each in found]
-
-    def checked_in(self) -> str:
-        """Return the boot in which these rows were last compared with the files."""
-        found: tuple[str] = self._database.execute("select boot from machine").fetchone()
-        return found[0]
-
-    def is_checked(self, boot: str) -> None:
-        """Note that the rows were compared with the files."""
-        self._database.execute("update machine set boot = ?", (boot,))
 
 
 class Index:
@@ -172,7 +55,7 @@ class Index:
         path: of the folder.
         boot: of the machine, as a text.
         compare: has the rows say what the files say; called once a boot, in a transaction.
-        orders: by which rows are asked for: a policy, or "ttl".
+        needs: what is asked for at each write: an order of rows, a policy's or "ttl"; "sums".
         shared: let the group write to it.
     """
 
@@ -182,14 +65,14 @@ class Index:
         boot: str,
         compare: Callable[[Rows], object],
         *,
-        orders: Iterable[str] = (),
+        needs: Iterable[str] = (),
         shared: bool = False,
     ) -> None:
         self._path = path / NAME
         self._name = str(self._path)
         self._boot = boot
         self._compare = compare
-        self._orders = [*orders]
+        self._needs = [*needs]
         self._shared = shared
         self._lock = threading.RLock()
         self._held_for_fork = self._wedged = False
@@ -231,10 +114,15 @@ class Index:
         except OSError:
             return False
 
-    def run(self, work: Callable[[Rows], T]) -> T:
+    def run(self, work: Callable[[Rows], T], *, look: bool = True) -> T:
         """Do ``work`` in a transaction that excludes all others, and return what it returns.
 
         Where the index turns out to be broken it is made anew, and the work done again.
+
+        Args:
+            work: what is done.
+            look: see before whether the file has its name still. Who writes need not: SQLite
+                fails where it has not.
 
         Raises:
             OSError: it cannot be used: it is locked for seconds, or the disk is full, or cannot be
@@ -245,17 +133,17 @@ class Index:
         with self._lock:
             for _ in range(_TRIES):
                 try:
-                    return self._run(work)
+                    return self._run(work, look)
                 except _BrokenError:
                     self._remove()
             raise OSError(errno.EIO, f"the index {self._path} cannot be made anew")
 
-    def _run(self, work: Callable[[Rows], T]) -> T:
+    def _run(self, work: Callable[[Rows], T], look: bool) -> T:
         database: sqlite3.Connection | None = None
         try:
-            database = self._connected()
+            database = self._connected(look)
             _patiently(database, "begin immediate")
-            rows = Rows(database)
+            rows = Rows(database, sums="sums" in self._needs)
             if not self._checked:
                 self._check(database, rows)
             result = work(rows)
@@ -268,9 +156,9 @@ class Index:
             raise
         return result
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self, look: bool) -> sqlite3.Connection:
         """Return the connection to the file that has the name, a new one if that is another."""
-        if self._open and self._inode != self._there():
+        if look and self._open and self._inode != self._there():
             self.close()
         if not self._open:
             if self._path.is_symlink():
@@ -289,7 +177,7 @@ class Index:
             if version == 0:
                 _patiently(database, "begin immediate")  # which makes the file
                 _patiently(database, "commit")
-            elif version != _VERSION:
+            elif version != VERSION:
                 raise _BrokenError
             self._inode = self._there()
             if self._inode is None or before not in (None, self._inode):
@@ -318,11 +206,7 @@ class Index:
 
     def _check(self, database: sqlite3.Connection, rows: Rows) -> None:
         """Have it say what the files say, unless it was made to since the machine was started."""
-        if not database.execute("pragma user_version").fetchone()[0]:
-            for statement in _statements(_SCHEMA):
-                database.execute(statement)
-        for each in self._orders:
-            database.execute(_INDICES[each])
+        rows.make(self._needs)
         if rows.checked_in() != self._boot or not self._boot:
             if database.execute("pragma quick_check(1)").fetchone()[0] != "ok":
                 raise _BrokenError
@@ -341,7 +225,7 @@ class Index:
         """Return what an error of SQLite means: that the index is broken, or an OSError."""
         code = getattr(error, "sqlite_errorcode", None) or 0
         number = _MEANINGS.get(code & 0xFF)
-        if number is None or code == _MOVED:
+        if number is None or code == _MOVED or not self.is_as_it_was(self._inode):
             return _BrokenError(str(error))
         if code & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             self.close()
@@ -363,26 +247,17 @@ class Index:
 
 def _patiently(database: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
     """Execute a statement, and wait for others that have the database locked."""
-    pause, began = _FIRST, time.monotonic()
+    pause, ends = _FIRST, 0.0
     while True:
         try:
             return database.execute(statement)
         except sqlite3.OperationalError as error:
+            ends = ends or time.monotonic() + _PATIENCE
             busy = (error.sqlite_errorcode or 0) & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() - began > _PATIENCE:
+            if not busy or time.monotonic() > ends:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST)
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Yield the statements one by one: executescript() would commit."""
-    statement = ""
-    for line in script.splitlines():
-        statement += f"{line}\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _close(opened: list[sqlite3.Connection]) -> None:

@@ -9,9 +9,9 @@ files say.
 from __future__ import annotations
 
 from .folder import Folder
-from .index import Row, Rows
 from .locked_file import LockedFile
 from .records import Header
+from .rows import Row, Rows
 
 
 def clear(folder: Folder, rows: Rows, key: str = "") -> int:

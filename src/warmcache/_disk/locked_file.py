@@ -10,12 +10,15 @@ A lock is an open file's, which a forked child has as well: it closes it at once
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 
 from warmcache._extras import brought_by
-from warmcache._process.after_fork import begins_anew_in_child
+from warmcache._process.after_fork import in_child
 
 from .folder import Folder
 
+_held: set[LockedFile] = set()
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -29,6 +32,13 @@ def need_locks() -> None:
         import filelock  # noqa: F401
 
 
+@cache
+def _lock() -> Callable[..., bool]:
+    from filelock import lock_descriptor
+
+    return lock_descriptor
+
+
 class NoLocksError(OSError):
     """There are no locks here."""
 
@@ -39,10 +49,8 @@ def try_to_lock(descriptor: int) -> bool:
     Raises:
         NoLocksError: there are no locks here.
     """
-    from filelock import lock_descriptor
-
     try:
-        return lock_descriptor(descriptor, blocking=False)
+        return _lock()(descriptor, blocking=False)
     except OSError as error:
         raise NoLocksError(error.errno, f"files cannot be locked: {error.strerror}") from error
 
@@ -50,13 +58,12 @@ def try_to_lock(descriptor: int) -> bool:
 class LockedFile:
     """One file of a folder, made if it is not there, and locked."""
 
-    __slots__ = ("__weakref__", "_folder", "descriptor", "name")
+    __slots__ = ("_folder", "descriptor", "name")
 
     def __init__(self, folder: Folder, name: str) -> None:
         self._folder = folder
         self.name = name
         self.descriptor = -1
-        begins_anew_in_child(self)
 
     def make(self) -> bool:
         """Make it and lock it; return whether nobody has locked it, or removed it, before.
@@ -66,7 +73,7 @@ class LockedFile:
         try:
             return self.take(again=False)
         except NoLocksError:
-            self.descriptor = self._folder.open(self.name, _FLAGS | os.O_CREAT)
+            self._open(_FLAGS | os.O_CREAT)
             return True
 
     def take(self, *, make: bool = True, again: bool = True) -> bool:
@@ -81,7 +88,7 @@ class LockedFile:
             NoLocksError: there are no locks here.
         """
         while True:
-            self.descriptor = self._folder.open(self.name, _FLAGS | (os.O_CREAT if make else 0))
+            self._open(_FLAGS | (os.O_CREAT if make else 0))
             try:
                 locked = try_to_lock(self.descriptor)
                 if locked and os.fstat(self.descriptor).st_nlink:  # not removed before
@@ -93,6 +100,10 @@ class LockedFile:
             if not (locked and again):
                 return False
 
+    def _open(self, flags: int) -> None:
+        self.descriptor = self._folder.open(self.name, flags)
+        _held.add(self)
+
     def remove(self) -> None:
         """Remove it, and then let go."""
         try:
@@ -103,6 +114,7 @@ class LockedFile:
 
     def close(self) -> None:
         """Let go of it."""
+        _held.discard(self)
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             try:
@@ -110,6 +122,8 @@ class LockedFile:
             except OSError:  # it is closed all the same
                 pass
 
-    def begin_anew(self) -> None:
-        """Leave it to the parent, in a forked child."""
-        self.close()
+
+@in_child
+def _leave_to_the_parent() -> None:
+    for each in [*_held]:
+        each.close()

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_LARGE = 2**23  # bytes, from which on a thread costs less than it saves
-_CHUNK = 2**18  # bytes that are read at once: as many as a processor keeps at hand
+from .checksum import BLOCK, CRC, blocks, kind_of, step
 
 
 class Checked(NamedTuple):
@@ -23,6 +21,7 @@ class Checked(NamedTuple):
 
     size: int
     crc: int
+    kind: str = CRC  # of checksum
 
 
 class OddPayloadError(ValueError):
@@ -36,60 +35,33 @@ def size_of(path: Path) -> int:
         FileNotFoundError: there are none.
         OddPayloadError: it has what is neither a file nor a folder.
     """
-    return sum(found.st_size for _, _, found in files(path))
+    return sum(size for _, _, size in files(path))
 
 
-def checksum(path: Path) -> int:
+def checksum(path: Path, kind: str) -> int:
     """Return a checksum over the names and the contents of all files at ``path``."""
-    crc, buffer = 0, memoryview(bytearray(_CHUNK))
+    crc, add, buffer = 0, step(kind), memoryview(bytearray(BLOCK))
     for name, file, _ in files(path):
         crc = zlib.crc32(os.fsencode(name), crc)
-        with file.open("rb", buffering=0) as opened:
+        if name.endswith("/"):
+            continue
+        with file.open("rb") as opened:
             while count := opened.readinto(buffer):
-                crc = zlib.crc32(buffer[:count], crc)
+                crc = add(buffer[:count], crc)
     return crc
 
 
 def write(path: Path, parts: Iterable[Any]) -> Checked:
-    """Make a file of buffers of bytes, which nobody changes meanwhile.
-
-    The checksum of what is large is made by a thread of its own: that takes a quarter of the time
-    that writing takes, and both leave the interpreter to others.
-    """
+    """Make a file of buffers of bytes, which nobody changes meanwhile."""
     data = [memoryview(part).cast("B") for part in parts]
     size = sum(map(len, data))
-    checksum = _begun(data) if size >= _LARGE else lambda: _checksum_of(data)
-    try:
-        with path.open("xb") as file:
-            file.writelines(data)
-    finally:
-        crc = checksum()
-    return Checked(size, crc)
-
-
-def _begun(data: list[memoryview]) -> Callable[[], int]:
-    """Begin to make a checksum; return what waits for it."""
-    made: list[int] = []
-    thread = threading.Thread(
-        target=lambda: made.append(_checksum_of(data)), name="warmcache-checksum", daemon=True
-    )
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter ends, or there are too many
-        return lambda: _checksum_of(data)
-
-    def wait() -> int:
-        thread.join()
-        return made[0]
-
-    return wait
-
-
-def _checksum_of(data: list[memoryview]) -> int:
-    crc = 0
-    for part in data:
-        crc = zlib.crc32(part, crc)
-    return crc
+    crc, kind = 0, kind_of(size)
+    add = step(kind)
+    with path.open("xb") as file:
+        for block in blocks(data):
+            crc = add(block, crc)
+            file.write(block)
+    return Checked(size, crc, kind)
 
 
 def checksum_of_bytes(data: bytes) -> int:
@@ -109,15 +81,17 @@ def sync(path: Path) -> None:
 
 def share(path: Path) -> None:
     """Let the group read it, whatever the umask was."""
-    for _, file, _ in files(path):
-        file.chmod(0o660)
+    for name, file, _ in files(path):
+        file.chmod(0o770 if name.endswith("/") else 0o660)
         for folder in file.parents:
             if path in (folder, *folder.parents):
                 folder.chmod(0o770)
 
 
-def files(path: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
-    """Yield the files by name: the name within the payload, where it is, what it is.
+def files(path: Path) -> Iterator[tuple[str, Path, int]]:
+    """Yield the files by name: the name within the payload, where it is, its bytes.
+
+    A folder in which there is nothing is one, too; its name ends in "/".
 
     Raises:
         FileNotFoundError: there are none, or one is removed meanwhile.
@@ -127,11 +101,15 @@ def files(path: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
     if not stat.S_ISDIR(found.st_mode):
         if not stat.S_ISREG(found.st_mode):
             raise OddPayloadError(f"{path.name} is neither a file nor a folder")
-        yield "", path, found
+        yield "", path, found.st_size
         return
     for name in sorted(os.listdir(path)):  # noqa: PTH208
-        for inner, file, of_file in files(path / name):
-            yield f"{name}/{inner}" if inner else name, file, of_file
+        is_empty = True
+        for inner, file, size in files(path / name):
+            is_empty = False
+            yield f"{name}/{inner}" if inner else name, file, size
+        if is_empty:
+            yield f"{name}/", path / name, 0
 
 
 def _sync(path: Path) -> None:

@@ -14,7 +14,7 @@ class Header(NamedTuple):
     """What a commit file says of its entry.
 
     The writer gives what it knows of the call and the load; the store fills in ``key``, ``size``,
-    ``crc``, ``boot`` and ``payload``, and ``made`` where that is 0.
+    ``crc``, ``checksum``, ``boot`` and ``payload``, and ``made`` where that is 0.
     """
 
     key: str = ""
@@ -24,13 +24,14 @@ class Header(NamedTuple):
     code: str = ""
     codec: str = ""
     size: int = 0  # bytes of the payload
-    crc: int = 0  # of the payload
+    crc: int = 0  # the checksum of the payload
     made: float = 0.0  # when it was loaded, as time.time() has it
     seconds: float = 0.0  # that the load took
     tags: tuple[str, ...] = ()
     boot: str = ""  # of the machine, when it was written
     payload: str = ""  # a file's name, a folder's with a "/" behind; "" where it is inside
     signature: str = ""
+    checksum: str = ""  # of which kind it is
     more: Mapping[str, Any] = NOTHING  # fields of later versions
 
 

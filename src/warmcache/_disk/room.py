@@ -14,9 +14,11 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from warmcache._sizes import format_size
+
 from .folder import Folder
-from .index import Row, Rows
 from .litter import clear, is_written, settle
+from .rows import Row, Rows
 
 
 class Limits(NamedTuple):
@@ -32,10 +34,21 @@ class Limits(NamedTuple):
         """Whether there is any that asks for room."""
         return bool(self.min_free) or min(self.maxsize, self.maxitems) < math.inf
 
-    def orders(self) -> list[str]:
-        """Return by what order rows are asked for."""
-        asked = [self.policy] if self.some() else []
-        return [*asked, "ttl"] if asked and self.ttl < math.inf else asked
+    def __str__(self) -> str:
+        said = []
+        if self.maxsize < math.inf:
+            said.append(f"maxsize={format_size(self.maxsize)}")
+        if self.maxitems < math.inf:
+            said.append(f"maxitems={self.maxitems:,.0f}")
+        if self.min_free:
+            said.append(f"min_free={format_size(self.min_free)}")
+        return ", ".join(said)
+
+    def needs(self) -> list[str]:
+        """Return what is asked of the index at each write: in what order who goes, and sums."""
+        if not self.some():
+            return []
+        return [self.policy, "sums", *(["ttl"] if self.ttl < math.inf else [])]
 
 
 class Reserved(NamedTuple):
@@ -66,6 +79,8 @@ def reserve(rows: Rows, folder: Folder, limits: Limits, wish: Row) -> Reserved:
 
     A second wish of the same writer for the same key corrects the first.
     """
+    if not limits.some() and rows.add(wish):
+        return Reserved(True)
     previous = rows.find(wish.key)
     if previous is not None and previous.writer != wish.writer and is_written(folder, previous):
         clear(folder, rows, previous.key)  # unless its writer lives

@@ -27,7 +27,7 @@ from .checking import Progress
 from .commit_file import DamagedError, OtherFormatError
 from .filters import ALL, Filter
 from .folder import Folder, RefusedError
-from .index import Index, Row, Rows
+from .index import Index
 from .key_lock import KeyLock
 from .litter import clear, is_written
 from .locked_file import need_locks
@@ -35,6 +35,7 @@ from .payload import OddPayloadError
 from .recency import Recency
 from .records import Counts, Damaged, Header, Listed, Report, Stored, Totals
 from .room import Limits
+from .rows import Row, Rows
 from .writer import Writer
 
 _MANY = 64  # entries that are removed in one transaction
@@ -98,7 +99,7 @@ class DiskStore:
             folder.path,
             self._boot,
             lambda rows: checking.compare(folder, rows),
-            orders=limits.orders(),
+            needs=limits.needs(),
             shared=shared,
         )
         self._recency = Recency()
@@ -257,13 +258,10 @@ class DiskStore:
         return written.header
 
     def _say_too_large(self, key: str, header: Header, nbytes: int) -> None:
-        limits = self._limits
         self._say(
             "too_large",
-            "%s is not stored in %s: it takes %s, and no room can be made for that (maxsize=%s, "
-            "maxitems=%s, min_free=%s)",
-            *(header.text or key, self.path, format_size(nbytes)),
-            *(format_size(limits.maxsize), limits.maxitems, format_size(limits.min_free)),
+            "%s is not stored in %s: it takes %s, and no room can be made for that (%s)",
+            *(header.text or key, self.path, format_size(nbytes), self._limits),
         )
 
     # -- removing ------------------------------------------------------------------------
@@ -301,48 +299,31 @@ class DiskStore:
             if kind:
                 self._count(kind, len(each))
 
-    def evict(
-        self,
-        *,
-        count: int | None = None,
-        loader: str | None = None,
-        tag: str | None = None,
-        older: float | None = None,
-        progress: Progress | None = None,
-    ) -> list[Header]:
-        """Remove entries, and return what they were; without any wish, all.
+    def evict(self, only: Filter = ALL) -> list[Header]:
+        """Remove what is meant, and return what it was.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        now = self._clock()
+        doomed = [header for header in self.entries() if only.takes(header, now)]
+        self.evict_all([header.key for header in doomed])
+        return doomed
+
+    def evict_all(self, keys: Sequence[str], progress: Progress | None = None) -> None:
+        """Remove entries by their keys.
 
         Args:
-            count: how many at most, the next victims first.
-            loader: those of one loader.
-            tag: those that have it.
-            older: seconds since the load, more than which have passed.
+            keys: which.
             progress: called with how many are removed, of how many.
 
         Raises:
             OSError: they cannot be removed.
         """
-        only, now = Filter(loader, () if tag is None else (tag,), older), self._clock()
-        doomed = [header for header in self.entries() if only.takes(header, now)]
-        if count is not None:
-            doomed = self._in_order(doomed)[:count]
-        self.evict_all([header.key for header in doomed], progress)
-        return doomed
-
-    def evict_all(self, keys: Sequence[str], progress: Progress | None = None) -> None:
-        """Remove entries by their keys; see :meth:`evict`."""
         for first in range(0, len(keys), _MANY):
             self._forget(keys[first : first + _MANY], "evicted")
             if progress is not None:
                 progress(min(first + _MANY, len(keys)), len(keys))
-
-    def _in_order(self, headers: list[Header]) -> list[Header]:
-        self.flush()
-        order = self._index.run(
-            lambda rows: [row.key for row in rows.in_order(self._limits.policy)]
-        )
-        place = {key: number for number, key in enumerate(order)}
-        return sorted(headers, key=lambda header: place.get(header.key, -1))
 
     # -- what is there -------------------------------------------------------------------
 

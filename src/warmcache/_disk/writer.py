@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from .boot import boot_id
+from .checksum import CRC, kind_of
 from .commit_file import INLINE, pack
 from .folder import Folder
-from .index import Index, Row, Rows
+from .index import Index
 from .litter import as_found
 from .payload import Checked, checksum, checksum_of_bytes, share, size_of, sync
 from .recency import Recency
 from .records import Header
 from .room import Limits, Reserved, reserve
+from .rows import Row, Rows
 from .writing import Writing
 
 Payload: TypeAlias = bytes | Callable[[Path], object]
@@ -84,7 +86,7 @@ class Writer:
                 rows.touch(uses)
             return reserve(rows, self._folder, self._limits, wish), self._index.identity
 
-        return self._index.run(work)
+        return self._index.run(work, look=False)
 
     def commit(self, writing: Writing, data: bytes, reserved_in: tuple[int, int] | None) -> None:
         """Make it an entry, and have the index know what it cannot know from the reservation."""
@@ -129,7 +131,8 @@ class _Attempt:
         """Write bytes, inside of the commit file if they are few."""
         writing, inside = self.writing, len(data) <= INLINE
         name = "" if inside else writing.name
-        header = header._replace(size=len(data), crc=checksum_of_bytes(data), payload=name)
+        crc = checksum_of_bytes(data)
+        header = header._replace(size=len(data), crc=crc, checksum=CRC, payload=name)
         packed = pack(header, data if inside else b"")
         if not self._has_room(header, len(packed) + (0 if inside else len(data))):
             return None
@@ -145,7 +148,9 @@ class _Attempt:
         """Have files written, for which room is made before if it is known how much."""
         writing, expected = self.writing, 0
         if size is not None:
-            header = header._replace(size=size, crc=0xFFFFFFFF, payload=writing.name)
+            header = header._replace(
+                size=size, crc=0xFFFFFFFF, checksum=kind_of(size), payload=writing.name
+            )
             expected = len(pack(header)) + size
             if not self._has_room(header, expected):
                 return None
@@ -154,10 +159,9 @@ class _Attempt:
         path = writing.path
         name = f"{writing.name}/" if path.is_dir() else writing.name
         nbytes = size_of(path)
-        crc = said.crc if isinstance(said, Checked) and said.size == nbytes else None
-        if crc is None or path.is_dir():
-            crc = checksum(path)
-        header = header._replace(size=nbytes, crc=crc, payload=name)
+        if not isinstance(said, Checked) or said.size != nbytes or path.is_dir():
+            said = Checked(nbytes, checksum(path, CRC))
+        header = header._replace(size=nbytes, crc=said.crc, checksum=said.kind, payload=name)
         packed = pack(header)
         total = len(packed) + header.size
         if total != expected and not self._has_room(header, total):
@@ -172,7 +176,8 @@ class _Attempt:
         writing.replaces = reserved.replaces
         if reserved.predecessor != writing.writer:
             writing.predecessor = reserved.predecessor
-        self.evicted += sum(victim.key != writing.key for victim in reserved.victims)
+        if reserved.victims:
+            self.evicted += sum(victim.key != writing.key for victim in reserved.victims)
         if not reserved.granted:
             self.outcome = "joined" if reserved.joined else "too_large"
         return reserved.granted

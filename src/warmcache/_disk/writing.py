@@ -9,6 +9,7 @@ ends before the commit, by an error or by a fork, nothing has changed for anybod
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .folder import Folder
@@ -32,7 +33,7 @@ class Writing:
         self.replaced = False  # it, and nothing of it is left
         self._folder = folder
         self._shard = f"o/{key[:2]}"
-        self._written = ""  # where the payload is
+        self._has_payload = False  # beside the commit file
         self.began = self.committed = False
         self._name()
 
@@ -45,12 +46,17 @@ class Writing:
     def begin(self) -> None:
         """Make the file that says that the writer lives."""
         self._folder.writing.add(self.name)
-        while not self._file.make():
-            # Who clears away came first, and may remove whatever gets this name.
-            self._folder.writing.discard(self.name)
-            self._name()
-            self._folder.writing.add(self.name)
-        self.began = True
+        try:
+            while not self._file.make():
+                # Who clears away came first, and may remove whatever gets this name.
+                self._folder.writing.discard(self.name)
+                self._name()
+                self._folder.writing.add(self.name)
+            self.began = True
+        except BaseException:  # it may have been interrupted with the file made
+            with suppress(OSError):
+                self._folder.discard(self._file.name)
+            raise
 
     @property
     def forked(self) -> bool:
@@ -68,8 +74,8 @@ class Writing:
 
     def put(self, data: bytes) -> None:
         """Write a payload that is known."""
+        self._has_payload = True
         opened = self._folder.open(self._aside, _FLAGS)
-        self._written = self._aside
         try:
             _write(opened, data)
         finally:
@@ -82,7 +88,7 @@ class Writing:
             ForkedError: what has written it has forked, and this is the child.
         """
         self._see_that_it_is_ours()
-        self._written = self._aside
+        self._has_payload = True
 
     def commit(self, data: bytes, *, durable: bool) -> None:
         """Make it an entry, whose commit file has these contents.
@@ -94,9 +100,8 @@ class Writing:
         _write(self._file.descriptor, data)
         if durable:
             os.fsync(self._file.descriptor)
-        if self._written:
-            self._move(self._written, f"{self._shard}/{self.name}")
-            self._written = f"{self._shard}/{self.name}"
+        if self._has_payload:
+            self._move(self._aside, f"{self._shard}/{self.name}")
         before = self._folder.header(self.key) if self.replaces else None
         self._move(self._file.name, f"{self._shard}/{self.key}")
         self.committed = True
@@ -130,11 +135,11 @@ class Writing:
         if self.forked:
             return
         try:
-            if self.began and not self.committed:
-                self._folder.discard(self._file.name)
+            # Where it has not this name any more, it was committed, and then interrupted.
+            if self.began and not self.committed and self._folder.discard(self._file.name):
                 self._folder.discard(self._aside)
-                if self._written:
-                    self._folder.discard(self._written)
+                if self._has_payload:
+                    self._folder.discard(f"{self._shard}/{self.name}")
         finally:
             self._file.close()
 

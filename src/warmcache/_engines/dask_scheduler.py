@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -56,7 +57,7 @@ class WarmScheduler(SchedulerPlugin):
     Everything runs in the scheduler's event loop. ``_waiting`` are the tasks in the backlog,
     all of them held back; ``_placed`` those that run, or are about to; ``_lost`` those whose
     worker has gone, until they are in the backlog again. ``_loads`` are the seconds in which
-    tasks of ``_placed`` have loaded what they want.
+    tasks of ``_placed`` have loaded what they want, ``_last`` who was last placed on a worker.
     """
 
     name = NAME
@@ -71,6 +72,8 @@ class WarmScheduler(SchedulerPlugin):
         self._placed: dict[Any, Placement[str, str]] = {}
         self._lost: dict[Any, Placement[str, str]] = {}
         self._loads: dict[Any, float] = {}
+        self._last: dict[str, Any] = {}
+        self._turns = count()
         self._works, self._routing = True, False
         for worker, state in scheduler.workers.items():
             metric = state.metrics.get(NAME) or {}
@@ -121,6 +124,7 @@ class WarmScheduler(SchedulerPlugin):
     def _remove(self, worker: str) -> None:
         """Forget a worker that has gone; its tasks have come back already, one by one."""
         del self._reported[worker]
+        self._last.pop(worker, None)
         if worker in self._paused:
             self._paused.remove(worker)
         else:
@@ -212,10 +216,23 @@ class WarmScheduler(SchedulerPlugin):
                 self._pause(placement)
                 continue
             del self._waiting[task.key]
+            self._put_last(task, placement.worker)
             self._placed[task.key] = placement
             task.worker_restrictions, task.loose_restrictions = {placement.worker}, True
             starting[task.key] = "processing"
         scheduler.transitions(starting, stimulus_id=_STIMULUS)
+
+    def _put_last(self, task: Any, worker: str) -> None:
+        """Have a worker run a task after those that were placed there before it.
+
+        A worker that has several at hand runs that of the highest priority, which is as a rule
+        the oldest: where two models do not fit at once, the one that was to be kept until its
+        last task has run would be thrown out before that, and loaded again.
+        """
+        last = self._last.get(worker)
+        if last is not None and last.key in self._placed and task.priority < last.priority:
+            task.priority = (*last.priority[:3], next(self._turns))
+        self._last[worker] = task
 
     def _pause(self, placement: Placement[str, str]) -> None:
         """Have a worker that is paused, or retires, take no part for now."""

@@ -23,10 +23,11 @@ from warmcache.caches.lease import AsyncLease, Leased
 
 from . import many as several
 from . import scopes
+from .call_site import CallSite
 from .calls import Caller, each_call
 from .disabled import disowned, failures_logged, finish_last, frozen_unowned
 from .name_holder import Replaced
-from .told_loads import told_load
+from .told_loads import told_loads
 
 
 class AsyncCaller(Caller):
@@ -34,7 +35,9 @@ class AsyncCaller(Caller):
 
     _lease_of = AsyncLease
 
-    async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+    async def slow_call(
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /, *owner: Any
+    ) -> Any:
         view, record = self._loader.cache._view, None
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
@@ -42,12 +45,13 @@ class AsyncCaller(Caller):
             if self._loader.waits:
                 self._find_cache()
                 view = self._loader.cache._view
+            site = self._site_of(args, kwargs, *owner)
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
-                return disowned(self._loader, *await self._load_unowned(args, kwargs))
+                return disowned(self._loader, *await self._load_unowned(site, args, kwargs))
             from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
 
             record = lease_record_of_this_task()
-            entry, view = await self._acquire(record, self._request(raw, args, kwargs))
+            entry, view = await self._acquire(record, self._request(site, raw, args, kwargs))
             value = entry.value
             await release_async(view, entry, record)
         except BaseException as error:
@@ -70,10 +74,10 @@ class AsyncCaller(Caller):
         await _clear_replaced_async(replaced, successor)
         self._loader.torn_down(replaced)
 
-    async def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _load_unowned(
+        self, site: CallSite, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         loader, complete = self._loader, self._complete(args)
-        if loader.sites is not None:
-            loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
             produced = await loader.produce_unowned(complete, kwargs)
             return frozen_unowned(loader, produced, loader.freeze)
@@ -85,19 +89,23 @@ class AsyncCaller(Caller):
         for pending in finish_last(loader):
             with failures_logged(loader):
                 await pending
-        with told_load(loader, successor.key) as box:
-            box.append(await self._produced_unowned(complete, args, kwargs))
+        with told_loads(loader, lambda: [successor.key()]) as box:
+            box.append(await self._produced_unowned(site, complete, args, kwargs))
         return box[0]
 
     async def _produced_unowned(
-        self, complete: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        site: CallSite,
+        complete: tuple[Any, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         loader = self._loader
         if loader.disk is None:
             produced = await loader.produce_unowned(complete, kwargs)
             return frozen_unowned(loader, produced, loader.freeze)
         loader.count_unowned()
-        request = self._request(*loader.bind(*args, **kwargs))
+        request = self._request(site, *loader.bind(*args, **kwargs))
         return frozen_unowned(loader, (await request.load())[:3], request.freeze)
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
@@ -135,18 +143,15 @@ class AsyncCaller(Caller):
     @one_frame
     async def evict(self, /, *args: Any, **kwargs: Any) -> list[Removal]:  # type: ignore[override]
         """Tear down the value of this call, if it is warm; return what was removed."""
-        view = self.cache._view
-        if view.store.has_orphans:
-            from warmcache._core.drivers.event_loop import run_async
-
-            await run_async(remove.orphans(view), view)
         return await self._evict_async(self._kept(args, kwargs))
 
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
         from warmcache._core.drivers.event_loop import run_async
 
-        view = self._loader.cache._view
+        cache, view = self._loader.cache, self._loader.cache._view
         note = view.store.removal
+        for plan in cache._expiring():
+            await run_async(plan, view)
         return await run_async(
             remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note), view
         )

@@ -15,13 +15,16 @@ from types import CoroutineType
 from typing import Any
 
 from warmcache import _checks as checks
-from warmcache._core.drivers.threads import run
 from warmcache._core.plans.batch import from_batch
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.steps import Ask, Plan, Produced
 from warmcache._core.state.entry import LeaseRecord
 from warmcache._signatures import not_coroutine
 from warmcache._texts import short_text_of
 
+from .driver import driver
+
+Freeze = Callable[..., Any] | None
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -32,10 +35,6 @@ class Missed:
 
     def __init__(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None:
         self.raw, self.args, self.kwargs = raw, args, kwargs
-
-
-def nothing_hot(raw: object) -> None:
-    """Find nothing: what a hit path asks of which each element has one of its own."""
 
 
 class MissedByMethod:
@@ -60,6 +59,7 @@ class Batch:
         ValueError: there is no such argument, or it is ``*args`` or ``**kwargs``.
     """
 
+    on_loop = False  # where a batch is loaded
     find: Callable[..., Any]  # the hit path of one element, which gives what it missed as Missed
     bind: Callable[..., Any]  # brings the arguments of a batch into one form
 
@@ -138,7 +138,7 @@ class Batch:
         rest = (*args[: self._place], *args[self._place + 1 :], *named)
         return args[self._place], rest
 
-    def _element(self, whole: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def element(self, whole: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the element of a call of one, whose arguments are ``whole``."""
         return kwargs[self.argument] if self._place is None else whole[self._place + self._bound]
 
@@ -161,6 +161,14 @@ class Batch:
             not_coroutine(f"{self._name}()", given)
         return self._checked(given, len(elements))
 
+    def loop(self) -> Any:
+        """Return the event loop that what is loaded here is bound to."""
+        return None
+
+    def record(self) -> LeaseRecord:
+        """Return a lease's record for who asks here."""
+        return LeaseRecord(time.monotonic())
+
     def _checked(self, given: Any, count: int) -> list[Any]:
         was_given = f"{self._name}() was given a list of {count} for {self.argument}="
         if isinstance(given, str | bytes | bytearray) or not isinstance(given, Sequence):
@@ -177,20 +185,50 @@ class Batch:
 
     def one(self, /, *whole: Any, **kwargs: Any) -> Any:
         """Load one element, as a loader without ``batch=`` does; see :func:`kinds.producer`."""
-        [value] = self.values([self._element(whole, kwargs)], whole, kwargs)
+        [value] = self.values([self.element(whole, kwargs)], whole, kwargs)
         return value, None, None
 
-    def unless_batched(self, view: CacheView, key: Hashable, load: Callable[[], Any]) -> Any:
-        """Do ``load``, which is that of one element, unless a batch is loading that already."""
+    def unless_batched(
+        self, view: CacheView, key: Hashable, load: Callable[[], Any], freeze: Freeze, element: Any
+    ) -> Any:
+        """Do ``load``, which is that of one element, unless a batch is loading that already.
+
+        Only what it loads itself is frozen here: the batch has done so.
+        """
+        plan = self._unless_batched(view, key, load, freeze, element)
+        return driver(on_loop=self.on_loop)(plan, view)
+
+    def _unless_batched(
+        self, view: CacheView, key: Hashable, load: Callable[[], Any], freeze: Freeze, element: Any
+    ) -> Plan[Produced]:
         if key in view.store.batches:
-            found = run(from_batch(view, key, LeaseRecord(time.monotonic())), view)
+            found = yield from from_batch(view, key, self.record())
             if found is not None:
                 return found
-        return load()
+        return self.frozen((yield Ask(load)), freeze, element)
+
+    def frozen(self, produced: Produced, freeze: Freeze, element: Any) -> Produced:
+        """Return what ``element`` came to, its value frozen where that is wanted."""
+        if freeze is None:
+            return produced
+        rest: Any = produced[1:]
+        return freeze(produced[0], self.argument, element), *rest
 
 
 class AsyncBatch(Batch):
     """That of a loader that is ``async``."""
+
+    on_loop = True
+
+    def loop(self) -> Any:
+        from warmcache._core.drivers.event_loop import running_loop
+
+        return running_loop()
+
+    def record(self) -> LeaseRecord:
+        from warmcache._core.drivers.event_loop import lease_record_of_this_task
+
+        return lease_record_of_this_task()
 
     async def values(
         self, elements: list[Any], whole: tuple[Any, ...], kwargs: dict[str, Any]
@@ -199,17 +237,6 @@ class AsyncBatch(Batch):
         return self._checked(await self._target(*args, **kwargs), len(elements))
 
     async def one(self, /, *whole: Any, **kwargs: Any) -> Any:
-        from warmcache._core.drivers.event_loop import running_loop
-
-        loop = running_loop()
-        [value] = await self.values([self._element(whole, kwargs)], whole, kwargs)
+        loop = self.loop()
+        [value] = await self.values([self.element(whole, kwargs)], whole, kwargs)
         return value, None, loop
-
-    async def unless_batched(self, view: CacheView, key: Hashable, load: Callable[[], Any]) -> Any:
-        from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
-
-        if key in view.store.batches:
-            found = await run_async(from_batch(view, key, lease_record_of_this_task()), view)
-            if found is not None:
-                return found
-        return await load()

@@ -1,10 +1,13 @@
-"""What a loader with ``batch=`` can do: a call of it is one of several elements."""
+"""What a loader with ``batch=`` can do: a call of it is one of several elements.
+
+What interrupts such a call is mended by the drivers of its plans, in the cache that they are of,
+which may be known only once all elements were looked for. Nothing else of it changes a store.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from warmcache._core.drivers.mending import mend_after
 from warmcache._tracebacks import drop_frames
 
 from .async_calls import AsyncCaller
@@ -15,15 +18,16 @@ from .calls import Caller
 class BatchCaller(Caller):
     """What it can do at one site, which is of elements but for being called."""
 
-    def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        view, batch = self._loader.cache._view, self._loader.batch
+    def slow_call(
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /, *owner: Any
+    ) -> Any:
+        batch = self._loader.batch
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
                 return successor.call_anew(args, kwargs)
             assert batch is not None
             return call_several(self, batch.elements(args, kwargs), args, kwargs)
         except BaseException as error:
-            mend_after(view, error)
             drop_frames(error)
             raise
 
@@ -36,15 +40,16 @@ class BatchCaller(Caller):
 class AsyncBatchCaller(AsyncCaller):
     """The same of a loader that is ``async``."""
 
-    async def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        view, batch = self._loader.cache._view, self._loader.batch
+    async def slow_call(
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /, *owner: Any
+    ) -> Any:
+        batch = self._loader.batch
         try:
             if self._loader.outdated and (successor := self.replaced_in_place()) is not None:
                 return await successor.call_anew(args, kwargs)
             assert batch is not None
             return await call_several_async(self, batch.elements(args, kwargs), args, kwargs)
         except BaseException as error:
-            mend_after(view, error)
             drop_frames(error)
             raise
 

@@ -5,23 +5,22 @@ Who asks is a :class:`Caller`, or stands for one that was not looked up yet.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcache._core.drivers.at_once import load_at_once
-from warmcache._core.drivers.threads import run
 from warmcache._core.plans.batch import BatchLoader, gather
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.remove import Successor
-from warmcache._core.plans.steps import Produced, Request
+from warmcache._core.plans.steps import Ask, Plan, Produced, Request
 from warmcache._core.state.entry import LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache.errors import KeyingError, WarmMissError
 
 from . import scopes
 from .batch import Batch, Missed
+from .driver import driver
 from .told_loads import told_loads
 
 if TYPE_CHECKING:
@@ -36,24 +35,7 @@ def call_several(
     ``args`` and ``kwargs`` are those of a call, with anything in the place of the elements.
     """
     asked = _Asked(caller, args, kwargs)
-    if asked.has_all(elements):
-        return asked.values
-    if asked.disabled:
-        return asked.batch.values(elements, asked.whole, kwargs)  # type: ignore[no-any-return]
-    loader, record = caller._loader, LeaseRecord(time.monotonic())
-    if loader.keeps_nothing:
-        keys = asked.keys()
-        caller.have_name(asked.successor(record))
-        with told_loads(loader, keys) as box:
-            box += asked.load(keys)
-        return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
-    wanted, view = asked.requests(), loader.cache._view
-    caller.have_name(asked.successor(record))
-    load = BatchLoader(asked.load, _hand_over, _at_once)
-    values = run(gather(view, wanted, record, load), view)
-    loader.cache._watch()
-    caller.lose_name()
-    return asked.filled_in(values)
+    return asked.values if asked.has_all(elements) else asked.rest(elements)
 
 
 async def call_several_async(
@@ -61,26 +43,7 @@ async def call_several_async(
 ) -> list[Any]:
     """Return the same of an ``async`` loader."""
     asked = _Asked(caller, args, kwargs)
-    if asked.has_all(elements):
-        return asked.values
-    if asked.disabled:
-        return await asked.batch.values(elements, asked.whole, kwargs)  # type: ignore[no-any-return]
-    from warmcache._core.drivers.event_loop import lease_record_of_this_task, run_async
-
-    loader, record = caller._loader, lease_record_of_this_task()
-    if loader.keeps_nothing:
-        keys = asked.keys()
-        await caller.have_name(asked.successor(record))
-        with told_loads(loader, keys) as box:
-            box += await asked.load_async(keys)
-        return asked.filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
-    wanted, view = asked.requests(), loader.cache._view
-    await caller.have_name(asked.successor(record))
-    load = BatchLoader(asked.load_async, _hand_over_async)
-    values = await run_async(gather(view, wanted, record, load), view)
-    loader.cache._watch()
-    await caller.lose_name()
-    return asked.filled_in(values)
+    return asked.values if asked.has_all(elements) else await asked.rest(elements)
 
 
 class _Call(NamedTuple):
@@ -147,16 +110,36 @@ class _Asked:
                 call_there = disk.call(key, each.raw, site, each.whole, each.kwargs)
                 self._on_disk[key] = call_there
 
-    def keys(self) -> list[Hashable]:
-        """Return the keys of what was missed, each once, in order."""
-        return [*self._calls]
+    # -- what is missing -------------------------------------------------------------------------
 
-    def successor(self, record: LeaseRecord) -> Successor:
-        """Return who takes a predecessor's place, if it has one."""
-        key = next(iter(self._calls))
-        return Successor(self._loader.cache._view, record, lambda: key)
+    def rest(self, elements: list[Any]) -> Any:
+        """Return all values, once what is missing is there; of an ``async`` loader, awaited."""
+        view = self._loader.cache._view  # once: a fork changes it
+        return driver(on_loop=self.batch.on_loop)(self._rest(view, elements), view)
 
-    def requests(self) -> dict[Hashable, Request]:
+    def _rest(self, view: CacheView, elements: list[Any]) -> Plan[list[Any]]:
+        batch, loader, caller = self.batch, self._loader, self._caller
+        if self.disabled:
+            values = yield Ask(partial(batch.values, elements, self.whole, self._kwargs))
+            return self._frozen_unowned(elements, values)
+        keys, record = [*self._calls], batch.record()
+        wanted = None if loader.keeps_nothing else self._requests()
+        yield Ask(partial(caller.have_name, Successor(view, record, lambda: keys[0])))
+        if wanted is None:
+            loader.count_unowned(len(keys))
+            with told_loads(loader, lambda: keys, len(keys)) as box:
+                box += yield from self._loading(keys)
+            return self._filled_in({key: each[0] for key, each in zip(keys, box, strict=True)})
+        if batch.on_loop:
+            load = BatchLoader(self._load, _hand_over_async)
+        else:
+            load = BatchLoader(self._load, _hand_over, _at_once)
+        found = yield from gather(view, wanted, record, load)
+        loader.cache._watch()
+        yield Ask(caller.lose_name)
+        return self._filled_in(found)
+
+    def _requests(self) -> dict[Hashable, Request]:
         """Return what would load each of them by itself."""
         site, found = self._caller._site, self._on_disk.get
         return {
@@ -164,7 +147,7 @@ class _Asked:
             for key, each in self._calls.items()
         }
 
-    def filled_in(self, values: dict[Hashable, Any]) -> list[Any]:
+    def _filled_in(self, values: dict[Hashable, Any]) -> list[Any]:
         """Return all values, now that those are known that were missed."""
         for i, key in self._places:
             self.values[i] = values[key]
@@ -172,51 +155,49 @@ class _Asked:
 
     # -- loading ---------------------------------------------------------------------------------
 
-    def load(self, keys: Sequence[Hashable]) -> list[Produced]:
-        """Return what the elements of these keys come to."""
+    def _load(self, keys: Sequence[Hashable]) -> Any:
+        """Return what the elements of these keys come to; of an ``async`` loader, to be awaited."""
+        view = self._loader.cache._view
+        return driver(on_loop=self.batch.on_loop)(self._loading(keys), view)
 
-        def produce(places: list[int]) -> list[Produced]:
-            values = self.batch.values(self._elements(keys, places), self.whole, self._kwargs)
-            return [(value, None, None) for value in values]
-
-        if self._loader.disk is None:
-            return self._frozen(produce([*range(len(keys))]))
-        from . import batch_on_disk
-
-        calls = [self._on_disk[key] for key in keys]
-        return self._frozen(batch_on_disk.load(self._loader.disk, calls, produce))
-
-    async def load_async(self, keys: Sequence[Hashable]) -> list[Produced]:
-        """Return the same of an ``async`` loader."""
-        from warmcache._core.drivers.event_loop import running_loop
-
-        async def produce(places: list[int]) -> list[Produced]:
-            loop = running_loop()
-            elements = self._elements(keys, places)
-            values = await self.batch.values(elements, self.whole, self._kwargs)
+    def _loading(self, keys: Sequence[Hashable]) -> Plan[list[Produced]]:
+        def load(places: list[int]) -> Plan[list[Produced]]:
+            elements, loop = [self._calls[keys[i]].element for i in places], self.batch.loop()
+            values = yield Ask(partial(self.batch.values, elements, self.whole, self._kwargs))
             return [(value, None, loop) for value in values]
 
         if self._loader.disk is None:
-            return self._frozen(await produce([*range(len(keys))]))
-        from . import batch_on_disk
+            loaded = yield from load([*range(len(keys))])
+        else:
+            calls = [self._on_disk[key] for key in keys]
+            loaded = yield from self._loader.disk.way(calls, load, self._loader.source)
+        return self._frozen(keys, loaded)
 
-        calls = [self._on_disk[key] for key in keys]
-        return self._frozen(await batch_on_disk.load_async(self._loader.disk, calls, produce))
+    def _frozen(self, keys: Sequence[Hashable], loaded: list[Produced]) -> list[Produced]:
+        """Return what was loaded with values that nobody can change, where that is wanted.
 
-    def _frozen(self, loaded: list[Produced]) -> list[Produced]:
-        """Return what was loaded with values that nobody can change, where that is wanted."""
-        freeze = self._loader.freeze
-        if freeze is None:
+        All are asked, and the first refusal is raised: none of what is refused stays on disk.
+        """
+        if self._loader.freeze is None:
             return loaded
-        return [
-            (freeze(each[0]), None, each[2], each[3])
-            if len(each) == 4
-            else (freeze(each[0]), None, each[2])
-            for each in loaded
-        ]
+        frozen, refusals = list[Produced](), list[Exception]()
+        for key, produced in zip(keys, loaded, strict=True):
+            freeze = self._loader.freezing(self._on_disk.get(key))
+            try:
+                frozen.append(self.batch.frozen(produced, freeze, self._calls[key].element))
+            except Exception as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+        return frozen
 
-    def _elements(self, keys: Sequence[Hashable], places: list[int]) -> list[Any]:
-        return [self._calls[keys[i]].element for i in places]
+    def _frozen_unowned(self, elements: list[Any], values: list[Any]) -> list[Any]:
+        """Return the values of ``elements`` that no cache keeps, frozen where that is wanted."""
+        freeze, argument = self._loader.freeze, self.batch.argument
+        if freeze is None:
+            return values
+        pairs = zip(elements, values, strict=True)
+        return [freeze(value, argument, each) for each, value in pairs]
 
 
 def _hand_over(produced: Produced) -> Any:

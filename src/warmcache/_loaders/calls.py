@@ -38,7 +38,7 @@ from .disabled import DisabledLease, await_if_need_be, disowned, finish_last, fr
 from .hit_path import share_closure
 from .loader import Loader
 from .name_holder import Replaced
-from .told_loads import told_load
+from .told_loads import told_loads
 
 if TYPE_CHECKING:
     from .through_disk import ThroughDisk
@@ -59,8 +59,13 @@ class Caller:
 
     # -- calling -------------------------------------------------------------------
 
-    def slow_call(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        """Do what the hit path could not: load, join, wait, or find under a lock."""
+    def slow_call(
+        self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /, *owner: Any
+    ) -> Any:
+        """Do what the hit path could not: load, join, wait, or find under a lock.
+
+        It may know the ``owner`` of what is loaded, which is asked for once.
+        """
         loader = self._loader
         view, record = loader.cache._view, LeaseRecord(time.monotonic())
         try:
@@ -69,9 +74,10 @@ class Caller:
             if loader.waits:
                 self._find_cache()
                 view = loader.cache._view
+            site = self._site_of(args, kwargs, *owner)
             if loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
-                return disowned(loader, *self._load_unowned(args, kwargs))
-            return self._get(self._request(raw, args, kwargs), record, view, keep=False)[1]
+                return disowned(loader, *self._load_unowned(site, args, kwargs))
+            return self._get(self._request(site, raw, args, kwargs), record, view, keep=False)[1]
         except BaseException as error:
             record.over = True
             mend_after(view, error)
@@ -159,17 +165,13 @@ class Caller:
         _clear_replaced(replaced, successor)
         self._loader.torn_down(replaced)
 
-    def _request(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    def _request(
+        self, site: CallSite, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Request:
         if self._may_be_method and args:
             self._may_be_method = False
             self._warn_of_method(args[0])
-        loader = self._loader
-        if loader.sites is not None:
-            return loader.request(loader.site(args, kwargs), raw, args, kwargs)
-        site = self._site
-        return loader.request(
-            site, raw, args if site.instance is None else (self._instance, *args), kwargs
-        )
+        return self._loader.request(site, raw, self._complete(args), kwargs)
 
     def _warn_of_method(self, instance: Any) -> None:
         """Say so if this is a method of ``instance``, which nobody could see at decoration."""
@@ -182,13 +184,13 @@ class Caller:
                 stacklevel=5,
             )
 
-    def _site_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallSite:
+    def _site_of(self, args: tuple[Any, ...], kwargs: dict[str, Any], *owner: Any) -> CallSite:
         """Return where a call comes from. ClosedError if what owns its value has ended."""
         loader = self._loader
-        return self._site if loader.sites is None else loader.site(args, kwargs)
+        return self._site if loader.sites is None else loader.site(args, kwargs, *owner)
 
     def _complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return args if self._site.instance is None else (self._instance, *args)
+        return args if self._instance is None else (self._instance, *args)
 
     def lease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return a context manager that holds the value, loading it if need be.
@@ -205,18 +207,19 @@ class Caller:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
             if self._loader.waits:
                 self._find_cache()
+            site = self._site_of(args, kwargs)
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
-                return self._lease_unowned(args, kwargs)
-            if self._is_hot(site := self._site_of(args, kwargs), raw):
+                return self._lease_unowned(site, args, kwargs)
+            if self._is_hot(site, raw):
                 return self._lease_of(self._acquire_hot, site, raw, args, kwargs)
-            return self._lease_of(self._acquire, self._request(raw, args, kwargs))
+            return self._lease_of(self._acquire, self._request(site, raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
 
     def _is_hot(self, site: CallSite, raw: Any) -> bool:
         try:
-            return raw in site.hot and not self._loader.ends
+            return raw in site.hot.table and not self._loader.ends
         except TypeError:  # not hashable as it is
             return False
 
@@ -224,8 +227,8 @@ class Caller:
         self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
     ) -> Any:
         """Lease what a hit would find; when that has left, load it."""
-        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
-        return found or self._acquire(record, self._request(raw, args, kwargs))
+        found = lease_warm(self._loader.cache._view, site.hot.table.get, raw, record)
+        return found or self._acquire(record, self._request(site, raw, args, kwargs))
 
     def alease(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return an async context manager that holds the value, loading it if need be in a thread.
@@ -243,11 +246,12 @@ class Caller:
             raw, args, kwargs = self._loader.bind(*args, **kwargs)
             if self._loader.waits:
                 self._find_cache()
+            site = self._site_of(args, kwargs)
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
-                return self._lease_unowned(args, kwargs, aside=True)
-            if self._is_hot(site := self._site_of(args, kwargs), raw):
+                return self._lease_unowned(site, args, kwargs, aside=True)
+            if self._is_hot(site, raw):
                 return AsyncLease(self._acquire_hot_aside, site, raw, args, kwargs)
-            return AsyncLease(self._acquire_aside, self._request(raw, args, kwargs))
+            return AsyncLease(self._acquire_aside, self._request(site, raw, args, kwargs))
         except BaseException as error:
             drop_inner_frames(error)
             raise
@@ -255,8 +259,8 @@ class Caller:
     def _acquire_hot_aside(
         self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
     ) -> Any:
-        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
-        return found or self._acquire_aside(record, self._request(raw, args, kwargs))
+        found = lease_warm(self._loader.cache._view, site.hot.table.get, raw, record)
+        return found or self._acquire_aside(record, self._request(site, raw, args, kwargs))
 
     def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:
         """Lease what is there if nobody has to be asked or waited for; else None."""
@@ -289,16 +293,14 @@ class Caller:
         return leased
 
     def _lease_unowned(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, aside: bool = False
+        self, site: CallSite, args: tuple[Any, ...], kwargs: dict[str, Any], *, aside: bool = False
     ) -> DisabledLease[Any]:
-        load = partial(self._load_unowned, args, kwargs)
+        load = partial(self._load_unowned, site, args, kwargs)
         return DisabledLease(self._loader, load, aside=aside)
 
-    def _load_unowned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _load_unowned(self, site: CallSite, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load what belongs to the caller alone: inside ``disabled()``, or as nothing is kept."""
         loader, complete = self._loader, self._complete(args)
-        if loader.sites is not None:
-            loader.site(args, kwargs)  # or it says that the owner has ended
         if scopes.disabled_here():
             return frozen_unowned(loader, loader.produce_unowned(complete, kwargs), loader.freeze)
         successor = self._successor(args, kwargs)
@@ -306,19 +308,23 @@ class Caller:
             self._clear(replaced, successor)
         for pending in finish_last(loader):
             await_if_need_be(pending)
-        with told_load(loader, successor.key) as box:
-            box.append(self._produced_unowned(complete, args, kwargs))
+        with told_loads(loader, lambda: [successor.key()]) as box:
+            box.append(self._produced_unowned(site, complete, args, kwargs))
         return box[0]
 
     def _produced_unowned(
-        self, complete: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        site: CallSite,
+        complete: tuple[Any, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         """Return what nothing here keeps, if the disk has it, from there."""
         loader = self._loader
         if loader.disk is None:
             return frozen_unowned(loader, loader.produce_unowned(complete, kwargs), loader.freeze)
         loader.count_unowned()
-        request = self._request(*loader.bind(*args, **kwargs))
+        request = self._request(site, *loader.bind(*args, **kwargs))
         return frozen_unowned(loader, request.load()[:3], request.freeze)
 
     def _successor(
@@ -359,8 +365,8 @@ class Caller:
 
     def _with_tag(self, tag: str | None) -> list[Entry]:
         checks.optional(checks.text, "tag", tag)
-        own, ended = self._loader.kept_entries(self._site), self._loader.cache._ended
-        entries = [e for e in own if (tag is None or tag in e.tags) and not ended(e)]
+        own = self._loader.kept_entries(self._site)
+        entries = [each for each in own if tag is None or tag in each.tags]
         return sorted(entries, key=attrgetter("loaded"), reverse=True)
 
     @one_frame
@@ -469,7 +475,9 @@ class Caller:
                 misses=source.misses,
                 maxsize=None if cache.maxsize == float("inf") else cache.maxsize,
                 currsize=sum(
-                    entry.weight for entry in self._loader.own_entries() if not cache._ended(entry)
+                    entry.weight
+                    for entry in cache._live.values()
+                    if entry.provenance.source is source and not cache._ended(entry)
                 ),
             )
 

@@ -7,11 +7,13 @@ from typing import Self
 
 from warmcache import _checks as checks
 from warmcache._core.drivers.threads import run
-from warmcache._core.plans import remove
 from warmcache._core.state.records import Removal
+from warmcache._core.state.standstill import loop_here
 from warmcache._tracebacks import called_from, one_frame
+from warmcache.caches.all_caches import evicted
+from warmcache.policies.shared_caches import nowhere
 
-from .owners import let_all_go, let_all_go_async, owner_of
+from .owners import owner_of
 
 
 class Context:
@@ -44,22 +46,15 @@ class Context:
         """Tear down all that belongs to it, the last loaded first, and refuse whatever comes after.
 
         What is leased is torn down when its last lease ends, and what is being loaded as it
-        arrives. Closing twice is fine. Where a loop is running, teardowns that are ``async`` are
-        begun and not waited for: there, await :meth:`aclose`.
+        arrives. Closing twice is fine; who does so while another thread is at it waits for that.
+        Where a loop is running, nothing is waited for, and teardowns that are ``async`` are only
+        begun: there, await :meth:`aclose`.
 
         Raises:
             ExceptionGroup: of what failing teardowns raised, once all have run.
         """
-        owner = owner_of(self)
-        try:
-            if not owner.close(self._why("close")):
-                return
-            failures = let_all_go(owner)
-        except BaseException:
-            if owner.ended:
-                owner.let_rest_go()
-            raise
-        _raise(failures, "close")
+        plan = owner_of(self).closed(self._why("close"), waits=loop_here() is None)
+        _raise(run(plan, nowhere()._view), "close")
 
     @one_frame
     async def aclose(self) -> None:
@@ -68,16 +63,10 @@ class Context:
         Raises:
             ExceptionGroup: of what failing teardowns raised, once all have run.
         """
-        owner = owner_of(self)
-        try:
-            if not owner.close(self._why("aclose")):
-                return
-            failures = await let_all_go_async(owner)
-        except BaseException:
-            if owner.ended:
-                owner.let_rest_go()
-            raise
-        _raise(failures, "aclose")
+        from warmcache._core.drivers.event_loop import run_async
+
+        plan = owner_of(self).closed(self._why("aclose"), waits=True)
+        _raise(await run_async(plan, nowhere()._view), "aclose")
 
     def _why(self, by: str) -> str:
         return f"{type(self).__qualname__} was closed by {by}() {called_from()}; make another"
@@ -94,11 +83,11 @@ class Context:
             ValueError: it is empty.
         """
         checks.optional(checks.text, "tag", tag)
-        removed: list[Removal] = []
-        for view, entry in owner_of(self).entries(lambda each: tag is None or tag in each.tags):
-            removed += run(remove.this(view, entry, view.store.removal), view)
-            del entry
-        return removed
+        owner = owner_of(self)
+        owned = owner.owns()
+        return evicted(
+            owner.caches(), lambda entry: (tag is None or tag in entry.tags) and owned(entry)
+        )
 
     def __enter__(self) -> Self:
         return self

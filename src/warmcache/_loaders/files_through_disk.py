@@ -5,16 +5,19 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from warmcache._core.plans.steps import Produced
+from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.steps import Ask, Plan, Produced
 from warmcache._core.state.entry import Source
 from warmcache.tiers.disk_tier import DiskCall
 
 from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 from .out_files import Delivery, OutFiles, suffix_of
-from .through_disk import Produce, ThroughDisk
+from .through_disk import Places, Produce, ThroughDisk
+
+T = TypeVar("T")
 
 
 def through_disk(
@@ -54,6 +57,7 @@ class FilesThroughDisk(ThroughDisk):
 
     def loading(
         self,
+        view: CacheView,
         produce: Produce,
         call: DiskCall,
         source: Source,
@@ -61,8 +65,7 @@ class FilesThroughDisk(ThroughDisk):
         kwargs: dict[str, Any],
     ) -> Produce:
         instance = args[: len(args) - len(call.args)]
-        load: Any = self._delivered_async if self._is_async else self._delivered
-        return partial(load, call, source, partial(produce, *instance))
+        return super().loading(view, produce, call, source, instance, {})
 
     def _delivery(self, call: DiskCall) -> Delivery:
         return Delivery(self._called, self._out.wanted(call.args, call.kwargs))  # type: ignore[arg-type]
@@ -73,41 +76,30 @@ class FilesThroughDisk(ThroughDisk):
         delivery.clear()
         return partial(produce, *args, **kwargs)
 
-    # -- in a thread ---------------------------------------------------------------------------
-
-    def _delivered(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
+    def _one(self, call: DiskCall, source: Source, produce: Produce) -> Plan[Produced]:
         delivery = self._delivery(call)
 
-        def written() -> Produced:
-            produced: Produced = self._elsewhere(call, produce, delivery)()
-            delivery.check()
-            return produced
+        def load(_: Places) -> Plan[list[Produced]]:
+            produced = yield Ask(self._elsewhere(call, produce, delivery))
+            yield self.blocking(delivery.check)
+            return [produced]
 
         try:
-            delivery.begin()
-            produced = self._load(call._replace(files=delivery.files), source, written)
-            delivery.deliver()
-        finally:
-            delivery.end()
-        return produced
-
-    # -- on an event loop ----------------------------------------------------------------------
-
-    async def _delivered_async(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
-        from warmcache._core.drivers.aside import aside
-
-        delivery = self._delivery(call)
-
-        async def written() -> Produced:
-            produced: Produced = await self._elsewhere(call, produce, delivery)()
-            delivery.check()
-            return produced
-
-        try:
-            await aside(delivery.begin, "warmcache-disk", unclaimed=lambda _: delivery.end())
+            yield self.blocking(delivery.begin)
             called = call._replace(files=delivery.files)
-            produced = await self._load_async(called, source, written)
-            await aside(delivery.deliver, "warmcache-disk", unclaimed=lambda _: delivery.end())
+            [produced] = yield from self.way([called], load, source)
+            yield self.blocking(delivery.deliver)
         finally:
             delivery.end()
         return produced
+
+    async def _aside(self, work: Callable[[], T], unclaimed: Callable[[T], object] | None) -> T:
+        """Do ``work`` in a thread to its end: its files are removed once nobody waits for it."""
+        from warmcache._core.drivers.aside import aside_to_its_end
+
+        if unclaimed is not None:  # it waits for others, and has no files
+            return await super()._aside(work, unclaimed)
+        value, cancelled = await aside_to_its_end(work, "warmcache-disk")
+        if cancelled is not None:
+            raise cancelled
+        return value

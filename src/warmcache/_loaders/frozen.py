@@ -12,19 +12,31 @@ are refused, though a list could be made of each: what they do beside that would
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable
-from datetime import date, time, timedelta, tzinfo
+from collections.abc import Callable, Collection, Iterable
+from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from pathlib import PurePath
-from types import EllipsisType, MappingProxyType, NotImplementedType
-from typing import Any, TypeAlias
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
+from types import (
+    BuiltinFunctionType,
+    EllipsisType,
+    MappingProxyType,
+    MemberDescriptorType,
+    NotImplementedType,
+)
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from warmcache._signatures import not_coroutine
@@ -34,12 +46,20 @@ from warmcache.errors import FreezeError
 HOOKS = ("__warm_freeze__", "as_immutable")
 _TEXTS_AND_NUMBERS = (str, bytes, bool, int, float, complex)
 _ATOMS = frozenset([*_TEXTS_AND_NUMBERS, type(None), range, EllipsisType, NotImplementedType])
-_IMMUTABLE = (
-    *(type, Enum, Decimal, Fraction, UUID, PurePath, re.Pattern),
-    *(date, time, timedelta, tzinfo, IPv4Address, IPv4Network, IPv6Address, IPv6Network),
+# What cannot change, nor what is of a subclass that adds no attributes.
+_IMMUTABLE = frozenset(
+    [
+        *(*_TEXTS_AND_NUMBERS, Decimal, Fraction, UUID, re.Pattern),
+        *(date, datetime, time, timedelta),
+        *(PurePath, PurePosixPath, PureWindowsPath, Path, PosixPath, WindowsPath),
+        *(IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network),
+    ]
 )
+# What the program has anyway, whoever loads it.
+_OF_THE_PROGRAM = (type, Enum, tzinfo)
 
 
+_Sized = TypeVar("_Sized", bound=Collection[Any])
 _Step: TypeAlias = tuple[str, str]  # what an expression of a part has around that of the whole
 
 
@@ -58,8 +78,10 @@ class _ChangeableError(Exception):
         return f"{text}: {self.what}"
 
 
-def freeze(name: str, value: Any) -> Any:
+def freeze(name: str, value: Any, *of: Any) -> Any:
     """Return ``value``, which the loader of this ``name`` gave, as what nobody can change.
+
+    It was given for one element ``of`` several: the argument that takes them, and the element.
 
     Raises:
         FreezeError: a part of it can be changed, and nobody says what to keep in its place.
@@ -68,9 +90,12 @@ def freeze(name: str, value: Any) -> Any:
         return _Freezing().frozen(value)
     except _ChangeableError as found:
         where = str(found)
+    except RecursionError:
+        where = f"result: {kind_of(value)}, which is nested too deep"
+    given = f"gave for {short_text_of(of[1])} of {of[0]}=" if of else "gave"
     raise FreezeError(
-        f"{name}() says freeze=True, and gave what can be changed, {where}; return something else "
-        f"there, or give its class __warm_freeze__(), which returns what is to be kept"
+        f"{name}() says freeze=True, and {given} what can be changed, {where}; return something "
+        f"else there, or give its class __warm_freeze__(), which returns what is to be kept"
     )
 
 
@@ -161,25 +186,27 @@ class _Freezing:
         return value if _same(parts, value) else tuple.__new__(type(value), parts)
 
     def _set(self, value: set[Any]) -> frozenset[Any]:
-        return frozenset(self._members(value))
+        return _all_of(value, frozenset(self._members(value)))
 
     def _frozenset(self, value: frozenset[Any]) -> frozenset[Any]:
         parts = self._members(value)
-        return value if _same(parts, value) else frozenset(parts)
+        return value if _same(parts, value) else _all_of(value, frozenset(parts))
 
     def _mapping(self, value: Any) -> MappingProxyType[Any, Any]:
         own = dict(value)
         values = self._all(own.items(), _item)
-        return MappingProxyType(dict(zip(self._members(own), values, strict=True)))
+        result = dict(zip(self._members(own), values, strict=True))
+        return MappingProxyType(_all_of(value, result))
 
     def _dataclass(self, value: Any) -> Any:
         names = dict.fromkeys(each.name for each in dataclasses.fields(value))
-        names |= dict.fromkeys(getattr(value, "__dict__", ()))  # what is none of its fields
+        # And what is none of them, of its own or of a base that is no dataclass.
+        names |= dict.fromkeys([*getattr(value, "__dict__", ()), *_slots(type(value))])
         own = {name: getattr(value, name) for name in names if hasattr(value, name)}
         parts = self._all(own.items(), _attribute)
         if _same(parts, own.values()):
             return value
-        twin = copy.copy(value)
+        twin = object.__new__(type(value))
         for name, part in zip(own, parts, strict=True):
             object.__setattr__(twin, name, part)
         return twin
@@ -187,9 +214,11 @@ class _Freezing:
     def _array(self, value: Any) -> Any:
         if value.dtype.hasobject:
             raise _ChangeableError(f"numpy.ndarray of {value.dtype!r}, which refers to objects")
+        if _is_frozen_array(value):
+            return value
         own = value if value.flags.owndata else value.copy(order="K")  # else its base could change
         own.flags.writeable = False
-        return own
+        return own.view()  # of which that cannot be set back
 
 
 _Way: TypeAlias = Callable[[_Freezing, Any], Any]
@@ -209,26 +238,60 @@ def _way_of(kind: type) -> _Way | None:
         return _Freezing._asked
     if kind in _EXACTLY:
         return _EXACTLY[kind]
-    if issubclass(kind, _IMMUTABLE):
+    if issubclass(kind, _OF_THE_PROGRAM):
         return _Freezing._as_it_is
     numpy = sys.modules.get("numpy")  # else nothing is of it
     if kind is getattr(numpy, "ndarray", None):
         return _Freezing._array
-    if issubclass(kind, getattr(numpy, "generic", ())):
-        return None if issubclass(kind, numpy.void) else _Freezing._as_it_is  # type: ignore[union-attr]
+    if issubclass(kind, getattr(numpy, "void", ())):
+        return None
     parameters = vars(kind).get("__dataclass_params__")
     if parameters is not None and parameters.frozen:
-        return _Freezing._dataclass
-    if _has_attributes(kind):
+        return None if _has_more_than_attributes(kind) else _Freezing._dataclass
+    known = {*_IMMUTABLE, tuple, getattr(numpy, "generic", tuple)}
+    base = next((each for each in kind.__mro__ if each in known), None)
+    if base is None or _adds_attributes(kind, base):
         return None
-    if issubclass(kind, tuple):
-        return _Freezing._tuple
-    return _Freezing._as_it_is if issubclass(kind, _TEXTS_AND_NUMBERS) else None
+    return _Freezing._tuple if base is tuple else _Freezing._as_it_is
 
 
-def _has_attributes(kind: type) -> bool:
-    """Whether instances have attributes, which can be set."""
-    return bool(kind.__dictoffset__) or any(vars(each).get("__slots__") for each in kind.__mro__)
+def _adds_attributes(kind: type, base: type) -> bool:
+    """Whether instances have attributes that those of ``base`` have not, and which can be set."""
+    if kind is base:
+        return False
+    own = [each for each in kind.__mro__ if each not in base.__mro__]
+    return bool(kind.__dictoffset__) or any(vars(each).get("__slots__") for each in own)
+
+
+def _has_more_than_attributes(kind: type) -> bool:
+    """Whether instances are made of what C knows, such as the items of a list."""
+    news = [vars(each).get("__new__") for each in kind.__mro__ if each is not object]
+    return any(isinstance(new, BuiltinFunctionType) for new in news)
+
+
+def _slots(kind: type) -> list[str]:
+    """Return the names of what instances have in slots."""
+    return [
+        name
+        for each in kind.__mro__
+        for name, slot in vars(each).items()
+        if isinstance(slot, MemberDescriptorType)
+    ]
+
+
+def _is_frozen_array(value: Any) -> bool:
+    """Whether neither an array of numpy can be written to, nor that of which it is a view."""
+    base = value.base
+    if type(base) is not type(value) or value.flags.writeable:
+        return False
+    return base.flags.owndata and not base.flags.writeable
+
+
+def _all_of(value: Any, result: _Sized) -> _Sized:
+    """Return ``result``, to which ``value`` has come, if nothing of it is lost."""
+    if len(result) < len(value):
+        raise _ChangeableError(f"{kind_of(value)}, of which some are equal once they are frozen")
+    return result
 
 
 def _same(parts: Iterable[Any], before: Iterable[Any]) -> bool:

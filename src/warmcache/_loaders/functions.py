@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from warmcache import _checks as checks
+from warmcache._core.state.hot_paths import HotEntries
 from warmcache._signatures import signature_of
 from warmcache.caches.cache import Cache
 from warmcache.policies.shared_caches import SharedCache
 
 from .async_calls import AsyncCaller
-from .batch import Missed, nothing_hot
+from .batch import Missed
 from .batch_callers import AsyncBatchCaller, BatchCaller
 from .call_site import CallSite
 from .calls import Caller, Slow
@@ -77,7 +78,7 @@ def warm_function(
     free: dict[str, Any] = dict(slow=Slow(caller), fresh=loader.fresh)
     owner = None
     if loader.sites is None:
-        free |= dict(get=caller._site.hot.get)
+        free |= dict(hot=caller._site.hot)
     else:
         owner = OwnerIs(per if isinstance(per, str) else None)
         free |= dict(sites=loader.sites.hot, id=id, who=per)
@@ -92,7 +93,7 @@ def warm_function(
             signature,
             loader.shape.without_keys(),
             is_async=loader.is_async,
-            free=free | dict(get=nothing_hot, fresh=None),
+            free=free | dict(hot=HotEntries(), fresh=None),
         )
         loader.batch.find, loader.bind, switch = build(
             loader, signature, loader.shape, free=free | dict(slow=Missed)

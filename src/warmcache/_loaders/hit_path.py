@@ -7,14 +7,12 @@ one form, and a hit costs one dictionary look-up and two stamps on the entry. Fo
     def load(name, dtype=None):          # the defaults are the loader's own objects
         nonlocal _warm_clock
         try:
-            _warm_entry = _warm_get((name, dtype))
-            _warm_value = _warm_entry.value
-        except (AttributeError, TypeError, KeyError):  # not warm, or not hashable
-            pass
-        else:
+            _warm_entry = _warm_hot.table[(name, dtype)]
             _warm_entry.used = _warm_clock = _warm_clock + 1.0
             _warm_entry.hits += 1.0
-            return _warm_value
+            return _warm_entry.value
+        except (AttributeError, TypeError, KeyError):  # not warm, or not hashable
+            pass
         return _warm_slow((name, dtype), (name, dtype), {})
 
 Without the interpreter's lock the two stamps are counters' that Python advances atomically::
@@ -70,7 +68,7 @@ def build(
         signature: what it is called with.
         owner: what says to whom belongs what is loaded.
         is_async: whether the loader is ``async``, and so its hit.
-        free: the free variables of the code: ``get``, ``slow`` and the flavour's own.
+        free: the free variables of the code: ``hot``, ``slow`` and the flavour's own.
     """
     prefix = _prefix(signature)
     late = loader.shared is not None  # so that only its cache will say whether entries end

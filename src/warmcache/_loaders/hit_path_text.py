@@ -61,13 +61,7 @@ def outer():
         if 0: {unused}  # all codes must have the same free variables
 {asking}\
 {preamble}\
-        try:
-            {_}entry = {look_up}{entry_key}
-            {_}value = {_}entry.value
-        except (AttributeError, TypeError, KeyError):
-            pass
-        else:
-{stamp}
+{finding}\
         return {otherwise}
 
     def bind({bound}):
@@ -75,25 +69,37 @@ def outer():
 """
 
 
-_STAMP = """\
-{_}entry.used = {_}clock = {_}clock + 1.0
-{_}entry.hits += 1.0{telling}
-return {_}value
+# The value last: an entry that is torn down meanwhile has none, and who stamps it does no harm.
+_FINDING = """\
+        try:
+            {_}entry = {hot}.table[{key}]
+            {stamp}
+            {hit}
+            return {_}entry.value
+        except (AttributeError, TypeError, KeyError):
+            pass
 """
+
+# What is asked or told may raise errors of its own, which are not to be taken for a miss.
+_TELLING = """\
+        try:
+            {_}entry = {hot}.table[{key}]
+            {_}entry_key = {_}entry.key
+            {_}value = {_}entry.value
+        except (AttributeError, TypeError, KeyError):
+            pass
+        else:
+            if {fresh}:
+                {stamp}
+                {hit}
+                {tell}
+                return {_}value
+"""
+
+_STAMP, _HIT = "{_}entry.used = {_}clock = {_}clock + 1.0", "{_}entry.hits += 1.0"
 if FREE_THREADED:
-    _STAMP = """\
-{_}entry.used = {_}clock()
-{_}entry.hit(){telling}
-return {_}value
-"""
-
-
-# The key before the value: an entry that has lost its value tells no key either.
-_ENTRY_KEY = "; {_}entry_key = {_}entry.key"
-_TELLING = "; {_}tell({_}entry_key)"
-
-
-_FRESH = "if {_}fresh({_}entry):\n"
+    _STAMP, _HIT = "{_}entry.used = {_}clock()", "{_}entry.hit()"
+_FRESH, _TELL = "{_}fresh({_}entry)", "{_}tell({_}entry_key)"
 
 
 class OwnerIs(NamedTuple):
@@ -120,16 +126,16 @@ def source_of(
     tells: bool = False,
 ) -> str:
     key = _key_expression(shape, prefix)
-    names = ["clock", "get", "slow", "items", "key", "types", "typed", "fresh", "tell"]
+    names = ["clock", "hot", "slow", "items", "key", "types", "typed", "fresh", "tell"]
     names += ["sites", "id", "who", *(f"part_{name}" for name in shape.parts)]
     parameters = called_with(signature, shape, owner)
     words = dict(_=prefix, key=key, args=_args(parameters), kwargs=_kwargs(parameters))
-    asking, of, slow = "", "", f"{prefix}slow"
+    asking, hot, slow, known = "", f"{prefix}hot", f"{prefix}slow", ""
     if owner is not None:
         whose = owner.argument or f"{prefix}owner"
-        of = f"sites[{prefix}id({whose})]."
+        hot = f"{prefix}sites[{prefix}id({whose})]"
         if owner.argument is None:
-            asking = f"        {whose} = {prefix}who()\n"
+            asking, known = f"        {whose} = {prefix}who()\n", f", {whose}"
         elif owner.bound:
             slow += f"({whose}).slow_call"
     preamble = ""
@@ -137,12 +143,8 @@ def source_of(
         # User code makes the key: once, and what it raises is the caller's to see.
         preamble = f"        {prefix}raw = {key}\n"
         words["key"] = f"{prefix}raw"
-    words["telling"] = _TELLING.format_map(words) if tells else ""
-    words["entry_key"] = _ENTRY_KEY.format_map(words) if tells else ""
-    stamp = _STAMP.format_map(words)
-    if fresh:
-        stamp = _FRESH.format_map(words) + _indented(stamp, 4)
-    slow += f"({words['key']}, {words['args']}, {words['kwargs']})"
+    finding = _TELLING if fresh or tells else _FINDING
+    slow += f"({words['key']}, {words['args']}, {words['kwargs']}{known})"
     return _SOURCE.format(
         _=prefix,
         free=" = ".join(prefix + name for name in names),
@@ -152,10 +154,16 @@ def source_of(
         asking=asking,
         unused=f"{prefix}tell, {prefix}fresh" if late else f"{prefix}tell",
         preamble=preamble,
-        look_up=f"{prefix}{of}get({words['key']})",
-        entry_key=words["entry_key"],
+        finding=finding.format(
+            _=prefix,
+            hot=hot,
+            key=words["key"],
+            stamp=_STAMP.format(_=prefix),
+            hit=_HIT.format(_=prefix),
+            fresh=_FRESH.format(_=prefix) if fresh else "True",
+            tell=_TELL.format(_=prefix) if tells else "pass",
+        ),
         otherwise=f"{'await ' if is_async else ''}{slow}",
-        stamp=_indented(stamp, 12).rstrip(),
         key=key,
         args=words["args"],
         kwargs=words["kwargs"],
@@ -166,10 +174,6 @@ def called_with(signature: inspect.Signature, shape: Shape, owner: OwnerIs | Non
     """Return the parameters of what the slow path is called with: of what is bound, the others."""
     bound = owner is not None and owner.bound
     return shape.parameters if bound else list(signature.parameters.values())
-
-
-def _indented(text: str, width: int) -> str:
-    return "".join(" " * width + line for line in text.splitlines(keepends=True))
 
 
 def _rendered(parameters: _Parameters) -> str:

@@ -108,7 +108,7 @@ class Loader:
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
-        self.freeze: Callable[[Any], Any] | None = None
+        self.freeze: Callable[..., Any] | None = None
         if options.freeze:
             if yields:
                 raise TypeError(
@@ -189,6 +189,11 @@ class Loader:
         if park is not None and self._is_settled(cache) and cache._store.host is None:
             raise TypeError(
                 f"{self.__name__}() says park=, and its cache has no place for that: say host=, too"
+            )
+        if options.teardown_in == "loading-thread" and cache._store.host is not None:
+            raise TypeError(
+                f"teardown_in='loading-thread' does not go with host=, which the cache of "
+                f"{self.__name__}() has: whoever makes room parks"
             )
         self._source = Source(self.__name__, teardown, tags, weigh, ttl, bound, park)
         self._source.spread = self.shape.spread
@@ -293,20 +298,29 @@ class Loader:
         hot = site.hot if canonical is raw and self._has_hits and not self.outdated else None
         may_load = not (SCOPES and scopes.loading_forbidden_here())
         hint = self._hint(args, kwargs) if self._hints else None
-        freeze = self.freeze
+        call = on_disk
         load: Any
         if self.disk is None:
             load = partial(self._produce, *args, **kwargs)
         else:
-            call = on_disk or self.disk.call(key, raw, site, args, kwargs)
-            load = self.disk.loading(self._produce, call, key.source, args, kwargs)
+            call = call or self.disk.call(key, raw, site, args, kwargs)
+            load = self.disk.loading(
+                self.cache._view, self._produce, call, key.source, args, kwargs
+            )
             may_load = True  # what lies there; if nothing does, it asks again
-            if freeze is not None:
-                freeze = partial(self.disk.frozen, freeze, call)
-        if self.batch is not None:
-            load = partial(self.batch.unless_batched, self.cache._view, key, load)
-        own = (key, key[0], load, hot, raw, may_load, hint, site.owner, freeze)
-        return _request(Request, own + self._terms)
+        freeze = self.freezing(call)
+        if self.batch is not None:  # its values are frozen as they are loaded: others wait for them
+            own = freeze, self.batch.element(args, kwargs)
+            load = partial(self.batch.unless_batched, self.cache._view, key, load, *own)
+            freeze = None
+        wish = (key, key[0], load, hot, raw, may_load, hint, site.owner, freeze)
+        return _request(Request, wish + self._terms)
+
+    def freezing(self, call: DiskCall | None) -> Callable[..., Any] | None:
+        """Return what freezes the value of a call, and does not leave on disk what it refuses."""
+        if self.freeze is None or self.disk is None or call is None:
+            return self.freeze
+        return partial(self.disk.frozen, self.freeze, call)
 
     def _seconds_to_live(self) -> float | None:
         """Return the seconds after its load for which a value is of use, if a number is said."""
@@ -336,8 +350,8 @@ class Loader:
         assert hint is not None
         return file_size(hint(*args, **kwargs) if callable(hint) else hint)
 
-    def site(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallSite:
-        """Return the site of who owns what a call loads, with ``per=``.
+    def site(self, args: tuple[Any, ...], kwargs: dict[str, Any], *known: Any) -> CallSite:
+        """Return the site of who owns what a call loads, with ``per=``; that may be ``known``.
 
         Raises:
             ClosedError: the owner has ended.
@@ -345,7 +359,7 @@ class Loader:
         """
         assert self.sites is not None
         assert self.whose is not None
-        owner = self.whose(args, kwargs)
+        owner = known[0] if known else self.whose(args, kwargs)
         found = self.sites.find(owner)
         try:
             site = found or self.sites.add(owner)
@@ -393,34 +407,23 @@ class Loader:
             raise WarmMissError._in_place_of(f"loading {self.__name__}() is forbidden here")
         return self._produce(*args, **kwargs)
 
-    def count_unowned(self) -> None:
-        """Count a miss in a cache that keeps nothing."""
+    def count_unowned(self, count: int = 1) -> None:
+        """Count misses in a cache that keeps nothing."""
         store = self.cache._store
         with store.lock:
             store.check_open()
-            store.counts.misses += 1
-            self.source.misses += 1
+            store.counts.misses += count
+            self.source.misses += count
 
-    def own_entries(self, site: CallSite | None = None) -> list[Entry]:
-        """Return this loader's live entries, those of one ``site`` only if given."""
+    def kept_entries(self, site: CallSite | None = None) -> list[Entry]:
+        """Return what is live or parked of it, of one ``site`` only if given."""
         with self.cache._store.lock:
             return [
                 entry
-                for entry in self.cache._live.values()
+                for entry in self.cache._store.kept()
                 if entry.provenance.source is self.source
                 and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
             ]
-
-    def kept_entries(self, site: CallSite | None = None) -> list[Entry]:
-        """Return these, and what is parked of it."""
-        with self.cache._store.lock:
-            below = [
-                entry
-                for entry in self.cache._store.all_below()
-                if entry.provenance.source is self.source
-                and (site is None or site.instance is None or entry.key[1] is site)  # type: ignore[index]
-            ]
-            return [*self.own_entries(site), *below]
 
     def take_over_name(self) -> tuple[Replaced, ...]:
         """Have its name, if others have it in turn; return whose it was, if it was another's."""

@@ -103,7 +103,15 @@ class LoaderOptions(NamedTuple):
             refuse_class(cls)
 
     def refuse_with_owner(self) -> None:
-        """Raise TypeError if there is, beside ``per=``, what belongs to nobody, or to several."""
+        """Raise TypeError if there is, beside ``per=``, what belongs to nobody, or to several.
+
+        Or if the owner is to be told from others in another way than by identity.
+        """
+        if isinstance(self.key, Mapping) and self.per in self.key:
+            raise TypeError(
+                f"key={{{self.per!r}: ...}} does not go with per={self.per!r}: an owner is told "
+                f"from others by identity, and is no part of the key; leave one of the two out"
+            )
         for option in ("batch", "out_files"):
             if getattr(self, option) is not None:
                 raise TypeError(f"{option}= does not go with per=: make the loader a method")

@@ -5,8 +5,8 @@ Who asks is a :class:`Caller`, which has this as a method.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache._texts import short_text_of
@@ -86,36 +86,31 @@ def _distinct(caller: Any, given: list[Call]) -> list[tuple[Call, list[int]]]:
     return [*distinct.values()]
 
 
-class _Alike:
+class _Alike(NamedTuple):
     """Calls of one element each that differ in nothing else, and the places they were given at."""
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], rest: Sequence[Any]) -> None:
-        self.args, self.kwargs, self._rest = args, kwargs, rest
-        self.elements: list[Any] = []
-        self.places: list[int] = []
-
-    def has(self, rest: Sequence[Any]) -> bool:
-        """Whether a call is alike whose other arguments are these, as far as that is certain."""
-        return len(rest) == len(self._rest) and all(map(_same, rest, self._rest))
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    elements: list[Any]
+    places: list[int]
 
 
-def _together(batch: Batch, given: list[Call]) -> list[_Alike]:
+def _together(batch: Batch, given: list[Call]) -> Iterable[_Alike]:
     """Return the calls, those together that can be one of several elements."""
-    found: list[_Alike] = []
+    found: dict[tuple[Hashable, ...], _Alike] = {}
     for i, call in enumerate(given):
         _, args, kwargs = batch.bind(*call[0], **call[1])
         element, rest = batch.taken_apart(args, kwargs)
-        alike = next((each for each in found if each.has(rest)), None)
-        if alike is None:
-            found.append(alike := _Alike(args, kwargs, rest))
+        alike = found.setdefault((*map(_told_by, rest),), _Alike(args, kwargs, [], []))
         alike.elements.append(element)
         alike.places.append(i)
-    return found
+    return found.values()
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two arguments are the same, which must not be asked of arrays and the like."""
-    if one is other:
-        return True
-    kind = type(one)
-    return kind is type(other) and kind in ATOMS and one == other
+def _told_by(argument: Any) -> Hashable:
+    """Return by what an argument is told from others: itself, which no array and the like can be.
+
+    Those are told by identity: what is the same object lives as long as the calls do.
+    """
+    kind = type(argument)
+    return (kind, argument) if kind in ATOMS else id(argument)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from warmcache import _public
 from warmcache._tracebacks import drop_frames
@@ -26,7 +29,26 @@ from .loader_options import LoaderOptions
 _INTERNAL = {
     *("as_called", "bound_to", "call_anew", "function", "have_name", "lose_name"),
     *("replaced_in_place", "site", "slow_call", "take_over_sites"),
+    *("args", "func", "keywords"),  # of a partial call
 }
+
+
+class _From:
+    """An attribute that is found elsewhere.
+
+    Not by ``__getattr__``, for that makes each attribute of a class slower, as a hit would see.
+    """
+
+    def __init__(self, find: Callable[[Any], Any], of_class: Any = None) -> None:
+        self._find = find
+        self._of_class = of_class
+
+    def __get__(self, thing: Any, owner: type) -> Any:
+        return self._of_class if thing is None else self._find(thing)
+
+
+# Since 3.14 update_wrapper() leaves them where they are.
+_of_wrapped: Any = _From(attrgetter("__wrapped__.__annotations__"), {})
 
 
 class WarmMethod:
@@ -36,6 +58,11 @@ class WarmMethod:
     (``@property``) wraps it, nobody tells it its class: it learns that from the first
     instance it is called with. Under ``@staticmethod`` it is a function.
     """
+
+    __annotations__ = _of_wrapped
+    if TYPE_CHECKING:  # from the method
+        __qualname__: str
+        __wrapped__: Any
 
     def __init__(
         self,
@@ -111,7 +138,9 @@ class WarmMethod:
             instance = owner if owner is not None else type(instance)
         if instance is None:
             return self
-        return self._bound(self, instance)
+        bound = self._bound(self._hit, instance)
+        bound._method = self
+        return bound
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -133,19 +162,17 @@ class WarmMethod:
                 self._owner = None if isinstance(found, staticmethod) else cls
         return self._owner is not None
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "__annotations__":  # since 3.14 update_wrapper() leaves them where they are
-            return self.__wrapped__.__annotations__
-        if name in (*API, "cache"):
-            if name == "cache":
-                return self._cache if isinstance(self._cache, Cache) else self._cache.find()
-            if self._owner is None:
-                return getattr(self._plain(), name)
-            raise AttributeError(
-                f"{name}() of a warm method is reached through an instance, and of a warm class "
-                f"method with @warm above @classmethod"
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    @property
+    def cache(self) -> Any:
+        return self._cache if isinstance(self._cache, Cache) else self._cache.find()
+
+    def _of_plain(self, name: str) -> Any:
+        if self._owner is None:
+            return getattr(self._plain(), name)
+        raise AttributeError(
+            f"{name}() of a warm method is reached through an instance, and of a warm class "
+            f"method with @warm above @classmethod"
+        )
 
     def _plain(self) -> Any:
         if self._function is None:
@@ -201,7 +228,7 @@ class WarmMethod:
             self._site_of_class, other._site_of_class = other._site_of_class, None
 
     def __dir__(self) -> list[str]:
-        return _public.without_internals(super().__dir__(), _INTERNAL)
+        return _public.without_internals(super().__dir__(), {*_INTERNAL, *API, "cache"})
 
     def __copy__(self) -> WarmMethod:
         return self
@@ -213,23 +240,27 @@ class WarmMethod:
         return f"<warm {self.__wrapped__!r}>"
 
 
-class _OfFunction:
-    """An attribute that a bound method has from its function."""
-
-    def __init__(self, name: str, otherwise: Any) -> None:
-        self._name = name
-        self._otherwise = otherwise
-
-    def __get__(self, bound: Any, owner: type) -> Any:
-        return self._otherwise if bound is None else getattr(bound._method, self._name)
+for _name in API:
+    setattr(WarmMethod, _name, _From(partial(WarmMethod._of_plain, name=_name)))
 
 
 class _BoundMixin:
-    """A warm method of one instance, made anew at each access, as Python's own are."""
+    """A warm method of one instance, made anew at each access, as Python's own are.
 
-    def __init__(self, method: WarmMethod, instance: Any) -> None:
-        self._method = method
-        self._instance = instance
+    A partial call of the hit path with the instance, so that all of a hit but that is C.
+    """
+
+    __init__ = object.__init__  # and not the caller's
+    if TYPE_CHECKING:  # which has its place in those that are a partial call
+        _method: Any  # a WarmMethod
+        args: tuple[Any, ...]
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self  # it is bound already, where 3.14 would bind it once more
+
+    @property
+    def _instance(self) -> Any:
+        return self.args[0]
 
     @property
     def _loader(self) -> Loader:
@@ -238,18 +269,12 @@ class _BoundMixin:
 
     @property
     def _site(self) -> CallSite:
-        return self._method.site(self._instance)
+        site: CallSite = self._method.site(self._instance)
+        return site
 
     def _where(self) -> CallSite:
         # One that is not there yet is not made to be shown.
         return self._method._sites.known(self._instance) or CallSite()
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return self._method._hit(self._instance, *args, **kwargs)
-        except BaseException as error:
-            drop_frames(error)
-            raise
 
     def as_called(self) -> Any:
         return self
@@ -260,7 +285,8 @@ class _BoundMixin:
 
     @property
     def __func__(self) -> WarmMethod:
-        return self._method
+        method: WarmMethod = self._method
+        return method
 
     @property
     def __wrapped__(self) -> Any:
@@ -286,30 +312,34 @@ class _BoundMixin:
 
 
 # Set in the bodies: what is set on a class later, its instances may not see (3.14).
-_annotations: Any = _OfFunction("__annotations__", {})
+_annotations: Any = _From(attrgetter("_method.__annotations__"), {})
 
 
-class Bound(_BoundMixin, Caller):  # type: ignore[override]
+class Bound(_BoundMixin, Caller, partial[Any]):  # type: ignore[override]
     """A warm method of one instance."""
 
+    __slots__ = ("_method",)
     __annotations__ = _annotations
 
 
-class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
+class AsyncBound(_BoundMixin, AsyncCaller, partial[Any]):  # type: ignore[override]
     """An asynchronous warm method of one instance."""
 
+    __slots__ = ("_method",)
     __annotations__ = _annotations
 
 
-class BatchBound(_BoundMixin, BatchCaller):  # type: ignore[override]
+class BatchBound(_BoundMixin, BatchCaller, partial[Any]):  # type: ignore[override]
     """A warm method of one instance that takes several elements."""
 
+    __slots__ = ("_method",)
     __annotations__ = _annotations
 
 
-class AsyncBatchBound(_BoundMixin, AsyncBatchCaller):  # type: ignore[override]
+class AsyncBatchBound(_BoundMixin, AsyncBatchCaller, partial[Any]):  # type: ignore[override]
     """An asynchronous one."""
 
+    __slots__ = ("_method",)
     __annotations__ = _annotations
 
 
@@ -321,4 +351,4 @@ _BOUND: dict[type[Caller], type[_BoundMixin]] = {
 }
 for _bound in _BOUND.values():
     for _name in ("__doc__", "__module__"):
-        setattr(_bound, _name, _OfFunction(_name, getattr(_bound, _name)))
+        setattr(_bound, _name, _From(attrgetter(f"_method.{_name}"), getattr(_bound, _name)))

@@ -98,7 +98,7 @@ class Delivery:
         self._loader = loader
         self._wanted = wanted
         self._targets: dict[str, str] = {}
-        self.files: dict[str, Path] = {}
+        self.files: Mapping[str, Path] = {}
 
     def begin(self) -> None:
         """Make the private folders, and find where the files go.
@@ -106,18 +106,26 @@ class Delivery:
         Raises:
             OSError: no file can be made there.
         """
-        for name, path in self._wanted.items():
-            target = os.path.realpath(path)
-            if Path(target).is_dir() or os.fspath(path).endswith(os.sep):
-                raise _error(errno.EISDIR, path)
-            if Path(target).exists() and not Path(target).is_file():
-                raise _error(errno.EINVAL, path, "out_files= delivers regular files alone")
-            try:
-                folder = tempfile.mkdtemp(prefix=".warm-", dir=os.path.dirname(target))  # noqa: PTH120
-            except OSError as error:
-                raise _error(error.errno, path) from None
-            self._targets[name] = target
-            self.files[name] = Path(folder, name + suffix_of(path))
+        files: dict[str, Path] = {}
+        try:
+            for name, path in self._wanted.items():
+                self._targets[name], folder = self._place(path)
+                files[name] = Path(folder, name + suffix_of(path))
+        finally:
+            self.files = files  # at once, for who has given up may be removing them
+
+    @staticmethod
+    def _place(path: Any) -> tuple[str, str]:
+        """Return where a file goes, and a new private folder beside that."""
+        target = os.path.realpath(path)
+        if Path(target).is_dir() or os.fspath(path).endswith(os.sep):
+            raise _error(errno.EISDIR, path)
+        if Path(target).exists() and not Path(target).is_file():
+            raise _error(errno.EINVAL, path, "out_files= delivers regular files alone")
+        try:
+            return target, tempfile.mkdtemp(prefix=".warm-", dir=os.path.dirname(target))  # noqa: PTH120
+        except OSError as error:
+            raise _error(error.errno, path) from None
 
     def instead(self) -> dict[str, Any]:
         """Return the paths for the loader, as texts where the caller's are."""

@@ -26,7 +26,11 @@ class Ends(Protocol):
         """End, and say ``why``. It waits for nothing."""
         ...
 
-    async def let_all_go(self) -> object:
+    def forget(self, why: str) -> object:
+        """Do the same for what is gone."""
+        ...
+
+    async def let_all_go_async(self) -> object:
         """Tear down what it has so far."""
         ...
 
@@ -43,11 +47,12 @@ def tell_end_of(thing: Any, owner: Ends) -> bool:
         from warmcache._core.drivers.loop_ends import call_when_closed, call_when_shut_down
 
         told = partial(owner.end, "the event loop that it belongs to is closed")
-        call_when_closed(thing, told, call_when_shut_down(thing, owner.let_all_go))
+        call_when_closed(thing, told, call_when_shut_down(thing, owner.let_all_go_async))
         return True
     if issubclass(kind, threading.Thread):
-        told = partial(owner.end, "the thread that it belongs to has ended")
-        _call_at_end_of_thread(thing, told)
+        # What stands for a thread of C's may stand for the next one, too (before Python 3.12).
+        end = owner.forget if kind is threading._DummyThread else owner.end
+        _call_at_end_of_thread(thing, partial(end, "the thread that it belongs to has ended"))
     return False
 
 
@@ -70,20 +75,22 @@ class _OtherThreads:
     """The threads that are owners and have not said so themselves."""
 
     def __init__(self) -> None:
-        self._known: dict[weakref.ref[threading.Thread], Callable[[], object]] = {}
+        self._known: dict[int, tuple[weakref.ref[threading.Thread], Callable[[], object]]] = {}
 
     def watch(self, thread: threading.Thread, told: Callable[[], object]) -> None:
         """Have ``told`` called when ``thread`` has ended, which it may have already."""
-        self._known[weakref.ref(thread)] = told
+        self._known[id(thread)] = weakref.ref(thread), told
         if self.expire_now() is not None:
             janitor.watch(self, _EVERY)
 
     def expire_now(self) -> float | None:
         """Tell of those that have ended; return the seconds until it looks again, or None."""
-        for reference, told in self._known.copy().items():
+        for number, known in self._known.copy().items():
+            reference, told = known
             thread = reference()
             if thread is None or (thread.ident is not None and not thread.is_alive()):
-                self._known.pop(reference, None)
+                if self._known.get(number) is known:
+                    del self._known[number]
                 told()
         return _EVERY if self._known else None
 

@@ -14,20 +14,23 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
-from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.steps import Elsewhere, Plan, Wait
 from warmcache._core.state.entry import Entry
+from warmcache._core.state.flights import CHAIN, leads_to
 from warmcache._core.state.hot_paths import HotEntries
+from warmcache._core.state.one_shot import OneShot
+from warmcache._process.after_fork import in_child
 from warmcache._process.janitor import janitor
 from warmcache.caches.all_caches import all_caches, last_loaded_first
 from warmcache.caches.cache import Cache
 from warmcache.errors import ClosedError
 from warmcache.keys import CallKey
+from warmcache.policies.shared_caches import nowhere
 
 from .owner_ends import tell_end_of
 
@@ -65,7 +68,7 @@ class Owner:
         is_loop: whether it is an event loop.
     """
 
-    __slots__ = ("_sites", "_why", "ended", "is_loop", "reference")
+    __slots__ = ("_begun", "_closings", "_sites", "_why", "ended", "is_loop", "reference")
 
     def __init__(self, thing: Any) -> None:
         self.reference = _Reference(thing, _collected)
@@ -73,6 +76,8 @@ class Owner:
         self.ended = False
         self.is_loop = False
         self._why = ""
+        self._closings: list[OneShot] = []  # those that are over, or not; the first tears down
+        self._begun: list[Entry] = []  # what that tears down just now
         self._sites: list[weakref.ref[OwnedSite]] = []
 
     def add(self, site: OwnedSite) -> None:
@@ -103,7 +108,7 @@ class Owner:
             return False
         self._why, self.ended = why, True
         for site in self.sites:
-            site.hot.clear()
+            site.hot.table.clear()
         return True
 
     def end(self, why: str) -> None:
@@ -111,28 +116,88 @@ class Owner:
         if self.close(why) and self._sites:
             self.let_rest_go()
 
+    def forget(self, why: str) -> None:
+        """Do the same for what is gone, and whose id may soon be another's.
+
+        If it was closed before, what an interrupt may have left of that is torn down.
+        """
+        number = self.reference.number
+        if _owners.get(number) is self:
+            del _owners[number]
+        self.close(why)
+        for site in self.sites:
+            site.leave(number)
+            del site  # or it would be one that something refers to
+        if self._sites:
+            self.let_rest_go()
+
     def let_rest_go(self) -> None:
         """Have the janitor tear down what is left."""
-        janitor.defer(partial(let_all_go, self))
+        janitor.defer(lambda: run(self.let_all_go(), nowhere()._view))
 
-    async def let_all_go(self) -> list[Exception]:
+    async def let_all_go_async(self) -> None:
         """Tear down what it has so far, on an event loop; it need not have ended."""
-        return await let_all_go_async(self)
+        from warmcache._core.drivers.event_loop import run_async
 
-    def entries(self, wanted: Callable[[Entry], bool]) -> Iterator[tuple[CacheView, Entry]]:
-        """Yield what is ``wanted`` of what belongs to it, and where; the last loaded first."""
-        sites = self.sites
-        numbers = {id(site) for site in sites}
+        await run_async(self.let_all_go(), nowhere()._view)
 
-        def belongs(entry: Entry) -> bool:
+    def let_all_go(self) -> Plan[list[Exception]]:
+        """Tear down what it has, the last loaded first; return what went wrong.
+
+        A KeyboardInterrupt or the like is raised once all is torn down.
+        """
+        failures: list[Exception] = []
+        interrupt: BaseException | None = None
+        for view, entry in last_loaded_first(self.caches(), self.owns()):
+            self._begun = [entry]
+            try:
+                failures += yield Elsewhere(view, remove.with_its_owner(view, entry))
+            except BaseException as raised:
+                interrupt = raised
+            del entry
+        self._begun = []
+        if interrupt is not None:
+            raise interrupt
+        return failures
+
+    def closed(self, why: str, *, waits: bool) -> Plan[list[Exception]]:
+        """Close it, and tear down what it has; return what went wrong.
+
+        If somebody is at that already, ``waits`` says whether to wait until it is over. Not who is
+        inside of it, for that would be for ever.
+        """
+        over = OneShot()
+        try:
+            self._closings.append(over)
+            first = self._closings[0]
+            if first is over:
+                self.close(why)
+                return (yield from self.let_all_go())
+            if waits and not any(leads_to(entry, CHAIN.get()) for entry in self._begun):
+                yield Wait(first)
+            return []
+        except BaseException:
+            if self._closings[:1] == [over]:
+                self.let_rest_go()
+            raise
+        finally:
+            over.happen()
+
+    def caches(self) -> list[Cache[Any, Any]]:
+        """Return where what belongs to it may lie."""
+        found = {id(cache): cache for cache in [site.cache() for site in self.sites]}
+        # A loader that is gone may have left something in a shared one.
+        return all_caches() if id(None) in found else [*found.values()]  # type: ignore[list-item]
+
+    def owns(self) -> Callable[[Entry], bool]:
+        """Return what says whether an entry belongs to it."""
+        sites = {id(site): site for site in self.sites}
+
+        def owned(entry: Entry) -> bool:
             key = entry.key
-            theirs = isinstance(key, CallKey) and len(key) > 1 and id(key[1]) in numbers
-            return theirs and wanted(entry)
+            return isinstance(key, CallKey) and len(key) > 1 and id(key[1]) in sites
 
-        caches = {id(cache): cache for cache in [site.cache() for site in sites]}
-        if id(None) in caches:  # a loader that is gone may have left something in a shared one
-            return last_loaded_first(all_caches(), belongs)
-        return last_loaded_first(caches.values(), belongs)  # type: ignore[arg-type]
+        return owned
 
 
 def owner_of(thing: Any) -> Owner:
@@ -155,46 +220,11 @@ def _collected(reference: Any, at_the_end: Callable[[], bool] = sys.is_finalizin
         return
     owner = _owners.get(reference.number)
     if owner is not None and owner.reference is reference:
-        del _owners[reference.number]
-        for site in owner.sites:
-            site.leave(reference.number)
-        owner.end("what it belongs to was garbage-collected")
+        owner.forget("what it belongs to was garbage-collected")
 
 
-def let_all_go(owner: Owner) -> list[Exception]:
-    """Tear down what belongs to ``owner``, which ends; return what went wrong.
-
-    A KeyboardInterrupt or the like is raised once all is torn down.
-    """
-    failures: list[Exception] = []
-    interrupt: BaseException | None = None
-    for view, entry in owner.entries(_any):
-        try:
-            failures += run(remove.with_its_owner(view, entry), view)
-        except BaseException as raised:
-            interrupt = raised
-        del entry
-    if interrupt is not None:
-        raise interrupt
-    return failures
-
-
-async def let_all_go_async(owner: Owner) -> list[Exception]:
-    """Do the same on an event loop, and await what is ``async``."""
-    from warmcache._core.drivers.event_loop import run_async
-
-    failures: list[Exception] = []
-    interrupt: BaseException | None = None
-    for view, entry in owner.entries(_any):
-        try:
-            failures += await run_async(remove.with_its_owner(view, entry), view)
-        except BaseException as raised:
-            interrupt = raised
-        del entry
-    if interrupt is not None:
-        raise interrupt
-    return failures
-
-
-def _any(entry: Entry) -> bool:
-    return True
+@in_child
+def _leave_to_parent() -> None:
+    """Wait for no closing of another thread's, which is not here."""
+    for owner in _owners.copy().values():
+        owner._closings = []

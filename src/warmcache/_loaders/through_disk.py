@@ -5,6 +5,9 @@ the hit path knows nothing of it. In order: look; be alone with the key, of all 
 again, for another may have loaded meanwhile; load; keep, before anybody has the value and could
 change it. Nothing of it fails but the loader, the call's own key, and what was decorated wrongly.
 
+That is a plan (:meth:`ThroughDisk.way`), of one call or of the elements of a batch, in threads and
+on event loops: there, what may block is done in a thread.
+
 With ``persist="evict"`` it is kept as it leaves memory. Then nobody is waited for, who would leave
 nothing to be found.
 """
@@ -14,19 +17,21 @@ from __future__ import annotations
 import inspect
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import Parameter
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from warmcache._core.drivers.let_go import destroy_unpublished
-from warmcache._core.plans.steps import Kept, Produced
+from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.get import log_invalid, means_invalid
+from warmcache._core.plans.steps import Ask, Kept, Plan, Produced
 from warmcache._core.state.entry import Source
 from warmcache._disk.canonical import call_digest
 from warmcache._disk.code_digest import code_digest
-from warmcache._log import log
 from warmcache._signatures import code_of
-from warmcache._texts import text_of
+from warmcache._texts import first_texts_of, text_of
 from warmcache.errors import WarmMissError
 from warmcache.keys import CallKey
 from warmcache.tiers.disk_tier import DiskCall, DiskTier, Found
@@ -34,10 +39,14 @@ from warmcache.tiers.shared_tiers import find_tier
 
 from . import scopes
 from .call_site import CallSite
+from .driver import driver
 from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 
 Produce = Callable[..., Produced]
+Places = list[int]
+LoadPlan = Callable[[Places], Plan[list[Produced]]]
+T = TypeVar("T")
 
 
 class ThroughDisk:
@@ -72,7 +81,14 @@ class ThroughDisk:
             )
         self.name = options.name or where
         self._target = target
-        self._shape = shape
+        self._is_whole_key, self._is_single = shape.key is not None, shape.single
+        self._names = [p.name for p in shape.kept]
+        known = {p.name for p in shape.parameters}
+        self._keywords = [
+            (p.name, known)
+            for p in shape.kept
+            if p.kind is Parameter.VAR_KEYWORD and p.name not in shape.parts
+        ]
         self._options = options
         # What the owner is called in the digest of a call. A method's is no argument of its codec.
         self._owner = "self"
@@ -119,27 +135,28 @@ class ThroughDisk:
         digest = call_digest(self.name, version, self._code, arguments)
         said = "" if version is None else text_of(version)
         tags = tuple(sorted(options.tags))
-        return DiskCall(digest, text_of(key), self.name, said, self._code, tags, args, kwargs)
+        called = partial(text_of, key)
+        return DiskCall(digest, called, self.name, said, self._code, tags, args, kwargs)
 
     def _arguments(self, raw: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments by name, as the loader's ``key=`` has them."""
-        shape = self._shape
-        if shape.key is not None:
+        if self._is_whole_key:
             return {"key": raw}
-        values = (raw,) if shape.single else raw
-        arguments = {p.name: part for p, part in zip(shape.kept, values, strict=False)}
-        for p in shape.kept:
-            if p.kind is Parameter.VAR_KEYWORD and p.name not in shape.parts:
-                named = {each.name for each in shape.parameters}
-                arguments[p.name] = {k: v for k, v in kwargs.items() if k not in named}
+        values = (raw,) if self._is_single else raw
+        arguments = dict(zip(self._names, values, strict=False))
+        for name, known in self._keywords:  # one at most
+            arguments[name] = {k: v for k, v in kwargs.items() if k not in known}
         return arguments
 
     def _besides(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return what tells a call from others but its arguments."""
         return {}
 
+    # -- the way ---------------------------------------------------------------------------------
+
     def loading(
         self,
+        view: CacheView,
         produce: Produce,
         call: DiskCall,
         source: Source,
@@ -150,173 +167,155 @@ class ThroughDisk:
 
         ``produce`` takes the arguments of the loader.
         """
-        load: Any = self._load_async if self._is_async else self._load
-        return partial(load, call, source, partial(produce, *args, **kwargs))
+        produce = partial(produce, *args, **kwargs)
+        return lambda: driver(on_loop=self._is_async)(self._one(call, source, produce), view)
 
-    # -- in a thread ---------------------------------------------------------------------------
+    def _one(self, call: DiskCall, source: Source, produce: Produce) -> Plan[Produced]:
+        def load(_: Places) -> Plan[list[Produced]]:
+            return [(yield Ask(produce))]
 
-    def _load(self, call: DiskCall, source: Source, produce: Produce) -> Produced:
-        tier = self.tier
-        found = self.find(tier, call)
-        if found is None:
-            if scopes.loading_forbidden_here():
-                raise forbidden(call)
-            if self.keeps_victims:
-                began = time.perf_counter()
-                produced = produce()
-                return self.to_be_dumped(tier, call, produced, time.perf_counter() - began)
-            with tier._alone(call.key):
-                found = self.find(tier, call, again=True)
-                if found is None:
-                    return self._loaded(tier, call, source, produce)
-        return self.from_disk(tier, call, found)
+        [produced] = yield from self.way([call], load, source)
+        return produced
 
-    def find(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
-        """Return what lies there for ``call``, and is still good.
+    def way(
+        self, calls: Sequence[DiskCall], load: LoadPlan, source: Source
+    ) -> Plan[list[Produced]]:
+        """Return what each call comes to; ``load`` loads those at the places that it is given."""
+        tier, came_to = self.tier, dict[int, Produced]()
+        missing = yield from self._look(tier, calls, came_to)
+        if missing and self.keeps_victims:  # nothing is kept that others could wait for
+            yield from self._load(tier, calls, missing, load, source, came_to)
+        elif missing:
+            lock = tier._alone(*[calls[i].key for i in missing])
+            leave = partial(lock.__exit__, None, None, None)
+            yield self.blocking(lock.__enter__, unclaimed=lambda _: leave())
+            try:
+                missing = yield from self._look(tier, calls, came_to, again=True)
+                if missing:
+                    yield from self._load(tier, calls, missing, load, source, came_to)
+            finally:
+                leave()
+        return [came_to[i] for i in range(len(calls))]
 
-        Looked for ``again``, it was counted as a miss already.
+    def _look(
+        self,
+        tier: DiskTier,
+        calls: Sequence[DiskCall],
+        came_to: dict[int, Produced],
+        *,
+        again: bool = False,
+    ) -> Plan[Places]:
+        """Note what lies there of what is missing, and is still good; return what is missing then.
+
+        Looked for ``again``, it was counted as a miss already. Raises WarmMissError where none may
+        be loaded.
         """
-        found = self.fetched(tier, call, again=again)
-        if found is None or self._options.validate is None:
-            return found
-        try:
-            valid = bool(self._options.validate(found.value))
-        except self._options.validate_errors as error:
-            valid = self._is_invalid(call, error)
-        if valid:
-            return found
-        tier._forget(call.key)
-        return None
+        missing, oldest = (
+            [i for i in range(len(calls)) if i not in came_to],
+            self._seconds_to_live(),
+        )
 
-    def fetched(self, tier: DiskTier, call: DiskCall, *, again: bool = False) -> Found | None:
-        """Return what lies there for ``call``, good or not."""
-        oldest = self._seconds_to_live()
-        return tier._fetch(call, self._options.codec, oldest=oldest, again=again)
+        def fetch() -> list[Found | None]:
+            codec = self._options.codec
+            return [tier._fetch(calls[i], codec, oldest=oldest, again=again) for i in missing]
+
+        fetched = yield self.blocking(fetch)
+        for i, found in zip(missing, fetched, strict=True):
+            if found is None:
+                continue
+            if self._options.validate is None or (yield from self._is_good(tier, calls[i], found)):
+                came_to[i] = self._from_disk(tier, calls[i], found)
+        missing = [i for i in missing if i not in came_to]
+        if missing and scopes.loading_forbidden_here():
+            raise forbidden([calls[i] for i in missing])
+        return missing
 
     def _seconds_to_live(self) -> float | None:
         said = self._ttl()
         return None if said is None else said()
 
-    def _is_invalid(self, call: DiskCall, error: Exception) -> bool:
-        log().warning("validate of %s raised %r: it is loaded again", call.text, error)
-        return False
-
-    def _loaded(self, tier: DiskTier, call: DiskCall, source: Source, produce: Produce) -> Produced:
-        began = time.perf_counter()
-        produced = produce()
-        seconds = time.perf_counter() - began
+    def _is_good(self, tier: DiskTier, call: DiskCall, found: Found) -> Plan[bool]:
+        """Whether what was found is still good, as ``validate`` says; else it is removed."""
+        validate, valid = self._options.validate, False
+        assert validate is not None
         try:
-            again = self.keep(tier, call, produced[0], seconds)
-        except BaseException:  # a Ctrl-C: nobody would have it torn down
-            destroy_unpublished(source, produced[0])
-            raise
-        return kept(produced, again)
+            valid = bool((yield Ask(partial(validate, found.value), "validate")))
+        except Exception as error:
+            if not means_invalid(error, self._options.validate_errors):
+                raise
+            log_invalid(call.text, error)
+        if not valid:
+            tier._forget(call.key)
+        return valid
 
-    def keep(self, tier: DiskTier, call: DiskCall, value: Any, seconds: float) -> float | None:
-        """Keep what took ``seconds`` to load; return those of reading it; None: it is not kept."""
-        return tier._keep(call, value, self._options.codec, seconds)
-
-    # -- on an event loop: what may block is done in a thread ----------------------------------
-
-    async def _load_async(
-        self, call: DiskCall, source: Source, produce: Callable[[], Awaitable[Produced]]
-    ) -> Produced:
-        from warmcache._core.drivers.aside import aside
-
-        tier = self.tier
-        found = await self._find_async(tier, call)
-        if found is None:
-            if scopes.loading_forbidden_here():
-                raise forbidden(call)
-            if self.keeps_victims:
-                began = time.perf_counter()
-                produced = await produce()
-                return self.to_be_dumped(tier, call, produced, time.perf_counter() - began)
-            lock = tier._alone(call.key)
-            leave = partial(lock.__exit__, None, None, None)
-            await aside(lock.__enter__, "warmcache-disk", unclaimed=lambda _: leave())
-            try:
-                found = await self._find_async(tier, call, again=True)
-                if found is None:
-                    return await self._loaded_async(tier, call, source, produce)
-            finally:
-                leave()
-        return self.from_disk(tier, call, found)
-
-    async def _find_async(
-        self, tier: DiskTier, call: DiskCall, *, again: bool = False
-    ) -> Found | None:
-        from warmcache._core.drivers.aside import aside
-
-        found = await aside(lambda: self.fetched(tier, call, again=again), "warmcache-disk")
-        return await self.good(tier, call, found)
-
-    async def good(self, tier: DiskTier, call: DiskCall, found: Found | None) -> Found | None:
-        """Return what was found for ``call`` if it is still good, as ``validate`` says."""
-        if found is None or self._options.validate is None:
-            return found
-        try:
-            valid: Any = self._options.validate(found.value)
-            valid = bool(await valid if inspect.isawaitable(valid) else valid)
-        except self._options.validate_errors as error:
-            valid = self._is_invalid(call, error)
-        if valid:
-            return found
-        tier._forget(call.key)
-        return None
-
-    async def _loaded_async(
+    def _load(
         self,
         tier: DiskTier,
-        call: DiskCall,
+        calls: Sequence[DiskCall],
+        missing: Places,
+        load: LoadPlan,
         source: Source,
-        produce: Callable[[], Awaitable[Produced]],
-    ) -> Produced:
-        from warmcache._core.drivers.aside import aside
-
+        came_to: dict[int, Produced],
+    ) -> Plan[None]:
+        """Load what is missing, and keep it; each took its share of the seconds."""
         began = time.perf_counter()
-        produced = await produce()
-        seconds = time.perf_counter() - began
+        produced: list[Produced] = yield from load(missing)
+        share = (time.perf_counter() - began) / len(missing)
+
+        def keep() -> list[Produced]:
+            pairs = zip(missing, produced, strict=True)
+            return [self._kept(tier, calls[i], each, share) for i, each in pairs]
 
         try:
-            keep = partial(self.keep, tier, call, produced[0], seconds)
-            again = await aside(keep, "warmcache-disk")
-        except BaseException:  # it was cancelled: nobody would have it torn down
-            pending = destroy_unpublished(source, produced[0])
-            if pending is not None:
-                await pending
+            kept = yield Ask(keep) if self.keeps_victims else self.blocking(keep)
+        except BaseException:  # a Ctrl-C, or it was cancelled: nobody would have it torn down
+            for each in produced:
+                yield Ask(partial(destroy_unpublished, source, each[0]))
             raise
-        return kept(produced, again)
+        came_to.update(zip(missing, kept, strict=True))
 
-    # -- what leaves memory --------------------------------------------------------------------
+    def blocking(
+        self, work: Callable[[], T], unclaimed: Callable[[T], object] | None = None
+    ) -> Ask:
+        """Return the step of ``work`` that may block: a loop has it done in a thread."""
+        return Ask(partial(self._aside, work, unclaimed) if self._is_async else work)
 
-    def from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
-        """Return what a load comes to that found it there."""
+    async def _aside(self, work: Callable[[], T], unclaimed: Callable[[T], object] | None) -> T:
+        """Do ``work`` in a thread; to be cancelled ends the waiting only."""
+        from warmcache._core.drivers.aside import aside
+
+        return await aside(work, "warmcache-disk", unclaimed=unclaimed)
+
+    # -- what a load comes to --------------------------------------------------------------------
+
+    def _from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
         dump = None
         if self.keeps_victims:
             dump = self._dump(tier, call, found.load_seconds, found.made)
         return found.value, None, None, Kept(found.seconds, found.age, from_disk=True, dump=dump)
 
-    def to_be_dumped(
-        self, tier: DiskTier, call: DiskCall, produced: Produced, seconds: float
-    ) -> Produced:
-        """Return what was loaded in so many seconds, to be kept as it leaves memory."""
-        dump = self._dump(tier, call, seconds, time.time())
-        return produced[0], None, produced[2], Kept(dump=dump)
+    def _kept(self, tier: DiskTier, call: DiskCall, produced: Produced, seconds: float) -> Produced:
+        """Keep what took ``seconds`` to load, now or as it leaves memory; return what is known."""
+        if self.keeps_victims:
+            dump = self._dump(tier, call, seconds, time.time())
+            return produced[0], None, produced[2], Kept(dump=dump)
+        again = tier._keep(call, produced[0], self._options.codec, seconds)
+        return produced if again is None else (produced[0], None, produced[2], Kept(again))
 
     def _dump(
         self, tier: DiskTier, call: DiskCall, seconds: float, made: float
     ) -> Callable[[Any], None]:
         """Return what keeps the value of a call later on; it refers to no loader."""
-        bare, codec = call._replace(args=(), kwargs={}), self._options.codec
+        text, codec = call.text, self._options.codec
+        bare = call._replace(called=lambda: text, args=(), kwargs={})
         return lambda value: tier._dump(bare, value, codec, seconds, made)
 
     # -- forgetting ----------------------------------------------------------------------------
 
-    def frozen(self, freeze: Callable[[Any], Any], call: DiskCall, value: Any) -> Any:
+    def frozen(self, freeze: Callable[..., Any], call: DiskCall, value: Any, *of: Any) -> Any:
         """Return ``value`` as ``freeze`` has it; what that refuses is not left on disk either."""
         try:
-            return freeze(value)
+            return freeze(value, *of)
         except Exception:
             self.forget(call)
             raise
@@ -330,12 +329,8 @@ class ThroughDisk:
         self.tier._forget_all(self.name)
 
 
-def kept(produced: Produced, again: float | None) -> Produced:
-    """Return what was loaded, with the seconds that having it ``again`` takes, if it is kept."""
-    return produced if again is None else (produced[0], None, produced[2], Kept(again))
-
-
-def forbidden(call: DiskCall) -> WarmMissError:
+def forbidden(calls: Sequence[DiskCall]) -> WarmMissError:
     """Return the error of a load inside ``no_load()``."""
-    text = f"{call.text} is neither warm nor on disk, and loading is forbidden here"
-    return WarmMissError._in_place_of(text)
+    are = "is" if len(calls) == 1 else "are"
+    said = f"{first_texts_of(calls, attrgetter('text'))} {are} neither warm nor on disk"
+    return WarmMissError._in_place_of(f"{said}, and loading is forbidden here")

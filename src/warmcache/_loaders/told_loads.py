@@ -18,10 +18,12 @@ from .loader import Loader
 
 
 @contextmanager
-def told_load(loader: Loader, key: Callable[[], Hashable]) -> Iterator[list[Produced]]:
-    """Count and tell of the load that is done inside, and puts what it gave into the list.
+def told_loads(
+    loader: Loader, keys: Callable[[], Sequence[Hashable]], count: int = 1
+) -> Iterator[list[Produced]]:
+    """Count and tell of loads that are done inside, each of which puts what it gave into the list.
 
-    The ``key`` is only made if somebody is told.
+    Each took its share of the time. The ``keys`` are only made if somebody is told.
     """
     store, box = loader.cache._store, list[Produced]()
     began = store.timer()
@@ -30,44 +32,17 @@ def told_load(loader: Loader, key: Callable[[], Hashable]) -> Iterator[list[Prod
     except Exception as error:
         failed = is_failed_load(error)
         with store.lock:
-            store.counts.load_failures += failed
+            store.counts.load_failures += count * failed
         if failed and debugging():
-            flight = Flight(key(), LeaseRecord(time.monotonic()), loader.source, began)
+            flight = Flight(keys()[0], LeaseRecord(time.monotonic()), loader.source, began)
             log_failed_load(store, flight, error)
-        raise
-    seconds = seconds_between(began, store.timer())
-    with store.lock:
-        store.counts.loads += 1
-        store.counts.load_seconds += seconds
-    if debugging() or store.load_listener is not None:
-        weight = _weight(loader, box[0][0])
-        tell_of_load(store, Load(key(), seconds, weight, None, loader.source.tags))
-
-
-@contextmanager
-def told_loads(loader: Loader, keys: Sequence[Hashable]) -> Iterator[list[Produced]]:
-    """Count and tell of loads that are done together inside, each of which puts what it gave there.
-
-    Each took its share of the time.
-    """
-    store, box, count = loader.cache._store, list[Produced](), len(keys)
-    with store.lock:
-        store.check_open()
-        store.counts.misses += count
-        loader.source.misses += count
-    began = store.timer()
-    try:
-        yield box
-    except Exception:
-        with store.lock:
-            store.counts.load_failures += count
         raise
     seconds = seconds_between(began, store.timer())
     with store.lock:
         store.counts.loads += count
         store.counts.load_seconds += seconds
     if debugging() or store.load_listener is not None:
-        for key, produced in zip(keys, box, strict=True):
+        for key, produced in zip(keys(), box, strict=True):
             weight = _weight(loader, produced[0])
             tell_of_load(store, Load(key, seconds / count, weight, None, loader.source.tags))
 

@@ -13,6 +13,14 @@ class CannotPark(Exception):  # noqa: N818 - a refusal, and no fault of anybody'
     """A value cannot be parked; it is as it was, and the text says why."""
 
 
+class HostIsFullError(CannotPark):
+    """It takes ``nbytes`` of host memory, and so many are not free."""
+
+    def __init__(self, text: str, nbytes: int) -> None:
+        super().__init__(text)
+        self.nbytes = nbytes
+
+
 class Parked(Protocol):
     """The bytes of a value that is parked. The value itself is whoever parked it's."""
 

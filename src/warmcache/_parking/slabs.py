@@ -28,7 +28,7 @@ from warmcache._process.janitor import janitor
 from warmcache._sizes import format_size
 from warmcache._walk import imported
 
-from .parking import CannotPark
+from .parking import CannotPark, HostIsFullError
 
 _SPARE = 1.125  # a slab is reused for what is at most so much smaller
 _PORTABLE = 1  # cudaHostRegisterPortable: locked for all devices
@@ -122,11 +122,18 @@ class Slabs:
         with self._guard.lock:
             return sum(slab.nbytes for slab in self._free())
 
+    @property
+    def looked_into(self) -> int:
+        """Bytes that no parked value has any more, and that cannot be used again yet."""
+        with self._guard.lock:
+            return self._looked_into()
+
     def take(self, nbytes: int) -> Slab:
         """Return a slab of at least ``nbytes``.
 
         Raises:
-            CannotPark: they would have more than the limit, or cannot be locked and have to be.
+            HostIsFullError: they would have more than the limit.
+            CannotPark: they cannot be locked, and have to be.
             OSError: the system has no such memory.
         """
         nbytes = max(-(-nbytes // mmap.PAGESIZE), 1) * mmap.PAGESIZE
@@ -137,9 +144,10 @@ class Slabs:
                 return slab
             used = self._in_use()
             if used + nbytes > self.limit:
-                raise CannotPark(
+                raise HostIsFullError(
                     f"it takes {format_size(nbytes)} of host memory, and of "
-                    f"{format_size(self.limit)} {format_size(used)} are in use"
+                    f"{format_size(self.limit)} {format_size(used)} are in use",
+                    nbytes,
                 )
             self._unmap_beyond(self.limit - used - nbytes)
             self._coming += nbytes
@@ -217,8 +225,10 @@ class Slabs:
         return [slab for slab in self._returned if not slab.is_looked_into()]
 
     def _in_use(self) -> int:
-        looked_into = [slab for slab in self._returned if slab.is_looked_into()]
-        return self._coming + sum(slab.nbytes for slab in [*self._lent, *looked_into])
+        return self._coming + sum(slab.nbytes for slab in self._lent) + self._looked_into()
+
+    def _looked_into(self) -> int:
+        return sum(slab.nbytes for slab in self._returned if slab.is_looked_into())
 
     def _unmap_beyond(self, nbytes: float) -> int:
         """Keep no more than so many bytes; return how many went."""

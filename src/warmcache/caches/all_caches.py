@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from operator import itemgetter
 from typing import Any
 
@@ -66,11 +66,17 @@ def evict(*, tag: str) -> list[Removal]:
         ValueError: it is empty; nothing was removed.
     """
     checks.text("tag", tag)
-    caches, removed = all_caches(), []
+    return evicted(all_caches(), lambda entry: tag in entry.tags)
+
+
+def evicted(caches: Collection[Cache[Any, Any]], wanted: Callable[[Entry], bool]) -> list[Removal]:
+    """Tear down what is ``wanted`` of what is warm in ``caches``; return what was removed."""
+    removed: list[Removal] = []
     for cache in caches:
         cache._expire()
-    for view, entry in last_loaded_first(caches, lambda entry: tag in entry.tags):
+    for view, entry in last_loaded_first(caches, wanted):
         removed += run(remove.this(view, entry, view.store.removal), view)
+        del entry
     return removed
 
 
@@ -81,8 +87,7 @@ def last_loaded_first(
     warm: list[tuple[float, CacheView, Entry]] = []
     for view in [cache._view for cache in caches]:
         with view.store.lock:
-            there = [*view.store.live.values(), *view.store.all_below()]
-            warm += [(entry.loaded, view, entry) for entry in there if wanted(entry)]
+            warm += [(each.loaded, view, each) for each in view.store.kept() if wanted(each)]
     warm.sort(key=itemgetter(0))
     while warm:
         _, view, entry = warm.pop()

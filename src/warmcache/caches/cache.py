@@ -23,9 +23,10 @@ from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import lease_warm, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.plans.get import brought_back, get
+from warmcache._core.plans.get import get, request_for
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
+from warmcache._core.plans.steps import Plan
 from warmcache._core.state.at_once import put_at_once, renew_at_once
 from warmcache._core.state.entry import (
     Entry,
@@ -520,18 +521,18 @@ class Cache(cachetools.Cache[K, V]):
                 lambda key: store.live.get(key) or outlived(store.leased, key, record),
                 *(key, record),
             )
-            return leased or self._unpark(key, record)
+            return leased or self._bring_back(key, record)
 
         return Lease(acquire)
 
-    def _unpark(self, key: K, record: LeaseRecord) -> Leased:
+    def _bring_back(self, key: K, record: LeaseRecord) -> Leased:
         """Lease what is parked under ``key``, back where it was. Raises KeyError if nothing is."""
         with self._store.lock:
             below = self._store.below(key)
         if not below:
             raise KeyError(key)
         try:
-            return run(get(self._view, brought_back(below[0]), record), self._view), self._view
+            return run(get(self._view, request_for(below[0]), record), self._view), self._view
         except WarmMissError:  # it has left meanwhile
             raise KeyError(key) from None
         except BaseException as error:
@@ -591,8 +592,7 @@ class Cache(cachetools.Cache[K, V]):
         self._expire()
         if where is not None:
             with self._store.lock:
-                there = [*self._live.values(), *self._store.all_below()]
-                seen = [(entry, info_of(self._store, entry)) for entry in there]
+                seen = [(each, info_of(self._store, each)) for each in self._store.kept()]
             return self._evict([entry for entry, info in seen if where(info)])
         view, note = self._view, self._store.removal
         if tag is not None:
@@ -605,6 +605,7 @@ class Cache(cachetools.Cache[K, V]):
         self, entries: Iterable[Entry], cause: RemovalCause = RemovalCause.EXPLICIT
     ) -> list[Removal]:
         view = self._view
+        self._expire()
         return run(remove.chosen(view, lambda _: entries, cause, view.store.removal), view)
 
     @one_frame
@@ -782,9 +783,15 @@ class Cache(cachetools.Cache[K, V]):
 
     def _expire(self) -> None:
         """Tear down what has ended, before an operation that must not see it."""
-        self._drop_orphans()
+        for plan in self._expiring():
+            run(plan, self._view)
+
+    def _expiring(self) -> Iterator[Plan[Any]]:
+        """Yield what is to be carried out for that, if anything has ended by itself."""
+        if self._store.has_orphans:
+            yield remove.orphans(self._view)
         if self._store.deadlines is not None:
-            run(remove.expired(self._view, self._timer(), remove.its_key), self._view)
+            yield remove.expired(self._view, self._timer(), remove.its_key)
 
     def _drop_orphans(self) -> None:
         """Tear down what is bound to event loops that are closed, likewise."""

@@ -34,8 +34,7 @@ def _abandoned(view: CacheView) -> None:
     does it.
     """
     store = view.store
-    there = store.live or store.all_below()
-    if (there and store.tears_down) or store.flights or store.lingering:
+    if (store.kept() and store.tears_down) or store.flights or store.lingering:
         janitor.defer(lambda: _end(view))
 
 

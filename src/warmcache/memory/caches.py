@@ -40,6 +40,7 @@ from .host_parking import HostParking, budget_of
 from .learned_sizes import Learned
 from .meter import MemoryMeter
 from .node_member import NodeMember
+from .onlookers import Onlookers
 from .ordered import of_the_policy, ordered, policy_of
 from .out_of_memory import lacked
 from .report import DeviceReport
@@ -217,9 +218,8 @@ class MemoryCache(Cache[K, V]):
         tier = self.__memory.host
         parking: HostParking | None = None
         if tier is not None:
-            parking = HostParking(
-                tier, self.__device.name(), self.__arbiter.copying, self._setup.timer
-            )
+            onlookers, copying = Onlookers(self.__device.footprint), self.__arbiter.copying
+            parking = HostParking(tier, self.__device.name(), copying, self._setup.timer, onlookers)
         return MemoryMeter(*known, self.__arbiter, self.__member, parking)
 
     def _new_host_ledger(self) -> HostLedger | None:

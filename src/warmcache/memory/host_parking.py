@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from warmcache._core.state.entry import Entry, seconds_between
-from warmcache._parking import Parked, Slabs, parker_for
+from warmcache._core.state.remains import Remains
+from warmcache._parking import CannotPark, Parked, Slabs, parker_for
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._texts import text_of
 from warmcache.probes.host import HostProbe
 
 from .device import share
+from .onlookers import Onlookers
 
 if TYPE_CHECKING:
     from warmcache.probes.probe import Sample
@@ -46,6 +48,7 @@ class HostParking:
         device: what torch calls where they are, if that is known.
         copying: the lock of that device.
         timer: the cache's.
+        onlookers: they know what else that is warm has a part of some bytes.
 
     Raises:
         ValueError: memory would be locked for a GPU, and there is none.
@@ -57,6 +60,7 @@ class HostParking:
         device: str | None,
         copying: ForkSafeLock,
         timer: Callable[[], Any],
+        onlookers: Onlookers,
     ) -> None:
         if tier.page_locked is True and device == "cpu":
             raise ValueError(
@@ -64,10 +68,16 @@ class HostParking:
                 "the machine's memory; leave it at 'auto'"
             )
         self._copying = copying
+        self._onlookers = onlookers
         self._timer = timer
         self._probe = HostProbe()
         self._slabs = Slabs(tier.page_locked, limit=budget_of(tier), retain=tier.retain)
         self._told: set[tuple[str, str]] = set()
+
+    @property
+    def held(self) -> float:
+        """Bytes of the tier that no parked value has, and that cannot be used again yet."""
+        return self._slabs.looked_into
 
     def is_short(self, entry: Entry) -> bool:
         """Whether the machine would have too little left; then what is kept is given back to it."""
@@ -83,13 +93,21 @@ class HostParking:
         """Give the system back what is kept, and what is in use as soon as it is not."""
         self._slabs.close()
 
-    def park(self, entry: Entry) -> Parked:
-        """Copy the bytes of ``entry`` to the host, and have it do without those of the device."""
+    def copy_out(self, entry: Entry, remains: Remains) -> Parked:
+        """Copy the bytes of ``entry`` to the host, and have it do without those of the device.
+
+        Those are what ``remains`` watches.
+
+        Raises:
+            CannotPark: something else that is warm has a part of them.
+        """
+        if remains.shared or self._onlookers.have_any_of(remains.blocks, entry):
+            raise CannotPark("others that are warm have a part of its bytes")
         parker = parker_for(entry.provenance.source.park, self._slabs)
         with self._copying.lock:
             return parker.park(entry.value, entry.weight)
 
-    def unpark(self, entry: Entry) -> float | None:
+    def copy_back(self, entry: Entry) -> float | None:
         """Bring them back; return the seconds that took. None: others have done so.
 
         Raises:

@@ -383,7 +383,7 @@ class MemoryMeter:
             and not nothing
             and (self._binding or footprint is None or entry.provenance.weighed_by in _GROWN),
         )
-        remains.shared = bool(kept)
+        remains.blocks, remains.shared = blocks, bool(kept)
         return remains
 
 

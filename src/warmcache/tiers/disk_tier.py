@@ -10,6 +10,7 @@ else it is forgotten.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections import Counter
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from warmcache import _checks as checks
-from warmcache._disk.codecs import Codec, CodecError, Coder, coder_for, coder_named
+from warmcache._disk.codecs import OF_THE_DISK, Codec, CodecError, Coder, coder_for, coder_named
+from warmcache._disk.filters import Filter
 from warmcache._disk.records import Header, Stored
 from warmcache._disk.signing import Signer, signer
 from warmcache._disk.store import DiskStore
@@ -33,18 +35,23 @@ from warmcache._tracebacks import one_frame
 from .worth import Worth
 
 T = TypeVar("T")
-_PAUSE = 60.0  # seconds for which nothing is written once that has failed
+_PAUSE = 60.0  # seconds for which nothing is written once that has failed by what lasts:
+_LASTING = OF_THE_DISK | {
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+    *(errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
+}
 _MOST_LOCKS = 64  # of what is loaded together, each an open file
 
 
 class DiskCall(NamedTuple):
     """One call of a loader, as the disk knows it.
 
-    ``files`` are where what it writes besides is taken from, and read to, by name.
+    What it is ``called``, for people, is only made where somebody asks. ``files`` are where what
+    it writes besides is taken from, and read to, by name.
     """
 
     key: str  # its digest
-    text: str
+    called: Callable[[], str]
     loader: str
     version: str
     code: str
@@ -52,6 +59,11 @@ class DiskCall(NamedTuple):
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     files: Mapping[str, Path] | None = None
+
+    @property
+    def text(self) -> str:
+        """What it is called."""
+        return self.called()
 
 
 class Found(NamedTuple):
@@ -349,7 +361,7 @@ class DiskTier:
         return self._tried("remove", lambda: self._store.remove(key), False)
 
     def _forget_all(self, loader: str) -> None:
-        self._tried("remove", lambda: self._store.evict(loader=loader), None)
+        self._tried("remove", lambda: self._store.evict(Filter(loader)), None)
 
     # -- what fails ------------------------------------------------------------------------------
 
@@ -367,7 +379,7 @@ class DiskTier:
         except Exception as error:
             with self._guard.lock:
                 self._failures[kind] += 1
-            if kind == "write" and isinstance(error, OSError):
+            if kind == "write" and isinstance(error, OSError) and error.errno in _LASTING:
                 self._no_writes_before = time.monotonic() + _PAUSE
             self._say(kind, "%s: the disk could not %s: %s", self, kind, short_text_of(error))
             return instead

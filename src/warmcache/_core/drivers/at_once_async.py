@@ -20,7 +20,7 @@ from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.at_once import reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
-from warmcache._core.state.loading_threads import HANDED_OVER
+from warmcache._core.state.loading_threads import LOADING
 from warmcache._log import debugging
 
 from .async_teardown import keep_running
@@ -45,7 +45,7 @@ async def load_at_once_async(
         or request.expires is not None
     ):
         return None
-    if HANDED_OVER:
+    if LOADING:
         tear_down_what_is_mine()
     context, kept, logs = contextvars.copy_context(), CHAIN.keep(), debugging()
     with store.lock:

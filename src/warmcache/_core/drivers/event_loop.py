@@ -25,7 +25,7 @@ from warmcache._core.plans.steps import (
 )
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
-from warmcache._core.state.loading_threads import HANDED_OVER
+from warmcache._core.state.loading_threads import LOADING
 from warmcache._core.state.one_shot import OneShot
 from warmcache._signatures import isawaitable
 
@@ -67,7 +67,7 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
 
     One that has begun goes on with ``step``.
     """
-    if HANDED_OVER:
+    if LOADING:
         tear_down_what_is_mine()
     box: list[Any] = []
     error: BaseException | None = None

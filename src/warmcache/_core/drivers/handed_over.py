@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextvars
+import sys
 import threading
 import time
+import weakref
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from warmcache._core.state.entry import State
 from warmcache._core.state.flights import CHAIN
-from warmcache._core.state.loading_threads import HANDED_OVER, LOADING, LoadingThread
+from warmcache._core.state.loading_threads import LOADING, LoadingThread
 from warmcache._core.state.one_shot import OneShot
 
 from .mending import mend_after
@@ -15,10 +21,27 @@ from .teardown import tear_down
 
 
 def tear_down_what_is_mine() -> None:
-    """Tear down what was handed over to this thread."""
-    thread = HANDED_OVER.get(threading.get_ident())
+    """Tear down what was handed over to this thread, and have more of it come, if a loop runs."""
+    thread = LOADING.get(threading.get_ident())
     if thread is not None:
+        be_served(thread)
         tear_down_handed_to(thread)
+
+
+def be_served(thread: LoadingThread) -> None:
+    """Have what is handed over to ``thread``, which is this one, torn down on the loop it runs."""
+    events = sys.modules.get("asyncio.events")  # else there are no loops
+    loop = None if events is None else events._get_running_loop()
+    if loop is not None:
+        thread.call_on_loop = partial(_call_on, weakref.ref(loop))
+
+
+def _call_on(reference: weakref.ref[Any]) -> None:
+    loop = reference()
+    if loop is not None:
+        with suppress(RuntimeError):  # it is closed
+            # In a context of its own: it is inside of nothing that this thread is inside of.
+            loop.call_soon_threadsafe(tear_down_what_is_mine, context=contextvars.Context())
 
 
 def tear_down_handed_to(thread: LoadingThread) -> None:
@@ -42,8 +65,8 @@ def wait(signal: OneShot, timeout: float | None) -> bool:
     if thread is None:
         return signal.wait(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
-    outer, woken = thread.woken, threading.Event()
-    thread.woken = woken
+    outer, woken = thread.wake, threading.Event()
+    thread.wake = woken.set
     signal.call_back(woken.set)
     try:
         while not signal.happened:
@@ -54,5 +77,7 @@ def wait(signal: OneShot, timeout: float | None) -> bool:
             woken.wait(None if left is None else min(left, threading.TIMEOUT_MAX))
             woken.clear()
     finally:
-        thread.woken = outer
+        thread.wake = outer
+        if outer is not None:  # this may have been woken for what is still to be done
+            outer()
     return signal.happened

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.state.parking import park
+from warmcache._core.state.parking import settle_on_host
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._log import log
@@ -48,7 +48,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
             if left:
                 store.charge_zombie(remains, left)
             if parks := entry.parks:
-                park(store, entry)
+                settle_on_host(store, entry)
         if not confirmed:
             _complain(remains, left)
         if not parks:

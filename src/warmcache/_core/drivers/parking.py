@@ -17,7 +17,7 @@ from warmcache._core.state import parking as state
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, go_inside
 from warmcache._log import debugging, log
-from warmcache._parking.parking import CannotPark
+from warmcache._parking.parking import CannotPark, HostIsFullError
 from warmcache._texts import short_text_of, text_of
 
 from .let_go import defused, reclaimed
@@ -31,9 +31,10 @@ def make_host_room(cache: CacheView, entry: Entry) -> list[Entry] | None:
     store = cache.store
     if store.inherited:
         return None
-    text = text_of(entry.key)
+    text, host = text_of(entry.key), None if cache.meter is None else cache.meter.host
+    held = 0 if host is None else host.held
     with store.lock:
-        gone = state.make_host_room(store, entry, text)
+        gone = state.make_host_room(store, entry, text, held)
         if gone is None:
             entry.parks = False
         else:
@@ -57,10 +58,13 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
     try:
         go_inside(entry, kept)
         remains = meter.remains(entry)
-        if remains.shared:
-            raise CannotPark("others that are warm have a part of its bytes")
         remains.leave_out_the_value()
-        handle = meter.host.park(entry)
+        handle = meter.host.copy_out(entry, remains)
+    except HostIsFullError as error:
+        log().debug("%s is torn down, and not parked: %s", short_text_of(entry.key), error)
+        with store.lock:
+            state.find_too_large(store, entry, error.nbytes)
+        return None
     except Exception as error:
         why = str(error) if isinstance(error, CannotPark) else defused(error)
         if isinstance(error, CannotPark) and error.__cause__ is not None:
@@ -78,9 +82,9 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
     back = remains.confirmed()
     with store.lock:
         store.counts.teardown_failures += len(raised)
-        gone = state.arrive_at_host(store, entry, handle)
+        gone = state.come_to_host(store, entry, handle)
         if gone is not None and back:
-            state.park(store, entry)
+            state.settle_on_host(store, entry)
         elif gone is not None:
             store.lingering[entry] = remains, False
     if debugging() and gone is not None:

@@ -60,15 +60,16 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             break
         if entry.parks:
             try:
-                if parked(cache, entry, failures):
+                if parked_instead(cache, entry, failures):
                     continue
             except BaseException as raised:  # where it is now, who mends this finds out
                 interrupt = raised
                 continue
-        thread = entry.provenance.thread
-        if thread is not None and handed_over(cache, entry, thread):
+        provenance = entry.provenance
+        if provenance.thread is not None and handed_over(cache, entry, provenance.thread):
             continue
-        interrupt = _dump(entry) or interrupt
+        if provenance.dump is not None:
+            interrupt = _dump(entry) or interrupt
         pending, error = begin_teardown(cache, entry)
         if pending is not None:
             from .async_teardown import hand_over
@@ -85,7 +86,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     return failures
 
 
-def parked(cache: CacheView, entry: Entry, failures: list[Exception]) -> bool:
+def parked_instead(cache: CacheView, entry: Entry, failures: list[Exception]) -> bool:
     """Park ``entry`` if that pays; whether that was done, or it is to be torn down after all.
 
     What must reach the caller, a KeyboardInterrupt or the like, is raised once all else is done.

@@ -18,7 +18,7 @@ from typing import Any
 from warmcache._core.plans import remove
 from warmcache._core.state.loading_threads import LOADING, LoadingThread
 
-from .handed_over import tear_down_handed_to
+from .handed_over import be_served, tear_down_handed_to
 from .threads import run
 
 _local = threading.local()
@@ -38,6 +38,7 @@ def this_thread(cache: Callable[[], Any]) -> LoadingThread:
         thread = LoadingThread()
         _local.sign = sign = _Runs()
         weakref.finalize(sign, _ended, thread).atexit = False
+    be_served(thread)
     if (found := cache()) is not None:
         thread.views.add(found._view)
     return thread

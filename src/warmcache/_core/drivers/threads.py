@@ -52,6 +52,8 @@ def run(plan: Plan[T], cache: CacheView) -> T:
             if isinstance(step, Load):
                 step.box[0]  # which calls the loader
                 box.append(None)
+            elif isinstance(step, Ask):
+                box.append(not_coroutine(step.option, step.function()))
             elif isinstance(step, Launch):
                 flight, kept = step.flight, CHAIN.keep()
                 assert flight.plan is not None
@@ -83,11 +85,9 @@ def run(plan: Plan[T], cache: CacheView) -> T:
         del found
 
 
-def _perform(step: Ask | TearDown | Elsewhere | Aside | Flush | Wait, cache: CacheView) -> Any:
+def _perform(step: TearDown | Elsewhere | Aside | Flush | Wait, cache: CacheView) -> Any:
     if isinstance(step, TearDown):
         return tear_down(cache, step.entries)
-    if isinstance(step, Ask):
-        return not_coroutine(step.option, step.function())
     if isinstance(step, Flush):
         return flush(cache)
     if isinstance(step, Aside):

@@ -35,12 +35,13 @@ from warmcache._core.state.ledger import Claim
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._log import debugging
+from warmcache._texts import first_texts_of
 from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
 from .get import get, get_warm, own_copy
-from .loaded import log_failed_load
-from .refuse import Vain, forbidden, in_vain, refusal, waits_for_itself
+from .loaded import is_failed_load, log_failed_load
+from .refuse import Vain, in_vain, refusal, waits_for_itself
 from .remove import release
 from .steps import Ask, Box, Disguised, Kept, Launch, Load, Plan, Produced, Request, Wait
 
@@ -181,7 +182,7 @@ def _take_on(store: Store, missing: Requests, record: LeaseRecord) -> _Taken:
 
 def _taken_on(store: Store, missing: Requests, record: LeaseRecord) -> _Taken | Vain:
     others: dict[BatchFlight, None] = {}  # in order, each once
-    free, alone = [], []
+    free, alone, barred = list[Hashable](), list[Hashable](), list[Hashable]()
     store.check_open()
     joined = 0
     for key, request in missing.items():
@@ -192,9 +193,9 @@ def _taken_on(store: Store, missing: Requests, record: LeaseRecord) -> _Taken | 
         elif key in store.flights:
             alone.append(key)
         elif key not in store.live:
-            if not request.may_load:
-                return partial(forbidden, key)
-            free.append(key)
+            (free if request.may_load else barred).append(key)
+    if barred:
+        return partial(_forbidden, barred)
     if (vain := _wait_for(store, others, missing)) is not None:
         return vain
     store.counts.joined += joined
@@ -239,6 +240,11 @@ def _wait_for(
             return partial(waits_for_itself, next(key for key in wanted if key in flight.keys))
     store.ledger.wake()  # what the load lacks, those may have that wait for it from now on
     return None
+
+
+def _forbidden(keys: Sequence[Hashable]) -> WarmMissError:
+    are = "is" if len(keys) == 1 else "are"
+    return WarmMissError(f"{first_texts_of(keys)} {are} not warm, and loading is forbidden here")
 
 
 def _leave(flight: BatchFlight) -> None:
@@ -335,12 +341,12 @@ def _with_share(produced: Produced, share: float) -> Produced:
 
 
 def _count_failed(store: Store, flight: BatchFlight, error: Exception) -> None:
-    count = len(flight.keys)
+    count, failed = len(flight.keys), is_failed_load(error)
     with store.lock:
         store.counts.misses += count
-        store.counts.load_failures += count
+        store.counts.load_failures += count * failed
         flight.source.misses += count
-    if debugging():
+    if failed and debugging():
         log_failed_load(store, flight, error)
 
 

@@ -17,6 +17,7 @@ from warmcache._core.state.use_clock import tick
 from warmcache._log import log
 from warmcache._signatures import UnawaitedError
 from warmcache._texts import text_of
+from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
 from .load import fly
@@ -88,7 +89,7 @@ def _get(
             rejected = True
 
 
-def brought_back(entry: Entry) -> Request:
+def request_for(entry: Entry) -> Request:
     """Return what asks for a parked ``entry`` by its key alone, whose loader nobody knows."""
     source, weight = entry.provenance.source, entry.weight
     return Request(
@@ -169,7 +170,8 @@ def _arrival(
                 go_on()
         if mine and flight.error is not None:
             raise flight.error
-        if isinstance(flight.error, Exception):  # who joined a load that was cancelled takes over
+        # Who joined a load that was cancelled, or forbidden to who began it, takes over.
+        if isinstance(flight.error, Exception) and not isinstance(flight.error, WarmMissError):
             raise own_copy(flight.error, flight.trace)
     except BaseException as error:
         go_on()
@@ -221,10 +223,20 @@ def _like(error: BaseException) -> BaseException | None:
         return None
 
 
-def _means_invalid(error: BaseException, request: Request) -> bool:
+def means_invalid(
+    error: BaseException, validate_errors: type[Exception] | tuple[type[Exception], ...]
+) -> bool:
     """Whether what ``validate`` raised says that the value is not good; else it says nothing."""
     raised = error.error if isinstance(error, Disguised) else error
-    return isinstance(raised, request.validate_errors) and not isinstance(raised, UnawaitedError)
+    return isinstance(raised, validate_errors) and not isinstance(raised, UnawaitedError)
+
+
+def log_invalid(call: str, error: BaseException) -> None:
+    """Log by what ``validate`` has said that the value of a call is not good."""
+    from traceback import format_exception_only
+
+    text = "".join(format_exception_only(error)).strip()
+    log().warning("validate of %s raised %s: it is loaded again", call, text)
 
 
 def _still_valid(
@@ -238,13 +250,10 @@ def _still_valid(
     except GeneratorExit:
         raise
     except BaseException as error:
-        if not _means_invalid(error, request):
+        if not means_invalid(error, request.validate_errors):
             yield from release(cache, entry, record)
             raise
-        from traceback import format_exception_only
-
-        text = "".join(format_exception_only(error)).strip()
-        log().warning("validate of %s raised %s: it is loaded again", text_of(entry.key), text)
+        log_invalid(text_of(entry.key), error)
     if not valid:
         with cache.store.lock:
             if entry.state is State.LIVE:

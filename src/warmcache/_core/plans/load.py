@@ -25,7 +25,8 @@ A load that runs out of metered memory is tried again, outside of the ``except``
 error is gone, and with its frames what the failed try had allocated.
 
 What is parked is not loaded: it comes back as part of the load, into the room that was made for it,
-and is published as the entry that it was. What keeps it from that leaves it parked.
+and is published as the entry that it was. What keeps it from that leaves it parked, unless somebody
+has removed it meanwhile.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ from warmcache._core.state.entry import Entry, Provenance, State, earlier, secon
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.ledger import Claim
-from warmcache._core.state.parking import land_returned
+from warmcache._core.state.parking import come_live, end_in_vain
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
 from warmcache._log import debugging, log
 from warmcache._sizes import parse_size
 from warmcache._texts import short_text_of
-from warmcache.errors import CapacityError
+from warmcache.errors import CapacityError, ClosedError
 
 from .cache_view import CacheView
 from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
@@ -88,7 +89,9 @@ def fly(
         raise
     if not flight.ended:
         with store.lock:
-            store.end_flight(flight)
+            doomed = end_in_vain(store, flight)
+        if doomed:
+            yield TearDown(doomed)
         if meter is not None and meter.shared:  # what it had reserved is room for others
             yield Aside(meter.give_back_to_node)
 
@@ -234,12 +237,6 @@ def give_up(store: Store, request: Request, flight: Flight, error: Exception) ->
         unboxed(request, flight, flight.began, flight.began)
     if flight.lease is not None:
         yield from end_own_lease(store, flight)
-    over = store.closed or (request.owner is not None and request.owner.ended)
-    if flight.returned is not None and flight.loaded is None and over:
-        with store.lock:
-            entry, flight.returned = flight.returned, None
-            doomed = [entry] if store.condemn(entry, RemovalCause.CLOSED) else []
-        yield TearDown(doomed)
     if flight.loaded is not None:
         cause = RemovalCause.SIZE if isinstance(error, CapacityError) else RemovalCause.CLOSED
         yield TearDown(_turned_away(store, flight, flight.loaded, cause))
@@ -312,7 +309,7 @@ def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> P
             raise forbidden(request.key)
         return False
     try:
-        seconds = yield Aside(lambda: host.unpark(entry), to_its_end=True)
+        seconds = yield Aside(lambda: host.copy_back(entry), to_its_end=True)
     except Exception:
         with store.lock:
             assert store.host is not None
@@ -329,24 +326,35 @@ def _returned(store: Store, meter: Meter, request: Request, flight: Flight) -> P
 def _land_returned(
     cache: CacheView, flight: Flight, entry: Entry, owner: Owner | None
 ) -> Plan[None]:
-    """Charge what came back for its bytes, and make it visible, as :func:`_land` does."""
-    store, meter = cache.store, cache.meter
+    """Charge what came back for its bytes, and make it visible, as :func:`_land` does.
+
+    What has ended meanwhile is torn down instead, and who waits for it looks again.
+    """
+    store, meter, parked = cache.store, cache.meter, entry.parked
     assert meter is not None
+    assert parked is not None
     yield Ask(lambda: meter.came_back(store, flight, entry))
     while True:
         with store.lock:
             store.check_open()
             if owner is not None:
                 owner.check_open()
-            usurper = store.live.get(entry.key)
-            if usurper is None:
+            if parked.condemned is RemovalCause.CLOSED:
+                # Which its key alone does not say.
+                raise ClosedError("whom it belongs to has ended")
+            if entry.expires is not None and not store.timer() < entry.expires:
+                doomed = _turned_away(store, flight, entry, RemovalCause.EXPIRED)
+                break
+            doomed = store.displace(entry.key)
+            if not doomed:
                 entry.weight = meter.charge(entry, entry.weight)
                 store.ledger.recharge(flight, entry.weight)
-                land_returned(store, entry, flight)
+                come_live(store, entry, flight)
                 break
-            doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
         yield TearDown(doomed)
-    if debugging():
+    if doomed:
+        yield TearDown(doomed)
+    elif debugging():
         log().debug("unparked %s", short_text_of(entry.key))
 
 
@@ -410,11 +418,10 @@ def _land(store: Store, entry: Entry, flight: Flight, owner: Owner | None) -> Pl
             store.check_open()
             if owner is not None:
                 owner.check_open()
-            usurper = store.live.get(entry.key)  # handed in while we were loading
-            if usurper is None:
+            doomed = store.displace(entry.key)  # what was handed in while we were loading
+            if not doomed:
                 store.land(entry, flight)
                 break
-            doomed = [usurper] if store.condemn(usurper, RemovalCause.REPLACED) else []
         yield TearDown(doomed)
     if load is not None:
         yield Ask(lambda: tell_of_load(store, load), "on_load")

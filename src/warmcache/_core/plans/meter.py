@@ -19,6 +19,11 @@ from .steps import Request
 class Host(Protocol):
     """What moves the bytes of values to the host and back. Called without the cache's lock."""
 
+    @property
+    def held(self) -> float:
+        """Bytes of the tier that no parked value has, and that cannot be used again yet."""
+        ...
+
     def is_short(self, entry: Entry) -> bool:
         """Whether the machine has too little memory left for it, beside what it should keep."""
         ...
@@ -26,10 +31,13 @@ class Host(Protocol):
     def close(self) -> None:
         """Keep no memory for values to come."""
 
-    def park(self, entry: Entry) -> Any:
-        """Copy the bytes of ``entry``; return what brings them back. What it raises: they stay."""
+    def copy_out(self, entry: Entry, remains: Remains, /) -> Any:
+        """Copy the bytes of ``entry``; return what brings them back. What it raises: they stay.
 
-    def unpark(self, entry: Entry) -> float | None:
+        ``remains`` watches them.
+        """
+
+    def copy_back(self, entry: Entry) -> float | None:
         """Bring them back; return the seconds that took. None: others have done so."""
         ...
 

@@ -14,7 +14,7 @@ from warmcache._core.state.store import Store
 from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
-from .get import brought_back, get
+from .get import get, request_for
 from .make_room import room
 from .meter import Meter
 from .refuse import refusal
@@ -27,16 +27,17 @@ T = TypeVar("T")
 def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> Plan[Any]:
     """Store what was handed in, replacing what was there; return the value that is stored.
 
-    Unless ``replace``: then what is there stays. As long as a value has an entry under this key,
-    and be it retired under a lease, it is that entry that is stored anew, or the value would be
-    torn down twice.
+    Unless ``replace``: then what is there stays, and what is parked comes back. As long as a value
+    has an entry under this key, and be it retired under a lease, it is that entry that is stored
+    anew, or the value would be torn down twice.
     """
     store = cache.store
     arrived = False
 
     def granted() -> None:
         nonlocal arrived
-        if new.key in store.live:  # somebody was faster, and is not to be replaced
+        # Somebody was faster, and is not to be replaced.
+        if new.key in store.live or (not replace and store.below(new.key)):
             store.ledger.unreserve(claim.weight)
         else:
             if cache.meter is not None:
@@ -54,17 +55,20 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             if old is not None and not replace:
                 return old.value
             owner = store.owner_of(new.key, new.value)
-            parked = next((e for e in store.below(new.key) if e.value is new.value), None)
-            if parked is not None:
-                parked.expires, parked.seen_at = new.expires, new.loaded_at
-            if owner is not None and owner is not old:
-                if old is None:
+            below = [
+                each for each in store.below(new.key) if not replace or each.value is new.value
+            ]
+            same = next((each for each in below if each.value is new.value), None)
+            if same is not None:
+                same.expires, same.seen_at = new.expires, new.loaded_at
+            if owner is not None and owner is not old and not below:
+                doomed = store.displace(new.key)
+                if not doomed:
                     store.revive(owner)
-                elif store.condemn(old, RemovalCause.REPLACED):
-                    doomed = [old]
-        if parked is not None and owner is None:
-            yield from _unpark(cache, parked)
-            new.weight = parked.weight  # it was weighed without its bytes
+        if below:
+            yield from _bring_back(cache, same or below[0])
+            if same is not None:
+                new.weight = same.weight  # it was weighed without its bytes
         elif owner is None:
             yield from room(cache, claim, replacing=replace, granted=granted)
         elif doomed:
@@ -76,12 +80,12 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
     return new.value
 
 
-def _unpark(cache: CacheView, entry: Entry) -> Plan[None]:
-    """Have what is parked live again, for its very value was handed in once more."""
+def _bring_back(cache: CacheView, entry: Entry) -> Plan[None]:
+    """Have what is parked live again, for it is not to be replaced."""
 
     def back(record: LeaseRecord) -> Plan[None]:
         with suppress(WarmMissError):  # it has left meanwhile
-            yield from get(cache, brought_back(entry), record)
+            yield from get(cache, request_for(entry), record)
 
     yield from _with_lease(cache, entry, back)
 

@@ -62,7 +62,7 @@ def chosen(
     """Remove what ``choose`` returns, as far as it is there; return a note of each.
 
     That is what is live, or parked, or is being parked; but what a load has back from where it
-    is parked arrives, as what is being loaded does.
+    is parked arrives, as what is being loaded does, and goes only if that fails.
 
     It is called with the lock held, as all that it decides from may change without. When a
     ``note`` raises, for the clock does, those before are torn down all the same.
@@ -73,10 +73,11 @@ def chosen(
     try:
         with store.lock:
             for entry in choose(store):
-                if entry.kept and not store.is_coming_back(entry):
+                if entry.kept:
                     if store.condemn(entry, cause):
                         doomed.append(entry)
-                    noted.append(note(entry))
+                    if not store.is_coming_back(entry):
+                        noted.append(note(entry))
     except Exception:
         yield TearDown(doomed)
         raise
@@ -106,8 +107,7 @@ def replaced(cache: CacheView, source: Source, successor: Successor | None = Non
     deadline: float | None = None
 
     def own(store: Store) -> list[Entry]:
-        there = [*store.live.values(), *store.all_below()]
-        return [entry for entry in there if entry.provenance.source is source]
+        return [entry for entry in store.kept() if entry.provenance.source is source]
 
     yield from chosen(cache, own, RemovalCause.REPLACED, its_key)
     while True:
@@ -171,8 +171,7 @@ def this(cache: CacheView, entry: Entry, note: Callable[[Entry], T]) -> Plan[lis
 def with_its_owner(cache: CacheView, entry: Entry) -> Plan[list[Exception]]:
     """Remove one entry, if it is still there, for whom it belongs to has ended."""
     with cache.store.lock:
-        there = entry.kept and not cache.store.is_coming_back(entry)
-        doomed = there and cache.store.condemn(entry, RemovalCause.CLOSED)
+        doomed = entry.kept and cache.store.condemn(entry, RemovalCause.CLOSED)
     if not doomed:
         return []
     errors: list[Exception] = yield TearDown([entry])
@@ -183,8 +182,7 @@ def tagged(cache: CacheView, tag: str, note: Callable[[Entry], T]) -> Plan[list[
     """Remove what has ``tag``, the last loaded first; return a note of each."""
 
     def found(store: Store) -> list[Entry]:
-        there = [*store.live.values(), *store.all_below()]
-        entries = [entry for entry in there if tag in entry.tags]
+        entries = [entry for entry in store.kept() if tag in entry.tags]
         return sorted(entries, key=attrgetter("loaded"), reverse=True)
 
     return chosen(cache, found, RemovalCause.EXPLICIT, note)
@@ -300,8 +298,7 @@ def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
     store = cache.store
     with store.lock:
         store.close(why)
-        there = [*store.live.values(), *store.all_below()]
-        entries = sorted(there, key=lambda entry: entry.loaded, reverse=True)
+        entries = sorted(store.kept(), key=lambda entry: entry.loaded, reverse=True)
         doomed = [entry for entry in entries if store.condemn(entry, RemovalCause.CLOSED)]
     try:
         errors: list[Exception] = yield TearDown(doomed)

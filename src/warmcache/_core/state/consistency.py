@@ -65,13 +65,26 @@ def _end(store: Store, flight: Flight) -> None:
     if loaded is not None and store.live.get(loaded.key) is loaded:
         flight.entry = loaded
     elif loaded is not None and loaded.state is State.LIVE:
-        loaded.cause, loaded.leases = RemovalCause.CLOSED, ()
-        store.begin_to_die(loaded)
+        _begin_to_die(store, loaded)
+    returned = flight.returned
+    if returned is not None and returned.state is State.PARKED and returned.parked is not None:
+        if returned.parked.back:  # on its device, and charged to nobody
+            _begin_to_die(store, returned)
+        elif returned.parked.condemned is not None:
+            store.condemn(returned, returned.parked.condemned)
     if flight.lease is not None:
         flight.lease.over = True
     flight.weight, flight.ended = 0, True
     if flight.done is not None:
         flight.done.happen()
+
+
+def _begin_to_die(store: Store, entry: Entry) -> None:
+    parked = entry.parked
+    cause = None if parked is None else parked.condemned
+    entry.cause, entry.newcomer, entry.leases = cause or RemovalCause.CLOSED, None, ()
+    store.begin_to_die(entry)
+    entry.parked = None
 
 
 def _place(store: Store, entry: Entry) -> None:

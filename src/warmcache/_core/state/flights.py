@@ -130,9 +130,11 @@ CHAIN: ByCall[tuple[Flight | Entry, ...]] = ByCall("warmcache_chain", ())
 
 def go_inside(link: Flight | Entry, kept: Any) -> tuple[Flight | Entry, ...]:
     """Be inside of ``link``, until what CHAIN has ``kept`` is restored; return the links around."""
-    if kept is None:
-        CHAIN.restore(((link,), get_ident()))
-        return ()
-    outer = CHAIN.get()
-    CHAIN.set((*outer, link))
+    outer: tuple[Flight | Entry, ...] = ()
+    me = get_ident()
+    if kept is not None:
+        outer, thread = kept
+        if thread != me:  # it may have been inherited
+            outer = CHAIN.get()
+    CHAIN.restore(((*outer, link), me))
     return outer

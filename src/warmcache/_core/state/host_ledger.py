@@ -107,7 +107,6 @@ class HostLedger:
         parked.handle = handle
         self.used += handle.nbytes - parked.nbytes
         parked.nbytes = parked.cost.nbytes = handle.nbytes
-        self.parks += 1
 
     def went(self, entry: Entry) -> None:
         """Note that the bytes of ``entry`` are not here any more, wherever they are."""

@@ -14,25 +14,24 @@ from warmcache._process.after_fork import in_child
 from warmcache._process.fork_safe_lock import ForkSafeLock
 
 SCOPES: set[int] = set()  # that are alive, in whatever context, by number
-_tables: weakref.WeakSet[HotEntries] = weakref.WeakSet()
-_guard = ForkSafeLock()  # of _tables
+_all: weakref.WeakSet[HotEntries] = weakref.WeakSet()
+_guard = ForkSafeLock()  # of _all
 
 
-class HotEntries(dict[Any, Any]):
-    """Raw arguments to live entries: what a generated hit path looks up.
+class HotEntries:
+    """Raw arguments to live entries: ``table`` is what a generated hit path looks up.
 
-    A dict of its own type so that it can be referenced weakly and so that pickling a
-    function that closes over it never carries a warm object.
+    A plain dict, for it is subscripted without a call; inside of what can be referenced weakly,
+    and has no warm object with it where a function that closes over it is pickled.
     """
 
-    __slots__ = ("__weakref__", "ref")
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __slots__ = ("__weakref__", "ref", "table")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self) -> None:
+        self.table: dict[Any, Any] = {}
         self.ref = weakref.ref(self)
         with _guard.lock:
-            _tables.add(self)
+            _all.add(self)
 
     def __reduce__(self) -> tuple[object, ...]:
         return HotEntries, ()
@@ -43,13 +42,13 @@ def switch_off_for(scope: object) -> None:
     SCOPES.add(id(scope))
     weakref.finalize(scope, SCOPES.discard, id(scope)).atexit = False
     with _guard.lock:
-        tables = list(_tables)
-    for table in tables:
-        table.clear()
+        all_hot = list(_all)
+    for hot in all_hot:
+        hot.table.clear()
 
 
 @in_child
 def _empty_all() -> None:
     """Have every call in a forked child take the slow path: what is warm is its parent's."""
-    for table in list(_tables):
-        table.clear()
+    for hot in list(_all):
+        hot.table.clear()

@@ -2,7 +2,7 @@
 
 A connection of sqlite or a browser of Playwright's can be closed only in the thread that opened
 it. Nobody can make that thread run anything: it does so as it next calls us, while it waits for
-something of ours, or as it ends.
+something of ours or runs an event loop, or as it ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from warmcache._process.after_fork import in_child, keep_forever
@@ -20,7 +21,8 @@ class LoadingThread:
 
     It refers to no ``Thread``, for entries refer to it, and may belong to that, weakly.
     ``handed`` are dying entries that it is to tear down, each with the view of its cache;
-    ``views`` those of all caches that it has loaded something into, weakly.
+    ``views`` those of all caches that it has loaded something into, weakly. It is told of what
+    is handed over by ``wake``, while it waits, and by ``call_on_loop``, if it runs a loop.
     """
 
     def __init__(self) -> None:
@@ -28,7 +30,8 @@ class LoadingThread:
         self.name = threading.current_thread().name
         self.handed: dict[Any, Any] = {}
         self.views: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.woken: threading.Event | None = None  # where it waits
+        self.wake: Callable[[], object] | None = None
+        self.call_on_loop: Callable[[], object] | None = None
         self._process = os.getpid()
         self._ended = False
         self._guard = threading.Lock()
@@ -51,8 +54,9 @@ class LoadingThread:
                 return False
             self.handed[entry] = view
             HANDED_OVER[self.ident] = self
-        if self.woken is not None:
-            self.woken.set()
+        for tell in (self.wake, self.call_on_loop):
+            if tell is not None:
+                tell()
         return True
 
     def rest(self) -> None:
@@ -76,7 +80,7 @@ class LoadingThread:
 
 LOADING: dict[int, LoadingThread] = {}  # by their numbers, as long as they run
 # Those of them that something was handed over to: none most often, which is all that most calls
-# look at.
+# look at. What is awaited looks at those that may come to be.
 HANDED_OVER: dict[int, LoadingThread] = {}
 
 

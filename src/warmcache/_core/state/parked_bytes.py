@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from .records import RemovalCause
+
 
 class ParkedBytes:
     """The bytes of a value that is parked, or is being parked.
 
     ``handle`` brings them back, once there is one; ``nbytes`` is what they take in the tier. They
     have ``moved`` once the device has their room back, and are ``back`` there again before
-    the entry can be found.
+    the entry can be found. If they are not, it goes for what it was ``condemned`` for meanwhile.
     """
 
-    __slots__ = ("back", "cost", "handle", "moved", "nbytes")
+    __slots__ = ("back", "condemned", "cost", "handle", "moved", "nbytes")
 
     def __init__(self, nbytes: float, cost: Any) -> None:
         self.cost = cost  # what is known of its key
         self.handle: Any = None
         self.nbytes = nbytes
         self.moved = self.back = False
+        self.condemned: RemovalCause | None = None

@@ -13,37 +13,37 @@ from typing import Any
 
 from .entry import Entry, State
 from .flights import Flight
+from .host_ledger import HostLedger
+from .parked_bytes import ParkedBytes
 from .records import RemovalCause
 from .store import Store
 from .use_clock import tick
 
 
-def make_host_room(store: Store, entry: Entry, text: str) -> list[Entry] | None:
+def make_host_room(store: Store, entry: Entry, text: str, held: float) -> list[Entry] | None:
     """Take room in the host tier for a dying ``entry``, if it pays to park it.
 
     Returns what is condemned for it, and to be torn down first. None: it is to be torn down
-    itself. The ``text`` is its key's.
+    itself. The ``text`` is its key's. What is ``held`` are bytes of the tier that nothing has any
+    more which is parked, and that cannot be used again yet.
     """
     host = store.host
     if host is None or store.closed or not entry.parks or entry.parked is not None:
+        return None
+    if entry.key in host.entries:  # which comes back, and would replace it
         return None
     parked = host.expected(entry, text)
     if not host.pays(parked):
         host.not_worth += 1
         return None
-    short = host.used + parked.nbytes - host.budget
-    gone: list[Entry] | None = []
-    if short > 0:
-        fits = parked.nbytes <= host.budget
-        gone = host.cheapest(short, entry, parked, {*store.flights}) if fits else None
+    gone = _made_up(store, host, entry, parked, parked.nbytes + held)
     if gone is None:
-        host.full += 1
         return None
     host.begin(entry, parked)
     return [each for each in gone if store.condemn(each, RemovalCause.SIZE)]
 
 
-def arrive_at_host(store: Store, entry: Entry, handle: Any) -> list[Entry] | None:
+def come_to_host(store: Store, entry: Entry, handle: Any) -> list[Entry] | None:
     """Note that the bytes of ``entry`` are copied; return what is to go if they are too many.
 
     None: that is ``entry``, or somebody has removed it meanwhile.
@@ -51,29 +51,61 @@ def arrive_at_host(store: Store, entry: Entry, handle: Any) -> list[Entry] | Non
     host = store.host
     assert host is not None
     host.came(entry, handle)
-    gone: list[Entry] | None = []
-    if host.used > host.budget and entry.parked is not None:
-        short = host.used - host.budget
-        gone = host.cheapest(short, entry, entry.parked, {*store.flights})
-    if gone is None or not entry.parks:
+    gone = None
+    if entry.parks and entry.parked is not None:
+        gone = _made_up(store, host, entry, entry.parked, 0)
+    if gone is None:
         entry.parks = False
         return None
     return [each for each in gone if store.condemn(each, RemovalCause.SIZE)]
+
+
+def _made_up(
+    store: Store, host: HostLedger, entry: Entry, parked: ParkedBytes, more: float
+) -> list[Entry] | None:
+    """Return what is to go for the bytes of ``entry``, so many ``more`` than are counted as used.
+
+    What goes already is not asked for again. None: they do not fit, or what would go saves more.
+    """
+    going = [each for dying in store.dying.values() for each in dying if not each.parks]
+    freed = sum(each.parked.nbytes for each in going if each.parked is not None)
+    short = host.used - freed + more - host.budget
+    if short <= 0:
+        return []
+    fits = parked.nbytes <= host.budget
+    gone = host.cheapest(short, entry, parked, {*store.flights}) if fits else None
+    if gone is None:
+        host.full += 1
+    return gone
+
+
+def find_too_large(store: Store, entry: Entry, nbytes: float) -> None:
+    """Note that the bytes of ``entry`` take ``nbytes``, which are not free: it is torn down."""
+    assert store.host is not None
+    assert entry.parked is not None
+    entry.parked.cost.nbytes = nbytes
+    store.host.full += 1
+    _forget(store.host, entry)
 
 
 def stay(store: Store, entry: Entry, what: str) -> None:
     """Note that ``entry`` could not be parked, for ``what``: it is to be torn down."""
     assert store.host is not None
     store.host.failures[what] += 1
-    store.host.went(entry)
+    _forget(store.host, entry)
+
+
+def _forget(host: HostLedger, entry: Entry) -> None:
+    host.went(entry)
     entry.parks, entry.parked = False, None
 
 
-def park(store: Store, entry: Entry) -> None:
+def settle_on_host(store: Store, entry: Entry) -> None:
     """Have a dying ``entry`` be parked: its bytes are copied, and its room here is free."""
     parked, host = entry.parked, store.host
     assert parked is not None
     assert host is not None
+    host.parks += 1
     host.entries[entry.key] = entry
     entry.state = State.PARKED
     store.leave_the_dying(entry)
@@ -82,7 +114,17 @@ def park(store: Store, entry: Entry) -> None:
     store.ledger.free_dying(entry.weight)
 
 
-def land_returned(store: Store, entry: Entry, flight: Flight) -> None:
+def end_in_vain(store: Store, flight: Flight) -> list[Entry]:
+    """End a load that has failed; return what it would have had back and somebody has removed."""
+    store.end_flight(flight)
+    entry = flight.returned
+    if entry is None or entry.state is not State.PARKED or entry.parked is None:
+        return []
+    cause = entry.parked.condemned
+    return [entry] if cause is not None and store.condemn(entry, cause) else []
+
+
+def come_live(store: Store, entry: Entry, flight: Flight) -> None:
     """Make what was parked live again, leased to all who wait for it, and end its flight."""
     assert store.host is not None
     store.host.unparks += 1

@@ -131,9 +131,10 @@ class HostStats(Record):
     """What the host tier of a cache has done, and what is parked there.
 
     ``parks`` and ``unparks`` count moves. What was torn down instead of parked: ``not_worth``, for
-    getting it back takes about as long as a load; ``full``, for what is there saves more;
-    ``failures``, by kind: ``"park"`` counts what could not be parked, ``"short"`` what the machine
-    had no memory for, ``"unpark"`` what stayed parked. ``bytes`` are taken of the ``budget``.
+    getting it back takes about as long as a load; ``full``, for it takes more than there is, or
+    what is there saves more; ``failures``, by kind: ``"park"`` counts what could not be parked,
+    ``"short"`` what the machine had no memory for, ``"unpark"`` what stayed parked. ``bytes`` are
+    taken of the ``budget``.
     """
 
     __slots__ = ()

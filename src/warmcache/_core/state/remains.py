@@ -29,7 +29,8 @@ class Remains:
     """
 
     did = "torn down"  # what became of the value
-    shared = False  # whether others have a part of it, too
+    blocks: tuple[Any, ...] = ()  # what of it is known by its addresses,
+    shared = False  # and whether others are charged with a part of that
     holders = ""  # who holds it still, in words, once it was given up,
     remedies: tuple[str, ...] = ()  # and what makes them let go
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import Entry, State, seconds_between
+from .entry import Entry, seconds_between
 from .flights import Flight
 from .host_ledger import HostLedger
 from .records import EntryInfo, HostStats, Stats
@@ -34,7 +34,7 @@ def info_of(store: Store, entry: Entry) -> EntryInfo:
     now = store.timer()
     if entry.used != entry.seen and not store.dates_hits_of(entry):
         entry.seen, entry.seen_at = entry.used, now
-    parked = entry.parked if entry.state is State.PARKED else None
+    parked = entry.parked if entry.parked is not None and entry.parked.moved else None
     return EntryInfo(
         key=entry.key,
         weight=entry.weight if parked is None else parked.nbytes,

@@ -151,9 +151,9 @@ class Store:
         provenance = entry.provenance
         hot = provenance.hot() if provenance.hot is not None else None
         if hot is not None and entry.state is _LIVE and not self.inherited:
-            hot[provenance.hot_key] = entry
+            hot.table[provenance.hot_key] = entry
             if SCOPES or self.has_orphans:  # it came just now, and may have emptied it before
-                hot.pop(provenance.hot_key, None)
+                hot.table.pop(provenance.hot_key, None)
 
     def heat_for(self, entry: Entry, hot: HotEntries, hot_key: Any) -> None:
         """Put a loaded live entry on the hit path of who asks, be it another than before."""
@@ -167,8 +167,8 @@ class Store:
         """Take an entry off its hit path: the next call takes the slow one. Needs no lock."""
         provenance = entry.provenance
         hot = provenance.hot() if provenance.hot is not None else None
-        if hot is not None and hot.get(provenance.hot_key) is entry:
-            hot.pop(provenance.hot_key, None)
+        if hot is not None and hot.table.get(provenance.hot_key) is entry:
+            hot.table.pop(provenance.hot_key, None)
 
     def waited(self, what: Claim | Flight) -> None:
         """Count that a caller waits: for room, or for another's load."""
@@ -182,6 +182,7 @@ class Store:
 
         A timer that raises does so before anything has changed.
         """
+        assert self.host is None or self.is_free(entry.key), "its key would be in two places"
         deadlines = self.deadlines
         ends = None if deadlines is None else self._deadline(entry)
         self.live[entry.key] = entry
@@ -261,6 +262,7 @@ class Store:
 
     def revive(self, entry: Entry) -> None:
         """Make a retired entry visible again: its very value was handed in once more."""
+        assert self.host is None or self.is_free(entry.key), "its key would be in two places"
         deadlines = self.deadlines
         ends = None if deadlines is None else self._deadline(entry)
         entry.state = _LIVE
@@ -467,6 +469,23 @@ class Store:
         dying = [entry for entries in self.dying.values() for entry in entries if entry.parks]
         return [*dying, *self.host.entries.values()]
 
+    def kept(self) -> list[Entry]:
+        """Return what stays unless it is removed: what is live, and what is below."""
+        return [*self.live.values(), *self.all_below()]
+
+    def is_free(self, key: Hashable) -> bool:
+        """Whether nothing of ``key`` is live, or below and stays there."""
+        return key not in self.live and all(map(self.is_coming_back, self.below(key)))
+
+    def displace(self, key: Hashable) -> list[Entry]:
+        """Condemn what there is of ``key``, for another is about to take its place.
+
+        Returns what is to be torn down. What comes back from below stays: that replaces others.
+        """
+        live = self.live.get(key)
+        there = self.below(key) if live is None else [live, *self.below(key)]
+        return [entry for entry in there if self.condemn(entry, _REPLACED)]
+
     def is_coming_back(self, entry: Entry) -> bool:
         """Whether a load under way has ``entry`` back from where it is parked."""
         flight = self.flights.get(entry.key)
@@ -475,11 +494,13 @@ class Store:
     def _condemn_below(self, entry: Entry, cause: RemovalCause, newcomer: Newcomer | None) -> bool:
         """Condemn what is parked, or on its way there; whether it must now be torn down."""
         if entry.state is _PARKED:
-            if self.is_coming_back(entry):
+            assert self.host is not None
+            assert entry.parked is not None
+            if self.is_coming_back(entry):  # it arrives, or goes once that has failed
+                entry.parked.condemned = entry.parked.condemned or cause
                 return False
             entry.cause, entry.newcomer = cause, newcomer
             self.begin_to_die(entry)
-            assert self.host is not None
             del self.host.entries[entry.key]
             return True
         entry.cause, entry.newcomer, entry.parks = cause, newcomer, False
@@ -623,6 +644,6 @@ class Store:
         self.has_orphans = False
         return [
             entry
-            for entry in [*self.live.values(), *self.all_below()]
+            for entry in self.kept()
             if entry.provenance.is_orphan and self.condemn(entry, RemovalCause.INVALID)
         ]

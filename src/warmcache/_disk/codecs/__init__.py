@@ -17,10 +17,11 @@
 from __future__ import annotations
 
 from .choice import check_codec, coder_for, coder_named, why_not
-from .coder import INLINE, Codec, CodecError, Coder
+from .coder import INLINE, OF_THE_DISK, Codec, CodecError, Coder
 
 __all__ = [
     "INLINE",
+    "OF_THE_DISK",
     "Codec",
     "CodecError",
     "Coder",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO
 from math import prod
 from typing import Any, TypeAlias
@@ -189,6 +190,7 @@ def _of_bytes(data: memoryview, dtype: Dtype, shape: Any, order: Any) -> Any:
 
 # -- by itself -------------------------------------------------------------------------
 
+_LENGTHS = 10  # bytes, the last two of which say how long the header is
 _LONGEST = 8192  # bytes of a header: of those that are longer numpy refuses some
 
 
@@ -219,13 +221,21 @@ def read_npy(data: memoryview) -> Any:
     Raises:
         Exception: whatever comes of reading what is none.
     """
+    end = _LENGTHS + int.from_bytes(data[_LENGTHS - 2 : _LENGTHS], "little")
+    shape, order, dtype = _read_head(bytes(data[: min(end, _LONGEST + ALIGNED)]))
+    return _of_bytes(data[end:], _dtype(dtype), shape, order)
+
+
+@lru_cache(128)  # for numpy compiles it, and arrays of one loader are often alike
+def _read_head(data: bytes) -> tuple[tuple[int, ...], str, Any]:
+    """Return the shape, the order, and what is written of the dtype."""
     import numpy
 
-    head = BytesIO(data[: _LONGEST + ALIGNED])
+    head = BytesIO(data)
     version = numpy.lib.format.read_magic(head)
     if version != (1, 0):
         raise ValueError(f"npy {version} is not what would be written")
     shape, fortran, dtype = numpy.lib.format.read_array_header_1_0(head)
     if not _described(dtype):
         raise ValueError(f"{dtype} is not what would be written")
-    return _of_bytes(data[head.tell() :], dtype, shape, "F" if fortran else "C")
+    return shape, "F" if fortran else "C", _written(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
@@ -16,6 +17,8 @@ from warmcache._private_files import not_followed
 from warmcache._texts import short_text_of
 
 INLINE = 32 * 1024  # bytes: what is larger is never made as one text, but written to a file
+# By these it is known that a write failed by the disk, whoever wrote.
+OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _MAPPED = 2**20  # bytes: below, reading costs less than a mapping and its descriptor
 
 
@@ -71,6 +74,11 @@ def imported(name: str) -> Any:
 def unreadable(name: str, error: BaseException | str) -> CodecError:
     """Return the error of a coder that cannot read what should be its own."""
     return CodecError(f"codec {name!r} cannot read what is stored: {_said(error)}")
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether it says that the disk cannot be written, whatever the value is."""
+    return isinstance(error, OSError) and error.errno in OF_THE_DISK
 
 
 def unwritable(name: str, value: object, error: BaseException | str) -> CodecError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from warmcache.errors import WarmcacheError
 
-from .coder import Codec, unreadable, unwritable
+from .coder import Codec, is_of_the_disk, unreadable, unwritable
 
 
 class OfUsers:
@@ -30,9 +30,11 @@ class OfUsers:
         path.mkdir()
         try:
             self._codec.dump(value, path)
-        except (OSError, WarmcacheError):  # such as that the disk is full, or it waits for itself
+        except WarmcacheError:  # such as that it waits for itself
             raise
         except Exception as error:
+            if is_of_the_disk(error):
+                raise
             raise unwritable(self.name, value, error) from error
 
     def loads(self, data: bytes, args: Sequence[Any], kwargs: Mapping[str, Any], /) -> Any:

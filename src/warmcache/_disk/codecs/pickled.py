@@ -17,7 +17,7 @@ from typing import Any
 
 from warmcache._disk.signing import SIZE, Seal
 
-from .coder import INLINE, opened, unreadable, unwritable
+from .coder import INLINE, is_of_the_disk, opened, unreadable, unwritable
 
 _MAGIC = b"wcP1"
 _HEAD = len(_MAGIC) + SIZE
@@ -75,9 +75,11 @@ class Pickled:
         signed = _Signed(file, self._seal, most)
         try:
             pickle.Pickler(signed, _PROTOCOL).dump(value)
-        except (OSError, MemoryError, _TooLarge):
+        except (MemoryError, _TooLarge):
             raise
         except Exception as error:
+            if is_of_the_disk(error):
+                raise
             raise unwritable(self.name, value, error) from error
         file.seek(len(_MAGIC))
         file.write(signed.signature())
