@@ -71,8 +71,8 @@ def imported(name: str, *needed: str) -> Any:
 
 def _usual(kind: type) -> Handler:
     if is_ours(_path(kind)):
-        return _nothing
-    return _container(kind) or (attributes if _is_entered(kind) else _nothing)
+        return nothing_inside
+    return _container(kind) or (attributes if _is_entered(kind) else nothing_inside)
 
 
 # -- what is inside of what ------------------------------------------------------------------
@@ -143,7 +143,7 @@ def attributes(thing: object) -> Iterable[object]:
                     pass
 
 
-def _nothing(thing: object) -> None:
+def nothing_inside(thing: object) -> None:
     """Leave alone what is shared, or holds nothing."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -124,4 +125,17 @@ def test_of_a_batch_that_may_not_be_loaded(key: Watched, monkeypatch: pytest.Mon
     watch(monkeypatch, load.cache)
     with no_load(), pytest.raises(WarmMissError, match="is not warm"):
         load([key])
+    assert key.was_said_without_the_lock()
+
+
+def test_of_what_cannot_be_detached(key: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    @warm
+    def load(name: Any) -> Iterator[Any]:
+        yield name.name
+
+    watch(monkeypatch, load.cache)
+    load(key)
+    with pytest.raises(TypeError, match=r"load\(it\) cannot be detached"):
+        load.cache.detach(load.cache_key(key))
+    assert load.contains(key)
     assert key.was_said_without_the_lock()

@@ -13,12 +13,12 @@ import functools
 import gc
 import types
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from warmcache._ours import is_ours
-from warmcache._walk import Handler, attributes, imported, walk
+from warmcache._walk import Handler, attributes, imported, nothing_inside, walk
 
 from .devices import Device
 from .parking import CannotPark
@@ -26,6 +26,19 @@ from .views import parts_of
 
 # Each with the numbers of the storages of its parts, None for one without bytes.
 Tensors: TypeAlias = Sequence[tuple[Any, tuple[int | None, ...]]]
+
+
+class Held(NamedTuple):
+    """Tensors, the storages that they look into, and on which devices those are at home.
+
+    ``whole`` has for a storage, by its number, a tensor that is all of it in order.
+    """
+
+    tensors: Tensors
+    storages: Sequence[Any]
+    whole: Mapping[int, Any]
+    places: Sequence[Any]
+
 
 _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")  # the latter since torch 2.1
 _OWN = ("_parameters", "_buffers", "_modules")
@@ -65,6 +78,11 @@ class Finding:
             self._why_not = "two of its storages share bytes"
         if self._why_not is not None:
             raise CannotPark(self._why_not)
+
+    @property
+    def held(self) -> Held:
+        places = [storage.device for storage in self.storages]
+        return Held(self.tensors, self.storages, self.whole, places)
 
     @property
     def nbytes(self) -> int:
@@ -113,7 +131,7 @@ class Finding:
             if issubclass(kind, self._torch.Tensor):
                 return others
             if issubclass(kind, type | types.ModuleType | self._torch.UntypedStorage):
-                return _nothing
+                return nothing_inside
             usual = issubclass(kind, types.FunctionType | types.MethodType | functools.partial)
             return None if usual or is_ours(kind.__module__) else gc.get_referents
 
@@ -209,10 +227,6 @@ def _module(module: Any) -> Iterable[object]:
     own = module.__dict__
     more = [each for name, each in own.items() if name not in _OWN and not _is_empty(each)]
     return chain(*(own[name].values() for name in _OWN), more)
-
-
-def _nothing(thing: object) -> None:
-    """Leave alone what is shared, or holds nothing."""
 
 
 def _is_empty(thing: object) -> bool:

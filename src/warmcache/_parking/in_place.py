@@ -19,7 +19,7 @@ from warmcache._sizes import format_size
 from warmcache._walk import imported
 
 from .devices import Device
-from .finding import Finding, Tensors
+from .finding import Finding, Held
 from .moving import move
 from .parking import CannotPark
 from .retained import Copy
@@ -27,6 +27,7 @@ from .slabs import Slab, Slabs
 from .views import parts_of
 
 _ENOUGH = 0.9  # of the weight: what holds more that is not seen would stay on the device
+_NOTHING = Held((), (), {}, ())
 _ALIGNED = 64  # bytes: what lies in a slab begins at a multiple of it
 
 
@@ -72,21 +73,21 @@ class InPlaceParker:
         return self._copied(torch, value, found)
 
     def _copied(self, torch: Any, value: Any, found: Finding) -> ParkedInPlace:
-        places = [storage.device for storage in found.storages]
-        if why_not := self._device.why_not_now({*places}):
+        held = found.held
+        places = {*held.places}
+        if why_not := self._device.why_not_now(places):
             raise CannotPark(why_not)
-        self._device.synchronize({*places})
+        self._device.synchronize(places)
         slab, offsets, copied = self._slab_for(found)
         try:
             copies = _cut(torch, slab, found.storages, offsets)
-            moved = found.tensors, found.storages, copies, found.whole
-            move(torch, *moved, self._device, {*places}, copied)
+            move(torch, held, copies, self._device, copied)
         except BaseException:
-            self._device.synchronize({*places})  # what was begun still writes into the slab
+            self._device.synchronize(places)  # what was begun still writes into the slab
             self._slabs.give_back(slab)
             raise
-        parked = value, found.tensors, copies, found.whole, places
-        return ParkedInPlace(*parked, slab, offsets, self._slabs, self._device)
+        there = held._replace(storages=copies)
+        return ParkedInPlace(value, there, slab, offsets, self._slabs, self._device)
 
     def _slab_for(self, found: Finding) -> tuple[Slab, Sequence[int], set[int]]:
         """Return a slab, where in it copies are to be, and the numbers of those that are there."""
@@ -105,10 +106,7 @@ class ParkedInPlace:
     def __init__(
         self,
         value: Any,
-        tensors: Tensors,
-        storages: list[Any],
-        whole: dict[int, Any],
-        places: list[Any],
+        held: Held,
         slab: Slab,
         offsets: Sequence[int],
         slabs: Slabs,
@@ -117,10 +115,7 @@ class ParkedInPlace:
         self.nbytes = slab.nbytes
         self.seconds = 0.0
         self._value = value
-        self._tensors = tensors
-        self._storages = storages
-        self._whole = whole
-        self._places = places
+        self._held = held
         self._slab: Slab | None = slab
         self._offsets = offsets
         self._slabs = slabs
@@ -138,7 +133,7 @@ class ParkedInPlace:
         except BaseException as error:
             _let_go_of_locals(error)
             raise
-        copy = Copy(slab, self._offsets, back, self._tensors) if self._slabs.retain else None
+        copy = Copy(slab, self._offsets, back, self._held.tensors) if self._slabs.retain else None
         self.drop()
         if copy is not None:
             self._slabs.copies[back[0]] = copy
@@ -147,26 +142,26 @@ class ParkedInPlace:
     def drop(self) -> None:
         slab, self._slab = self._slab, None
         self._value = None
-        self._tensors, self._storages, self._whole, self._places = [], [], {}, []
+        self._held = _NOTHING
         if slab is not None:
             self._slabs.give_back(slab)
 
     def _move_back(self, torch: Any) -> list[Any]:
-        if why_not := self._device.why_not_now({*self._places}):
+        held = self._held
+        if why_not := self._device.why_not_now({*held.places}):
             raise RuntimeError(f"it stays parked: {why_not}")
         back = [
             self._device.allocate(storage.nbytes(), place)
-            for storage, place in zip(self._storages, self._places, strict=True)
+            for storage, place in zip(held.storages, held.places, strict=True)
         ]
-        tensors = [each for each in self._tensors if self._is_here(torch, *each)]
-        moved = tensors, self._storages, back, self._whole
-        move(torch, *moved, self._device, {*self._places})
+        tensors = [each for each in held.tensors if self._is_here(torch, *each)]
+        move(torch, held._replace(tensors=tensors), back, self._device)
         return back
 
     def _is_here(self, torch: Any, tensor: Any, numbers: tuple[int | None, ...]) -> bool:
         """Whether a tensor still looks into the slab, and was given no other bytes since."""
         return all(
-            number is None or part.untyped_storage()._cdata == self._storages[number]._cdata
+            number is None or part.untyped_storage()._cdata == self._held.storages[number]._cdata
             for part, number in zip(parts_of(torch, tensor), numbers, strict=True)
         )
 

@@ -11,26 +11,20 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from .devices import Device
-from .finding import Tensors
+from .finding import Held, Tensors
 from .parking import CannotPark
 from .views import over
 
 
 def move(
-    torch: Any,
-    tensors: Tensors,
-    storages: Sequence[Any],
-    copies: Sequence[Any],
-    whole: dict[int, Any],
-    device: Device,
-    places: set[Any],
-    copied: Container[int] = (),
+    torch: Any, held: Held, copies: Sequence[Any], device: Device, copied: Container[int] = ()
 ) -> None:
-    """Copy ``storages`` into ``copies``, and have ``tensors`` look into these.
+    """Copy what is ``held`` into ``copies``, and have its tensors look into these.
 
     Those whose numbers are among the ``copied`` are copies already. A failure is raised and leaves
     every tensor as it was.
     """
+    tensors, storages, whole, places = held
     made = views_of(torch, tensors, copies)
     for (tensor, _), view in zip(tensors, made, strict=True):
         if not torch._has_compatible_shallow_copy_type(tensor, view):
@@ -48,7 +42,7 @@ def move(
                 device.copy(whole_views[number], whole[number])
             else:
                 device.copy(_bytes_of(torch, copy), _bytes_of(torch, storage))
-    device.synchronize(places)
+    device.synchronize({*places})
     try:
         rebind(torch, tensors, made)
     except BaseException:

@@ -551,14 +551,16 @@ class Cache(cachetools.Cache[K, V]):
         self._expire()
         with self._store.lock:
             entry = self._live[key]
-            if entry.provenance.finish is not None:
-                raise TypeError(f"{text_of(key)} cannot be detached: its generator is its teardown")
+            whole = entry.provenance.finish is None
             value: V = entry.value
             leased = bool(entry.leases)
             meter = self._view.meter
-            shared = () if meter is None else meter.give_up(entry)
+            shared = meter.give_up(entry) if whole and meter is not None else ()
             charge_anew([share for share in shared if share.store is self._store])
-            self._store.detach(entry)
+            if whole:
+                self._store.detach(entry)
+        if not whole:
+            raise TypeError(f"{text_of(key)} cannot be detached: its generator is its teardown")
         charge_anew(shared)
         if not leased:
             entry.empty()

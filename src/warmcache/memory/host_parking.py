@@ -120,14 +120,14 @@ class HostParking:
                 return None
             began = self._timer()
             value = parked.handle.unpark()
-            if value is not entry.value:
-                raise TypeError(
-                    f"what unparks {text_of(entry.key)} has to return the very value that was "
-                    f"parked, and returned another {type(value).__qualname__}"
-                )
-            parked.back = True
-            parked.handle.drop()
-            return seconds_between(began, self._timer())
+            if value is entry.value:
+                parked.back = True
+                parked.handle.drop()
+                return seconds_between(began, self._timer())
+        raise TypeError(
+            f"what unparks {text_of(entry.key)} has to return the very value that was parked, and "
+            f"returned another {type(value).__qualname__}"
+        )
 
     def is_news(self, what: str, entry: Entry) -> bool:
         """Whether it is the first of its kind, of that loader."""
