@@ -154,6 +154,13 @@ def read_only(value: Any) -> Any:
     return result
 
 
+def view_from_before(value: Any) -> Any:
+    base = np.arange(3)
+    result = base.view()
+    base.flags.writeable = False
+    return result
+
+
 ATOMS: list[Any] = [
     *(None, 1, 1.5, 1j, True, "text", b"bytes", range(2), ..., Colour.RED, Loose, Decimal(1)),
     *(Fraction(1, 2), UUID(int=1), re.compile("a"), IPv4Network("10.0.0.0/8"), np.float32(1)),
@@ -164,7 +171,7 @@ ATOMS: list[Any] = [
 MADE: list[Callable[[Any], Any]] = [
     *(Loose, Plain, Below, Slotted, with_hidden(Below), with_hidden(Slotted)),
     *map(with_items, (Rows, Table, Marks, Pair, Items)),
-    *(array, view, read_only),
+    *(array, view, read_only, view_from_before),
     lambda value: Day(2026, 1, 2),
     lambda value: Where("a"),
     lambda value: Noted("a"),

@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -548,14 +549,15 @@ async def test_a_call_of_an_async_loader_is_one_too(worker: Worker, plan: dict[s
 
 
 @pytest.mark.race
+@pytest.mark.parametrize("plan", [{}, {"ttl": 9}], ids=["at once", "by plan"])
 @pytest.mark.parametrize("loaded", ["on its loop", "before it"])
 def test_a_thread_that_runs_a_loop_tears_down_while_it_awaits_whatever_it_likes(
-    worker: Worker, loaded: str
+    worker: Worker, loaded: str, plan: dict[str, int]
 ) -> None:
     it, gate = Connections(wait=CAP), Gate()
     ends: list[Callable[[], object]] = []
 
-    @warm(maxsize=1)
+    @warm(maxsize=1, **plan)
     async def other() -> int:
         return 5
 
@@ -583,6 +585,32 @@ def test_a_thread_that_runs_a_loop_tears_down_while_it_awaits_whatever_it_likes(
     worker.do(it.connect, "d"), worker.do(it.connect.cache_clear)
     assert [worker.ident, threading.get_ident(), worker.ident, worker.ident] == it.closed_in
     it.is_well()
+
+
+@pytest.mark.race
+def test_what_is_torn_down_on_a_loop_is_in_no_context_of_who_removed_it(worker: Worker) -> None:
+    who, gate, seen = ContextVar[str]("who", default="nobody"), Gate(), list[str]()
+
+    async def main() -> None:
+        torn_down = asyncio.Event()
+
+        def teardown(_: int) -> None:
+            seen.append(who.get())
+            torn_down.set()
+
+        load = warm(maxsize=1, teardown=teardown, teardown_in="loading-thread")(lambda: 5)
+        load()
+        evicts.append(load.evict)
+        gate.arrived.set()
+        await asyncio.wait_for(torn_down.wait(), CAP)
+
+    evicts: list[Callable[[], object]] = []
+    running = worker.begin(lambda: asyncio.run(main()))
+    gate.until_reached()
+    who.set("who removes it")
+    evicts[0]()
+    running.result(CAP)
+    assert ["nobody"] == seen
 
 
 async def test_alease_is_refused_for_its_thread_ends_at_once() -> None:
