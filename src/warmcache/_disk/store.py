@@ -246,15 +246,12 @@ class DiskStore:
             self._tally.add("evicted", written.evicted)
         self._tally.add(written.outcome)
         if written.outcome == "too_large":
-            self._say_too_large(key, header, written.nbytes)
+            self._tally.say(
+                "too_large",
+                "%s is not stored in %s: it takes %s, and no room can be made for that (%s)",
+                *(header.text or key, self.path, format_size(written.nbytes), self._limits),
+            )
         return written.header
-
-    def _say_too_large(self, key: str, header: Header, nbytes: int) -> None:
-        self._tally.say(
-            "too_large",
-            "%s is not stored in %s: it takes %s, and no room can be made for that (%s)",
-            *(header.text or key, self.path, format_size(nbytes), self._limits),
-        )
 
     # -- removing ------------------------------------------------------------------------
 
