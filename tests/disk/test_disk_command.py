@@ -206,7 +206,7 @@ def test_a_number_that_cannot_be_is_damage_and_keeps_nobody_from_the_rest(
         say(name, filled.path)
     assert write(filled, 7) is not None
     said = say("check", filled.path, status=1)
-    assert "it says what cannot be of times and sizes" in said
+    assert "it says what cannot be of sizes and times" in said
     assert "removed: 1 damaged, 0 of no entry" in said
 
 
