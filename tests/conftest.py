@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from warmcache._core.state import hot_paths
+
 # A slow machine is no falsifying example: no test asserts a time.
 settings.register_profile("no-deadline", parent=settings(), deadline=None)
 settings.load_profile("no-deadline")
@@ -26,6 +28,16 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_scope_of_others() -> None:
+    """Have no hit path off for a ``disabled()`` or ``no_load()`` that another test has left.
+
+    It is garbage that waits to be collected, as all that ``asyncio.run`` raises out of.
+    """
+    if hot_paths.SCOPES:
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

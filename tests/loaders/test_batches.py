@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -525,7 +524,6 @@ def test_what_is_forbidden_is_named_and_of_many_how_many_there_are(kind: type[En
 
 
 def test_what_cooled_down_is_on_the_hit_path_again_after_a_call() -> None:
-    gc.collect()  # scopes of other tests, in garbage
     encoder = Encoder()
     encoder(["a"])
     with no_load():
