@@ -157,7 +157,7 @@ class Ledger:
 
     def owe(self, claim: Claim, weight: float, flight: Flight | None = None) -> None:
         """Note that victims were condemned for ``claim``, unless some were already."""
-        if not claim.owed:
+        if weight and not claim.owed:
             self.claims.add(claim)
             claim.owed, claim.thread, claim.flight = weight, get_ident(), flight
             self.owed += weight
