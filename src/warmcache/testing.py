@@ -194,6 +194,7 @@ def assert_consistent(cache: Cache[Any, Any]) -> None:
         same(flights, ledger.reserved, "loading")
         same(sum(zombie.charged for zombie in store.zombies), ledger.zombies, "zombies")
         assert all(entry.state is State.LIVE for entry in live), "a removed entry can be found"
+        assert all(claim.owed for claim in ledger.claims), "a claim that is owed nothing"
         if store.host is not None:
             parked = list(store.host.entries.values())
             taken = [entry.parked.nbytes for entry in store.alive() if entry.parked is not None]

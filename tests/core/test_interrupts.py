@@ -7,6 +7,7 @@ places, until there are no more.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import sys
@@ -19,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from node_members import until
 from scenarios import SCENARIOS, Scenario
 
 import warmcache
@@ -171,3 +173,56 @@ def test_an_interrupt_of_who_was_handed_something_loses_nothing(
             lambda load: others.submit(load.cache.clear).result(CAP),
             lambda load, other: other(1),
         )
+
+
+def _at_once(joined: Callable[..., None]) -> Any:
+    load = warm(maxsize=2)(lambda name: joined(load, name))
+    return load
+
+
+def _by_plan(joined: Callable[..., None]) -> Any:
+    load = warm(maxsize=2, size=lambda value: 1)(lambda name: joined(load, name))
+    return load
+
+
+def _in_a_batch_that_fails(joined: Callable[..., None]) -> Any:
+    def found(names: list[str]) -> list[str]:
+        joined(load, names[:1])
+        if len(names) > 1:
+            raise ValueError("no")
+        return names
+
+    load = warm(maxsize=2, batch="names")(found)
+    return load
+
+
+@pytest.mark.race
+@pytest.mark.parametrize("kind", [_at_once, _by_plan, _in_a_batch_that_fails])
+def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
+    kind: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL", "warmcache")
+    places = 0
+    while True:
+        others: list[threading.Thread] = []
+
+        def joined(load: Any, wanted: Any, others: Any = others) -> None:
+            counts = load.cache._store.counts
+            if not others:
+                others.append(threading.Thread(target=load, args=(wanted,), daemon=True))
+                others[0].start()
+                until(lambda: counts.waits)
+
+        load = kind(joined)
+        wanted = ["a", "b"] if kind is _in_a_batch_that_fails else "a"
+        with contextlib.suppress(ValueError):
+            place = None
+            place = interrupted(partial(load, wanted), places + 1)
+        if place is None:
+            break
+        places += 1
+        for other in others:
+            other.join(CAP)
+            assert not other.is_alive(), f"{place}: it is waited for for ever"
+        assert_consistent(load.cache)
+    assert places > 50

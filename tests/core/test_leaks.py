@@ -16,7 +16,7 @@ import pytest
 import warmcache
 from warmcache import warm
 from warmcache._core.state.entry import Entry
-from warmcache.testing import ManualClock
+from warmcache.testing import ManualClock, assert_consistent
 
 CAP = 5.0
 
@@ -40,6 +40,17 @@ def loader(**options: Any) -> Any:
 
 def watched(load: Any, name: str = "a") -> weakref.ref[Model]:
     return weakref.ref(load(name))
+
+
+def test_nothing_keeps_the_key_of_what_weighs_nothing() -> None:
+    key = Model()
+    gone = weakref.ref(key)
+    cache = warmcache.LRUCache[Model, Model](1, getsizeof=lambda value: 0, teardown="close")
+    cache[key] = Model()
+    cache[key] = Model()
+    del cache[key], key
+    assert gone() is None
+    assert_consistent(cache)
 
 
 @pytest.mark.parametrize(

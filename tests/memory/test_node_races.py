@@ -138,3 +138,24 @@ def test_an_excess_that_is_being_asked_for_is_not_asked_for_twice(
     putting.result(CAP)
     until(lambda: 100 == outside.status()[1])
     assert [25] == outside.gave()
+
+
+def test_what_is_removed_while_it_is_asked_for_was_stored_all_the_same(
+    here: Sharer, member: Others, start: Start
+) -> None:
+    outside = member()
+    outside.load(60)
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        entered.set()
+        assert go_on.wait(CAP)
+
+    outside.gate = slow
+    value = Value("a")
+    putting = start(here.cache.setdefault, "a", value)
+    assert entered.wait(CAP)
+    here.cache.clear()
+    go_on.set()
+    assert value is putting.result(CAP)
+    assert 0 == len(here.cache)

@@ -7,6 +7,8 @@ import threading
 from typing import Any
 
 import pytest
+from gates import Gate
+from loops import LoopThread
 from parked import Model, Rig
 
 from warmcache import RemovalCause
@@ -169,6 +171,31 @@ def test_what_is_bound_to_a_closed_loop_is_not_brought_back() -> None:
     assert asyncio.run(second()) is not rig.models[0]
     assert [RemovalCause.INVALID] * 2 == rig.causes
     assert ["a", "b", "a"] == rig.loads
+    assert_consistent(rig.cache)
+
+
+@pytest.mark.race
+@pytest.mark.parametrize("noticed", [False, True])
+def test_what_comes_back_as_its_loop_is_closed_is_loaded_anew(noticed: bool) -> None:
+    rig, gate = Rig(), Gate()
+    load = rig.async_loader()
+
+    async def first() -> None:
+        await load("a"), await load("b")
+
+    with LoopThread() as other:
+        with LoopThread() as its_loop:
+            its_loop.run(first)
+            rig.before_unpark = lambda model: gate.wait()
+            back = other.begin(lambda: load("a"))
+            gate.until_reached()
+        if noticed:  # what is bound to that loop is removed, but what is under way
+            other.run(lambda: load("c", 1))
+        gate.open()
+        assert back.result(CAP) is not rig.models[0]
+        assert 2 == rig.loads.count("a")
+        assert ["a", "b"] == rig.torn_down()
+    assert [RemovalCause.INVALID] * 2 == rig.causes[:2]
     assert_consistent(rig.cache)
 
 

@@ -203,3 +203,20 @@ def test_what_shares_bytes_with_another_that_is_warm_is_not_parked() -> None:
     load("c")
     assert 2 * UNIT == cache.stats().live, "what is back is known again to be b's"
     assert_consistent(cache)
+
+
+def test_nothing_is_looked_into_for_a_value_of_which_nothing_is_seen() -> None:
+    rig, looks = Rig(), list[str]()
+
+    class Other:
+        @property
+        def blocks(self) -> tuple[Any, ...]:
+            looks.append("looked into")
+            return ()
+
+    beside: LRUCache[str, Other] = LRUCache(1)
+    beside["x"] = Other()
+    load = rig.loader(size=12 * UNIT)
+    load("a", 0), load("b", 0)
+    assert ["a"] == rig.parks
+    assert [] == looks

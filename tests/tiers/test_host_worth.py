@@ -18,6 +18,7 @@ from warmcache._core.state.host_ledger import HostLedger, price_of
 from warmcache._core.state.parked_bytes import ParkedBytes
 from warmcache._parking import Slabs
 from warmcache._parking.parking import HostIsFullError
+from warmcache._process.at_exit import close_now
 from warmcache._process.janitor import janitor
 from warmcache.testing import FakeProbe, assert_consistent
 
@@ -261,7 +262,7 @@ def test_what_somebody_looks_into_on_the_host_is_no_room() -> None:
     load("a"), load("b")
     rig.cache.relieve(1)
     host: Any = rig.cache._view.meter.host  # type: ignore[union-attr]
-    host._slabs = SimpleNamespace(looked_into=3 * UNIT)
+    host._slabs = SimpleNamespace(looked_into=3 * UNIT, close=lambda: None)
     rig.cache.relieve(1)
     assert {"b": "parked"} == rig.states, "of 26, 3 are in use, and 12 and 12 are too much"
     assert ["a"] == rig.torn_down()
@@ -318,13 +319,15 @@ def test_what_is_kept_and_fits_takes_no_more(machine: Machine) -> None:
     assert 0 == slabs.kept
 
 
-@pytest.mark.parametrize("closed", [True, False])
-def test_a_cache_that_is_closed_or_collected_keeps_no_memory(closed: bool) -> None:
+@pytest.mark.parametrize("end", ["close", "close_all", "collected"])
+def test_a_cache_that_is_closed_or_collected_keeps_no_memory(end: str) -> None:
     rig = Rig()
     slabs = slabs_of(rig)
     rig.loader()("a")
-    if closed:
+    if end == "close":
         rig.cache.close()
+    elif end == "close_all":
+        close_now([rig.cache], 5, "close_all()")
     else:
         del rig.cache
         gc.collect()

@@ -832,3 +832,4 @@ class Cache(cachetools.Cache[K, V]):
 
     def finish_at_exit(self) -> None:
         free_what_came_back(self._store, at_once=True)
+        remove.close_host(self._view)

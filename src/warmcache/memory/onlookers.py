@@ -39,6 +39,8 @@ class Onlookers:
 
     def have_any_of(self, blocks: tuple[Block, ...], besides: Entry) -> bool:
         """Whether anything but one entry has a byte of ``blocks``, which lie apart."""
+        if not blocks:
+            return False
         known: dict[tuple[int, float], tuple[Block, ...]] = {}
         theirs: list[Block] = []
         for store in [cache._store for cache in list(MADE.values())]:
@@ -52,7 +54,7 @@ class Onlookers:
                 theirs += known[name]
                 del value
         self._known = known
-        return bool(blocks) and _overlap(sorted(blocks, key=lambda block: block[:2]), theirs)
+        return _overlap(sorted(blocks, key=lambda block: block[:2]), theirs)
 
     def _seen(self, value: Any) -> tuple[Block, ...]:
         try:

@@ -60,22 +60,29 @@ def land_again(cache: CacheView, flight: Flight, entry: Entry, owner: Owner | No
     assert meter is not None
     assert parked is not None
     yield Ask(lambda: meter.came_back(store, flight, entry))
-    ended = False
-    while not ended:
+    ended: RemovalCause | None = None
+    while ended is None:
         with store.lock:
             store.check_open()
             if owner is not None:
                 owner.check_open()
             if parked.condemned is RemovalCause.CLOSED:  # by an owner that its key does not tell
                 raise ClosedError("whom it belongs to has ended")
-            ended = entry.expires is not None and not store.timer() < entry.expires
-            if ended:
-                doomed = turned_away(store, entry, flight, RemovalCause.EXPIRED)
+            ended = _why_ended(store, entry)
+            if ended is not None:
+                doomed = turned_away(store, entry, flight, ended)
             elif not (doomed := store.displace(entry.key)):
                 entry.weight = meter.charge(entry, entry.weight)
                 store.ledger.recharge(flight, entry.weight)
                 come_live(store, entry, flight)
                 break
         yield TearDown(doomed)
-    if debugging() and not ended:
+    if debugging() and ended is None:
         log().debug("unparked %s", short_text_of(entry.key))
+
+
+def _why_ended(store: Store, entry: Entry) -> RemovalCause | None:
+    """Return why what came back is of no use any more; None: it is."""
+    if entry.expires is not None and not store.timer() < entry.expires:
+        return RemovalCause.EXPIRED
+    return RemovalCause.INVALID if entry.provenance.is_orphan else None

@@ -31,7 +31,7 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
     has an entry under this key, and be it retired under a lease, it is that entry that is stored
     anew, or the value would be torn down twice.
     """
-    store = cache.store
+    store, value = cache.store, new.value  # which may be removed again before this returns
     arrived = False
 
     def granted() -> None:
@@ -54,11 +54,9 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             old = store.live.get(new.key)
             if old is not None and not replace:
                 return old.value
-            there = store.entry_with(new.key, new.value)
-            below = [
-                each for each in store.below(new.key) if not replace or each.value is new.value
-            ]
-            same = next((each for each in below if each.value is new.value), None)
+            there = store.entry_with(new.key, value)
+            below = [each for each in store.below(new.key) if not replace or each.value is value]
+            same = next((each for each in below if each.value is value), None)
             if same is not None:
                 same.expires, same.seen_at = new.expires, new.loaded_at
             if there is not None and there is not old and not below:
@@ -77,7 +75,7 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             break
     if arrived and cache.meter is not None and cache.meter.shared:
         yield from _granted_later(cache, cache.meter, new)
-    return new.value
+    return value
 
 
 def _bring_back(cache: CacheView, entry: Entry) -> Plan[None]:

@@ -303,9 +303,14 @@ def close(cache: CacheView, why: str) -> Plan[list[Exception]]:
     try:
         errors: list[Exception] = yield TearDown(doomed)
     finally:
-        if cache.meter is not None and cache.meter.host is not None:
-            cache.meter.host.close()
+        close_host(cache)
     return errors
+
+
+def close_host(cache: CacheView) -> None:
+    """Have the host tier of a cache that is closed keep no memory for values to come."""
+    if cache.meter is not None and cache.meter.host is not None:
+        cache.meter.host.close()
 
 
 def below(cache: CacheView) -> list[Entry]:

@@ -27,10 +27,7 @@ def land(store: Store, entry: Entry, flight: Flight, done: LeaseRecord | None = 
     counts.load_seconds += entry.provenance.seconds if flight.paid is None else flight.paid
     store.publish(entry)
     flight.entry, flight.weight = entry, 0
-    del store.flights[entry.key]
-    flight.ended = True
-    if flight.done is not None:
-        flight.done.happen()
+    end_flight(store, flight)
 
 
 def turned_away(store: Store, entry: Entry, flight: Flight, cause: RemovalCause) -> list[Entry]:
@@ -57,11 +54,11 @@ def end_flight(store: Store, flight: Flight) -> None:
 
 def end_batch(store: Store, flight: BatchFlight) -> None:
     """Have a load of several be over and stored, as far as it is, and wake who waits for it."""
-    for key in flight.keys:
-        if store.batches.get(key) is flight:
-            del store.batches[key]
     flight.end()
     flight.stored.happen()
+    for key in flight.keys:  # after that, or an interrupt would leave who waits to nobody
+        if store.batches.get(key) is flight:
+            del store.batches[key]
 
 
 # -- what is retired of its key ------------------------------------------------------------------

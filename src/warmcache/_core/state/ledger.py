@@ -157,10 +157,10 @@ class Ledger:
 
     def owe(self, claim: Claim, weight: float, flight: Flight | None = None) -> None:
         """Note that victims were condemned for ``claim``, unless some were already."""
-        if not claim.owed:
-            self.claims.add(claim)
+        if weight and not claim.owed:
             claim.owed, claim.thread, claim.flight = weight, get_ident(), flight
             self.owed += weight
+            self.claims.add(claim)
 
     def drop(self, claim: Claim) -> None:
         """Note that nothing is owed to ``claim`` any more, whatever became of it."""
