@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import pickle
@@ -191,6 +192,18 @@ def test_methods_pickle_by_name() -> None:
         twin = pickle.loads(pickle.dumps(bound))
         assert twin.__func__ is bound.__func__ and "z" == twin.__self__.where
         assert twin.__self__ is not zoo and not twin.contains("m")
+
+
+def test_a_partial_call_of_a_bound_method_is_one_of_that_method() -> None:
+    zoo = Zoo("z")
+    for bound in (zoo.load, Zoo.of_class):
+        call = functools.partial(bound, "m")
+        assert bound == call.func and ("m",) == call.args
+        plain = functools.partial(bound.__wrapped__, "m")
+        assert inspect.signature(plain) == inspect.signature(call)
+        twin = pickle.loads(pickle.dumps(call))
+        assert bound.__func__ is twin.func.__func__
+        assert twin() is twin.func("m")
 
 
 # -- async -------------------------------------------------------------------------
