@@ -10,6 +10,7 @@ import pydoc
 import sys
 import threading
 import typing
+import weakref
 from typing import Any
 
 import pytest
@@ -177,6 +178,13 @@ def test_a_bound_method_that_another_class_has_stays_bound_to_its_own_object() -
         load = zoo.load
 
     assert Visitor().load("m") is zoo.load("m")
+
+
+def test_a_weak_reference_to_a_bound_method_gives_it_back() -> None:
+    zoo = Zoo("z")
+    reference: Any = weakref.WeakMethod(zoo.load)
+    assert zoo.load == reference() and zoo.load("m") is reference()("m")
+    assert reference().contains("m")
 
 
 def test_methods_pickle_by_name() -> None:

@@ -32,6 +32,8 @@ _INTERNAL = {
     *("replaced_in_place", "site", "slow_call", "take_over_sites"),
 }
 
+_new: Any = object.__new__
+
 
 class _From:
     """An attribute that is found elsewhere.
@@ -138,9 +140,9 @@ class WarmMethod:
             instance = owner if owner is not None else type(instance)
         if instance is None:
             return self
-        bound = self._bound()
+        bound = _new(self._bound)  # what its __init__ does, without a frame for that
         bound._method = self
-        bound._bound_hit = MethodType(self._hit, instance)
+        bound.__call__ = MethodType(self._hit, instance)
         return bound
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -248,22 +250,24 @@ for _name in API:
 class _BoundMixin:
     """A warm method of one instance, made anew at each access, as Python's own are.
 
-    It must be no ``functools.partial``, which would be as fast: a partial call of one is made of
-    what is inside instead, and so is not one of the method any more, for who pickles it or asks
-    for its ``func``.
+    What it is called by, ``__call__``, is a slot with Python's own bound method of the hit path, so
+    that all of a hit but to make this is C. It must be no ``functools.partial``, which would be as
+    fast: a partial call of one is made of what is inside instead, and so is not one of the method
+    any more, for who pickles it or asks for its ``func``.
     """
 
-    __init__ = object.__init__  # and not the caller's
     if TYPE_CHECKING:  # in the slots of those below
         _method: Any  # a WarmMethod
-        _bound_hit: MethodType
+        __call__: MethodType
 
-    # All in C, for a hit is to cost no frame of Python's more.
-    __call__ = property(attrgetter("_bound_hit"))
+    def __init__(self, method: WarmMethod, instance: Any) -> None:
+        """Bind ``method``, as Python's own are bound by who has both, such as a ``WeakMethod``."""
+        self._method = method
+        self.__call__ = MethodType(method._hit, instance)
 
     @property
     def _instance(self) -> Any:
-        return self._bound_hit.__self__
+        return self.__call__.__self__
 
     @property
     def _loader(self) -> Loader:
@@ -321,28 +325,28 @@ _annotations: Any = _From(attrgetter("_method.__annotations__"), {})
 class Bound(_BoundMixin, Caller):  # type: ignore[override]
     """A warm method of one instance."""
 
-    __slots__ = ("_bound_hit", "_method")
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 
 class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
     """An asynchronous warm method of one instance."""
 
-    __slots__ = ("_bound_hit", "_method")
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 
 class BatchBound(_BoundMixin, BatchCaller):  # type: ignore[override]
     """A warm method of one instance that takes several elements."""
 
-    __slots__ = ("_bound_hit", "_method")
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 
 class AsyncBatchBound(_BoundMixin, AsyncBatchCaller):  # type: ignore[override]
     """An asynchronous one."""
 
-    __slots__ = ("_bound_hit", "_method")
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 
