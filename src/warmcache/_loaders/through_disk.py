@@ -102,12 +102,10 @@ class ThroughDisk:
             if p.kind is Parameter.VAR_KEYWORD and p.name not in shape.parts
         ]
         self._options = options
-        # What the owner is called in the digest of a call. A method's is no argument of its codec.
-        self._owner = "self"
-        self._without = 1
-        if of_owner:
-            self._owner = options.per if isinstance(options.per, str) else "per="
-            self._without = 0
+        # What the owner is called in the digest of a call, and no argument is.
+        owner = (options.per if isinstance(options.per, str) else "per=") if of_owner else "self"
+        self._owner = f"owner {owner}"
+        self._without = 0 if of_owner else 1  # a method's is no argument of its codec
         self._loader = loader
         self._is_async = inspect.iscoroutinefunction(code_of(target))
         self._code: str | None = None
