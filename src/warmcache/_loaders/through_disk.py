@@ -95,7 +95,8 @@ class ThroughDisk:
         self._target = target
         self._is_whole_key, self._is_single = shape.key is not None, shape.single
         self._names = [p.name for p in shape.kept]
-        known = {p.name for p in shape.parameters}
+        # Only these are beside those of **kwargs, which may be called as others are.
+        known = {p.name for p in shape.parameters if p.kind is Parameter.KEYWORD_ONLY}
         self._keywords = [
             (p.name, known)
             for p in shape.kept
