@@ -11,6 +11,7 @@ import pytest
 from slots import CAP, Immediate, Late, Slot, load, name_of, routed, submit
 
 from warmcache import warm
+from warmcache._engines.wanted import Wanted
 from warmcache._engines.worker_side import Report
 from warmcache.executors import RoutedExecutor
 
@@ -200,6 +201,18 @@ def test_what_is_no_call_of_a_loader_is_refused() -> None:
     for warmth in ("a", len, partial(len, "a")):
         with pytest.raises(TypeError, match="call"):
             executor.submit(len, "a", warm=warmth)
+
+
+def test_a_call_of_a_bound_method_is_one_of_a_loader() -> None:
+    class Zoo:
+        @warm
+        def load(self, name: str = "m") -> str:
+            return name
+
+    zoo = Zoo()
+    for warmth, args in ((zoo.load, ()), (partial(zoo.load, "a"), ("a",))):
+        wanted = Wanted.of(warmth)
+        assert zoo.load == wanted.loader and args == wanted.args
 
 
 def test_an_async_loader_is_refused() -> None:

@@ -135,6 +135,25 @@ def test_inside_disabled_a_closed_one_is_refused_as_well() -> None:
                 ask()
 
 
+async def test_inside_disabled_the_batches_of_a_closed_one_are_refused_as_well() -> None:
+    class Pipeline(Context):
+        @warm(batch="names")
+        def beams(self, names: list[str]) -> list[str]:
+            return names
+
+        @warm(batch="names")
+        async def later(self, names: list[str]) -> list[str]:
+            return names
+
+    ctx = Pipeline()
+    ctx.close()
+    with disabled():
+        with pytest.raises(ClosedError):
+            ctx.beams(["1"])
+        with pytest.raises(ClosedError):
+            await ctx.later(["1"])
+
+
 def test_one_that_was_never_used_can_be_closed() -> None:
     case = Case()
     ctx = case.context()

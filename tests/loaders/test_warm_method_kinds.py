@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import pickle
@@ -9,6 +10,7 @@ import pydoc
 import sys
 import threading
 import typing
+import weakref
 from typing import Any
 
 import pytest
@@ -178,6 +180,13 @@ def test_a_bound_method_that_another_class_has_stays_bound_to_its_own_object() -
     assert Visitor().load("m") is zoo.load("m")
 
 
+def test_a_weak_reference_to_a_bound_method_gives_it_back() -> None:
+    zoo = Zoo("z")
+    reference: Any = weakref.WeakMethod(zoo.load)
+    assert zoo.load == reference() and zoo.load("m") is reference()("m")
+    assert reference().contains("m")
+
+
 def test_methods_pickle_by_name() -> None:
     zoo = Zoo("z")
     assert pickle.loads(pickle.dumps(Zoo.load)) is Zoo.load
@@ -191,6 +200,18 @@ def test_methods_pickle_by_name() -> None:
         twin = pickle.loads(pickle.dumps(bound))
         assert twin.__func__ is bound.__func__ and "z" == twin.__self__.where
         assert twin.__self__ is not zoo and not twin.contains("m")
+
+
+def test_a_partial_call_of_a_bound_method_is_one_of_that_method() -> None:
+    zoo = Zoo("z")
+    for bound in (zoo.load, Zoo.of_class):
+        call = functools.partial(bound, "m")
+        assert bound == call.func and ("m",) == call.args
+        plain = functools.partial(bound.__wrapped__, "m")
+        assert inspect.signature(plain) == inspect.signature(call)
+        twin = pickle.loads(pickle.dumps(call))
+        assert bound.__func__ is twin.func.__func__
+        assert twin() is twin.func("m")
 
 
 # -- async -------------------------------------------------------------------------

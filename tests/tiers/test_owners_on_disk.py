@@ -28,6 +28,10 @@ class Kept(Context):
         self.loads.append(name)
         return [name]
 
+    @warm(disk="of contexts: odd", code=False)
+    def odd(this, self: int) -> list[int]:  # noqa: N805
+        return [self]
+
 
 now: list[Kept] = []
 LOADERS: dict[str, Any] = {
@@ -118,3 +122,13 @@ def test_the_codec_is_given_all_arguments_the_owner_among_them(tmp_path: Path) -
     load.cache_clear()
     load("a", second)
     assert 1 == len(codec.seen), "it was loaded, for nothing lay there"
+
+
+def test_an_owner_stands_for_no_argument_that_is_called_as_it_is(tier: DiskTier) -> None:
+    warmcache.disk("of contexts: odd", path=tier.path)
+    ctx = Kept(1)
+    by_key: Any = warm(per="key", key=lambda x: x, disk=tier, name="function", code=False)(
+        lambda key, x: [x]
+    )
+    assert [[1], [2]] == [ctx.odd(1), ctx.odd(2)]
+    assert [[1], [2]] == [by_key(ctx, 1), by_key(ctx, 2)]

@@ -81,6 +81,7 @@ class _Asked:
         self.disabled = bool(SCOPES) and scopes.disabled_here()
         if self._loader.waits and not self.disabled:
             self._loader.find_cache()
+        self._site = self._caller._site  # of an owner that has not ended
         if self._loader.keeps_nothing or self.disabled:
             may_load = self._loader.disk is not None and not self.disabled
             if scopes.loading_forbidden_here() and not may_load:
@@ -91,7 +92,7 @@ class _Asked:
 
     def _distinguish(self, elements: list[Any], missed: list[int]) -> None:
         """Find out which of what was ``missed`` are the same."""
-        key_of, site = self._loader.key, self._caller._site
+        key_of, site = self._loader.key, self._site
         for i in missed:
             call: Missed = self.values[i]
             key: Hashable
@@ -141,7 +142,7 @@ class _Asked:
 
     def _requests(self) -> dict[Hashable, Request]:
         """Return what would load each of them by itself."""
-        site, found = self._caller._site, self._on_disk.get
+        site, found = self._site, self._on_disk.get
         return {
             key: self._loader.request(site, each.raw, each.whole, each.kwargs, found(key))
             for key, each in self._calls.items()

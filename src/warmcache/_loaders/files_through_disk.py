@@ -15,7 +15,7 @@ from warmcache.tiers.disk_tier import DiskCall
 from .hit_path_text import Shape
 from .loader_options import LoaderOptions
 from .out_files import Delivery, OutFiles, suffix_of
-from .through_disk import Places, Produce, ThroughDisk
+from .through_disk import Places, Produce, SaysWhenEnded, ThroughDisk
 
 T = TypeVar("T")
 
@@ -27,11 +27,11 @@ def through_disk(
     options: LoaderOptions,
     *,
     of_owner: bool,
-    ttl: weakref.WeakMethod[Callable[[], float | None]],
+    loader: weakref.ref[SaysWhenEnded],
 ) -> ThroughDisk:
     """Return the way of a loader, by what it gives; see :class:`ThroughDisk`."""
     kind = ThroughDisk if options.out_files is None else FilesThroughDisk
-    return kind(target, where, shape, options, of_owner=of_owner, ttl=ttl)
+    return kind(target, where, shape, options, of_owner=of_owner, loader=loader)
 
 
 class FilesThroughDisk(ThroughDisk):
@@ -45,9 +45,9 @@ class FilesThroughDisk(ThroughDisk):
         options: LoaderOptions,
         *,
         of_owner: bool,
-        ttl: weakref.WeakMethod[Callable[[], float | None]],
+        loader: weakref.ref[SaysWhenEnded],
     ) -> None:
-        super().__init__(target, where, shape, options, of_owner=of_owner, ttl=ttl)
+        super().__init__(target, where, shape, options, of_owner=of_owner, loader=loader)
         self._called = where.rpartition(".")[2]
         self._out = OutFiles(self._called, options.out_files, shape.parameters, options.key)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from warmcache._core.drivers.let_go import on_its_loop
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.steps import Request
-from warmcache._core.state.entry import Entry, Source
+from warmcache._core.state.entry import Entry, Source, earlier, in_seconds
 from warmcache._core.state.hot_paths import SCOPES
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.store import Store
@@ -128,10 +128,13 @@ class Loader:
             from .files_through_disk import through_disk  # which imports a database and more
 
             where = f"{self.__module__}.{self.__qualname__}"
-            own_ttl = weakref.WeakMethod(self._seconds_to_live)
-            of_owner = self.sites is not None
             self.disk = through_disk(
-                target, where, self.shape, options, of_owner=of_owner, ttl=own_ttl
+                target,
+                where,
+                self.shape,
+                options,
+                of_owner=self.sites is not None,
+                loader=weakref.ref(self),
             )
         self._single = self.shape.single
         self._defaults = Defaults(parameters.values())
@@ -323,11 +326,16 @@ class Loader:
             return self.freeze
         return partial(self.disk.frozen, self.freeze, call)
 
-    def _seconds_to_live(self) -> float | None:
-        """Return the seconds after its load for which a value is of use, if a number is said."""
+    def seconds_to_live(self) -> float | None:
+        """Return the seconds after its load for which any value is of use, if that is said."""
         spans = [self._ttl, self.cache._setup.ttl]
-        seconds = [span for span in spans if isinstance(span, int | float)]
-        return min(seconds, default=None)
+        return min((in_seconds(span) for span in spans if span is not None), default=None)
+
+    def has_ended(self, key: Hashable, value: Any, age: float) -> bool:
+        """Whether a value is of no use any more that was loaded ``age`` seconds ago."""
+        now = self.cache._setup.timer()
+        ends = self.cache._ends_at(self._ttl, key, value, earlier(now, age))
+        return ends is not None and not now < ends
 
     def _asked_alike(self, cache: Cache[Any, Any]) -> tuple[Any, ...]:
         """Return what all calls ask for alike: the last fields of a request, from ``weight`` on."""

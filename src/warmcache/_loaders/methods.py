@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from warmcache import _public
@@ -29,8 +30,9 @@ from .loader_options import LoaderOptions
 _INTERNAL = {
     *("as_called", "bound_to", "call_anew", "function", "have_name", "lose_name"),
     *("replaced_in_place", "site", "slow_call", "take_over_sites"),
-    *("args", "func", "keywords"),  # of a partial call
 }
+
+_new: Any = object.__new__
 
 
 class _From:
@@ -138,8 +140,9 @@ class WarmMethod:
             instance = owner if owner is not None else type(instance)
         if instance is None:
             return self
-        bound = self._bound(self._hit, instance)
+        bound = _new(self._bound)  # what its __init__ does, without a frame for that
         bound._method = self
+        bound.__call__ = MethodType(self._hit, instance)
         return bound
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -247,20 +250,24 @@ for _name in API:
 class _BoundMixin:
     """A warm method of one instance, made anew at each access, as Python's own are.
 
-    A partial call of the hit path with the instance, so that all of a hit but that is C.
+    What it is called by, ``__call__``, is a slot with Python's own bound method of the hit path, so
+    that all of a hit but to make this is C. It must be no ``functools.partial``, which would be as
+    fast: a partial call of one is made of what is inside instead, and so is not one of the method
+    any more, for who pickles it or asks for its ``func``.
     """
 
-    __init__ = object.__init__  # and not the caller's
-    if TYPE_CHECKING:  # which has its place in those that are a partial call
+    if TYPE_CHECKING:  # in the slots of those below
         _method: Any  # a WarmMethod
-        args: tuple[Any, ...]
+        __call__: MethodType
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self  # it is bound already, where 3.14 would bind it once more
+    def __init__(self, method: WarmMethod, instance: Any) -> None:
+        """Bind ``method``, as Python's own are bound by who has both, such as a ``WeakMethod``."""
+        self._method = method
+        self.__call__ = MethodType(method._hit, instance)
 
     @property
     def _instance(self) -> Any:
-        return self.args[0]
+        return self.__call__.__self__
 
     @property
     def _loader(self) -> Loader:
@@ -315,31 +322,31 @@ class _BoundMixin:
 _annotations: Any = _From(attrgetter("_method.__annotations__"), {})
 
 
-class Bound(_BoundMixin, Caller, partial[Any]):  # type: ignore[override]
+class Bound(_BoundMixin, Caller):  # type: ignore[override]
     """A warm method of one instance."""
 
-    __slots__ = ("_method",)
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 
-class AsyncBound(_BoundMixin, AsyncCaller, partial[Any]):  # type: ignore[override]
+class AsyncBound(_BoundMixin, AsyncCaller):  # type: ignore[override]
     """An asynchronous warm method of one instance."""
 
-    __slots__ = ("_method",)
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 
-class BatchBound(_BoundMixin, BatchCaller, partial[Any]):  # type: ignore[override]
+class BatchBound(_BoundMixin, BatchCaller):  # type: ignore[override]
     """A warm method of one instance that takes several elements."""
 
-    __slots__ = ("_method",)
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 
-class AsyncBatchBound(_BoundMixin, AsyncBatchCaller, partial[Any]):  # type: ignore[override]
+class AsyncBatchBound(_BoundMixin, AsyncBatchCaller):  # type: ignore[override]
     """An asynchronous one."""
 
-    __slots__ = ("_method",)
+    __slots__ = ("__call__", "_method")
     __annotations__ = _annotations
 
 

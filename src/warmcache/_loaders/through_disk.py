@@ -17,11 +17,11 @@ from __future__ import annotations
 import inspect
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from inspect import Parameter
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from warmcache._core.drivers.let_go import destroy_unpublished
 from warmcache._core.plans.cache_view import CacheView
@@ -49,6 +49,18 @@ LoadPlan = Callable[[Places], Plan[list[Produced]]]
 T = TypeVar("T")
 
 
+class SaysWhenEnded(Protocol):
+    """A loader, as far as the disk asks it how long values are of use."""
+
+    def seconds_to_live(self) -> float | None:
+        """Return the seconds after its load for which any value is of use, if that is said."""
+        ...
+
+    def has_ended(self, key: Hashable, value: Any, age: float) -> bool:
+        """Whether a value is of no use any more that was loaded ``age`` seconds ago."""
+        ...
+
+
 class ThroughDisk:
     """The tier of one loader, and what its calls are there.
 
@@ -58,7 +70,7 @@ class ThroughDisk:
         shape: how its arguments become a key.
         options: those of the loader.
         of_owner: whether what it loads belongs to an owner that ``per=`` says, and not to ``self``.
-        ttl: refers weakly to what returns the seconds for which a value is of use, or None.
+        loader: refers weakly to what says when a value ends.
 
     Raises:
         ValueError: it is defined in the main program, and has no ``name=``.
@@ -72,7 +84,7 @@ class ThroughDisk:
         options: LoaderOptions,
         *,
         of_owner: bool,
-        ttl: weakref.WeakMethod[Callable[[], float | None]],
+        loader: weakref.ref[SaysWhenEnded],
     ) -> None:
         if options.name is None and where.startswith("__main__."):
             raise ValueError(
@@ -83,20 +95,19 @@ class ThroughDisk:
         self._target = target
         self._is_whole_key, self._is_single = shape.key is not None, shape.single
         self._names = [p.name for p in shape.kept]
-        known = {p.name for p in shape.parameters}
+        # Only these are beside those of **kwargs, which may be called as others are.
+        known = {p.name for p in shape.parameters if p.kind is Parameter.KEYWORD_ONLY}
         self._keywords = [
             (p.name, known)
             for p in shape.kept
             if p.kind is Parameter.VAR_KEYWORD and p.name not in shape.parts
         ]
         self._options = options
-        # What the owner is called in the digest of a call. A method's is no argument of its codec.
-        self._owner = "self"
-        self._without = 1
-        if of_owner:
-            self._owner = options.per if isinstance(options.per, str) else "per="
-            self._without = 0
-        self._ttl = ttl
+        # What the owner is called in the digest of a call, and no argument is.
+        owner = (options.per if isinstance(options.per, str) else "per=") if of_owner else "self"
+        self._owner = f"owner {owner}"
+        self._without = 0 if of_owner else 1  # a method's is no argument of its codec
+        self._loader = loader
         self._is_async = inspect.iscoroutinefunction(code_of(target))
         self._code: str | None = None
         self.keeps_victims = False  # as they leave memory, and nothing before
@@ -136,7 +147,8 @@ class ThroughDisk:
         said = "" if version is None else text_of(version)
         tags = tuple(sorted(options.tags))
         called = partial(text_of, key)
-        return DiskCall(digest, called, self.name, said, self._code, tags, args, kwargs)
+        whose = digest, called, self.name, said, self._code, tags
+        return DiskCall(*whose, args, kwargs, in_memory=key)
 
     def _arguments(self, raw: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments by name, as the loader's ``key=`` has them."""
@@ -210,10 +222,9 @@ class ThroughDisk:
         Looked for ``again``, it was counted as a miss already. Raises WarmMissError where none may
         be loaded.
         """
-        missing, oldest = (
-            [i for i in range(len(calls)) if i not in came_to],
-            self._seconds_to_live(),
-        )
+        missing = [i for i in range(len(calls)) if i not in came_to]
+        loader = self._loader()
+        oldest = None if loader is None else loader.seconds_to_live()
 
         def fetch() -> list[Found | None]:
             codec = self._options.codec
@@ -223,16 +234,14 @@ class ThroughDisk:
         for i, found in zip(missing, fetched, strict=True):
             if found is None:
                 continue
+            if loader is not None and loader.has_ended(calls[i].in_memory, found.value, found.age):
+                continue  # what is loaded now takes its place
             if self._options.validate is None or (yield from self._is_good(tier, calls[i], found)):
                 came_to[i] = self._from_disk(tier, calls[i], found)
         missing = [i for i in missing if i not in came_to]
         if missing and scopes.loading_forbidden_here():
             raise forbidden([calls[i] for i in missing])
         return missing
-
-    def _seconds_to_live(self) -> float | None:
-        said = self._ttl()
-        return None if said is None else said()
 
     def _is_good(self, tier: DiskTier, call: DiskCall, found: Found) -> Plan[bool]:
         """Whether what was found is still good, as ``validate`` says; else it is removed."""
@@ -307,7 +316,7 @@ class ThroughDisk:
     ) -> Callable[[Any], None]:
         """Return what keeps the value of a call later on; it refers to no loader."""
         text, codec = call.text, self._options.codec
-        bare = call._replace(called=lambda: text, args=(), kwargs={})
+        bare = call._replace(called=lambda: text, args=(), kwargs={}, in_memory=None)
         return lambda value: tier._dump(bare, value, codec, seconds, made)
 
     # -- forgetting ----------------------------------------------------------------------------

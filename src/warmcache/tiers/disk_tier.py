@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ class DiskCall(NamedTuple):
     """One call of a loader, as the disk knows it.
 
     What it is ``called``, for people, is only made where somebody asks. ``files`` are where what
-    it writes besides is taken from, and read to, by name.
+    it writes besides is taken from, and read to, by name. ``in_memory`` it has another key.
     """
 
     key: str  # its digest
@@ -57,6 +57,7 @@ class DiskCall(NamedTuple):
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     files: Mapping[str, Path] | None = None
+    in_memory: Hashable = None
 
     @property
     def text(self) -> str:

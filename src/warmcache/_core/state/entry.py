@@ -313,6 +313,9 @@ def earlier(time: Any, seconds: float) -> Any:
 def seconds_between(start: Any, end: Any) -> float:
     """Return ``end - start`` in seconds, for clocks that count floats or datetimes."""
     span = end - start
-    if span.__class__ is float:
-        return span
-    return span.total_seconds() if hasattr(span, "total_seconds") else float(span)
+    return span if span.__class__ is float else in_seconds(span)
+
+
+def in_seconds(span: Any) -> float:
+    """Return a span of such a clock in seconds."""
+    return float(span.total_seconds() if hasattr(span, "total_seconds") else span)
