@@ -220,3 +220,26 @@ def test_nothing_is_looked_into_for_a_value_of_which_nothing_is_seen() -> None:
     load("a", 0), load("b", 0)
     assert ["a"] == rig.parks
     assert [] == looks
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_what_was_handed_in_with_its_size_said_shares_nothing_once_it_is_back_either(
+    parked: bool,
+) -> None:
+    rig = Adapters()
+    load = rig.adapters(size=13 * UNIT)
+    key = load.cache_key("a")
+    rig.cache[key] = rig.adapter("a")
+    rig.base.clear()
+    if parked:
+        rig.cache.relieve(1)
+    assert parked == (rig.parks == ["a"])
+    a = load("a")
+
+    @warm(cache=rig.cache)
+    def load_over(name: str) -> Adapter:
+        return Adapter(name, a.blocks[:1], rig.device.block(UNIT))
+
+    load_over("b")
+    assert 26 * UNIT == rig.cache.currsize
+    assert_consistent(rig.cache)

@@ -222,7 +222,7 @@ class MemoryMeter:
                 outer.growth.inside += weight
 
     def came_back(self, store: Store, flight: Flight, entry: Entry) -> None:
-        if entry.provenance.weighed_by != "size":
+        if entry.parked is not None and entry.parked.shared:
             self._own(store, entry, self.footprint(entry.value))
         self._tell_outer(flight, entry.weight)
 

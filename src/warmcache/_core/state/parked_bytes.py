@@ -13,13 +13,14 @@ class ParkedBytes:
     ``handle`` brings them back, once there is one; ``nbytes`` is what they take in the tier. They
     have ``moved`` once the device has their room back, and are ``back`` there again before
     the entry can be found. If they are not, it goes for what it was ``condemned`` for meanwhile.
+    Whether it ``shared`` is whether it was looked into, as nobody had said what it weighs.
     """
 
-    __slots__ = ("back", "condemned", "cost", "handle", "moved", "nbytes")
+    __slots__ = ("back", "condemned", "cost", "handle", "moved", "nbytes", "shared")
 
     def __init__(self, nbytes: float, cost: Any) -> None:
         self.cost = cost  # what is known of its key
         self.handle: Any = None
         self.nbytes = nbytes
-        self.moved = self.back = False
+        self.moved = self.back = self.shared = False
         self.condemned: RemovalCause | None = None

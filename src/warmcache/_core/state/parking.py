@@ -17,6 +17,7 @@ from .host_ledger import HostLedger
 from .landing import end_flight
 from .parked_bytes import ParkedBytes
 from .records import RemovalCause
+from .sharing import share_of
 from .store import Store
 from .use_clock import tick
 
@@ -110,6 +111,7 @@ def settle_on_host(store: Store, entry: Entry) -> None:
     host.entries[entry.key] = entry
     entry.state = State.PARKED
     store.leave_the_dying(entry)
+    parked.shared = share_of(entry) is not None
     entry.remains = entry.share = None
     parked.moved = True
     store.ledger.free_dying(entry.weight)
