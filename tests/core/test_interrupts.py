@@ -26,6 +26,7 @@ from scenarios import SCENARIOS, Scenario
 import warmcache
 from warmcache import warm
 from warmcache._core.state.loading_threads import HANDED_OVER
+from warmcache._core.state.one_shot import OneShot
 from warmcache._process.janitor import janitor
 from warmcache.testing import assert_consistent
 
@@ -226,3 +227,26 @@ def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
             assert not other.is_alive(), f"{place}: it is waited for for ever"
         assert_consistent(load.cache)
     assert places > 50
+
+
+@pytest.mark.race
+def test_an_interrupt_of_who_waits_keeps_nobody_waiting_beside() -> None:
+    me, places = threading.get_ident(), 0
+    while True:
+        shot, over = OneShot(), threading.Event()
+
+        def happen(shot: OneShot = shot, over: threading.Event = over) -> None:
+            waits = OneShot.wait.__code__
+            until(lambda: over.is_set() or sys._current_frames()[me].f_code is waits)
+            shot.happen()
+
+        other = threading.Thread(target=happen)
+        other.start()
+        place = interrupted(shot.wait, places + 1)
+        over.set()
+        other.join(CAP)
+        assert not shot._latch.locked(), place
+        if place is None:
+            break
+        places += 1
+    assert places > 2
