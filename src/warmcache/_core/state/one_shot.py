@@ -37,16 +37,17 @@ class OneShot:
             if self._latch.acquire(timeout=limit):
                 self._open()  # for the next one who waits
         except BaseException:  # which may have come once it was acquired
-            if self.happened:
-                self._open()
+            self._open()
             raise
         return self.happened
 
     def _open(self) -> None:
-        try:
-            self._latch.release()
-        except RuntimeError:
-            pass  # another has done so
+        """Let the next one go on who waits, if it has happened."""
+        if self.happened:
+            try:
+                self._latch.release()
+            except RuntimeError:
+                pass  # another has done so
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` when it happens; it may be called twice if that is now."""
