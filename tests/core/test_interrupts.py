@@ -25,7 +25,9 @@ from scenarios import SCENARIOS, Scenario
 
 import warmcache
 from warmcache import warm
+from warmcache._core.drivers import threads
 from warmcache._core.state.loading_threads import HANDED_OVER
+from warmcache._core.state.one_shot import OneShot
 from warmcache._process.janitor import janitor
 from warmcache.testing import assert_consistent
 
@@ -226,3 +228,61 @@ def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
             assert not other.is_alive(), f"{place}: it is waited for for ever"
         assert_consistent(load.cache)
     assert places > 50
+
+
+@pytest.mark.race
+def test_an_interrupt_of_who_waits_keeps_nobody_waiting_beside() -> None:
+    me, places = threading.get_ident(), 0
+    while True:
+        shot, over = OneShot(), threading.Event()
+
+        def happen(shot: OneShot = shot, over: threading.Event = over) -> None:
+            waits = OneShot.wait.__code__
+            until(lambda: over.is_set() or sys._current_frames()[me].f_code is waits)
+            shot.happen()
+
+        other = threading.Thread(target=happen)
+        other.start()
+        place = interrupted(shot.wait, places + 1)
+        over.set()
+        other.join(CAP)
+        assert not shot._latch.locked(), place
+        if place is None:
+            break
+        places += 1
+    assert places > 2
+
+
+@pytest.mark.race
+def test_an_interrupt_between_two_steps_of_a_load_ends_it() -> None:
+    lines, first = inspect.getsourcelines(threads.run)
+    again = first + next(at for at, line in enumerate(lines) if line.strip() == "try:")
+    passes = 0
+    while True:
+        load = warm(maxsize=2, size=lambda value: 1)(lambda name: [name])
+        count = 0
+
+        def look(frame: FrameType, event: str, arg: Any, stop: int = passes + 1) -> Any:
+            nonlocal count
+            if frame.f_code is not threads.run.__code__:
+                return None
+            count += event == "line" and frame.f_lineno == again
+            if event == "line" and count == stop:
+                sys.settrace(None)
+                raise Interrupt
+            return look
+
+        tracer = sys.gettrace()
+        sys.settrace(look)
+        try:
+            load("a")
+        except Interrupt:
+            pass
+        finally:
+            sys.settrace(tracer)
+        assert not load.cache._store.flights
+        assert_consistent(load.cache)
+        if count <= passes:
+            break
+        passes += 1
+    assert passes > 3

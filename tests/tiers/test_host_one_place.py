@@ -9,6 +9,8 @@ import pytest
 from parked import UNIT, Rig
 
 from warmcache import CapacityError, RemovalCause
+from warmcache._core.plans import put
+from warmcache._core.plans.get import get
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -53,6 +55,28 @@ def test_setdefault_with_the_parked_object_itself_brings_it_back() -> None:
     assert rig.models[0] is rig.cache.setdefault(key, rig.models[0])
     assert (["a"], []) == (rig.unparks, rig.removals)
     closed(rig)
+
+
+def test_setdefault_leases_nothing_for_ever_where_another_has_come_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig()
+    key = parked(rig).cache_key("a")
+    other = rig.make("other", 1)
+
+    def too_late(*args: Any) -> Any:
+        monkeypatch.undo()
+        rig.cache[key] = other
+        return (yield from get(*args))
+
+    monkeypatch.setattr(put, "get", too_late)
+    default = rig.make("default", 1)
+    assert other is rig.cache.setdefault(key, default)
+    assert not rig.cache._store.leased
+    default.close()
+    rig.cache.close()
+    assert [1] * len(rig.models) == [model.torn_down for model in rig.models]
+    assert_consistent(rig.cache)
 
 
 def test_where_that_fails_setdefault_says_so_and_stores_nothing() -> None:

@@ -63,6 +63,7 @@ def run(plan: Plan[T], cache: CacheView) -> T:
                 finally:
                     CHAIN.restore(kept)
                     if not flight.ended:
+                        flight.plan.close()  # it may have been left between two steps
                         mend(cache)
                 box.append(None)
             else:

@@ -80,12 +80,14 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
 
 def _bring_back(cache: CacheView, entry: Entry) -> Plan[None]:
     """Have what is parked live again, for it is not to be replaced."""
-
-    def back(record: LeaseRecord) -> Plan[None]:
+    record = LeaseRecord(time.monotonic())
+    try:
         with suppress(WarmMissError):  # it has left meanwhile
-            yield from get(cache, request_for(entry), record)
-
-    yield from _with_lease(cache, entry, back)
+            found = yield from get(cache, request_for(entry), record)  # maybe another by now
+            yield from release(cache, found, record)
+    except BaseException:
+        record.over = True
+        raise
 
 
 def _granted_later(cache: CacheView, meter: Meter, entry: Entry) -> Plan[None]:

@@ -24,8 +24,7 @@ class OneShot:
     def happen(self) -> None:
         """Wake everybody who waits, now or later. Again, if that was interrupted."""
         self.happened = True
-        if self._latch.locked():
-            self._latch.release()
+        self._open()
         for callback in self._callbacks:
             callback()
 
@@ -34,9 +33,21 @@ class OneShot:
         if self.happened:
             return True
         limit = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
-        if self._latch.acquire(timeout=limit):
-            self._latch.release()  # for the next one who waits
+        try:
+            if self._latch.acquire(timeout=limit):
+                self._open()  # for the next one who waits
+        except BaseException:  # which may have come once it was acquired
+            self._open()
+            raise
         return self.happened
+
+    def _open(self) -> None:
+        """Let the next one go on who waits, if it has happened."""
+        if self.happened:
+            try:
+                self._latch.release()
+            except RuntimeError:
+                pass  # another has done so
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` when it happens; it may be called twice if that is now."""
