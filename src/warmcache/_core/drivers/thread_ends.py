@@ -64,7 +64,8 @@ def _known(thread: LoadingThread) -> Iterator[None]:
     It would make up another, as each line of a log asks for it, that stays for ever.
     """
     known: Any = threading._active  # type: ignore[attr-defined]
-    itself = thread.itself() or threading.Thread(name=thread.name)
+    # What is not said to be a daemon or none, asks for the current thread in turn.
+    itself = thread.itself() or threading.Thread(name=thread.name, daemon=True)
     added = known.setdefault(thread.ident, itself) is itself
     try:
         yield
