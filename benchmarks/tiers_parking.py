@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
-from warmcache._parking import Slabs, parker_for
+from warmcache._parking.choice import parker_for
 from warmcache._parking.devices import Accelerators
 from warmcache._parking.finding import Finding
 from warmcache._parking.moving import rebind, views_of
+from warmcache._parking.slabs import Slabs
 from warmcache.demo import _libraries
 
 from .timing import interleave

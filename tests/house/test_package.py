@@ -178,6 +178,7 @@ def test_importing_it_imports_the_standard_library_and_cachetools_alone() -> Non
 
 def test_importing_it_does_not_wait_for_what_only_few_need() -> None:
     for_few = {"asyncio", "csv", "difflib", "gzip", "hashlib", "pathlib", "uuid"}
+    for_few |= {"ctypes", "mmap", "socket", "sqlite3"}  # of the tiers
     assert set() == for_few & _brought_along(by="warmcache")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from parking_rigs import Rig, facts
 from simulated_device import StepError
 
-from warmcache._parking import CannotPark
+from warmcache._parking.parking import CannotPark
 
 pytestmark = [pytest.mark.models, pytest.mark.property]
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from warmcache._parking import CannotPark, Slabs, parker_for
+from warmcache._parking.choice import parker_for
+from warmcache._parking.parking import CannotPark
+from warmcache._parking.slabs import Slabs
 
 
 class Engine:

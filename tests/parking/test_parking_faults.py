@@ -9,7 +9,7 @@ import pytest
 from parking_rigs import Rig, facts, is_in_host_memory, tensors_in
 from simulated_device import SimulatedDevice, StepError
 
-from warmcache._parking import CannotPark
+from warmcache._parking.parking import CannotPark
 
 pytestmark = pytest.mark.models
 

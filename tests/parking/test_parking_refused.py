@@ -10,7 +10,9 @@ import pytest
 from footprints import CudaArray
 from parking_rigs import DEVICES, Rig, facts
 
-from warmcache._parking import CannotPark, Slabs, parker_for
+from warmcache._parking.choice import parker_for
+from warmcache._parking.parking import CannotPark
+from warmcache._parking.slabs import Slabs
 
 pytestmark = [
     pytest.mark.parametrize("place", DEVICES),

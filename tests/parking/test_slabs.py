@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from warmcache._parking import CannotPark, Slabs
+from warmcache._parking.parking import CannotPark
+from warmcache._parking.slabs import Slabs
 from warmcache._process.janitor import janitor
 
 PAGE = mmap.PAGESIZE

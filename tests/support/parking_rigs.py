@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from simulated_device import SimulatedDevice
 
-from warmcache._parking import Parked, Slabs, parker_for
+from warmcache._parking.choice import parker_for
+from warmcache._parking.parking import Parked
+from warmcache._parking.slabs import Slabs
 
 # The claims of one device, simulated or real: each a rig's name.
 DEVICES = [

@@ -16,8 +16,8 @@ from warmcache._core.state import host_ledger
 from warmcache._core.state.entry import Entry, Provenance, Source
 from warmcache._core.state.host_ledger import HostLedger, price_of
 from warmcache._core.state.parked_bytes import ParkedBytes
-from warmcache._parking import Slabs
 from warmcache._parking.parking import HostIsFullError
+from warmcache._parking.slabs import Slabs
 from warmcache._process.at_exit import close_now
 from warmcache._process.janitor import janitor
 from warmcache.testing import FakeProbe, assert_consistent

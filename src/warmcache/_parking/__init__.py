@@ -5,11 +5,3 @@ of torch. That one finds them (``finding``), makes each anew over other storages
 the bytes into ``slabs``, and has every tensor look there (``moving``). ``devices`` are where they
 come from, and ``parking`` is what a cache sees of it all.
 """
-
-from __future__ import annotations
-
-from .choice import parker_for
-from .parking import CannotPark, Parked, Parker
-from .slabs import Slabs
-
-__all__ = ["CannotPark", "Parked", "Parker", "Slabs", "parker_for"]

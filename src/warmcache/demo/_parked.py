@@ -12,9 +12,10 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-from warmcache._parking import Parked, Parker, Slabs
 from warmcache._parking.devices import ACCELERATORS, Accelerators
 from warmcache._parking.in_place import InPlaceParker
+from warmcache._parking.parking import Parked, Parker
+from warmcache._parking.slabs import Slabs
 from warmcache._sizes import format_size
 from warmcache.memory import MemoryCache
 from warmcache.memory.host_parking import spare

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from warmcache._core.state.entry import Entry, seconds_between
 from warmcache._core.state.remains import Remains
-from warmcache._parking import CannotPark, Parked, Slabs, parker_for
+from warmcache._parking.choice import parker_for
+from warmcache._parking.parking import CannotPark, Parked
+from warmcache._parking.slabs import Slabs
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._texts import text_of
 from warmcache.probes.host import HostProbe
