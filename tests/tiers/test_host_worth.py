@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +37,17 @@ def to_and_fro(rig: Rig, load: Any, times: int) -> None:
 
 
 # -- is it worth it ----------------------------------------------------------------------------
+
+
+def taking(rig: Rig, units: int) -> Callable[[Any], Any]:
+    """Return what parks a value, and says then that it takes so much on the host."""
+
+    def park(model: Any) -> Any:
+        there: Any = rig.park(model)
+        there.nbytes = units * UNIT
+        return there
+
+    return park
 
 
 def test_what_comes_back_hardly_faster_than_it_loads_twice_is_parked_no_more() -> None:
@@ -152,14 +164,7 @@ def test_what_it_says_it_takes_is_what_it_is_charged_with() -> None:
 
 def test_more_than_was_expected_is_made_up_for_afterwards() -> None:
     rig = Rig(budget=16, host=26)
-    park = rig.park
-
-    def larger(model: Any) -> Any:
-        there: Any = park(model)
-        there.nbytes = 20 * UNIT
-        return there
-
-    load = rig.loader(park=(larger, rig.unpark))
+    load = rig.loader(park=(taking(rig, 20), rig.unpark))
     load("a"), load("b")
     assert 20 * UNIT == host_stats(rig).bytes
     load("c")
@@ -172,14 +177,7 @@ def test_more_than_was_expected_is_made_up_for_afterwards() -> None:
 
 def test_more_than_there_is_at_all_is_torn_down() -> None:
     rig = Rig(budget=16, host=26)
-    park = rig.park
-
-    def larger(model: Any) -> Any:
-        there: Any = park(model)
-        there.nbytes = 200 * UNIT
-        return there
-
-    load = rig.loader(park=(larger, rig.unpark))
+    load = rig.loader(park=(taking(rig, 200), rig.unpark))
     load("a"), load("b")
     assert ["a"] == rig.torn_down()
     assert 0 == host_stats(rig).bytes
@@ -244,14 +242,7 @@ def test_what_turns_out_too_large_costs_nobody_his_place_again() -> None:
 
 def test_what_is_copied_and_cannot_stay_counts_as_full_and_not_as_parked() -> None:
     rig = Rig(budget=16, host=26)
-    park = rig.park
-
-    def larger(model: Any) -> Any:
-        there: Any = park(model)
-        there.nbytes = 200 * UNIT
-        return there
-
-    load = rig.loader(park=(larger, rig.unpark))
+    load = rig.loader(park=(taking(rig, 200), rig.unpark))
     load("a"), load("b")
     assert (0, 1) == (host_stats(rig).parks, host_stats(rig).full)
 
