@@ -36,9 +36,6 @@ def to_and_fro(rig: Rig, load: Any, times: int) -> None:
         load("a"), load("b")
 
 
-# -- is it worth it ----------------------------------------------------------------------------
-
-
 def taking(rig: Rig, units: int) -> Callable[[Any], Any]:
     """Return what parks a value, and says then that it takes so much on the host."""
 
@@ -48,6 +45,9 @@ def taking(rig: Rig, units: int) -> Callable[[Any], Any]:
         return there
 
     return park
+
+
+# -- is it worth it ----------------------------------------------------------------------------
 
 
 def test_what_comes_back_hardly_faster_than_it_loads_twice_is_parked_no_more() -> None:
