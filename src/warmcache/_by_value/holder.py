@@ -72,11 +72,12 @@ class Holder:
 
     Attributes:
         place: where it takes turns with others.
+        in_peace: whether it has the name, and nothing is left of those who had it before.
     """
 
     __slots__ = (
         *("_before", "_kept", "_known", "_local", "_meaning", "_predecessors", "_unsettled"),
-        "place",
+        *("in_peace", "place"),
     )
 
     def __init__(
@@ -88,6 +89,7 @@ class Holder:
         predecessors: tuple[Any, ...] | None = None,
     ) -> None:
         self.place = place
+        self.in_peace = False
         self._local = weakref.ref(local)
         self._kept = kept
         self._unsettled = predecessors is not None
@@ -104,6 +106,7 @@ class Holder:
         with _guard.lock:
             if self.place.holder is None:
                 self.place.holder = self
+                self.in_peace = not self._before
 
     def add(self, number: int, loader: Loader) -> None:
         """Have it hold the name for ``loader``, too, the so-manieth of its LocalLoader.
@@ -146,13 +149,16 @@ class Holder:
             with _guard.lock:
                 before, self.place.holder = self.place.holder, self
                 if before is not None and before is not self:
+                    before.in_peace = False
                     self._before += (*before._before, _Turn(before))
+                self.in_peace = not self._before
         return self._before
 
     def torn_down(self, replaced: tuple[Replaced, ...]) -> None:
         """Note that what there was of these is torn down."""
         with _guard.lock:
             self._before = tuple(turn for turn in self._before if turn not in replaced)
+            self.in_peace = self.has_name() and not self._before
 
     def inherit(self) -> None:
         """Have the loader hold its name by what its predecessor holds it by, if it means the same.

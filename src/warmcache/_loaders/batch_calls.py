@@ -211,7 +211,7 @@ def _given(produced: Produced) -> Produced:
 
 def _at_once(view: CacheView, request: Request, record: LeaseRecord) -> bool:
     try:
-        return load_at_once(view, request, record, keep=False) is not None
+        return load_at_once(view, request, record, record) is not None
     except BaseException:
         record.over = True
         raise

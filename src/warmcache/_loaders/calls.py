@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class Caller:
     """What a loader can do, at one site: a function, or a bound instance."""
 
-    _instance: Any = None
+    _instance: Any = None  # what a method is bound to
     function: Callable[[], Any] | None = None  # gives the function that it belongs to
     _may_be_method = False
     _lease_of: type[Lease[Any] | AsyncLease[Any]] = Lease  # what holds a value
@@ -55,6 +55,7 @@ class Caller:
     def __init__(self, loader: Loader, site: CallSite) -> None:
         self._loader = loader
         self._site = site
+        self._instance = None
         self._may_be_method = "<locals>" in loader.__qualname__  # until its first miss
 
     # -- calling -------------------------------------------------------------------
@@ -69,15 +70,19 @@ class Caller:
         loader = self._loader
         view, record = loader.cache._view, LeaseRecord(time.monotonic())
         try:
-            if loader.outdated and (successor := self.replaced_in_place()) is not None:
+            if (
+                loader.successor is not None
+                and loader.outdated
+                and (successor := self.replaced_in_place()) is not None
+            ):
                 return successor.call_anew(args, kwargs)
             if loader.waits:
                 self._find_cache()
                 view = loader.cache._view
-            site = self._site_of(args, kwargs, *owner)
+            site = self._site if loader.sites is None else loader.site(args, kwargs, *owner)
             if loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return disowned(loader, *self._load_unowned(site, args, kwargs))
-            return self._get(self._request(site, raw, args, kwargs), record, view, keep=False)[1]
+            return self._get(self._request(site, raw, args, kwargs), record, view, record)[1]
         except BaseException as error:
             record.over = True
             mend_after(view, error)
@@ -125,28 +130,35 @@ class Caller:
         """Lease what is asked for, loaded if need be."""
         view = self._loader.cache._view  # once: a fork changes it
         try:
-            return self._get(request, record, view, keep=True)[0], view
+            return self._get(request, record, view, None)[0], view
         except BaseException as error:
             record.over = True
             mend_after(view, error)
             raise
 
     def _get(
-        self, request: Request, record: LeaseRecord, view: CacheView, *, keep: bool
+        self, request: Request, record: LeaseRecord, view: CacheView, done: LeaseRecord | None
     ) -> tuple[Entry, Any]:
-        """Return the entry and its value, loaded if need be; leased if it is to be kept."""
-        loader = self._loader
-        shares_name = loader.name_holder is not None
-        if shares_name and request.may_load and (replaced := loader.take_over_name()):
+        """Return the entry and its value, loaded if need be.
+
+        It is leased to ``record``, unless that is ``done`` once it has the value.
+        """
+        loader, name = self._loader, self._loader.name_holder
+        if (
+            name is not None
+            and not name.in_peace
+            and request.may_load
+            and (replaced := loader.take_over_name())
+        ):
             self._clear(replaced, Successor(view, record, lambda: request.key))
-        found = load_at_once(view, request, record, keep=keep)
+        found = load_at_once(view, request, record, done)
         if found is None:
             entry = run(get(view, request, record), view)
             found = entry, entry.value
-            if not keep:
-                release(view, entry, record)
+            if done is not None:
+                release(view, entry, done)
             loader.cache._watch()
-        if shares_name and loader.lost_its_name:  # while it loaded
+        if name is not None and not name.in_peace and loader.lost_its_name:  # while it loaded
             _clear_replaced((loader,))
         return found
 
@@ -171,7 +183,9 @@ class Caller:
         if self._may_be_method and args:
             self._may_be_method = False
             self._warn_of_method(args[0])
-        return self._loader.request(site, raw, self._complete(args), kwargs)
+        if self._instance is not None:
+            args = self._complete(args)
+        return self._loader.request(site, raw, args, kwargs)
 
     def _warn_of_method(self, instance: Any) -> None:
         """Say so if this is a method of ``instance``, which nobody could see at decoration."""

@@ -299,7 +299,9 @@ class Loader:
         Raises KeyingError when an argument cannot be part of a key.
         """
         key, canonical = self.key(site, raw)
-        hot = site.hot if canonical is raw and self._has_hits and not self.outdated else None
+        hot = site.hot if canonical is raw and self._has_hits else None
+        if self.successor is not None and self.outdated:
+            hot = None
         may_load = not (SCOPES and scopes.loading_forbidden_here())
         hint = self._hint(args, kwargs) if self._hints else None
         call = on_disk
@@ -312,7 +314,7 @@ class Loader:
                 self.cache._view, self._produce, call, key.source, args, kwargs
             )
             may_load = True  # what lies there; if nothing does, it asks again
-        freeze = self.freezing(call)
+        freeze = None if self.freeze is None else self.freezing(call)
         if self.batch is not None:  # its values are frozen as they are loaded: others wait for them
             own = freeze, self.batch.element(args, kwargs)
             load = partial(self.batch.unless_batched, self.cache._view, key, load, *own)

@@ -19,9 +19,12 @@ class Replaced(Protocol):
 class NameHolder(Protocol):
     """What holds a name for a loader that shares it with others.
 
-    A loader asks it at each miss. What there is warm of a loader whose name another takes
-    over, is torn down before that one loads.
+    A loader asks it at each miss that it is not ``in_peace``: somebody else has the name, or there
+    is something left of who had it. What there is warm of a loader whose name another takes over,
+    is torn down before that one loads.
     """
+
+    in_peace: bool
 
     def take_over_name(self) -> tuple[Replaced, ...]:
         """Have the name; return whose it was, as long as not all of theirs is torn down."""

@@ -100,9 +100,9 @@ def register_exit() -> None:
         _registered.add("atexit")
         atexit.unregister(_at_exit)
         atexit.register(_at_exit)
-    if "multiprocessing" not in _registered:
-        finalize: Any = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
-        if finalize is not None:
+    if "multiprocessing.util" in sys.modules and "multiprocessing" not in _registered:
+        finalize: Any = getattr(sys.modules["multiprocessing.util"], "Finalize", None)
+        if finalize is not None:  # else it is only being imported
             _registered.add("multiprocessing")
             finalize(None, _at_exit, exitpriority=_FIRST)
 

@@ -58,9 +58,9 @@ class CostOrder(Order):
             entry.queued = True
             self.choice.called_off(entry.key, entry, entry.weight)
 
-    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, cause: RemovalCause) -> None:
         entry.queued = False
-        forget_or_keep(self.choice, entry, replaced=replaced)
+        forget_or_keep(self.choice, entry, replaced=cause is RemovalCause.REPLACED)
 
     def reweighed(self, entry: Entry) -> None:
         reweigh(self.choice, entry)

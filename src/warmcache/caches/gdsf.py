@@ -88,9 +88,9 @@ class AgingOrder(RankOrder):
             self._residents[entry] = self._cost(entry), before
             super().add(entry)
 
-    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
-        super().discard(entry, replaced=replaced)
-        self._leave(entry, replaced=replaced)
+    def discard(self, entry: Entry, cause: RemovalCause) -> None:
+        super().discard(entry, cause)
+        self._leave(entry, replaced=cause is RemovalCause.REPLACED)
 
     def _leave(self, entry: Entry, *, replaced: bool) -> None:
         _, before = self._residents.pop(entry, (0, None))

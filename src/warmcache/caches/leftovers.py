@@ -6,7 +6,6 @@ import time
 import weakref
 from functools import partial
 
-from warmcache._core.drivers.let_go import needs_teardown
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.threads import run
 from warmcache._core.plans import remove
@@ -63,10 +62,19 @@ def unless_leased(view: CacheView, patience: float) -> list[tuple[object, object
             (entry.value, entry.provenance.finish, entry)
             for entry in view.store.alive()
             if entry.state in (State.LIVE, State.PARKED, State.RETIRED)
-            and needs_teardown(view, entry)
+            and _has_teardown(view, entry)
             and not any(record.thread in running for record in entry.leases)
         ]
     return [(value, finish, _exit_job(view, entry, patience)) for value, finish, entry in entries]
+
+
+def _has_teardown(view: CacheView, entry: Entry) -> bool:
+    provenance = entry.provenance
+    return (
+        provenance.finish is not None
+        or provenance.source.teardown is not None
+        or view.meter is not None
+    )
 
 
 def idle_of(view: CacheView, patience: float, why: str) -> list[ExitJob]:

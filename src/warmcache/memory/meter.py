@@ -184,6 +184,7 @@ class MemoryMeter:
         with store.lock:
             leaving = frozenset(entry for dying in store.dying.values() for entry in dying)
             flight.growth = growth = Growth(allocated, used, leaving)
+            store.measures = True
         # It is told first, and looks second: of two that begin at once, one sees the other.
         for each in self.arbiter.views():
             for other in each.store.flights.copy().values():

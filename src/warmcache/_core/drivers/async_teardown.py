@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import CHAIN
+from warmcache._core.state.flights import CHAIN, keep_chain, restore_chain
 from warmcache._core.state.one_shot import OneShot
 from warmcache._core.state.standstill import for_ever, go_on, standing_here
 
@@ -57,7 +57,7 @@ async def finish(
     Returns what must reach the caller: a KeyboardInterrupt or the like.
     """
     error: BaseException | None = None
-    kept, me = CHAIN.keep(), threading.get_ident()
+    kept, me = keep_chain(), threading.get_ident()
     entry.doomed_by = None  # as long as this task alone can go on with it
     try:
         CHAIN.set((*CHAIN.get(), entry))
@@ -69,7 +69,7 @@ async def finish(
             error.__cause__ = raised
     finally:
         entry.doomed_by = me
-        CHAIN.restore(kept)
+        restore_chain(kept)
     del pending
     return let_go(cache, entry, error, failures)
 

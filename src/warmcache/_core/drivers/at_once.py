@@ -25,10 +25,10 @@ from warmcache._core.plans.get import leave
 from warmcache._core.plans.load import end_own_lease, fly, freeze_loaded, give_up, unboxed
 from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.put import arrive
-from warmcache._core.plans.steps import Disguised, Request
+from warmcache._core.plans.steps import Disguised, Owner, Request
 from warmcache._core.state.at_once import condemn_at_once, reserve_at_once, vanish_at_once
-from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN, Flight, go_inside
+from warmcache._core.state.entry import Entry, LeaseRecord, Source
+from warmcache._core.state.flights import Flight, go_inside, keep_chain, restore_chain
 from warmcache._core.state.landing import end_flight, land, lease_retired
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.loading_threads import HANDED_OVER
@@ -43,38 +43,41 @@ from .threads import release, run
 
 
 def load_at_once(
-    cache: CacheView, request: Request, record: LeaseRecord, *, keep: bool
+    cache: CacheView, request: Request, record: LeaseRecord, done: LeaseRecord | None
 ) -> tuple[Entry, Any] | None:
     """Load what is not warm; return its entry and value, or None if it takes a plan from the start.
 
-    The entry is leased to ``record`` if that is to ``keep`` it.
+    The entry is leased to ``record``, unless that is ``done`` once it has the value.
     """
-    store, weight = cache.store, request.weight
+    store = cache.store
+    # As a plain tuple, and all at once: each by its name would take as long as all of them.
+    key, source, load, _, _, may_load, _, owner, freeze, weight, _, _, expires, _, _ = request[:]
     if (
         weight is None
-        or not request.may_load
+        or not may_load
         or cache.meter is not None
         or store.deadlines is not None
-        or request.expires is not None
+        or expires is not None
     ):
         return None
     if HANDED_OVER:
         tear_down_what_is_mine()
     flight: Flight | None = None
     claim: Claim | None = None
-    kept, logs = CHAIN.keep(), debugging()
+    kept, logs = keep_chain(), debugging()
     try:
         with store.lock:
-            if is_taken(store, request.key, weight):
+            if is_taken(store, key, weight):
                 return None
-            flight = begin_flight(store, request, record, kept)
+            flight = begin_flight(store, key, source, record, kept)
             flight.at_once = True  # from here on this ends it, below
+            rank = store.order.stamp or cache.rank
             if store.tears_down:
-                claim = Claim(request.key, weight)
-                gone = condemn_at_once(store, claim, cache.rank, flight=flight)
+                claim = Claim(key, weight)
+                gone = condemn_at_once(store, claim, rank, flight)
                 granted = gone == [] and _granted(store, claim, flight)
             else:
-                gone = vanish_at_once(store, request.key, weight, cache.rank, logs)
+                gone = vanish_at_once(store, key, weight, rank, logs)
                 if granted := gone is not None:
                     reserve_at_once(store, weight, flight)
         if claim is None:
@@ -85,29 +88,31 @@ def load_at_once(
             with store.lock:
                 granted = _granted(store, claim, flight)
         if not granted:
-            return _by_plan(cache, request, flight, claim, keep=keep)
-        flight.box = defaultdict(request.load)
-        began = store.timer()
-        flight.box[0]  # which calls the loader; from here, see threads.run
-        entry = unboxed(request, flight, began, store.timer())
-        if request.freeze is not None:
+            return _by_plan(cache, request, flight, claim, done)
+        timer = store.timer
+        box: defaultdict[int, Any] = defaultdict(load)
+        flight.box = box
+        began = timer()
+        box[0]  # which calls the loader; from here, see threads.run
+        entry = unboxed(request, flight, began, timer())
+        if freeze is not None:
             freeze_loaded(store, request, flight)
         if flight.lease is not None:
             run(end_own_lease(store, flight), cache)
         # Observers are told of who holds it, and so of who asked, and when; and it stays there
         # until who listens has heard of it.
-        load = load_record(entry, flight) if logs or store.load_listener is not None else None
-        done = None if keep or store.observers.all or load is not None else record
+        told = load_record(entry, flight) if logs or store.load_listener is not None else None
+        unleased = None if store.observers.all or told is not None else done
         landed: tuple[Entry, Any] | None = None
         with store.lock:
-            if may_land(store, request):
+            if may_land(store, key, owner):
                 landed = entry, entry.value
-                land(store, entry, flight, done)
+                land(store, entry, flight, unleased)
         if landed is None:
-            return _by_plan(cache, request, flight, claim, keep=keep)
-        if load is not None:
-            tell_of_load(store, load)
-        if done is None and not keep:
+            return _by_plan(cache, request, flight, claim, done)
+        if told is not None:
+            tell_of_load(store, told)
+        if unleased is not done:
             release(cache, entry, record)
         return landed
     except Exception as error:
@@ -123,33 +128,30 @@ def load_at_once(
     finally:  # who called this mends what was interrupted, if this is not under way any more
         if flight is not None:
             flight.at_once = False
-        CHAIN.restore(kept)
+        restore_chain(kept)
         if flight is not None and (kept is not None or flight.error is not None):
             leave(flight, record)
 
 
 def is_taken(store: Store, key: Hashable, weight: float) -> bool:
     """Whether somebody is there already, or there is something to be refused."""
-    return (
-        key in store.live
-        or (bool(store.flights) and key in store.flights)
-        or (bool(store.dying) and key in store.dying)
-        or store.closed
-        or weight > store.ledger.limit
-    )
+    if (store.flights or store.dying) and (key in store.flights or key in store.dying):
+        return True
+    return key in store.live or store.closed or weight > store.ledger.limit
 
 
-def may_land(store: Store, request: Request) -> bool:
+def may_land(store: Store, key: Hashable, owner: Owner | None) -> bool:
     """Whether what was loaded can be published as it is: nothing has ended or come between."""
-    owner = request.owner
-    return not store.closed and request.key not in store.live and (owner is None or not owner.ended)
+    return not store.closed and key not in store.live and (owner is None or not owner.ended)
 
 
-def begin_flight(store: Store, request: Request, record: LeaseRecord, kept: Any) -> Flight:
+def begin_flight(
+    store: Store, key: Hashable, source: Source, record: LeaseRecord, kept: Any
+) -> Flight:
     """Count a miss and begin its flight, as the plan does; nobody can wait for it yet."""
-    source = request.source
-    flight = Flight(request.key, record, source, store.timer())
-    store.flights[request.key] = flight
+    timer = store.timer
+    flight = Flight(key, record, source, timer())
+    store.flights[key] = flight
     store.counts.misses += 1
     source.misses += 1
     outer = go_inside(flight, kept)
@@ -168,7 +170,11 @@ def _granted(store: Store, claim: Claim, flight: Flight) -> bool:
 
 
 def _by_plan(
-    cache: CacheView, request: Request, flight: Flight, claim: Claim | None, *, keep: bool
+    cache: CacheView,
+    request: Request,
+    flight: Flight,
+    claim: Claim | None,
+    done: LeaseRecord | None,
 ) -> tuple[Entry, Any]:
     """Go on by the plan, from where the flight is."""
     flight.plan = fly(cache, request, flight, claim)
@@ -178,8 +184,8 @@ def _by_plan(
     entry = flight.entry
     assert entry is not None
     value = entry.value
-    if not keep:
-        release(cache, entry, flight.record)
+    if done is not None:
+        release(cache, entry, done)
     return entry, value
 
 
@@ -195,7 +201,8 @@ def store_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
             old = store.live.get(new.key)
             if store.closed or store.leased or (old is not None and old.value is new.value):
                 return False
-            doomed = condemn_at_once(store, claim, cache.rank, old)
+            rank = store.order.stamp or cache.rank
+            doomed = condemn_at_once(store, claim, rank, None, old)
             if not doomed:
                 return doomed is not None and _arrived(store, new, claim)
         tear_down(cache, doomed)

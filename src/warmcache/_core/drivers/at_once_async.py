@@ -19,7 +19,7 @@ from warmcache._core.plans.loaded import load_record, tell_of_load
 from warmcache._core.plans.steps import Disguised, Load, Request
 from warmcache._core.state.at_once import reserve_at_once, vanish_at_once
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN, Flight
+from warmcache._core.state.flights import Flight, keep_chain
 from warmcache._core.state.landing import end_flight, land
 from warmcache._core.state.loading_threads import LOADING
 from warmcache._log import debugging
@@ -48,14 +48,15 @@ async def load_at_once_async(
         return None
     if LOADING:
         tear_down_what_is_mine()
-    context, kept, logs = contextvars.copy_context(), CHAIN.keep(), debugging()
+    context, kept, logs = contextvars.copy_context(), keep_chain(), debugging()
     with store.lock:
         gone = None
         if not is_taken(store, request.key, weight):
-            gone = vanish_at_once(store, request.key, weight, cache.rank, logs)
+            rank = store.order.stamp or cache.rank
+            gone = vanish_at_once(store, request.key, weight, rank, logs)
         if gone is None:
             return None
-        flight: Flight = context.run(begin_flight, store, request, record, kept)
+        flight: Flight = context.run(begin_flight, store, request.key, request.source, record, kept)
         reserve_at_once(store, weight, flight)
     vanished(store, gone, logs)
     task = asyncio.get_running_loop().create_task(_fly(cache, request, flight), context=context)
@@ -103,7 +104,7 @@ async def _fly(cache: CacheView, request: Request, flight: Flight) -> None:
         told = debugging() or store.load_listener is not None
         record = load_record(entry, flight) if told else None
         with store.lock:
-            if may_land(store, request):
+            if may_land(store, request.key, request.owner):
                 land(store, entry, flight)
         if flight.ended:
             if record is not None:

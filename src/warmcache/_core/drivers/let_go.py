@@ -9,14 +9,14 @@ is held around anything of the user's.
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from operator import methodcaller
 from typing import Any, TypeAlias
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, Source, State
 from warmcache._core.state.parked_bytes import ParkedBytes
-from warmcache._core.state.records import DUMPED, Removal
+from warmcache._core.state.records import DUMPED, Removal, RemovalCause
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
 from warmcache._log import debugging, log
@@ -28,16 +28,6 @@ from warmcache._tracebacks import drop_leading_frames
 _GONE = State.GONE
 Teardown: TypeAlias = Callable[[Any], object]
 FINISHED = object()  # what the rest of a generator loader gives when it has run
-
-
-def needs_teardown(cache: CacheView, entry: Entry) -> bool:
-    """Whether there is anything to be run before the value of ``entry`` is dropped."""
-    provenance = entry.provenance
-    return (
-        provenance.finish is not None
-        or provenance.source.teardown is not None
-        or cache.meter is not None
-    )
 
 
 def is_dumped(entry: Entry) -> bool:
@@ -58,26 +48,6 @@ def dump(entry: Entry) -> BaseException | None:
         defused(interrupt)  # whose frames own the value
         return interrupt
     return None
-
-
-def destroy(cache: CacheView, entry: Entry) -> Awaitable[object] | None:
-    """Run the user's teardown; return what is still to be awaited, if anything."""
-    parked = entry.parked
-    if cache.meter is not None and (parked is None or parked.handle is None):  # else it is done
-        entry.remains = cache.meter.remains(entry)
-    provenance = entry.provenance
-    finish, teardown = provenance.finish, teardown_of(provenance.source, entry.value)
-    if debugging():
-        log().debug("tearing down %s (%s)", short_text_of(entry.key), entry.cause.value)
-    entry.parks = False
-    entry.called = True  # from here on it is the teardown's own affair
-    if finish is not None:
-        pending = no_second_yield(finish())
-    elif teardown is not None:
-        pending = teardown(entry.value)
-    else:
-        return None
-    return pending if pending is not None and isawaitable(pending) else None
 
 
 def teardown_of(source: Source, value: object) -> Teardown | None:
@@ -137,8 +107,9 @@ def let_go(
     if error is not None:
         text = defused(error)
         log().error("teardown of %s (%s) failed:\n%s", text_of(entry.key), entry.cause.value, text)
-    watch = weakly(getattr(entry, "value", None)) if store.reclaim is not None else None
-    remains = getattr(entry, "remains", None) if cache.meter is not None else None
+    reclaim, meter = store.reclaim, cache.meter
+    watch = None if reclaim is None else weakly(getattr(entry, "value", None))
+    remains = None if meter is None else getattr(entry, "remains", None)
     try:
         del entry.value
     except AttributeError:
@@ -146,17 +117,18 @@ def let_go(
     entry.provenance.finish = None
     if entry.parked is not None:
         raised += _dropped(entry.parked)
-    if store.reclaim is not None:
-        alive = remains.living if remains is not None else watch
-        raised += reclaimed(store.reclaim, alive)
+    if reclaim is not None:
+        raised += reclaimed(reclaim, watch if remains is None else remains.living)
     if raised:
         failures += [each for each in raised if isinstance(each, Exception)]
-    if cache.meter is None or remains is None or remains.confirmed():
-        raised += free_room(store, entry, failed=bool(raised))
+        with store.lock:
+            store.counts.teardown_failures += 1
+    if meter is None or remains is None or remains.confirmed():
+        free_room(store, entry, raised)
     else:
         with store.lock:
-            store.lingering[entry] = remains, bool(raised)
-        cache.meter.linger(store)
+            store.lingering[entry] = remains
+        meter.linger(store)
     if raised:
         return next((each for each in raised if not isinstance(each, Exception)), None)
     return None
@@ -175,16 +147,16 @@ def _dropped(parked: ParkedBytes) -> list[BaseException]:
     return []
 
 
-def free_room(store: Store, entry: Entry, *, failed: bool) -> Sequence[BaseException]:
-    """Free the room of ``entry``, and tell who wants to know; return what that raised."""
+def free_room(store: Store, entry: Entry, raised: list[BaseException]) -> None:
+    """Free the room of ``entry``, and tell who wants to know; what that raises comes to others."""
     with store.lock:
-        if not store.gone(entry, failed=failed):
-            return ()
+        if not store.gone(entry):
+            return
     if debugging():
         _log_removal(entry)
-    raised = tell(store, entry) if store.listener is not None or store.observers.all else ()
-    entry.empty()
-    return raised
+    if store.listener is not None or store.observers.all:
+        raised += tell(store, entry)
+    entry.empty_of_the_rest()
 
 
 def tell(store: Store, entry: Entry) -> list[BaseException]:
@@ -222,7 +194,10 @@ def vanished(store: Store, entries: list[Entry], logs: bool) -> None:
             _log_removal(entry)
         if store.observers.all:
             tell(store, entry)
-        entry.empty()
+        if entry.cause is RemovalCause.REPLACED:
+            entry.empty()
+        else:  # nothing refers to it any more, as to what is discarded an order does
+            del entry.value
 
 
 def reclaimed(

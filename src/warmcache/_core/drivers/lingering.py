@@ -30,7 +30,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
     with store.lock:
         lingering = store.lingering.copy().items()
     collected = at_once
-    for entry, (remains, failed) in lingering:
+    for entry, remains in lingering:
         confirmed = at_once or remains.confirmed()
         if not confirmed and not remains.overdue():
             continue
@@ -43,7 +43,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         with store.lock:
             if store.lingering.pop(entry, None) is None:
                 continue  # another thread was faster
-            for other, _ in store.lingering.values():
+            for other in store.lingering.values():
                 other.another_came_back(remains.weight if confirmed else 0)
             if left:
                 store.charge_zombie(remains, left)
@@ -52,7 +52,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         if not confirmed:
             _complain(remains, left)
         if not parks:
-            free_room(store, entry, failed=failed)
+            free_room(store, entry, [])
 
 
 def flush(cache: CacheView) -> Exception | None:

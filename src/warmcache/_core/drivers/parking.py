@@ -15,7 +15,7 @@ from threading import get_ident
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state import parking as state
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import CHAIN, go_inside
+from warmcache._core.state.flights import go_inside, keep_chain, restore_chain
 from warmcache._log import debugging, log
 from warmcache._parking.parking import CannotPark, HostIsFullError
 from warmcache._texts import short_text_of, text_of
@@ -54,7 +54,7 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
     if meter.host.is_short(entry):
         _stay(cache, entry, "short", "the machine has too little memory left")
         return None
-    kept = CHAIN.keep()
+    kept = keep_chain()
     try:
         go_inside(entry, kept)
         remains = meter.remains(entry)
@@ -75,7 +75,7 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
         _stay(cache, entry, "park", "it was interrupted")
         raise
     finally:
-        CHAIN.restore(kept)
+        restore_chain(kept)
     entry.remains = remains
     raised = [] if store.reclaim is None else reclaimed(store.reclaim, remains.living)
     failures += raised
@@ -86,7 +86,7 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
         if gone is not None and back:
             state.settle_on_host(store, entry)
         elif gone is not None:
-            store.lingering[entry] = remains, False
+            store.lingering[entry] = remains
     if debugging() and gone is not None:
         log().debug("parked %s (%s)", short_text_of(entry.key), entry.cause.value)
     if not back:

@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Iterable
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry
-from warmcache._core.state.flights import CHAIN, go_inside
+from warmcache._core.state.flights import go_inside, keep_chain, restore_chain
+from warmcache._log import debugging, log
+from warmcache._signatures import isawaitable
+from warmcache._texts import short_text_of
 
 from .handing_over import handed_over
-from .let_go import destroy, dump, is_dumped, let_go, needs_teardown
+from .let_go import dump, is_dumped, let_go, no_second_yield, teardown_of
 from .parking import make_host_room, park
 
 
@@ -20,31 +23,46 @@ def begin_teardown(
 
     What interrupts this before that has begun is raised: it is still to be done.
     """
-    goes_on = entry.called  # who was interrupted had called it
-    if goes_on or not needs_teardown(cache, entry):
+    provenance, meter = entry.provenance, cache.meter
+    finish, teardown = provenance.finish, provenance.source.teardown
+    if entry.called:  # by who was interrupted
         return None, None
-    kept = CHAIN.keep()
+    if teardown is None and finish is None and meter is None:
+        return None, None
+    kept = keep_chain()
     try:
         go_inside(entry, kept)
-        return destroy(cache, entry), None
+        if meter is not None and (entry.parked is None or entry.parked.handle is None):
+            entry.remains = meter.remains(entry)  # else it is done
+        if entry.value is None:
+            teardown = teardown_of(provenance.source, None)
+        if debugging():
+            log().debug("tearing down %s (%s)", short_text_of(entry.key), entry.cause.value)
+        entry.parks = False
+        entry.called = True  # from here on it is the teardown's own affair
+        if finish is not None:
+            pending = no_second_yield(finish())
+        else:
+            pending = None if teardown is None else teardown(entry.value)
+        return pending if pending is not None and isawaitable(pending) else None, None
     except BaseException as error:
         if not entry.called:
             raise
         return None, error
     finally:
-        CHAIN.restore(kept)
+        restore_chain(kept)
 
 
 def _dump(entry: Entry) -> BaseException | None:
     """Have a tier keep what is to be torn down, if it is; return what has interrupted that."""
     if entry.called or not is_dumped(entry):
         return None
-    kept = CHAIN.keep()
+    kept = keep_chain()
     try:
         go_inside(entry, kept)
         return dump(entry)
     finally:
-        CHAIN.restore(kept)
+        restore_chain(kept)
 
 
 def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:

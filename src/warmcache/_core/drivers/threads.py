@@ -23,7 +23,7 @@ from warmcache._core.plans.steps import (
     Wait,
 )
 from warmcache._core.state.entry import Entry, LeaseRecord
-from warmcache._core.state.flights import CHAIN
+from warmcache._core.state.flights import CHAIN, keep_chain, restore_chain
 from warmcache._core.state.loading_threads import HANDED_OVER, LOADING
 from warmcache._signatures import not_coroutine
 
@@ -55,13 +55,13 @@ def run(plan: Plan[T], cache: CacheView) -> T:
             elif isinstance(step, Ask):
                 box.append(not_coroutine(step.option, step.function()))
             elif isinstance(step, Launch):
-                flight, kept = step.flight, CHAIN.keep()
+                flight, kept = step.flight, keep_chain()
                 assert flight.plan is not None
                 try:
                     CHAIN.set((*CHAIN.get(), flight))
                     run(flight.plan, cache)
                 finally:
-                    CHAIN.restore(kept)
+                    restore_chain(kept)
                     if not flight.ended:
                         flight.plan.close()  # it may have been left between two steps
                         mend(cache)

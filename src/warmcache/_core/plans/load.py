@@ -202,11 +202,11 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
         if kept.seconds is not None:
             flight.paid, seconds = seconds if kept.paid is None else kept.paid, kept.seconds
         ended = earlier(ended, kept.age)
-    provenance = Provenance(request.source, seconds, finish, loop, request.hot, request.hot_key)
-    provenance.given_by, provenance.dump = given_by, dump
-    if request.source.thread is not None:
-        provenance.thread = request.source.thread()
-    entry = Entry(request.key, value, flight.weight, provenance, ended)
+    key, source, _, hot, hot_key = request[:5]  # faster than by their names
+    provenance = Provenance(source, seconds, finish, loop, hot, hot_key, given_by, dump)
+    if source.thread is not None:
+        provenance.thread = source.thread()
+    entry = Entry(key, value, flight.weight, provenance, ended)
     flight.loaded = entry
     box.clear()
     return entry

@@ -51,8 +51,8 @@ def condemn_at_once(
     store: Store,
     claim: Claim,
     rank: Rank,
+    flight: Flight | None,
     old: Entry | None = None,
-    flight: Flight | None = None,
 ) -> list[Entry] | None:
     """Condemn the victims that make room for ``claim``, and ``old``, which is to be replaced.
 
@@ -118,7 +118,7 @@ def _replaced(old: Entry, store: Store, entry: Entry, rank: Rank) -> list[Entry]
     if victims is not None:
         if not passed:  # one that came up itself starts anew
             entry.base_uses = old.uses + 1
-        store.order.discard(old, replaced=True)
+        store.order.discard(old, _REPLACED)
         victims.append(old)
     return victims
 
@@ -166,7 +166,7 @@ def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
     if short > ledger.idle or weight > ledger.limit:
         return None
     first = store.order.take(rank)  # most often it is enough
-    if first is not None and first.weight >= short - ledger.slack:
+    if first is not None and first.weight >= short:
         return [first]
     return store.victims(short, rank, first=first)[0]
 

@@ -14,7 +14,7 @@ from warmcache._texts import text_of
 
 from .hot_paths import HotEntries
 from .records import Newcomer, RemovalCause
-from .use_clock import USE_CLOCK, counted, tick
+from .use_clock import counted, tick
 
 if TYPE_CHECKING:
     import asyncio
@@ -123,12 +123,14 @@ class Provenance:
         loop: asyncio.AbstractEventLoop | None = None,
         hot: HotEntries | None = None,
         hot_key: Any = None,
+        given_by: str | None = None,
+        dump: Callable[[Any], object] | None = None,
     ) -> None:
         self.source = source
         self.seconds = seconds
         self.finish = finish  # the rest of a generator loader
-        self.given_by: str | None = None  # "loader" or "disk", of what was loaded
-        self.dump: Callable[[Any], object] | None = None  # what a tier does before its teardown
+        self.given_by = given_by  # "loader" or "disk", of what was loaded
+        self.dump = dump  # what a tier does before its teardown
         self.loop = loop  # that loaded it, and where an asynchronous teardown has to run
         self.hot = None if hot is None else hot.ref  # found_by(), without a call
         self.hot_key = hot_key
@@ -243,13 +245,7 @@ class Entry(_Hits):
         self.provenance = provenance
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
-        stamp: float
-        if FREE_THREADED:
-            stamp = tick()
-        else:
-            clock = USE_CLOCK
-            clock.cell_contents = stamp = clock.cell_contents + 1.0  # tick(), without a call
-        self.loaded = self.used = self.seen = self.placed = stamp
+        self.loaded = self.used = self.seen = self.placed = tick()
         self.hits = 0.0
         self.base_uses = 1
         self.expires = expires
@@ -289,12 +285,13 @@ class Entry(_Hits):
 
     def empty(self) -> None:
         """Drop all that it refers to. Without the lock, for it may be the last reference."""
-        try:
-            del self.value
-        except AttributeError:
-            pass  # its teardown did
-        self.key, self.provenance, self.remains, self.newcomer = None, NOWHERE, None, None
-        self.parked = None
+        del self.value
+        self.empty_of_the_rest()
+
+    def empty_of_the_rest(self) -> None:
+        """Drop what it refers to besides its value, which is gone."""
+        self.key = self.remains = self.newcomer = self.parked = None
+        self.provenance = NOWHERE
 
     def __repr__(self) -> str:
         return f"<Entry {text_of(self.key)} {self.state.value} weight={self.weight}>"

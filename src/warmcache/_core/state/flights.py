@@ -64,6 +64,8 @@ class Flight:
         self.began = now  # by the store's timer
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
+        # Which every load asks for: what it has from its class, Python finds more slowly.
+        self.lease = self.done = self.paid = self.error = None
 
     @property
     def left_behind(self) -> bool:
@@ -126,15 +128,18 @@ def leads_to(link: Flight | Entry, chain: tuple[Flight | Entry, ...]) -> bool:
 # The loads and teardowns that this thread or task is inside of, outermost first. The drivers set
 # it, and set it back in a ``finally``: what is left in here would be under way for ever.
 CHAIN: ByCall[tuple[Flight | Entry, ...]] = ByCall("warmcache_chain", ())
+keep_chain, restore_chain = CHAIN.keep, CHAIN.restore
 
 
 def go_inside(link: Flight | Entry, kept: Any) -> tuple[Flight | Entry, ...]:
     """Be inside of ``link``, until what CHAIN has ``kept`` is restored; return the links around."""
-    outer: tuple[Flight | Entry, ...] = ()
     me = get_ident()
-    if kept is not None:
-        outer, thread = kept
-        if thread != me:  # it may have been inherited
-            outer = CHAIN.get()
-    CHAIN.restore(((*outer, link), me))
+    if kept is None:
+        restore_chain(((link,), me))
+        return ()
+    outer: tuple[Flight | Entry, ...]
+    outer, thread = kept
+    if thread != me:  # it may have been inherited
+        outer = CHAIN.get()
+    restore_chain(((*outer, link), me))
     return outer

@@ -1,16 +1,16 @@
 """The sums of a cache: what is committed of its limit, and what may still be promised.
 
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
-entry goes through its life, and each move has a method here. (Six that every call or every
+entry goes through its life, and each move has a method here. (Eight that every call or every
 insertion makes are spelt out, for their cost: in the store ``lease``, ``end_lease`` of what stays
-live, and ``publish``; in ``at_once.py`` beside it ``reserve_at_once``, ``vanish_at_once`` and
-``put_at_once``.) ::
+live, ``publish``, ``condemn`` and ``gone``; in ``at_once.py`` beside it ``reserve_at_once``,
+``vanish_at_once`` and ``put_at_once``.) ::
 
-    reserve ──▶ (reserved) ─ publish ──▶ live ── leave ──▶ dying ── free_dying ──▶ (free)
+    reserve ──▶ (reserved) ─ publish ──▶ live ─ condemn ─▶ dying ─ gone, free_dying ──▶ (free)
                     │                    │  ▲              ▲   ▲
                     └───── turn_away ────┼──┼──────────────┘   │ last_lease_ended
                                          │  └── revive ──── retired
-                                         └─ leave, leased ────▲
+                                         └─ condemn, leased ──▲
 
 Whatever is in one of them is ``committed``, and stays so until its memory can be had again.
 """
@@ -37,12 +37,6 @@ class Claim:
     need not have its memory a second time.
     """
 
-    owed: float = 0
-    evicted: float = 0  # what went for it so far
-    carried = 0  # uses that the entry it replaces leaves to its successor
-    thread: int | None = None  # that which victims are owed to,
-    flight: Flight | None = None  # and the load, if it is one
-
     def __init__(
         self,
         key: Hashable,
@@ -56,6 +50,11 @@ class Claim:
         self.basis = basis
         self.least = weight / 4 if basis.blind else weight
         self.present = present
+        self.carried = 0  # uses that the entry it replaces leaves to its successor
+        self.owed: float = 0
+        self.evicted: float = 0  # what went for it so far
+        self.thread: int | None = None  # that which victims are owed to,
+        self.flight: Flight | None = None  # and the load, if it is one
 
 
 class Elsewhere(NamedTuple):
@@ -146,13 +145,18 @@ class Ledger:
     def grant(self, claim: Claim, flight: Flight | None = None) -> bool:
         """Grant ``claim`` if its room is there now, and no device is to be asked."""
         weight = claim.weight
-        if weight > self.limit - self.committed + self.slack:
+        over = self.committed + weight - self.limit
+        if over > 0 and over > self.slack:
             return False
         self.committed += weight
         if flight is not None:
             flight.weight += weight
-        if claim.owed:
-            self.drop(claim)
+        if claim.owed:  # drop(), without a call
+            self.owed -= claim.owed
+            claim.owed = 0
+            self.claims.discard(claim)
+            if self.waiting:
+                self.wake()
         return True
 
     def owe(self, claim: Claim, weight: float, flight: Flight | None = None) -> None:
@@ -184,15 +188,6 @@ class Ledger:
         self.wake()
 
     # -- the life of an entry ------------------------------------------------------
-
-    def leave(self, weight: float, *, leased: bool) -> None:
-        """Note that a live entry is retired under its leases, or else begins to die."""
-        self.live -= weight
-        if leased:
-            self.retired += weight
-        else:
-            self.idle -= weight
-            self.dying += weight
 
     def revive(self, weight: float) -> None:
         """Note that what was retired under its leases is live again."""

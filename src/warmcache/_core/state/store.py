@@ -30,7 +30,7 @@ from .observers import Observers
 from .one_shot import OneShot
 from .records import Load, Newcomer, Removal, RemovalCause
 from .remains import Remains
-from .use_clock import USE_CLOCK, tick
+from .use_clock import tick
 from .victim_order import Order, Rank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
@@ -43,12 +43,11 @@ _PARKS = {RemovalCause.SIZE, RemovalCause.PRESSURE, RemovalCause.NODE}
 class Store:
     """Entries and ledger of one cache. Every method wants ``lock`` held, unless it says so.
 
-    Invariants: ``live`` has the entries that can be found, ``leased`` those that somebody
-    leases (LIVE or RETIRED), ``dying`` those being torn down, by key; ``lingering`` the part
-    of these whose memory is not back yet, and whether their teardown failed; ``flights`` the
-    loads under way. What all of them weigh together is ``ledger.committed``. What is parked is
-    the ``host``'s, if there is such a tier, and weighs nothing here. ``batches`` has what is loaded
-    together with others, until it is stored, by key.
+    Invariants: ``live`` has the entries that can be found, ``leased`` those that somebody leases
+    (LIVE or RETIRED), ``dying`` those being torn down, by key; ``lingering`` the part of these
+    whose memory is not back yet; ``flights`` the loads under way. What all of them weigh together
+    is ``ledger.committed``. What is parked is the ``host``'s, if there is such a tier, and weighs
+    nothing here. ``batches`` has what is loaded together with others, until it is stored, by key.
     """
 
     def __init__(
@@ -83,13 +82,14 @@ class Store:
         self.has_orphans = False  # a loop was closed that something here may be bound to
         self.why_closed = ""  # which cache this is, who closed it, and what to do instead
         self.inherited = False  # by a forked child, in which nobody may end what is in here
+        self.measures = False  # whether any load was ever measured: then it may be now
         # Whether anybody would notice entries that merely vanish.
         self.tears_down = tears_down or reclaim is not None or listener is not None
 
         self.live: dict[Hashable, Entry] = {}
         self.leased: set[Entry] = set()
         self.dying: dict[Hashable, tuple[Entry, ...]] = {}
-        self.lingering: dict[Entry, tuple[Remains, bool]] = {}
+        self.lingering: dict[Entry, Remains] = {}
         self.zombies: list[Remains] = []
         self.flights: dict[Hashable, Flight] = {}
         self.batches: dict[Hashable, BatchFlight] = {}
@@ -137,11 +137,9 @@ class Store:
         """Count one use of a warm entry. Needs no lock: a hit path does the same without."""
         if FREE_THREADED:
             entry.hit()
-            entry.used = tick()
         else:
             entry.hits += 1.0
-            # tick(), without a call
-            USE_CLOCK.cell_contents = entry.used = USE_CLOCK.cell_contents + 1.0
+        entry.used = tick()
         if self.observers.all:
             self.observers.used(key)
 
@@ -186,13 +184,12 @@ class Store:
         ends = None if deadlines is None else self._deadline(entry)
         self.live[entry.key] = entry
         provenance, ledger, weight = entry.provenance, self.ledger, entry.weight
-        if (
+        if self.tears_down or (
             provenance.source.teardown is not None
             or provenance.finish is not None
             or provenance.dump is not None
         ):
             self.tears_down = True
-        if self.tears_down:
             register_exit()
             note_threads(entry.loaded)
         ledger.live += weight
@@ -293,16 +290,22 @@ class Store:
         """
         if entry.state is not _LIVE:
             return self._condemn_below(entry, cause, newcomer)
-        leased = bool(entry.leases)
         entry.cause, entry.newcomer = cause, newcomer
-        if leased:
+        ledger, weight = self.ledger, entry.weight
+        if entry.leases:
             entry.state = _RETIRED
-        else:
-            self.begin_to_die(entry)
-            entry.parks = self.host is not None and cause in _PARKS
+            self._take_out(entry)
+            ledger.live -= weight
+            ledger.retired += weight
+            return False
+        self.begin_to_die(entry)
+        if self.host is not None:
+            entry.parks = cause in _PARKS
         self._take_out(entry)
-        self.ledger.leave(entry.weight, leased=leased)
-        return not leased
+        ledger.live -= weight
+        ledger.idle -= weight
+        ledger.dying += weight
+        return True
 
     def turn_away(self, entry: Entry, cause: RemovalCause) -> None:
         """Have a loaded entry that cannot be published torn down in its reservation."""
@@ -334,15 +337,16 @@ class Store:
         del self.live[entry.key]
         if entry.provenance.hot is not None:
             self.cool(entry)
-        self.order.discard(entry, replaced=entry.cause is _REPLACED)
+        self.order.discard(entry, entry.cause)
         if self.deadlines is not None:
             self.deadlines.discard()
 
     def begin_to_die(self, entry: Entry) -> None:
         """Have ``entry`` found among the dying; what it leaves, it leaves after this."""
-        entry.doomed_by = get_ident()
-        entry.state, entry.called, entry.blocked_on, entry.loop = _DYING, False, [], None
-        entry.parks = False
+        entry.doomed_by = get_ident()  # first, for there an interrupt may come
+        entry.state = _DYING
+        entry.called = entry.parks = False
+        entry.loop, entry.blocked_on = None, []
         dying, key = self.dying, entry.key
         dying[key] = (*dying[key], entry) if key in dying else (entry,)
 
@@ -351,21 +355,24 @@ class Store:
         entry.loop = loop
         self.ledger.wake()
 
-    def gone(self, entry: Entry, *, failed: bool) -> bool:
+    def gone(self, entry: Entry) -> bool:
         """Note that ``entry`` is gone, its value dropped: its room is free; whether that is new."""
         if entry.state is _GONE:
             return False
         entry.state = _GONE
-        charged = entry.charged
+        charged = entry.weight if entry.parked is None else entry.charged
         self.leave_the_dying(entry)
         if self.host is not None:
             self.host.went(entry)
+        counts = self.counts
         if entry.hits:
-            self.counts.left(entry)
-        self.counts.removals[entry.cause] += 1
-        if failed:
-            self.counts.teardown_failures += 1
-        self.ledger.free_dying(charged)
+            counts.left(entry)
+        counts.removals[entry.cause] += 1
+        ledger = self.ledger
+        ledger.dying -= charged
+        ledger.committed -= charged
+        if ledger.waiting:
+            ledger.wake()
         return True
 
     def leave_the_dying(self, entry: Entry) -> None:
@@ -373,9 +380,10 @@ class Store:
         others = self.dying.pop(entry.key)
         if len(others) > 1:
             self.dying[entry.key] = tuple(other for other in others if other is not entry)
-        for flight in self.flights.values():
-            if flight.growth is not None and entry.charged:
-                flight.growth.left(entry)
+        if self.measures and entry.charged:
+            for flight in self.flights.values():
+                if flight.growth is not None:
+                    flight.growth.left(entry)
 
     def charge_zombie(self, remains: Remains, left: float) -> None:
         """Charge for what is still alive of a value that was torn down."""

@@ -16,6 +16,7 @@ count for the order as if they had come that much earlier.
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from itertools import count
 
 from warmcache._process.gil import FREE_THREADED
@@ -25,6 +26,8 @@ def counted(counter: count[int]) -> int:
     """Return what ``counter`` will give next, and leave it there."""
     return int(repr(counter).partition("(")[2][:-1])
 
+
+tick: Callable[[], float]
 
 if FREE_THREADED:
 
@@ -43,12 +46,20 @@ if FREE_THREADED:
         return counted(_ticks) - 1
 
 else:
-    USE_CLOCK = types.CellType(0.0)
 
-    def tick() -> float:
-        """Advance the clock of uses and return its new time."""
-        USE_CLOCK.cell_contents = now = USE_CLOCK.cell_contents + 1.0
-        return now  # type: ignore[no-any-return]
+    def _clock() -> tuple[Callable[[], float], types.CellType]:
+        now = 0.0
+
+        def tick() -> float:
+            """Advance the clock of uses and return its new time."""
+            nonlocal now
+            now += 1.0
+            return now
+
+        (cell,) = tick.__closure__ or ()
+        return tick, cell
+
+    tick, USE_CLOCK = _clock()
 
     def last_tick() -> float:
         """Return the time of the clock of uses."""

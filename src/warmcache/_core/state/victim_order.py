@@ -6,6 +6,7 @@ which must be pure and must not call the cache.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -15,6 +16,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from .entry import Entry
+from .records import RemovalCause
 
 Rank = Callable[[Entry], Any]
 R = TypeVar("R", bound=Callable[..., Any])
@@ -43,13 +45,14 @@ class Order:
     """What all orders do alike."""
 
     renews = False  # whether an idle entry may get a new value in its place
+    stamp: Rank | None = None  # what it goes by, if that is a stamp: then no ``rank`` is asked
 
     def add(self, entry: Entry) -> None:
         """Have ``entry``, which is live and idle, be a victim in its turn."""
         raise NotImplementedError
 
-    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
-        """Note that ``entry`` has left by another door than :meth:`take`."""
+    def discard(self, entry: Entry, cause: RemovalCause) -> None:
+        """Note that ``entry`` has left for this ``cause``, maybe after :meth:`take` took it."""
         raise NotImplementedError
 
     def take(self, rank: Rank) -> Entry | None:
@@ -92,8 +95,9 @@ class RankOrder(Order):
     mostly do, are kept in a plain run; only the others need the heap.
 
     Invariant: every idle live entry is ``queued``, and is exactly once in ``_run``
-    (under ``entry.recorded``), in ``_heap`` (under the rank beside it) or, until
-    somebody needs a victim, in ``_unranked``; what is recorded is at most its rank.
+    (under ``entry.recorded``), in ``_heap`` (under the rank beside it) or, where a ``rank`` has to
+    be asked and until somebody needs a victim, in ``_unranked``; what is recorded is at most its
+    rank. Nothing in ``_run`` is recorded above ``_newest``.
     Leased entries lose their place when they come up and get it back at the last
     release, so pins at the head never hold up the rest.
     """
@@ -101,18 +105,26 @@ class RankOrder(Order):
     def __init__(self, rank: Callable[..., Any] | None = None) -> None:
         code, stamp = getattr(rank, "_rises", (None, None))
         self.renews = code is not None and code is _code_of(rank)
-        self._stamp: Rank | None = stamp if self.renews else None
+        self.stamp: Rank | None = stamp if self.renews else None
         self._unranked: deque[Entry] = deque()
         self._run: deque[Entry] = deque()
         self._heap: list[tuple[Any, Entry]] = []
+        self._newest: Any = -math.inf
         self._dead = 0
 
     def add(self, entry: Entry) -> None:
         if not entry.queued:
             entry.queued = True
-            self._unranked.append(entry)
+            stamp = self.stamp
+            if stamp is None:
+                self._unranked.append(entry)
+            elif self._newest < (today := stamp(entry)):  # as _push, without a call
+                self._newest = entry.recorded = today
+                self._run.append(entry)
+            else:
+                self._push(today, entry)
 
-    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, cause: RemovalCause) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         if entry.queued:
             entry.queued = False
@@ -135,7 +147,7 @@ class RankOrder(Order):
         When ``rank`` raises, the order is unchanged.
         """
         unranked, run, heap = self._unranked, self._run, self._heap
-        rank = self._stamp or rank
+        rank = self.stamp or rank
         while unranked:
             entry = unranked[0]
             if not entry.queued:
@@ -175,7 +187,7 @@ class RankOrder(Order):
     def _push(self, today: Any, entry: Entry) -> None:
         run = self._run
         if not run or run[-1].recorded < today:
-            entry.recorded = today
+            self._newest = entry.recorded = today
             run.append(entry)
         else:
             heappush(self._heap, (today, entry))
@@ -186,6 +198,7 @@ class RankOrder(Order):
 
     def mend(self, live: Iterable[Entry]) -> None:
         self._unranked, self._run, self._heap, self._dead = deque(), deque(), [], 0
+        self._newest = -math.inf
         for entry in live:
             entry.queued = False
             if not entry.leases:
@@ -233,11 +246,11 @@ class ScanOrder(Order):
             self._place(entry)
             self.arrived(entry)
 
-    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
+    def discard(self, entry: Entry, cause: RemovalCause) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
         if entry.queued:
             self._remove(entry)
-            self.left(entry, replaced=replaced)
+            self.left(entry, replaced=cause is RemovalCause.REPLACED)
 
     def take(self, rank: Rank) -> Entry | None:
         """Remove and return an idle entry of lowest rank; None when none is idle."""
@@ -311,12 +324,12 @@ class ChoiceOrder(Order):
             self._keys.append(entry.key)
         self._entries[entry.key] = entry
 
-    def discard(self, entry: Entry, *, replaced: bool = False) -> None:
-        """Forget ``entry``; a ``replaced`` one leaves its place to its successor."""
+    def discard(self, entry: Entry, cause: RemovalCause) -> None:
+        """Forget ``entry``; one that is replaced leaves its place to its successor."""
         if self._entries.get(entry.key) is not entry:
             return
         del self._entries[entry.key]
-        if replaced:
+        if cause is RemovalCause.REPLACED:
             self._kept.add(entry.key)
         else:
             self._give_up_place(entry.key)
@@ -339,7 +352,7 @@ class ChoiceOrder(Order):
             if not idle:
                 return None
             entry = self._entries[self.choice(idle)]
-        self.discard(entry)
+        self.discard(entry, RemovalCause.SIZE)
         return entry
 
     def mend(self, live: Iterable[Entry]) -> None:
