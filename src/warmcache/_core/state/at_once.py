@@ -59,26 +59,25 @@ def condemn_at_once(
     Returns what is to be torn down; or None when it takes a plan: idle entries cannot make
     the room, or others make some, which is to be reckoned with.
     """
-    if store.dying or store.ledger.claims:
+    ledger = store.ledger
+    if store.dying or ledger.claims:
         return None
-    passed = False
     if old is None:
-        doomed = _victims(store, claim.weight, rank)
+        victims = doomed = _victims(store, claim.weight, rank)
     else:
-        doomed, passed = _victims_beside(old, store, claim.weight, rank)
-    if doomed is None:
-        return None
-    if old is not None:
-        claim.carried = 0 if passed else old.uses
-        store.condemn(old, _REPLACED)
-    newcomer = store.newcomer(claim) if doomed else None
-    for victim in doomed:
-        store.condemn(victim, _SIZE, newcomer)
-        claim.evicted += victim.weight
-    if old is not None:
-        doomed.insert(0, old)
+        victims, passed = _victims_beside(old, store, claim.weight, rank)
+        doomed = None
+        if victims is not None:
+            claim.carried = 0 if passed else old.uses
+            store.condemn(old, _REPLACED)
+            doomed = [old, *victims]
+    if victims:
+        newcomer = store.newcomer(claim)
+        for victim in victims:
+            store.condemn(victim, _SIZE, newcomer)
+            claim.evicted += victim.weight
     if doomed:
-        store.ledger.owe(claim, claim.weight, flight)
+        ledger.owe(claim, claim.weight, flight)
     return doomed
 
 

@@ -46,10 +46,11 @@ class Claim:
         present: bool = False,
     ) -> None:
         self.key = key
-        self.weight = weight
+        self.weight = self.least = weight
         self.basis = basis
-        self.least = weight / 4 if basis.blind else weight
         self.present = present
+        if basis is not Basis.SAID and basis.blind:
+            self.least = weight / 4
         self.carried = 0  # uses that the entry it replaces leaves to its successor
         self.owed: float = 0
         self.evicted: float = 0  # what went for it so far

@@ -146,7 +146,8 @@ class Store:
     def heat(self, entry: Entry) -> None:
         """Put a live entry on its loader's hit path."""
         provenance = entry.provenance
-        hot = provenance.hot() if provenance.hot is not None else None
+        ref = provenance.hot
+        hot = None if ref is None else ref()
         if hot is not None and entry.state is _LIVE and not self.inherited:
             hot.table[provenance.hot_key] = entry
             if SCOPES or self.has_orphans:  # it came just now, and may have emptied it before
@@ -163,7 +164,8 @@ class Store:
     def cool(self, entry: Entry) -> None:
         """Take an entry off its hit path: the next call takes the slow one. Needs no lock."""
         provenance = entry.provenance
-        hot = provenance.hot() if provenance.hot is not None else None
+        ref = provenance.hot
+        hot = None if ref is None else ref()
         if hot is not None and hot.table.get(provenance.hot_key) is entry:
             hot.table.pop(provenance.hot_key, None)
 
@@ -337,7 +339,8 @@ class Store:
         del self.live[entry.key]
         if entry.provenance.hot is not None:
             self.cool(entry)
-        self.order.discard(entry, entry.cause)
+        if entry.queued or entry.leases:  # else the order has given it up
+            self.order.discard(entry, entry.cause)
         if self.deadlines is not None:
             self.deadlines.discard()
 

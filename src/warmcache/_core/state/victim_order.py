@@ -323,9 +323,11 @@ class ChoiceOrder(Order):
             self._index[entry.key] = len(self._keys)
             self._keys.append(entry.key)
         self._entries[entry.key] = entry
+        entry.queued = True
 
     def discard(self, entry: Entry, cause: RemovalCause) -> None:
         """Forget ``entry``; one that is replaced leaves its place to its successor."""
+        entry.queued = False
         if self._entries.get(entry.key) is not entry:
             return
         del self._entries[entry.key]
