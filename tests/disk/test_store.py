@@ -364,7 +364,7 @@ def test_entries_are_evicted_by_loader_by_tag_and_by_age(opened: Any) -> None:
     assert [key_of(2)] == [each.key for each in store.evict(Filter("b", ("y",)))]
     assert [key_of(1)] == [each.key for each in store.evict(Filter(older=40))]
     told: list[tuple[int, int]] = []
-    store.evict_all([each.key for each in store.entries()], lambda *of: told.append(of))
+    store.evict_all([*store.entries()], lambda *of: told.append(of))
     assert [(1, 1)] == told
     assert 3 == store.counts.evicted
     assert (0, 0) == store.totals()

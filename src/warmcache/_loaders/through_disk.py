@@ -254,7 +254,7 @@ class ThroughDisk:
                 raise
             log_invalid(call.text, error)
         if not valid:
-            tier._forget(call.key)
+            tier._forget(call.key, found.header)
         return valid
 
     def _load(
@@ -300,7 +300,7 @@ class ThroughDisk:
     def _from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
         dump = None
         if self.keeps_victims:
-            dump = self._dump(tier, call, found.load_seconds, found.made)
+            dump = self._dump(tier, call, found.header.seconds, found.header.made)
         return found.value, None, None, Kept(found.seconds, found.age, from_disk=True, dump=dump)
 
     def _kept(self, tier: DiskTier, call: DiskCall, produced: Produced, seconds: float) -> Produced:

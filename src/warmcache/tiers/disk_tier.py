@@ -23,6 +23,7 @@ from warmcache import _checks as checks
 from warmcache._disk.codecs import OF_THE_DISK, Codec, CodecError, Coder, coder_for, coder_named
 from warmcache._disk.filters import Filter
 from warmcache._disk.records import Header, Stored
+from warmcache._disk.removing import WHATEVER
 from warmcache._disk.signing import Signer, signer
 from warmcache._disk.store import DiskStore
 from warmcache._disk.tally import Tally
@@ -70,13 +71,12 @@ class Found(NamedTuple):
 
     value: Any
     seconds: float  # that it took to read
-    load_seconds: float
-    made: float  # when it was loaded, as time.time() has it
+    header: Header
 
     @property
     def age(self) -> float:
         """The seconds since its load."""
-        return max(0.0, time.time() - self.made)
+        return max(0.0, time.time() - self.header.made)
 
 
 class TierStats(NamedTuple):
@@ -232,10 +232,10 @@ class DiskTier:
         slower = self._worth.has_read(header.size, seconds, instead_of=header.seconds)
         if call.files is None and slower:
             self._tally.add("slower")
-            self._forget(call.key)
+            self._forget(call.key, header)
         else:
             self._tried("index", lambda: self._store.used(call.key), None)
-        return Found(value, seconds, header.seconds, header.made)
+        return Found(value, seconds, header)
 
     def _read(
         self, call: DiskCall, codec: str | Codec, oldest: float | None
@@ -255,7 +255,7 @@ class DiskTier:
             self._tally.add("damaged")
             text = "%s is not what was written, and is removed: %s"
             self._tally.say("damaged", text, call.text, error)
-            self._store.remove(call.key)
+            self._store.remove(call.key, header)
             return None
 
     def _decoded(self, coder: Coder, stored: Stored, call: DiskCall) -> Any:
@@ -355,8 +355,8 @@ class DiskTier:
                 self._tried("lock", partial(take, key), False)
             yield
 
-    def _forget(self, key: str) -> bool:
-        return self._tried("remove", lambda: self._store.remove(key), False)
+    def _forget(self, key: str, seen: Header = WHATEVER) -> bool:
+        return self._tried("remove", lambda: self._store.remove(key, seen), False)
 
     def _forget_all(self, loader: str) -> None:
         self._tried("remove", lambda: self._store.evict(Filter(loader)), None)
