@@ -354,9 +354,28 @@ def test_a_value_that_its_codec_cannot_write_keeps_no_other_from_being_written(
     own = Failing()
     load = warm(disk=tier, name="own", codec=own if codec == "own" else "pickle", code=False)
     assert own is load(lambda: own)()
-    assert {"write": 1} == tier.stats().failures
+    assert {"write" if paused else "codec": 1} == tier.stats().failures
     calls.loader(tier)(1)
     assert (0 if paused else 1) == tier.stats().writes
+
+
+@pytest.mark.parametrize("how", ["raises", "writes a link"])
+def test_what_a_codec_cannot_write_is_no_failure_of_the_disk(
+    how: str, tier: DiskTier, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing:
+        def dump(self, value: object, folder: Path) -> None:
+            if how == "raises":
+                raise KeyError("layer")
+            (folder / "link").symlink_to("elsewhere")
+
+        def load(self, folder: Path, *args: object) -> None: ...
+
+    load = warm(disk=tier, name="load", codec=Failing(), code=False)(lambda name: [name])
+    assert [["ada"], ["bob"]] == [load("ada"), load("bob")]
+    assert {"codec": 2} == tier.stats().failures
+    [line] = caplog.messages
+    assert line.startswith(f"{tier}: a codec could not write: ")
 
 
 def test_an_interrupt_while_it_is_kept_has_the_value_torn_down(tier: DiskTier) -> None:

@@ -375,7 +375,7 @@ def test_a_dump_that_asks_for_what_it_dumps_waits_for_itself_and_is_told_so(
     load = loads.loader(tier, codec=Asks())
     model = load("a")
     load("b")
-    assert {"write": 1} == tier.stats().failures and 1 == model.closed
+    assert {"codec": 1} == tier.stats().failures and 1 == model.closed
     assert "LoadCycleError" in caplog.text
     load.cache_clear()
 

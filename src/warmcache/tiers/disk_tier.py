@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from warmcache import _checks as checks
 from warmcache._disk.codecs import OF_THE_DISK, Codec, CodecError, Coder, coder_for, coder_named
 from warmcache._disk.filters import Filter
+from warmcache._disk.payload import OddPayloadError
 from warmcache._disk.records import Header, Stored
 from warmcache._disk.removing import WHATEVER
 from warmcache._disk.signing import Signer, signer
@@ -30,6 +31,7 @@ from warmcache._disk.tally import Tally
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._texts import short_text_of
 from warmcache._tracebacks import one_frame
+from warmcache.errors import WarmcacheError
 
 from .worth import Worth
 
@@ -39,6 +41,8 @@ _LASTING = OF_THE_DISK | {
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
     *(errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
 }
+# WarmcacheError: it has called a loader, whose value waits for it.
+_OF_A_CODEC = CodecError, OddPayloadError, WarmcacheError
 _MOST_LOCKS = 64  # of what is loaded together, each an open file
 
 
@@ -83,8 +87,10 @@ class TierStats(NamedTuple):
     """What a tier has done in this process, and what lies in it.
 
     ``not_worth`` are values that load about as quickly as the disk reads, ``slower`` those that
-    turned out to be so, ``unkept`` those that no codec keeps exactly, ``failures`` what failed on
-    the disk, by kind. ``bytes`` and ``entries`` are those of all processes.
+    turned out to be so, ``unkept`` those that no codec keeps exactly. ``failures`` counts what
+    failed, by kind: ``"read"``, ``"write"``, ``"remove"``, ``"lock"`` and ``"index"`` are of the
+    disk, ``"codec"`` is a codec that raised, or wrote what is no file; what a codec cannot read is
+    ``damaged``. ``bytes`` and ``entries`` are those of all processes.
     """
 
     hits: int
@@ -375,10 +381,13 @@ class DiskTier:
         try:
             return work()
         except Exception as error:
-            self._failures.add(kind)
+            by_codec = isinstance(error, _OF_A_CODEC)
+            self._failures.add("codec" if by_codec else kind)
             if kind == "write" and isinstance(error, OSError) and error.errno in _LASTING:
                 self._no_writes_before = time.monotonic() + _PAUSE
-            self._tally.say(kind, "%s: the disk could not %s: %s", self, kind, short_text_of(error))
+            who = "a codec" if by_codec else "the disk"
+            said = self, who, kind, short_text_of(error)
+            self._tally.say(f"{who} {kind}", "%s: %s could not %s: %s", *said)
             return instead
 
 
