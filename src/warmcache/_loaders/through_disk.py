@@ -254,7 +254,7 @@ class ThroughDisk:
                 raise
             log_invalid(call.text, error)
         if not valid:
-            tier._forget(call.key, found.header)
+            yield self.blocking(partial(tier._forget, call.key, found.header))
         return valid
 
     def _load(

@@ -1,9 +1,12 @@
-"""What cannot be frozen is not left on disk, and no event loop waits for its removal."""
+"""What an async loader does on disk is done in threads: no event loop waits for it."""
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import threading
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +76,60 @@ async def test_so_it_is_of_the_elements_of_a_batch(
             await load.lease("b").__aenter__()
     assert (1 if asked == "several" else 0) == tier.stats().entries
     assert 1 == len(removed_by) and threading.get_ident() not in removed_by
+
+
+async def test_what_is_not_valid_is_removed_in_a_thread(
+    tier: DiskTier, removed_by: list[int]
+) -> None:
+    valid = [True]
+
+    async def validate(value: object) -> bool:
+        return valid[0]
+
+    @warm(disk=tier, name="load", code=False, maxsize=0, validate=validate)
+    async def load() -> str:
+        return "value"
+
+    await load()
+    valid[0] = False
+    await load()
+    assert 1 == len(removed_by) and threading.get_ident() not in removed_by
+
+
+@pytest.mark.parametrize("how", ["loaded", "read", "read in vain", "failed"])
+async def test_private_folders_are_emptied_and_removed_in_a_thread(
+    how: str, tier: DiskTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    valid, threads = [True], list[int]()
+
+    async def validate(value: object) -> bool:
+        return valid[0]
+
+    @warm(disk=tier, name="load", code=False, out_files="loc", validate=validate)
+    async def load(loc: str) -> None:
+        Path(loc).write_text("text")  # noqa: ASYNC240
+        if how == "failed":
+            raise ValueError
+
+    if how != "loaded":
+        with contextlib.suppress(ValueError):
+            await load(str(tmp_path / "before.txt"))
+    valid[0] = how != "read in vain"
+
+    def there() -> set[str]:
+        return {each.name for each in tmp_path.iterdir()}
+
+    def note(method: Any) -> Any:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            if ".warm-" in str(args[0]):
+                threads.append(threading.get_ident())
+            return method(*args, **kwargs)
+
+        return noted
+
+    monkeypatch.setattr(shutil, "rmtree", note(shutil.rmtree))
+    monkeypatch.setattr(Path, "unlink", note(Path.unlink))
+    with contextlib.suppress(ValueError):
+        await load(str(tmp_path / "out.txt"))
+    assert threads and threading.get_ident() not in threads
+    assert (set() if how == "failed" else {"out.txt"}) == there() - {"before.txt", "tier"}
