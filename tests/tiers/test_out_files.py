@@ -354,6 +354,17 @@ def test_files_are_kept_however_short_their_load_was(
 # -- methods, async ----------------------------------------------------------------------------
 
 
+def test_files_belong_to_no_owner(tier: DiskTier, out: Path) -> None:
+    said: Any = {"disk": tier, "name": "render", "code": False, "out_files": "loc"}
+    with pytest.raises(TypeError, match="out_files= does not go with per=.*; leave per= out"):
+        warm(per="ctx", **said)(lambda ctx, loc: None)
+    render = warm(**said)(lambda ctx, loc: loc.write_text(ctx))
+    for ctx in "aba":
+        render(ctx, out / ctx)
+    assert ["a", "b"] == [(out / ctx).read_text() for ctx in "ab"]
+    assert 2 == tier.stats().writes
+
+
 class Scene:
     """What says what stands for it in other processes."""
 
