@@ -240,7 +240,7 @@ def _import(chosen: argparse.Namespace) -> tuple[list[str], int]:
     if done.known:
         lines.append(f"left {_entries(done.known)} as they are: loaded as late, or later")
     if done.no_room:
-        why = "there was no room, or somebody writes the same"
+        why = "there was no room, or somebody was writing the same"
         lines.append(f"left out {_entries(done.no_room)}: {why}")
     return lines, int(done.no_room > 0)
 
