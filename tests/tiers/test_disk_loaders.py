@@ -8,12 +8,12 @@ import logging
 import os
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_programs import Program
 
 import warmcache
 from warmcache import DiskTier, KeyingError, Load, WarmMissError, disabled, no_load, warm
@@ -92,59 +92,42 @@ def test_what_is_spread_out_by_name_is_part_of_the_call(calls: Calls, tier: Disk
 
 
 def test_another_process_has_it_without_a_load(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(
-            """
-            import sys, time
-            from warmcache import warm
+    program = Program(
+        tmp_path,
+        """
+        import sys, time
+        from warmcache import warm
 
-            @warm(disk=sys.argv[1], name="load")
-            def load(name):
-                time.sleep(0.05)  # or it would not be worth keeping
-                print("loaded", flush=True)
-                return {"name": name}
+        @warm(disk=sys.argv[1], name="load")
+        def load(name):
+            time.sleep(0.05)  # or it would not be worth keeping
+            print("loaded", flush=True)
+            return {"name": name}
 
-            print(load("ada"))
-            """
-        )
+        print(load(sys.argv[2]))
+        """,
     )
-    command = [sys.executable, str(program), str(tmp_path / "tier")]
-    said = [
-        subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=True).stdout
-        for _ in range(2)
-    ]
-    assert ["loaded\n{'name': 'ada'}\n", "{'name': 'ada'}\n"] == said
+    assert ["loaded\n{'name': 'ada'}\n", "{'name': 'ada'}\n"] == program.in_turn("ada", "ada")
 
 
 def test_of_processes_that_miss_at_once_one_loads(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(
-            """
-            import sys, time
-            from warmcache import warm
+    program = Program(
+        tmp_path,
+        """
+        import sys, time
+        from warmcache import warm
 
-            @warm(disk=sys.argv[1], name="load")
-            def load(name):
-                print("loaded", flush=True)
-                time.sleep(0.5)
-                return [name]
+        @warm(disk=sys.argv[1], name="load")
+        def load(name):
+            print("loaded", flush=True)
+            time.sleep(0.5)
+            return [name]
 
-            sys.stdin.readline()
-            assert ["ada"] == load("ada")
-            """
-        )
+        sys.stdin.readline()
+        assert ["ada"] == load(sys.argv[2])
+        """,
     )
-    command = [sys.executable, str(program), str(tmp_path / "tier")]
-    pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
-    for each in processes:
-        each.stdin.write("go\n")  # type: ignore[union-attr]
-        each.stdin.flush()  # type: ignore[union-attr]
-    said = [each.communicate(timeout=CAP)[0] for each in processes]
-    assert 4 * [0] == [each.returncode for each in processes]
-    assert "loaded\n" == "".join(said)
+    assert "loaded\n" == "".join(program.at_once(*4 * ["ada"]))
 
 
 class Sky:

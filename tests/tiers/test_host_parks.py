@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parked import UNIT, Machine, Model, Rig
+from parked import UNIT, Machine, Model, Rig, parked
 
 from warmcache import (
     CapacityError,
@@ -38,14 +38,6 @@ SIZE, EXPLICIT, CLOSED = RemovalCause.SIZE, RemovalCause.EXPLICIT, RemovalCause.
 @pytest.fixture
 def rig() -> Rig:
     return Rig(budget=16, host=32)
-
-
-def parked(rig: Rig, **options: Any) -> Any:
-    """Return a loader of which "a" is parked and "b" warm."""
-    load = rig.loader(**options)
-    load("a"), load("b")
-    assert {"a": "parked", "b": "live"} == rig.states
-    return load
 
 
 # -- there and back ----------------------------------------------------------------------------

@@ -6,9 +6,6 @@ import asyncio
 import errno
 import gc
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 import weakref
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_programs import Program
 
 from warmcache import DiskTier, RemovalCause, disabled, warm
 from warmcache._core.drivers import teardown
@@ -148,29 +146,22 @@ def test_what_a_full_device_makes_go_is_dumped(loads: Loads, tier: DiskTier) -> 
 
 
 def test_the_end_of_the_process_dumps_what_is_warm(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(
-            """
-            import sys, time
-            from warmcache import warm
+    program = Program(
+        tmp_path,
+        """
+        import sys, time
+        from warmcache import warm
 
-            @warm(disk=sys.argv[1], name="load", persist="evict")
-            def load(name):
-                time.sleep(0.05)  # or it would not be worth keeping
-                print("loaded", flush=True)
-                return {"name": name}
+        @warm(disk=sys.argv[1], name="load", persist="evict")
+        def load(name):
+            time.sleep(0.05)  # or it would not be worth keeping
+            print("loaded", flush=True)
+            return {"name": name}
 
-            print(load("ada"))
-            """
-        )
+        print(load(sys.argv[2]))
+        """,
     )
-    command = [sys.executable, str(program), str(tmp_path / "tier")]
-    said = [
-        subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=True).stdout
-        for _ in range(2)
-    ]
-    assert ["loaded\n{'name': 'ada'}\n", "{'name': 'ada'}\n"] == said
+    assert ["loaded\n{'name': 'ada'}\n", "{'name': 'ada'}\n"] == program.in_turn("ada", "ada")
 
 
 def test_what_is_leased_is_dumped_as_it_really_goes(loads: Loads, tier: DiskTier) -> None:
