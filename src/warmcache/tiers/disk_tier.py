@@ -28,6 +28,7 @@ from warmcache._disk.removing import WHATEVER
 from warmcache._disk.signing import Signer, signer
 from warmcache._disk.store import DiskStore
 from warmcache._disk.tally import Tally
+from warmcache._lack_of_memory import is_lack_of_memory
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._texts import short_text_of
 from warmcache._tracebacks import one_frame
@@ -89,8 +90,8 @@ class TierStats(NamedTuple):
     ``not_worth`` are values that load about as quickly as the disk reads, ``slower`` those that
     turned out to be so, ``unkept`` those that no codec keeps exactly. ``failures`` counts what
     failed, by kind: ``"read"``, ``"write"``, ``"remove"``, ``"lock"`` and ``"index"`` are of the
-    disk, ``"codec"`` is a codec that raised, or wrote what is no file; what a codec cannot read is
-    ``damaged``. ``bytes`` and ``entries`` are those of all processes.
+    disk, ``"codec"`` is a codec that raised, or wrote what is no file; what a codec cannot read,
+    but for want of memory, is ``damaged``. ``bytes`` and ``entries`` are those of all processes.
     """
 
     hits: int
@@ -258,6 +259,8 @@ class DiskTier:
         try:
             return self._decoded(coder, stored, call), header
         except CodecError as error:
+            if is_lack_of_memory(error.__cause__):  # which says nothing of the file
+                raise
             self._tally.add("damaged")
             text = "%s is not what was written, and is removed: %s"
             self._tally.say("damaged", text, call.text, error)
