@@ -30,7 +30,6 @@ from warmcache._disk.store import DiskStore
 from warmcache._disk.tally import Tally
 from warmcache._lack_of_memory import is_lack_of_memory
 from warmcache._process.after_fork import begins_anew_in_child
-from warmcache._texts import short_text_of
 from warmcache._tracebacks import one_frame
 from warmcache.errors import WarmcacheError
 
@@ -389,8 +388,8 @@ class DiskTier:
             if kind == "write" and isinstance(error, OSError) and error.errno in _LASTING:
                 self._no_writes_before = time.monotonic() + _PAUSE
             who = "a codec" if by_codec else "the disk"
-            said = self, who, kind, short_text_of(error)
-            self._tally.say(f"{who} {kind}", "%s: %s could not %s: %s", *said)
+            text = "%s: %s could not %s: %s"
+            self._tally.say(f"{who} {kind}", text, self, who, kind, error=error)
             return instead
 
 
