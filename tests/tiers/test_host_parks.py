@@ -228,14 +228,8 @@ def test_what_is_torn_down_as_it_is_parked_weighs_what_it_takes_there() -> None:
         model.close()
 
     rig = Rig(teardown=closes)
-    park = rig.park
-
-    def smaller(model: Model) -> Any:
-        there: Any = park(model)
-        there.nbytes = 5 * UNIT
-        return there
-
-    load = rig.loader(park=(smaller, rig.unpark))
+    rig.units_there = 5
+    load = rig.loader()
     load("a")
     rig.cache.relieve(1)
     load.evict("a")
