@@ -19,7 +19,7 @@ from ._disk.exporting import compression_of, export
 from ._disk.filters import Filter
 from ._disk.folder import PARTS
 from ._disk.importing import Import, Room
-from ._disk.records import Listed
+from ._disk.records import Damaged, Listed
 from ._disk.room import Limits
 from ._disk.store import DiskStore
 from ._durations import format_duration, parse_duration
@@ -240,7 +240,7 @@ def _import(chosen: argparse.Namespace) -> tuple[list[str], int]:
     if done.known:
         lines.append(f"left {_entries(done.known)} as they are: loaded as late, or later")
     if done.no_room:
-        why = "there was no room, or somebody writes the same"
+        why = "there was no room, or somebody was writing the same"
         lines.append(f"left out {_entries(done.no_room)}: {why}")
     return lines, int(done.no_room > 0)
 
@@ -249,7 +249,7 @@ def _check(chosen: argparse.Namespace) -> tuple[list[str], int]:
     with _opened(chosen) as store:
         with _bar("checking") as progress:
             damaged = store.find_damaged(progress)
-        lines = [f"{each.key}  {_shown(each.text or '?')}: {_shown(each.why)}" for each in damaged]
+        lines = [f"{each.key}  {_called(each)}: {_shown(each.why)}" for each in damaged]
         if chosen.keep:
             lines.append(f"{_entries(len(damaged))} damaged, and kept")
         else:
@@ -263,12 +263,16 @@ def _evict(chosen: argparse.Namespace) -> tuple[list[str], int]:
     with _opened(chosen) as store:
         with _bar("reading") as progress:
             doomed = store.listed(_filter(chosen), progress)
+        gone = {each.header.key for each in doomed}
         if not chosen.dry_run:
             with _bar("evicting") as progress:
-                store.evict_all([each.header.key for each in doomed], progress)
+                gone = store.evict_all([each.header for each in doomed], progress)
     said = "would evict" if chosen.dry_run else "evicted"
-    size = format_size(sum(each.bytes for each in doomed))
-    return [f"{said} {_entries(len(doomed))}, {size}"], 0
+    size = format_size(sum(each.bytes for each in doomed if each.header.key in gone))
+    lines = [f"{said} {_entries(len(gone))}, {size}"]
+    if left := len(doomed) - len(gone):
+        lines.append(f"left {_entries(left)}: loaded anew meanwhile, or gone")
+    return lines, 0
 
 
 # -- what they share -----------------------------------------------------------------------------
@@ -328,6 +332,10 @@ def _shown(text: str) -> str:
     """Return what a file says, for a terminal: in a line, and with nothing that commands it."""
     text = text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _called(found: Damaged) -> str:
+    return _shown("" if found.header is None else found.header.text) or "?"
 
 
 def _entries(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import tarfile
 import threading
@@ -335,6 +336,58 @@ def test_what_the_disk_has_no_room_for_is_refused(
     with pytest.raises(RefusedArchiveError, match="at most 48.8 KiB have room"):
         imported(other, archive)
     assert [] == files(other.path)
+
+
+@pytest.mark.race
+@pytest.mark.parametrize("when", ["before the end", "at the end"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_another_import_writes_meanwhile_is_there_already_once_it_is(
+    fails: bool,
+    when: str,
+    store: DiskStore,
+    other: DiskStore,
+    archive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(2):
+        write(store, number, FILE)
+    exported(store, archive)
+    first, second = sorted(range(2), key=key_of)
+    began, goes_on = threading.Event(), threading.Event()
+    theirs = DiskStore(other.path)
+
+    def dump(path: Path) -> None:
+        path.write_bytes(value_of(first, LARGE))
+        began.set()
+        assert goes_on.wait(5)
+        if fails:
+            raise ValueError
+
+    def write_the_first() -> None:
+        with contextlib.suppress(ValueError):
+            theirs.write(key_of(first), HEADER, dump, LARGE)
+
+    writing = threading.Thread(target=write_the_first)
+
+    def end(*_: object) -> None:
+        goes_on.set()
+        writing.join(5)
+
+    def takes(header: Header) -> bool:
+        if header.key == key_of(second) and when == "before the end" and began.is_set():
+            end()
+        return True
+
+    monkeypatch.setattr("warmcache._disk.importing.time.sleep", end)
+    with archive.open("rb") as raw:
+        found = Import(raw, takes, NOW)
+        found.look(Room.of(other))
+        writing.start()
+        assert began.wait(5)
+        done = found.write(other)
+    assert (1, int(not fails), int(fails)) == (done.entries, done.known, done.no_room)
+    assert not writing.is_alive()
+    theirs.close()
 
 
 # -- from an enemy -------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from disk_stores import (
     commit_file,
     descriptors,
     expected,
+    flip,
     key_of,
     payload_file,
     read,
@@ -119,26 +120,20 @@ def test_a_folder_of_keys_that_was_tampered_with_is_refused(
 # -- files -------------------------------------------------------------------------------
 
 
-def _flipped(file: Path, at: int) -> None:
-    data = bytearray(file.read_bytes())
-    data[at] ^= 1
-    file.write_bytes(data)
-
-
 def _first_file(payload: Path) -> Path:
     return payload if payload.is_file() else payload / "one"
 
 
 def _in_the_header(folder: Path) -> None:
-    _flipped(commit_file(folder, 1), 40)
+    flip(commit_file(folder, 1), 40)
 
 
 def _in_the_length(folder: Path) -> None:
-    _flipped(commit_file(folder, 1), 9)
+    flip(commit_file(folder, 1), 9)
 
 
 def _in_the_magic_number(folder: Path) -> None:
-    _flipped(commit_file(folder, 1), 0)
+    flip(commit_file(folder, 1), 0)
 
 
 def _of_another_key(folder: Path) -> None:
@@ -192,7 +187,7 @@ def test_no_flipped_byte_of_an_inline_entry_is_served(
     at: int, folder: Path, store: DiskStore
 ) -> None:
     write(store, 1)
-    _flipped(commit_file(folder, 1), at)
+    flip(commit_file(folder, 1), at)
     assert read(store, 1) is None
 
 
@@ -214,7 +209,7 @@ def test_a_flipped_byte_of_a_payload_is_found_by_who_always_looks_and_by_a_check
 ) -> None:
     for look in (lambda: read(opened(verify="always"), 1), lambda: opened().check().damaged - 1):
         write(opened(), 1, kind)
-        _flipped(_first_file(payload_file(folder, 1)), 99)
+        flip(_first_file(payload_file(folder, 1)), 99)
         assert not look()
         assert not commit_file(folder, 1).exists()
 

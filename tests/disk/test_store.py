@@ -23,6 +23,7 @@ from disk_stores import (
     content,
     expected,
     files,
+    flip,
     key_of,
     payload_file,
     read,
@@ -31,6 +32,7 @@ from disk_stores import (
 )
 
 from warmcache._disk import commit_file as format_
+from warmcache._disk import payload
 from warmcache._disk.filters import Filter
 from warmcache._disk.records import Header
 from warmcache._disk.store import DiskStore
@@ -199,28 +201,29 @@ def test_a_load_without_a_time_was_just_now(opened: Any) -> None:
 # -- a reboot ----------------------------------------------------------------------------
 
 
-def _flip(file: Path, at: int = -1) -> None:
-    data = bytearray(file.read_bytes())
-    data[at] ^= 1
-    file.write_bytes(data)
-
-
 def _reboot(monkeypatch: pytest.MonkeyPatch, boot: str = "another") -> None:
     for module in ("store", "writer"):
         monkeypatch.setattr(f"warmcache._disk.{module}.boot_id", lambda: boot)
 
 
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The payloads that were read whole."""
+    found, checksum = list[Path](), payload.checksum
+
+    def note(path: Path, kind: str) -> int:
+        found.append(path)
+        return checksum(path, kind)
+
+    monkeypatch.setattr(payload, "checksum", note)
+    return found
+
+
 @pytest.mark.parametrize("kind", [FILE, FOLDER])
 def test_a_payload_is_read_whole_at_the_first_read_after_a_reboot_and_then_no_more(
-    kind: str, opened: Any, monkeypatch: pytest.MonkeyPatch
+    kind: str, opened: Any, looked: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(opened(), 1, kind)
-    looked: list[Path] = []
-    checksum = sys.modules["warmcache._disk.payload"].checksum
-    monkeypatch.setattr(
-        "warmcache._disk.payload.checksum",
-        lambda path, kind: looked.append(path) or checksum(path, kind),
-    )
     assert read(opened(), 1)
     assert [] == looked
     _reboot(monkeypatch)
@@ -235,7 +238,7 @@ def test_a_payload_is_read_whole_at_the_first_read_after_a_reboot_and_then_no_mo
 
 
 def test_without_an_index_each_process_looks_once_after_a_reboot(
-    opened: Any, monkeypatch: pytest.MonkeyPatch
+    opened: Any, looked: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(opened(), 1, FILE)
     _reboot(monkeypatch)
@@ -245,12 +248,6 @@ def test_without_an_index_each_process_looks_once_after_a_reboot(
         raise OSError
 
     monkeypatch.setattr(store._index, "run", fail)
-    looked: list[Path] = []
-    checksum = sys.modules["warmcache._disk.payload"].checksum
-    monkeypatch.setattr(
-        "warmcache._disk.payload.checksum",
-        lambda path, kind: looked.append(path) or checksum(path, kind),
-    )
     assert read(store, 1) and read(store, 1)
     assert 1 == len(looked)
 
@@ -259,7 +256,7 @@ def test_a_payload_that_was_torn_by_a_reboot_is_a_miss(
     folder: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(opened(), 1, FILE)
-    _flip(payload_file(folder, 1))
+    flip(payload_file(folder, 1))
     _reboot(monkeypatch)
     store = opened()
     assert read(store, 1) is None
@@ -271,7 +268,7 @@ def test_always_means_each_read(folder: Path, opened: Any) -> None:
     store = opened(verify="always")
     write(store, 1, FILE)
     assert read(store, 1)
-    _flip(payload_file(folder, 1))
+    flip(payload_file(folder, 1))
     assert read(store, 1) is None
 
 
@@ -280,7 +277,7 @@ def test_where_the_system_does_not_say_when_it_was_started_a_process_looks_itsel
 ) -> None:
     _reboot(monkeypatch, "")
     write(opened(), 1, FILE)
-    _flip(payload_file(folder, 1))
+    flip(payload_file(folder, 1))
     assert read(opened(), 1) is None
 
 
@@ -364,7 +361,7 @@ def test_entries_are_evicted_by_loader_by_tag_and_by_age(opened: Any) -> None:
     assert [key_of(2)] == [each.key for each in store.evict(Filter("b", ("y",)))]
     assert [key_of(1)] == [each.key for each in store.evict(Filter(older=40))]
     told: list[tuple[int, int]] = []
-    store.evict_all([each.key for each in store.entries()], lambda *of: told.append(of))
+    store.evict_all([*store.entries()], lambda *of: told.append(of))
     assert [(1, 1)] == told
     assert 3 == store.counts.evicted
     assert (0, 0) == store.totals()
@@ -375,8 +372,8 @@ def test_a_check_removes_what_is_damaged_or_nobodys_and_counts_anew(
 ) -> None:
     for name in range(6):
         write(store, name, KINDS[name % 3])
-    _flip(commit_file(folder, 0))
-    _flip(payload_file(folder, 1))
+    flip(commit_file(folder, 0))
+    flip(payload_file(folder, 1))
     commit_file(folder, 4).unlink()
     (folder / "tmp" / f"{key_of(9)}.{'0' * 16}").touch()
     (folder / "tmp" / f"{key_of(9)}.{'0' * 16}.p").mkdir()

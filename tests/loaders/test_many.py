@@ -216,5 +216,15 @@ def test_calls_of_several_owners_are_of_each() -> None:
 
 
 def test_several_elements_of_an_owner_are_for_methods() -> None:
-    with pytest.raises(TypeError, match="batch= does not go with per=: make the loader a method"):
+    text = r"batch= does not go with per=: make the loader a method .* or leave per= out"
+    with pytest.raises(TypeError, match=text):
         warm(batch="names", per="run")(lambda run, names: names)
+
+    class Scene:
+        @warm(batch="names")
+        def render(self, names: list[str]) -> list[object]:
+            return [object() for _ in names]
+
+    one, two = Scene(), Scene()
+    [a, b], [other] = one.render(["a", "b"]), two.render(["a"])
+    assert a is not other and [a, b] == one.render(["a", "b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -50,8 +51,14 @@ def test_what_is_in_flight_is_not_there_to_be_shown(
 
 @pytest.mark.parametrize("shown", [None, OSError("no driver")])
 def test_without_a_probe_what_a_killed_process_had_is_room_after_a_time(
-    shown: OSError | None, tmp_path: Path, start: Start, member: Callable[..., Member]
+    shown: OSError | None,
+    tmp_path: Path,
+    start: Start,
+    member: Callable[..., Member],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG, "warmcache")
+
     def available() -> float | None:
         if shown is not None:
             raise shown
@@ -62,6 +69,7 @@ def test_without_a_probe_what_a_killed_process_had_is_room_after_a_time(
     other.kill()
     assert "granted" != one.lease(50, wait=0)
     assert "granted" == one.lease(50)
+    assert (shown is not None) == ("what its device has left: OSError('no driver')" in caplog.text)
 
 
 def test_who_comes_later_knows_what_a_dead_one_has_left(

@@ -143,6 +143,27 @@ def test_where_the_disk_fails_a_process_works_alone_and_says_so_once(
     assert 1 == caplog.text.count("goes on alone")
 
 
+def test_an_interrupt_as_it_joins_is_the_callers_though_the_disk_fails(
+    member: Callable[..., Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, rename, unlink = member(), os.rename, os.unlink
+
+    def is_interrupted(name: str, *names: str, **folders: int) -> None:
+        monkeypatch.setattr(os, "unlink", is_broken)
+        raise KeyboardInterrupt
+
+    def is_broken(*names: str, **folders: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "rename", is_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.ledger.grow(10, 0)
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(os, "unlink", unlink)
+    assert one.ledger.grow(10, 0) is None
+    assert 10 == one.ledger.committed
+
+
 def test_a_disk_that_fills_up_later_costs_the_company_and_no_room(
     tmp_path: Path,
     start: Start,

@@ -8,26 +8,9 @@ from typing import Any
 
 import pytest
 from hiding_places import HIDING_PLACES, SHARED
-from parking_rigs import DEVICES, Rig, is_in_host_memory
+from parking_rigs import ON_EACH_DEVICE, Rig, is_in_host_memory
 
-pytestmark = [
-    pytest.mark.parametrize("place", DEVICES),
-    pytest.mark.filterwarnings("ignore"),  # many kinds of tensors are announced as new, or old
-]
-
-
-@pytest.fixture
-def torch(place: str) -> Any:
-    import torch
-
-    torch.manual_seed(0)
-    with torch.device(place):
-        yield torch
-
-
-@pytest.fixture
-def rig(place: str) -> Rig:
-    return Rig(place)
+pytestmark = ON_EACH_DEVICE
 
 
 def check(rig: Rig, value: Any, whole: Any, view: Any) -> None:

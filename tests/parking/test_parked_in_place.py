@@ -10,26 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parking_rigs import DEVICES, Rig, is_in_host_memory, tensors_in
+from parking_rigs import ON_EACH_DEVICE, Rig, is_in_host_memory, tensors_in
 
-pytestmark = [
-    pytest.mark.parametrize("place", DEVICES),
-    pytest.mark.filterwarnings("ignore"),  # many kinds of tensors are announced as new, or old
-]
-
-
-@pytest.fixture
-def torch(place: str) -> Any:
-    import torch
-
-    torch.manual_seed(0)
-    with torch.device(place):
-        yield torch
-
-
-@pytest.fixture
-def rig(place: str) -> Rig:
-    return Rig(place)
+pytestmark = ON_EACH_DEVICE
 
 
 def test_a_parked_module_is_off_its_device_and_computes_the_same_when_back(

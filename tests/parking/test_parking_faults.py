@@ -14,19 +14,6 @@ from warmcache._parking.parking import CannotPark
 pytestmark = pytest.mark.models
 
 
-@pytest.fixture
-def torch() -> Any:
-    import torch
-
-    torch.manual_seed(0)
-    return torch
-
-
-@pytest.fixture
-def rig() -> Rig:
-    return Rig()
-
-
 def device_of(rig: Rig) -> SimulatedDevice:
     assert rig.device is not None
     return rig.device

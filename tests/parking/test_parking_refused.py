@@ -8,29 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from footprints import CudaArray
-from parking_rigs import DEVICES, Rig, facts
+from parking_rigs import ON_EACH_DEVICE, Rig, facts
 
 from warmcache._parking.choice import parker_for
 from warmcache._parking.parking import CannotPark
 from warmcache._parking.slabs import Slabs
 
-pytestmark = [
-    pytest.mark.parametrize("place", DEVICES),
-    pytest.mark.filterwarnings("ignore"),  # many kinds of tensors are announced as new, or old
-]
-
-
-@pytest.fixture
-def torch(place: str) -> Any:
-    import torch
-
-    with torch.device(place):
-        yield torch
-
-
-@pytest.fixture
-def rig(place: str) -> Rig:
-    return Rig(place)
+pytestmark = ON_EACH_DEVICE
 
 
 def refused(rig: Rig, value: Any, weight: float = 0) -> str:

@@ -11,14 +11,6 @@ pytestmark = pytest.mark.models
 
 
 @pytest.fixture
-def torch() -> Any:
-    import torch
-
-    torch.manual_seed(0)
-    return torch
-
-
-@pytest.fixture
 def rig() -> Rig:
     return Rig(retain=True)
 

@@ -112,6 +112,13 @@ def payload_file(path: Path, name: object) -> Path:
     return found
 
 
+def flip(file: Path, at: int = -1) -> None:
+    """Change one bit of a file."""
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+
+
 def descriptors() -> int:
     """Return how many temporary files this process has open, but for a moment of others'."""
     return min(_open_now() for _ in range(5))

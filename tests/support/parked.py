@@ -122,6 +122,14 @@ class Rig:
         return [model.name for model in self.models for _ in range(model.torn_down)]
 
 
+def parked(rig: Rig, **options: Any) -> Any:
+    """Return a loader of which "a" is parked and "b" warm."""
+    load = rig.loader(**options)
+    load("a"), load("b")
+    assert {"a": "parked", "b": "live"} == rig.states
+    return load
+
+
 def seen(model: Any) -> Footprint:
     parts = tuple((weakref.ref(block), block.nbytes) for block in getattr(model, "blocks", ()))
     return Footprint(sum(nbytes for _, nbytes in parts), parts, ())

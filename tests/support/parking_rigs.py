@@ -17,6 +17,10 @@ DEVICES = [
     pytest.param("cpu", marks=pytest.mark.models, id="simulated"),
     pytest.param("cuda", marks=pytest.mark.gpu, id="cuda"),
 ]
+ON_EACH_DEVICE = [
+    pytest.mark.parametrize("place", DEVICES),
+    pytest.mark.filterwarnings("ignore"),  # many kinds of tensors are announced as new, or old
+]
 
 
 class Rig:

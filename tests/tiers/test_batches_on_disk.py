@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
-import textwrap
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_programs import Program
 from encoders import AsyncEncoder, Encoder, Unkeyable, values_of
-from gates import CAP as SOON
-from gates import Gate
+from gates import CAP, Gate
 
 from warmcache import (
     DiskTier,
@@ -31,7 +28,6 @@ from warmcache import (
 from warmcache.testing import ManualClock
 from warmcache.tiers import disk_tier
 
-CAP = 30.0
 OF_BOTH = pytest.mark.parametrize("kind", [Encoder, AsyncEncoder])
 
 
@@ -289,7 +285,7 @@ def test_two_loaders_of_one_name_load_nothing_twice(kind: type[Encoder], tier: D
         pause.wait(0.001)
     gate.open()
     for each in threads:
-        each.join(SOON)
+        each.join(CAP)
     assert {"first": values_of("abc"), "second": values_of("dcb")} == results
     assert ([["a", "b", "c"]], [["d"]]) == (first.calls, second.calls)
 
@@ -311,30 +307,12 @@ assert [[text] for text in texts] == encode(texts)
 
 
 def test_processes_whose_batches_overlap_load_nothing_twice(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(PROGRAM))
-    pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    processes = [
-        subprocess.Popen([sys.executable, str(program), str(tmp_path / "tier"), texts], **pipes)
-        for texts in ("a,b,c", "c,b,a", "b,c,d", "d,a")
-    ]
-    for each in processes:
-        each.stdin.write("go\n")
-        each.stdin.flush()
-    said = [each.communicate(timeout=CAP)[0] for each in processes]
-    assert 4 * [0] == [each.returncode for each in processes]
+    said = Program(tmp_path, PROGRAM).at_once("a,b,c", "c,b,a", "b,c,d", "d,a")
     assert ["a", "b", "c", "d"] == sorted(" ".join(said).split())
 
 
 def test_another_process_has_each_element_without_a_load(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(PROGRAM))
-    for texts, loaded in [("a,b", "a b\n"), ("b,c,a", "c\n"), ("c,b", "")]:
-        done = subprocess.run(
-            [sys.executable, str(program), str(tmp_path / "tier"), texts],
-            **dict(input="go\n", capture_output=True, text=True, timeout=CAP, check=True),
-        )
-        assert loaded == done.stdout
+    assert ["a b\n", "c\n", ""] == Program(tmp_path, PROGRAM).in_turn("a,b", "b,c,a", "c,b")
 
 
 @pytest.mark.parametrize("change", [lambda texts: texts.pop(0), lambda texts: texts.append("z")])

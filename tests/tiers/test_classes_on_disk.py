@@ -143,7 +143,7 @@ def test_a_codec_that_calls_its_class_is_told_that_it_waits_for_itself(
 
     Model("a"), Model("b")
     assert "a" == Model("a").name
-    assert "could not read: LoadCycleError" in caplog.text
+    assert "a codec could not read: LoadCycleError" in caplog.text
     assert 0 == tier.stats().damaged, "nothing is wrong with the file"
 
 

@@ -8,12 +8,12 @@ import logging
 import os
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_programs import Program
 
 import warmcache
 from warmcache import DiskTier, KeyingError, Load, WarmMissError, disabled, no_load, warm
@@ -92,59 +92,42 @@ def test_what_is_spread_out_by_name_is_part_of_the_call(calls: Calls, tier: Disk
 
 
 def test_another_process_has_it_without_a_load(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(
-            """
-            import sys, time
-            from warmcache import warm
+    program = Program(
+        tmp_path,
+        """
+        import sys, time
+        from warmcache import warm
 
-            @warm(disk=sys.argv[1], name="load")
-            def load(name):
-                time.sleep(0.05)  # or it would not be worth keeping
-                print("loaded", flush=True)
-                return {"name": name}
+        @warm(disk=sys.argv[1], name="load")
+        def load(name):
+            time.sleep(0.05)  # or it would not be worth keeping
+            print("loaded", flush=True)
+            return {"name": name}
 
-            print(load("ada"))
-            """
-        )
+        print(load(sys.argv[2]))
+        """,
     )
-    command = [sys.executable, str(program), str(tmp_path / "tier")]
-    said = [
-        subprocess.run(command, capture_output=True, text=True, timeout=CAP, check=True).stdout
-        for _ in range(2)
-    ]
-    assert ["loaded\n{'name': 'ada'}\n", "{'name': 'ada'}\n"] == said
+    assert ["loaded\n{'name': 'ada'}\n", "{'name': 'ada'}\n"] == program.in_turn("ada", "ada")
 
 
 def test_of_processes_that_miss_at_once_one_loads(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(
-            """
-            import sys, time
-            from warmcache import warm
+    program = Program(
+        tmp_path,
+        """
+        import sys, time
+        from warmcache import warm
 
-            @warm(disk=sys.argv[1], name="load")
-            def load(name):
-                print("loaded", flush=True)
-                time.sleep(0.5)
-                return [name]
+        @warm(disk=sys.argv[1], name="load")
+        def load(name):
+            print("loaded", flush=True)
+            time.sleep(0.5)
+            return [name]
 
-            sys.stdin.readline()
-            assert ["ada"] == load("ada")
-            """
-        )
+        sys.stdin.readline()
+        assert ["ada"] == load(sys.argv[2])
+        """,
     )
-    command = [sys.executable, str(program), str(tmp_path / "tier")]
-    pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
-    for each in processes:
-        each.stdin.write("go\n")  # type: ignore[union-attr]
-        each.stdin.flush()  # type: ignore[union-attr]
-    said = [each.communicate(timeout=CAP)[0] for each in processes]
-    assert 4 * [0] == [each.returncode for each in processes]
-    assert "loaded\n" == "".join(said)
+    assert "loaded\n" == "".join(program.at_once(*4 * ["ada"]))
 
 
 class Sky:
@@ -312,6 +295,7 @@ def test_whatever_fails_on_the_disk_fails_no_load(
     assert [2, {}] == load(2)
     assert 2 == len(calls)
     assert 1 == len([line for line in caplog.messages if f"could not {word}" in line])
+    assert "Traceback" not in caplog.text
     assert tier.stats().failures[word] >= 1
 
 
@@ -354,9 +338,29 @@ def test_a_value_that_its_codec_cannot_write_keeps_no_other_from_being_written(
     own = Failing()
     load = warm(disk=tier, name="own", codec=own if codec == "own" else "pickle", code=False)
     assert own is load(lambda: own)()
-    assert {"write": 1} == tier.stats().failures
+    assert {"write" if paused else "codec": 1} == tier.stats().failures
     calls.loader(tier)(1)
     assert (0 if paused else 1) == tier.stats().writes
+
+
+@pytest.mark.parametrize("how", ["raises", "writes a link"])
+def test_what_a_codec_cannot_write_is_no_failure_of_the_disk(
+    how: str, tier: DiskTier, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing:
+        def dump(self, value: object, folder: Path) -> None:
+            if how == "raises":
+                raise KeyError("layer")
+            (folder / "link").symlink_to("elsewhere")
+
+        def load(self, folder: Path, *args: object) -> None: ...
+
+    load = warm(disk=tier, name="load", codec=Failing(), code=False)(lambda name: [name])
+    assert [["ada"], ["bob"]] == [load("ada"), load("bob")]
+    assert {"codec": 2} == tier.stats().failures
+    [said] = caplog.messages
+    assert said.startswith(f"{tier}: a codec could not write: ")
+    assert how != "raises" or ", in dump\n" in said, "where it is mended"
 
 
 def test_an_interrupt_while_it_is_kept_has_the_value_torn_down(tier: DiskTier) -> None:

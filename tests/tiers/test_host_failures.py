@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from parked import UNIT, Model, Rig
+from parked import UNIT, Model, Rig, parked
 
 from warmcache import CapacityError, ClosedError, Context, RemovalCause, clear_all, warm
 from warmcache._core.drivers.lingering import free_what_came_back
@@ -284,12 +284,6 @@ def test_a_worker_that_closes_and_lets_others_finish_reaches_it(lingers: bool) -
 
 
 # -- on the way back ---------------------------------------------------------------------------
-
-
-def parked(rig: Rig, **options: Any) -> Any:
-    load = rig.loader(**options)
-    load("a"), load("b")
-    return load
 
 
 def test_what_cannot_come_back_stays_parked_and_its_caller_is_told() -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from parked import UNIT, Rig
+from parked import UNIT, Rig, parked
 
 from warmcache import CapacityError, RemovalCause
 from warmcache._core.plans import put
@@ -16,14 +16,6 @@ from warmcache.testing import assert_consistent
 pytestmark = pytest.mark.usefixtures("machine")
 CAP = 5.0
 REPLACED = RemovalCause.REPLACED
-
-
-def parked(rig: Rig, **options: Any) -> Any:
-    """Return a loader of which "a" is parked and "b" warm."""
-    load = rig.loader(**options)
-    load("a"), load("b")
-    assert {"a": "parked", "b": "live"} == rig.states
-    return load
 
 
 def closed(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parked import UNIT, Machine, Model, Rig
+from parked import UNIT, Machine, Model, Rig, parked
 
 from warmcache import (
     CapacityError,
@@ -38,14 +38,6 @@ SIZE, EXPLICIT, CLOSED = RemovalCause.SIZE, RemovalCause.EXPLICIT, RemovalCause.
 @pytest.fixture
 def rig() -> Rig:
     return Rig(budget=16, host=32)
-
-
-def parked(rig: Rig, **options: Any) -> Any:
-    """Return a loader of which "a" is parked and "b" warm."""
-    load = rig.loader(**options)
-    load("a"), load("b")
-    assert {"a": "parked", "b": "live"} == rig.states
-    return load
 
 
 # -- there and back ----------------------------------------------------------------------------
@@ -236,14 +228,8 @@ def test_what_is_torn_down_as_it_is_parked_weighs_what_it_takes_there() -> None:
         model.close()
 
     rig = Rig(teardown=closes)
-    park = rig.park
-
-    def smaller(model: Model) -> Any:
-        there: Any = park(model)
-        there.nbytes = 5 * UNIT
-        return there
-
-    load = rig.loader(park=(smaller, rig.unpark))
+    rig.units_there = 5
+    load = rig.loader()
     load("a")
     rig.cache.relieve(1)
     load.evict("a")

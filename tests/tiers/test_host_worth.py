@@ -146,15 +146,8 @@ def test_what_comes_back_is_not_what_goes_for_whom_it_displaces() -> None:
 
 def test_what_it_says_it_takes_is_what_it_is_charged_with() -> None:
     rig = Rig(budget=16, host=26)
+    rig.units_there = 5
     load = rig.loader()
-    park = rig.park
-
-    def smaller(model: Any) -> Any:
-        there: Any = park(model)
-        there.nbytes = 5 * UNIT
-        return there
-
-    load = rig.loader(park=(smaller, rig.unpark))
     for name in "abcd":
         load(name)
     assert 15 * UNIT == host_stats(rig).bytes

@@ -6,9 +6,6 @@ import asyncio
 import errno
 import os
 import stat
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_programs import Program
 from gates import Gate
 
 from warmcache import DiskTier, WarmMissError, disabled, no_load, warm
@@ -247,33 +245,23 @@ def test_of_two_threads_with_two_places_one_loads_and_both_have_their_file(
 
 
 def test_of_several_processes_one_loads_and_all_have_their_file(tmp_path: Path, out: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(
-            """
-            import sys
-            from warmcache import warm
+    program = Program(
+        tmp_path,
+        """
+        import sys
+        from warmcache import warm
 
-            @warm(disk=sys.argv[1], name="render", out_files="loc")
-            def render(x, loc):
-                print("loaded", flush=True)
-                with open(loc, "w") as file:
-                    file.write(str(x))
+        @warm(disk=sys.argv[1], name="render", out_files="loc")
+        def render(x, loc):
+            print("loaded", flush=True)
+            with open(loc, "w") as file:
+                file.write(str(x))
 
-            sys.stdin.readline()
-            render(5, loc=sys.argv[2])
-            """
-        )
+        sys.stdin.readline()
+        render(5, loc=sys.argv[2])
+        """,
     )
-    pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    command = [sys.executable, str(program), str(tmp_path / "tier")]
-    processes = [subprocess.Popen([*command, str(out / name)], **pipes) for name in "abcd"]
-    for each in processes:
-        each.stdin.write("go\n")  # type: ignore[union-attr]
-        each.stdin.flush()  # type: ignore[union-attr]
-    said = [each.communicate(timeout=CAP)[0] for each in processes]
-    assert 4 * [0] == [each.returncode for each in processes]
-    assert "loaded\n" == "".join(said)
+    assert "loaded\n" == "".join(program.at_once(*(str(out / name) for name in "abcd")))
     assert 4 * ["5"] == [(out / name).read_text() for name in "abcd"]
 
 
@@ -352,6 +340,17 @@ def test_files_are_kept_however_short_their_load_was(
 
 
 # -- methods, async ----------------------------------------------------------------------------
+
+
+def test_files_belong_to_no_owner(tier: DiskTier, out: Path) -> None:
+    said: Any = {"disk": tier, "name": "render", "code": False, "out_files": "loc"}
+    with pytest.raises(TypeError, match="out_files= does not go with per=.*; leave per= out"):
+        warm(per="ctx", **said)(lambda ctx, loc: None)
+    render = warm(**said)(lambda ctx, loc: loc.write_text(ctx))
+    for ctx in "aba":
+        render(ctx, out / ctx)
+    assert ["a", "b"] == [(out / ctx).read_text() for ctx in "ab"]
+    assert 2 == tier.stats().writes
 
 
 class Scene:

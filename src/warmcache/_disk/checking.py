@@ -152,13 +152,15 @@ def clear_locks(folder: Folder) -> None:
 
 def find_damaged(folder: Folder, progress: Progress | None) -> list[Damaged]:
     """Read everything there is; return the entries that are not what was written."""
-    damaged = []
-    for key in told(keys(folder), progress):
-        why = _what_is_wrong(folder, key) if folder.can_have(key) else ""
-        if why:
-            header = folder.header(key)
-            damaged.append(Damaged(key, "" if header is None else header.text, why))
-    return damaged
+    found = [damage_of(folder, key) for key in told(keys(folder), progress) if folder.can_have(key)]
+    return [each for each in found if each is not None]
+
+
+def damage_of(folder: Folder, key: str) -> Damaged | None:
+    """Read an entry; return what is wrong with it, None if it is what was written."""
+    header = folder.header(key)  # first: if it is that when it is removed, this is what was read
+    why = _what_is_wrong(folder, key)
+    return Damaged(key, header, why) if why else None
 
 
 def _what_is_wrong(folder: Folder, key: str) -> str:

@@ -8,6 +8,7 @@ be checked; whether the value is right cannot. A pickle stays one that somebody 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -20,6 +21,9 @@ from .records import Header
 from .room import Limits
 from .store import DiskStore
 
+_PATIENCE = 10.0  # seconds to wait in the end for those who write the same
+_PAUSE = 0.02  # seconds between two looks
+
 
 class Imported(NamedTuple):
     """What was written, and how many entries were not."""
@@ -27,7 +31,7 @@ class Imported(NamedTuple):
     entries: int
     bytes: int
     known: int  # there already, loaded as late or later
-    no_room: int  # or somebody else is writing the same
+    no_room: int  # or somebody else was writing the same, and it is not there
 
 
 class Room(NamedTuple):
@@ -103,7 +107,8 @@ class Import:
             RefusedArchiveError: it has changed since it was looked at.
             OSError: it cannot be read, or what is in it not written.
         """
-        count = nbytes = known = no_room = 0
+        count = nbytes = known = 0
+        left: list[Header] = []
         with uncompressed(self._raw) as file:
             for entry in entries(file):
                 if self._takes(entry.header):
@@ -112,9 +117,22 @@ class Import:
                     elif self._write(store, entry):
                         count, nbytes = count + 1, nbytes + entry.bytes
                     else:
-                        no_room += 1
+                        left.append(entry.header)
                 self._tell(self._bytes + self._raw.tell())
-        return Imported(count, nbytes, known, no_room)
+        ends = time.monotonic() + _PATIENCE
+        by_others = sum(self._comes(store, header, ends) for header in left)
+        return Imported(count, nbytes, known + by_others, len(left) - by_others)
+
+    def _comes(self, store: DiskStore, header: Header, ends: float) -> bool:
+        """Whether who is writing the same, such as another import, has it written until then."""
+        while True:
+            names = store.folder.list("tmp")  # first: what is not written any more may be there
+            if self._is_known(store.folder.header, header):
+                return True
+            written = any(name.startswith(f"{header.key}.") for name in names)
+            if not written or time.monotonic() > ends:
+                return False
+            time.sleep(_PAUSE)
 
     def _is_known(self, there: Callable[[str], Header | None], header: Header) -> bool:
         """Whether there is one already that was loaded as late, or later."""

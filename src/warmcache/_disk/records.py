@@ -54,7 +54,7 @@ class Damaged(NamedTuple):
     """An entry that is not what was written."""
 
     key: str
-    text: str  # the call, where the file says so
+    header: Header | None  # where the file says it
     why: str
 
 

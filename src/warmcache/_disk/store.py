@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
@@ -27,11 +27,12 @@ from .filters import ALL, Filter
 from .folder import Folder, RefusedError
 from .index import Index
 from .key_lock import KeyLock
-from .litter import clear, is_written
+from .litter import clear
 from .locked_file import need_locks
 from .payload import OddPayloadError
 from .recency import Recency
 from .records import Counts, Damaged, Header, Listed, Report, Stored, Totals
+from .removing import WHATEVER, Seen, remove
 from .room import Limits
 from .rows import Row, Rows
 from .tally import Tally
@@ -171,7 +172,7 @@ class DiskStore:
             self._tally.add("misses")
             return None
         if self._is_old(stored.header):
-            self._forget([key], "expired")
+            self._forget({key: stored.header}, "expired")
             self._tally.add("misses")
             return None
         if stored.path is not None and self._is_unsure(stored.header):
@@ -209,7 +210,8 @@ class DiskStore:
         self._tally.add(kind)
         self._tally.say(kind, "%s in %s: %s; it is removed", key, self.path, why)
         try:
-            self._forget([key])
+            if (found := checking.damage_of(self._folder, key)) is not None:
+                self._forget({key: found.header})
         except OSError:  # it stays, and is found again
             pass
 
@@ -255,38 +257,33 @@ class DiskStore:
 
     # -- removing ------------------------------------------------------------------------
 
-    def remove(self, key: str) -> bool:
-        """Remove what is stored under a key; return whether there was anything.
+    def remove(self, key: str, seen: Header = WHATEVER) -> bool:
+        """Remove what is stored under a key, or only what was seen there; return whether it was.
 
         Raises:
             OSError: it cannot be removed.
         """
         there = self._folder.stat(self._folder.place(key)) is not None
-        if there:
-            self._forget([key])
-        return there
+        return there and bool(self._forget({key: seen}))
 
-    def _forget(self, keys: Iterable[str], kind: str = "") -> None:
-        """Remove the files of entries, and their rows."""
+    def _forget(self, seen: Seen, kind: str = "", progress: Progress | None = None) -> set[str]:
+        """Remove entries that are still what was seen; return the keys of what went."""
+        keys, gone = [*seen], set[str]()
 
-        def work(rows: Rows) -> None:
-            for key in each:
-                row = rows.find(key)
-                written = row is not None and is_written(self._folder, row)
-                self._folder.discard_entry(key, "" if row is None or written else row.writer)
-                if row is not None and row.old:  # its writer has died, or is about to remove it
-                    self._folder.discard_payloads(key, f"{key}.{row.writer}" if written else "")
-                if row is not None and written:
-                    rows.put(row._replace(old=0))
-                else:
-                    rows.drop([key])
+        def work(rows: Rows) -> set[str]:
+            return {key for key in some if remove(self._folder, rows, key, seen[key])}
 
-        each = [*keys]
-        try:
-            self._index.run(work)
-        finally:
-            if kind:
-                self._tally.add(kind, len(each))
+        for first in range(0, len(keys), _MANY):
+            went = some = {*keys[first : first + _MANY]}
+            try:
+                went = self._index.run(work)
+            finally:
+                if kind:
+                    self._tally.add(kind, len(went))
+            gone |= went
+            if progress is not None:
+                progress(min(first + _MANY, len(keys)), len(keys))
+        return gone
 
     def evict(self, only: Filter = ALL) -> list[Header]:
         """Remove what is meant, and return what it was.
@@ -296,23 +293,20 @@ class DiskStore:
         """
         now = self._clock()
         doomed = [header for header in self.entries() if only.takes(header, now)]
-        self.evict_all([header.key for header in doomed])
-        return doomed
+        gone = self.evict_all(doomed)
+        return [header for header in doomed if header.key in gone]
 
-    def evict_all(self, keys: Sequence[str], progress: Progress | None = None) -> None:
-        """Remove entries by their keys.
+    def evict_all(self, doomed: Sequence[Header], progress: Progress | None = None) -> set[str]:
+        """Remove what was found, and nothing that has replaced it; return the keys of what went.
 
         Args:
-            keys: which.
+            doomed: what was found.
             progress: called with how many are removed, of how many.
 
         Raises:
             OSError: they cannot be removed.
         """
-        for first in range(0, len(keys), _MANY):
-            self._forget(keys[first : first + _MANY], "evicted")
-            if progress is not None:
-                progress(min(first + _MANY, len(keys)), len(keys))
+        return self._forget({each.key: each for each in doomed}, "evicted", progress)
 
     # -- what is there -------------------------------------------------------------------
 
@@ -372,16 +366,15 @@ class DiskStore:
         Raises:
             OSError: it cannot be read or removed.
         """
-        damaged = [each.key for each in (self.find_damaged(progress) if found is None else found)]
-        for first in range(0, len(damaged), _MANY):
-            self._forget(damaged[first : first + _MANY], "damaged")
+        damaged = self.find_damaged(progress) if found is None else found
+        gone = self._forget({each.key: each.header for each in damaged}, "damaged")
 
         def work(rows: Rows) -> tuple[int, tuple[int, int]]:
             return checking.compare(self._folder, rows), rows.sums()
 
         checking.clear_locks(self._folder)
         litter, sums = self._index.run(work)
-        return Report(*sums, len(damaged), litter)
+        return Report(*sums, len(gone), litter)
 
     def totals(self) -> Totals:
         """Return how many entries there are and what they take, by the index.

@@ -7,6 +7,7 @@ from collections import Counter
 from warmcache._log import log
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.fork_safe_lock import ForkSafeLock
+from warmcache._texts import short_text_of
 
 
 class Tally:
@@ -32,10 +33,22 @@ class Tally:
         with self._guard.lock:
             return self._counts.copy()
 
-    def say(self, kind: str, text: str, *args: object) -> None:
-        """Log a warning, the first of its kind."""
+    def say(self, kind: str, text: str, *args: object, error: Exception | None = None) -> None:
+        """Log a warning, the first of its kind, and last in it what an ``error`` says.
+
+        Unless that is of the system, so does where it was raised.
+        """
         with self._guard.lock:
             if kind in self._said:
                 return
             self._said.add(kind)
-        log().warning(text, *args)
+        log().warning(text, *args, *([] if error is None else [_said_by(error)]))
+
+
+def _said_by(error: Exception) -> str:
+    said = short_text_of(error)
+    if isinstance(error, OSError):
+        return said
+    from traceback import format_exception  # which takes long to import, and is rarely wanted
+
+    return f"{said}\n{''.join(format_exception(error)).rstrip()}"

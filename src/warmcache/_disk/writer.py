@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -65,7 +66,8 @@ class Writer:
             else:
                 written = attempt.of_bytes(header, payload)
         except BaseException:
-            attempt.give_up()
+            with suppress(OSError):  # the disk's, which would hide an interrupt
+                attempt.give_up()
             raise
         if written is None:
             attempt.give_up()

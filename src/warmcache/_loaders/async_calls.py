@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from warmcache._core.drivers.mending import mend_after
 from warmcache._core.plans import remove
 from warmcache._core.plans.get import get
+from warmcache._core.plans.load import refused
 from warmcache._core.plans.remove import Successor
 from warmcache._core.plans.steps import Request
 from warmcache._core.state.entry import Entry, LeaseRecord
@@ -106,7 +107,13 @@ class AsyncCaller(Caller):
             return frozen_unowned(loader, produced, loader.freeze)
         loader.count_unowned()
         request = self._request(site, *loader.bind(*args, **kwargs))
-        return frozen_unowned(loader, (await request.load())[:3], request.freeze)
+        from warmcache._core.drivers.event_loop import run_async
+
+        try:
+            return frozen_unowned(loader, (await request.load())[:3], request.freeze)
+        except Exception:
+            await run_async(refused(request.freeze), loader.cache._view)
+            raise
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
         from warmcache._core.drivers.at_once_async import load_at_once_async

@@ -17,6 +17,7 @@ from typing import Any
 from warmcache import _checks as checks
 from warmcache._core.plans.batch import from_batch
 from warmcache._core.plans.cache_view import CacheView
+from warmcache._core.plans.load import refused
 from warmcache._core.plans.steps import Ask, Plan, Produced
 from warmcache._core.state.entry import LeaseRecord
 from warmcache._signatures import not_coroutine
@@ -205,14 +206,18 @@ class Batch:
             found = yield from from_batch(view, key, self.record())
             if found is not None:
                 return found
-        return self.frozen((yield Ask(load)), freeze, element)
+        return (yield from self.frozen((yield Ask(load)), freeze, element))
 
-    def frozen(self, produced: Produced, freeze: Freeze, element: Any) -> Produced:
+    def frozen(self, produced: Produced, freeze: Freeze, element: Any) -> Plan[Produced]:
         """Return what ``element`` came to, its value frozen where that is wanted."""
         if freeze is None:
             return produced
         rest: Any = produced[1:]
-        return freeze(produced[0], self.argument, element), *rest
+        try:
+            return freeze(produced[0], self.argument, element), *rest
+        except Exception:
+            yield from refused(freeze)
+            raise
 
 
 class AsyncBatch(Batch):

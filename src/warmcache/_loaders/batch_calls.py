@@ -172,9 +172,9 @@ class _Asked:
         else:
             calls = [self._on_disk[key] for key in keys]
             loaded = yield from self._loader.disk.way(calls, load, self._loader.source)
-        return self._frozen(keys, loaded)
+        return (yield from self._frozen(keys, loaded))
 
-    def _frozen(self, keys: Sequence[Hashable], loaded: list[Produced]) -> list[Produced]:
+    def _frozen(self, keys: Sequence[Hashable], loaded: list[Produced]) -> Plan[list[Produced]]:
         """Return what was loaded with values that nobody can change, where that is wanted.
 
         All are asked, and the first refusal is raised: none of what is refused stays on disk.
@@ -185,7 +185,8 @@ class _Asked:
         for key, produced in zip(keys, loaded, strict=True):
             freeze = self._loader.freezing(self._on_disk.get(key))
             try:
-                frozen.append(self.batch.frozen(produced, freeze, self._calls[key].element))
+                element = self._calls[key].element
+                frozen.append((yield from self.batch.frozen(produced, freeze, element)))
             except Exception as error:
                 refusals.append(error)
         if refusals:

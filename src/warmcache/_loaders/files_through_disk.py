@@ -73,13 +73,13 @@ class FilesThroughDisk(ThroughDisk):
     def _elsewhere(self, call: DiskCall, produce: Produce, delivery: Delivery) -> Any:
         """Return ``produce`` as it is called to write its files into the private folders."""
         args, kwargs = self._out.given(call.args, call.kwargs, delivery.instead())  # type: ignore[arg-type]
-        delivery.clear()
         return partial(produce, *args, **kwargs)
 
     def _one(self, call: DiskCall, source: Source, produce: Produce) -> Plan[Produced]:
         delivery = self._delivery(call)
 
         def load(_: Places) -> Plan[list[Produced]]:
+            yield self.blocking(delivery.clear)
             produced = yield Ask(self._elsewhere(call, produce, delivery))
             yield self.blocking(delivery.check)
             return [produced]
@@ -89,7 +89,10 @@ class FilesThroughDisk(ThroughDisk):
             called = call._replace(files=delivery.files)
             [produced] = yield from self.way([called], load, source)
             yield self.blocking(delivery.deliver)
-        finally:
+        except Exception:
+            yield self.blocking(delivery.end)
+            raise
+        finally:  # where it was cancelled, or its loop was closed
             delivery.end()
         return produced
 

@@ -326,7 +326,7 @@ class Loader:
         """Return what freezes the value of a call, and does not leave on disk what it refuses."""
         if self.freeze is None or self.disk is None or call is None:
             return self.freeze
-        return partial(self.disk.frozen, self.freeze, call)
+        return self.disk.freezing(self.freeze, call)
 
     def seconds_to_live(self) -> float | None:
         """Return the seconds after its load for which any value is of use, if that is said."""

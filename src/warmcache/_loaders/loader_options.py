@@ -112,9 +112,16 @@ class LoaderOptions(NamedTuple):
                 f"key={{{self.per!r}: ...}} does not go with per={self.per!r}: an owner is told "
                 f"from others by identity, and is no part of the key; leave one of the two out"
             )
-        for option in ("batch", "out_files"):
-            if getattr(self, option) is not None:
-                raise TypeError(f"{option}= does not go with per=: make the loader a method")
+        if self.batch is not None:
+            raise TypeError(
+                "batch= does not go with per=: make the loader a method of the owner's class, "
+                "where batch= may stand, or leave per= out"
+            )
+        if self.out_files is not None:
+            raise TypeError(
+                "out_files= does not go with per=: the files are copied to who wants them, and "
+                "nothing of them is in memory, where it could belong to an owner; leave per= out"
+            )
 
     def refuse_with_batch(self, name: str, has: str) -> None:
         """Raise TypeError if there is ``batch=`` beside what ``name`` has: something that ends."""

@@ -158,7 +158,7 @@ class Delivery:
                 file.chmod(stat.S_IMODE(new.stat().st_mode))
 
     def deliver(self) -> None:
-        """Put the files where they are wanted.
+        """Put the files where they are wanted, which ends it.
 
         Raises:
             OSError: one cannot be put there.
@@ -171,11 +171,13 @@ class Delivery:
                 file.replace(target)
             except OSError as error:
                 raise _error(error.errno, self._wanted[name]) from None
+        self.end()
 
     def end(self) -> None:
-        """Remove the private folders."""
+        """Remove the private folders, unless they are."""
         for file in self.files.values():
             shutil.rmtree(file.parent, ignore_errors=True)
+        self.files = {}
 
 
 def _error(number: int | None, path: Any, text: str = "") -> OSError:

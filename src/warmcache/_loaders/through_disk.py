@@ -108,7 +108,7 @@ class ThroughDisk:
         self._owner = f"owner {owner}"
         self._without = 0 if of_owner else 1  # a method's is no argument of its codec
         self._loader = loader
-        self._is_async = inspect.iscoroutinefunction(code_of(target))
+        self.is_async = inspect.iscoroutinefunction(code_of(target))
         self._code: str | None = None
         self.keeps_victims = False  # as they leave memory, and nothing before
 
@@ -180,7 +180,7 @@ class ThroughDisk:
         ``produce`` takes the arguments of the loader.
         """
         produce = partial(produce, *args, **kwargs)
-        return lambda: driver(on_loop=self._is_async)(self._one(call, source, produce), view)
+        return lambda: driver(on_loop=self.is_async)(self._one(call, source, produce), view)
 
     def _one(self, call: DiskCall, source: Source, produce: Produce) -> Plan[Produced]:
         def load(_: Places) -> Plan[list[Produced]]:
@@ -254,7 +254,7 @@ class ThroughDisk:
                 raise
             log_invalid(call.text, error)
         if not valid:
-            tier._forget(call.key)
+            yield self.blocking(partial(tier._forget, call.key, found.header))
         return valid
 
     def _load(
@@ -287,7 +287,7 @@ class ThroughDisk:
         self, work: Callable[[], T], unclaimed: Callable[[T], object] | None = None
     ) -> Ask:
         """Return the step of ``work`` that may block: a loop has it done in a thread."""
-        return Ask(partial(self._aside, work, unclaimed) if self._is_async else work)
+        return Ask(partial(self._aside, work, unclaimed) if self.is_async else work)
 
     async def _aside(self, work: Callable[[], T], unclaimed: Callable[[T], object] | None) -> T:
         """Do ``work`` in a thread; to be cancelled ends the waiting only."""
@@ -300,7 +300,7 @@ class ThroughDisk:
     def _from_disk(self, tier: DiskTier, call: DiskCall, found: Found) -> Produced:
         dump = None
         if self.keeps_victims:
-            dump = self._dump(tier, call, found.load_seconds, found.made)
+            dump = self._dump(tier, call, found.header.seconds, found.header.made)
         return found.value, None, None, Kept(found.seconds, found.age, from_disk=True, dump=dump)
 
     def _kept(self, tier: DiskTier, call: DiskCall, produced: Produced, seconds: float) -> Produced:
@@ -321,13 +321,9 @@ class ThroughDisk:
 
     # -- forgetting ----------------------------------------------------------------------------
 
-    def frozen(self, freeze: Callable[..., Any], call: DiskCall, value: Any, *of: Any) -> Any:
-        """Return ``value`` as ``freeze`` has it; what that refuses is not left on disk either."""
-        try:
-            return freeze(value, *of)
-        except Exception:
-            self.forget(call)
-            raise
+    def freezing(self, freeze: Callable[..., Any], call: DiskCall) -> FreezesThroughDisk:
+        """Return what freezes the value of ``call``, and does not leave on disk what it refuses."""
+        return FreezesThroughDisk(self, freeze, call)
 
     def forget(self, call: DiskCall) -> bool:
         """Remove what lies there for ``call``; return whether there was anything."""
@@ -336,6 +332,29 @@ class ThroughDisk:
     def forget_all(self) -> None:
         """Remove all that lies there of this loader."""
         self.tier._forget_all(self.name)
+
+
+class FreezesThroughDisk:
+    """See :meth:`ThroughDisk.freezing`.
+
+    What an async loader gave is not forgotten at once, which blocks: it is left as :attr:`refused`,
+    a step for the plan of the load.
+    """
+
+    def __init__(self, disk: ThroughDisk, freeze: Callable[..., Any], call: DiskCall) -> None:
+        self._disk, self._freeze, self._call = disk, freeze, call
+        self.refused: Ask | None = None
+
+    def __call__(self, value: Any, *of: Any) -> Any:
+        try:
+            return self._freeze(value, *of)
+        except Exception:
+            step = self._disk.blocking(partial(self._disk.forget, self._call))
+            if self._disk.is_async:
+                self.refused = step
+            else:
+                step.function()
+            raise
 
 
 def forbidden(calls: Sequence[DiskCall]) -> WarmMissError:

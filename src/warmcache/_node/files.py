@@ -85,7 +85,8 @@ class NodeFiles:
             self._close_sockets()
             os.close(record.descriptor)
             for left in (hidden, f"{name}.sock"):
-                self._unlink(left)
+                with contextlib.suppress(OSError):  # which would hide an interrupt
+                    self._unlink(left)
             raise
         self.number = number
 

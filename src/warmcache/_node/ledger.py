@@ -204,7 +204,8 @@ class NodeLedger:
     def _shown(self) -> float | None:
         try:
             return self._available()
-        except Exception:  # a device that cannot be read shows nothing
+        except Exception as error:  # a device that cannot be read shows nothing
+            log().debug("%s cannot see what its device has left: %r", self._me, error)
             return None
 
     def landed(self, nbytes: float) -> None:

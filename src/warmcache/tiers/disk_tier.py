@@ -22,13 +22,16 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from warmcache import _checks as checks
 from warmcache._disk.codecs import OF_THE_DISK, Codec, CodecError, Coder, coder_for, coder_named
 from warmcache._disk.filters import Filter
+from warmcache._disk.payload import OddPayloadError
 from warmcache._disk.records import Header, Stored
+from warmcache._disk.removing import WHATEVER
 from warmcache._disk.signing import Signer, signer
 from warmcache._disk.store import DiskStore
 from warmcache._disk.tally import Tally
+from warmcache._lack_of_memory import is_lack_of_memory
 from warmcache._process.after_fork import begins_anew_in_child
-from warmcache._texts import short_text_of
 from warmcache._tracebacks import one_frame
+from warmcache.errors import WarmcacheError
 
 from .worth import Worth
 
@@ -38,6 +41,8 @@ _LASTING = OF_THE_DISK | {
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
     *(errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
 }
+# WarmcacheError: it has called a loader, whose value waits for it.
+_OF_A_CODEC = CodecError, OddPayloadError, WarmcacheError
 _MOST_LOCKS = 64  # of what is loaded together, each an open file
 
 
@@ -70,21 +75,22 @@ class Found(NamedTuple):
 
     value: Any
     seconds: float  # that it took to read
-    load_seconds: float
-    made: float  # when it was loaded, as time.time() has it
+    header: Header
 
     @property
     def age(self) -> float:
         """The seconds since its load."""
-        return max(0.0, time.time() - self.made)
+        return max(0.0, time.time() - self.header.made)
 
 
 class TierStats(NamedTuple):
     """What a tier has done in this process, and what lies in it.
 
     ``not_worth`` are values that load about as quickly as the disk reads, ``slower`` those that
-    turned out to be so, ``unkept`` those that no codec keeps exactly, ``failures`` what failed on
-    the disk, by kind. ``bytes`` and ``entries`` are those of all processes.
+    turned out to be so, ``unkept`` those that no codec keeps exactly. ``failures`` counts what
+    failed, by kind: ``"read"``, ``"write"``, ``"remove"``, ``"lock"`` and ``"index"`` are of the
+    disk, ``"codec"`` is a codec that raised, or wrote what is no file; what a codec cannot read,
+    but for want of memory, is ``damaged``. ``bytes`` and ``entries`` are those of all processes.
     """
 
     hits: int
@@ -232,10 +238,10 @@ class DiskTier:
         slower = self._worth.has_read(header.size, seconds, instead_of=header.seconds)
         if call.files is None and slower:
             self._tally.add("slower")
-            self._forget(call.key)
+            self._forget(call.key, header)
         else:
             self._tried("index", lambda: self._store.used(call.key), None)
-        return Found(value, seconds, header.seconds, header.made)
+        return Found(value, seconds, header)
 
     def _read(
         self, call: DiskCall, codec: str | Codec, oldest: float | None
@@ -252,10 +258,12 @@ class DiskTier:
         try:
             return self._decoded(coder, stored, call), header
         except CodecError as error:
+            if is_lack_of_memory(error.__cause__):  # which says nothing of the file
+                raise
             self._tally.add("damaged")
             text = "%s is not what was written, and is removed: %s"
             self._tally.say("damaged", text, call.text, error)
-            self._store.remove(call.key)
+            self._store.remove(call.key, header)
             return None
 
     def _decoded(self, coder: Coder, stored: Stored, call: DiskCall) -> Any:
@@ -355,8 +363,8 @@ class DiskTier:
                 self._tried("lock", partial(take, key), False)
             yield
 
-    def _forget(self, key: str) -> bool:
-        return self._tried("remove", lambda: self._store.remove(key), False)
+    def _forget(self, key: str, seen: Header = WHATEVER) -> bool:
+        return self._tried("remove", lambda: self._store.remove(key, seen), False)
 
     def _forget_all(self, loader: str) -> None:
         self._tried("remove", lambda: self._store.evict(Filter(loader)), None)
@@ -375,10 +383,13 @@ class DiskTier:
         try:
             return work()
         except Exception as error:
-            self._failures.add(kind)
+            by_codec = isinstance(error, _OF_A_CODEC)
+            self._failures.add("codec" if by_codec else kind)
             if kind == "write" and isinstance(error, OSError) and error.errno in _LASTING:
                 self._no_writes_before = time.monotonic() + _PAUSE
-            self._tally.say(kind, "%s: the disk could not %s: %s", self, kind, short_text_of(error))
+            who = "a codec" if by_codec else "the disk"
+            text = "%s: %s could not %s: %s"
+            self._tally.say(f"{who} {kind}", text, self, who, kind, error=error)
             return instead
 
 

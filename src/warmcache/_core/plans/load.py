@@ -241,6 +241,13 @@ def give_up(store: Store, request: Request, flight: Flight, error: Exception) ->
         with store.lock:
             doomed = turned_away(store, flight.loaded, flight, cause)
         yield TearDown(doomed)
+    yield from refused(request.freeze)
+
+
+def refused(freeze: Any) -> Plan[None]:
+    """Do what is left to do of what ``freeze`` has refused, if it was that: it may block."""
+    if (step := getattr(freeze, "refused", None)) is not None:
+        yield step
 
 
 def end_own_lease(store: Store, flight: Flight) -> Plan[None]:
