@@ -115,4 +115,4 @@ def test_a_task_is_not_kept_once_its_teardown_has_ended(one: LoopThread) -> None
 
 
 def kept_of(loop: Any) -> list[Any]:
-    return [task for task in async_teardown._tasks if task.get_loop() is loop]
+    return [task for task in async_teardown.TASKS if task.get_loop() is loop]

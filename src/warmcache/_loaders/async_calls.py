@@ -1,7 +1,7 @@
 """What a decorated ``async`` callable can do besides being called: the same, awaited.
 
-The drivers for event loops are imported where they are used, since they take asyncio along, which
-nobody needs whose loaders are all synchronous.
+The drivers for event loops are imported when they are first used, since they take asyncio along,
+which nobody needs whose loaders are all synchronous.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from . import scopes
 from .call_site import CallSite
 from .calls import Caller, each_call
 from .disabled import disowned, failures_logged, finish_last, frozen_unowned
+from .driver import drivers
 from .name_holder import Replaced
 from .told_loads import told_loads
 
@@ -49,12 +50,11 @@ class AsyncCaller(Caller):
             site = self._site_of(args, kwargs, *owner)
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return disowned(self._loader, *await self._load_unowned(site, args, kwargs))
-            from warmcache._core.drivers.event_loop import lease_record_of_this_task, release_async
-
-            record = lease_record_of_this_task()
+            _, loop = drivers()
+            record = loop.lease_record_of_this_task()
             entry, view = await self._acquire(record, self._request(site, raw, args, kwargs))
             value = entry.value
-            await release_async(view, entry, record)
+            await loop.release_async(view, entry, record)
         except BaseException as error:
             if record is not None:
                 record.over = True
@@ -82,9 +82,7 @@ class AsyncCaller(Caller):
         if scopes.disabled_here():
             produced = await loader.produce_unowned(complete, kwargs)
             return frozen_unowned(loader, produced, loader.freeze)
-        from warmcache._core.drivers.event_loop import lease_record_of_this_task
-
-        successor = self._successor(args, kwargs, lease_record_of_this_task())
+        successor = self._successor(args, kwargs, drivers()[1].lease_record_of_this_task())
         if replaced := loader.take_over_name():
             await self._clear_async(replaced, successor)
         for pending in finish_last(loader):
@@ -107,18 +105,15 @@ class AsyncCaller(Caller):
             return frozen_unowned(loader, produced, loader.freeze)
         loader.count_unowned()
         request = self._request(site, *loader.bind(*args, **kwargs))
-        from warmcache._core.drivers.event_loop import run_async
-
         try:
             return frozen_unowned(loader, (await request.load())[:3], request.freeze)
         except Exception:
-            await run_async(refused(request.freeze), loader.cache._view)
+            _, loop = drivers()
+            await loop.run_async(refused(request.freeze), loader.cache._view)
             raise
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
-        from warmcache._core.drivers.at_once_async import load_at_once_async
-        from warmcache._core.drivers.event_loop import run_async
-
+        at_once, loop = drivers()
         cache, loader = self._loader.cache, self._loader
         view = cache._view  # once: a fork changes it
         try:
@@ -128,9 +123,9 @@ class AsyncCaller(Caller):
                 and (replaced := loader.take_over_name())
             ):
                 await self._clear_async(replaced, Successor(view, record, lambda: request.key))
-            entry = await load_at_once_async(view, request, record)
+            entry = await at_once.load_at_once_async(view, request, record)
             if entry is None:
-                entry = await run_async(get(view, request, record), view)
+                entry = await loop.run_async(get(view, request, record), view)
                 cache._watch()
             if loader.lost_its_name:  # while it loaded
                 await _clear_replaced_async((loader,))
@@ -153,15 +148,14 @@ class AsyncCaller(Caller):
         return await self._evict_async(self._kept(args, kwargs))
 
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
-        from warmcache._core.drivers.event_loop import run_async
-
+        _, loop = drivers()
         cache, view = self._loader.cache, self._loader.cache._view
         note = view.store.removal
         for plan in cache._expiring():
-            await run_async(plan, view)
-        return await run_async(
-            remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note), view
-        )
+            await loop.run_async(plan, view)
+        plan = remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note)
+        removals: list[Removal] = await loop.run_async(plan, view)
+        return removals
 
     @one_frame
     async def evict_all(self, *, tag: str | None = None) -> list[Removal]:  # type: ignore[override]
@@ -213,8 +207,7 @@ class AsyncCaller(Caller):
 async def _clear_replaced_async(
     loaders: tuple[Replaced, ...], successor: Successor | None = None
 ) -> None:
-    from warmcache._core.drivers.event_loop import run_async
-
+    _, loop = drivers()
     for loader in loaders:
         for view, source in loader.warm():
-            await run_async(remove.replaced(view, source, successor), view)
+            await loop.run_async(remove.replaced(view, source, successor), view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,16 @@ def driver(*, on_loop: bool) -> Driver:
     """Return what carries a plan out at once; ``on_loop``, what returns what is to be awaited."""
     if not on_loop:
         return run
-    from warmcache._core.drivers.event_loop import run_async
-
+    run_async: Driver = drivers()[1].run_async
     return run_async
+
+
+@functools.cache
+def drivers() -> tuple[Any, Any]:
+    """Return the drivers for event loops: the one for loads at once, and the one for all else.
+
+    Each import where they are used would take half a microsecond.
+    """
+    from warmcache._core.drivers import at_once_async, event_loop
+
+    return at_once_async, event_loop

@@ -13,6 +13,8 @@ from warmcache._core.drivers.let_go import FINISHED
 from warmcache._core.plans.steps import Produced
 from warmcache._signatures import code_of, not_coroutine
 
+from .driver import drivers
+
 
 def qualname(target: Callable[..., Any]) -> str:
     return getattr(target, "__qualname__", type(target).__qualname__)
@@ -60,9 +62,8 @@ def _from_builtin(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> P
 
 
 async def _from_coroutine(target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Produced:
-    from warmcache._core.drivers.event_loop import running_loop
-
-    loop = running_loop()  # before it has loaded anything
+    _, event_loop = drivers()
+    loop = event_loop.running_loop()  # before it has loaded anything
     return await target(*args, **kwargs), None, loop
 
 
@@ -81,10 +82,9 @@ async def _from_async_generator(
     *args: Any,
     **kwargs: Any,
 ) -> Produced:
-    from warmcache._core.drivers.event_loop import running_loop
-
     from .generator_task import GeneratorTask
 
-    loop = running_loop()
+    _, event_loop = drivers()
+    loop = event_loop.running_loop()
     task = GeneratorTask(target(*args, **kwargs), f"{qualname(target)}()", ended_early)
     return await task.enter(), task, loop

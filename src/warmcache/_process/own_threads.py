@@ -32,10 +32,11 @@ def waited_for() -> set[threading.Thread]:
 
 def note_threads(loaded: float) -> None:
     """Note which threads there are as something that was ``loaded`` at a tick becomes warm."""
-    # For each new entry, and so it must not take long: where the newest was seen, so were all.
+    # For each new entry, and so it must not take long: who is alone has no other to note, and
+    # where the newest was seen, so were all.
     try:
-        newest: Any = next(reversed(threading._active.values()))  # type: ignore[attr-defined]
-        if _SINCE in newest.__dict__:
+        active: dict[int, Any] = threading._active  # type: ignore[attr-defined]
+        if len(active) == 1 or _SINCE in next(reversed(active.values())).__dict__:
             return
     except (AttributeError, RuntimeError, StopIteration):
         pass  # Python no longer keeps them so, or one has just begun

@@ -34,13 +34,13 @@ _Loop: TypeAlias = asyncio.AbstractEventLoop
 # What is left of a teardown. It gives what must reach the caller: a KeyboardInterrupt or the like.
 Rest: TypeAlias = Callable[[], Coroutine[Any, Any, BaseException | None]]
 
-_tasks: set[asyncio.Task[Any]] = set()  # what asyncio itself references only weakly
+TASKS: set[asyncio.Task[Any]] = set()  # that run: what asyncio itself references only weakly
 
 
 def keep_running(task: asyncio.Task[Any]) -> None:
     """Refer to ``task`` until it is done."""
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    TASKS.add(task)
+    task.add_done_callback(TASKS.discard)
 
 
 def cancelled_here() -> bool:

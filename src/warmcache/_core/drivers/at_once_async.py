@@ -24,7 +24,7 @@ from warmcache._core.state.landing import end_flight, land
 from warmcache._core.state.loading_threads import LOADING
 from warmcache._log import debugging
 
-from .async_teardown import keep_running
+from .async_teardown import TASKS
 from .at_once import begin_flight, is_taken, may_land
 from .event_loop import load, release_async, run_async, wait
 from .handed_over import tear_down_what_is_mine
@@ -63,13 +63,14 @@ async def load_at_once_async(
 
     flight.at_once = True  # from here on its task ends it
 
-    def over(_: object) -> None:
+    def over(task: asyncio.Task[None]) -> None:
+        TASKS.discard(task)
         flight.at_once = False
         if not flight.ended:  # the task was cancelled, maybe before it ran
             mend(cache)
 
+    TASKS.add(task)
     task.add_done_callback(over, context=context)
-    keep_running(task)
     try:
         with store.lock:
             done = None if flight.ended else flight.wait()
