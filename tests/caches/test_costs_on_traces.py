@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 import pytest
@@ -69,3 +70,23 @@ def test_the_traces_are_those_that_the_reference_names() -> None:
     counts = {"azfunc2019_100apps": (35_261, 100), "synth_hub60": (40_000, 60)}
     counts |= {"semi_azpop300": (137_614, 287)}
     assert counts == {name: (len(trace(name)), len(trace(name).sizes)) for name in counts}
+
+
+# What the rank alone paid beside LRU, without a leash, that of before: at 5, 10, 20 and 40 %.
+RANK_ALONE = {
+    "azfunc2019_100apps": [0.7018, 0.5523, 0.3513, 0.3297],
+    "semi_azpop300": [0.7700, 0.5778, 0.3500, 0.3580],
+    "synth_hub60": [0.9669, 0.9233, 0.8294, 0.7763],
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.traces
+def test_on_its_leash_cost_pays_less_than_its_rank_did_alone() -> None:
+    shares = []
+    for name, before in RANK_ALONE.items():
+        for share, most in zip([0.05, 0.1, 0.2, 0.4], before, strict=True):
+            cost, lru = paid(name, "cost", share), paid(name, "lru", share)
+            shares.append(cost.load_seconds / lru.load_seconds)
+            assert shares[-1] <= 1.01 * most, (name, share)
+    assert statistics.geometric_mean(shares) <= 0.565

@@ -64,7 +64,7 @@ class _Forecast:
         while (shared := self._first(self.shared)) is not None and shared < surplus:
             heappop(self.shared)
             record: KnownKey = shared[2]
-            owed = record.expected
+            owed = record.at_most
             if owed <= self.slack:
                 self.slack -= owed
                 self.lacking[record] = owed

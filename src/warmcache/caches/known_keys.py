@@ -63,10 +63,20 @@ class KnownKey:
         return self.left if stamps is None else float(stamps.used)
 
     @property
+    def at_most(self) -> float:
+        """What its next load may take at most: as if nothing of what it took was chance."""
+        return max(self.seconds, self.expected)
+
+    @property
     def unnoticed(self) -> float:
         """How often it was used since its uses were last counted."""
         stamps = self.stamps
         return max(0.0, float(stamps.hits + stamps.base_uses - self.folded))
+
+
+def last_used(record: KnownKey) -> float:
+    """Return the tick of its last use: the least recently used have the lowest."""
+    return record.last_used
 
 
 class KnownKeys:

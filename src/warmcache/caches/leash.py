@@ -30,17 +30,20 @@ it would fit. So LRU has to make room as well, by dropping from its end until wh
 something that we hold and that is idle. We have it do that first (:meth:`Leash.drop_next`), and
 there is surplus. Leases do not change that, for LRU cannot drop what is leased either; nor does
 room that is taken otherwise (by loads under way, by what is dying or retired, by other users of a
-device): then the shadow is what LRU would hold in what is left. So the rule needs no exception but
-one: what an eviction under pressure takes is chosen among those resident for some time, and counted
-in ``forced`` where the rule forbids it.
+device): then the shadow is what LRU would hold in what is left. So the rule needs an exception only
+twice, and both are counted in ``forced``: what an eviction under pressure takes is chosen among
+those resident for some time; and where what LRU drops next does not show in a thousand looks, one
+goes that was the least recently used of the last ones.
 
 *How exact.* All of this is proven where each use is told at once, and seconds do not vary from load
 to load. In a cache a hit only stamps its entry, and is noticed when somebody looks: on each miss at
 those that may go and at some others in turn. A use of surplus noticed late is counted late, and
-once, which leaves the leash shorter; but what comes up in between is judged by a shadow that lags.
-That no more than 1.05 times LRU's seconds are paid then is measured: on some hundred generated
-traces (1.01 to 1.02), against an adversary who asks for what LRU holds and we do not, and where
-seconds vary from load to load (up to 1.04, see load_seconds.py).
+once; and a shadow that lags drops late, and so holds what LRU would and more (see shadow.py). Both
+credit LRU with less than it would have paid, never with more: what is proven of our sums holds of
+the true ones, and the leash is shorter.
+
+Where seconds vary from load to load nothing is proven, for the next load takes what it takes. What
+is owed is the most that is expected of it; what LRU is credited with is the likeliest.
 
 *Start.* The leash is a share of what LRU would have paid. A cache that has loaded little yet evicts
 as LRU does.
@@ -107,11 +110,13 @@ class Leash:
 
     def owes(self, record: KnownKey, seconds: float) -> None:
         """Note that ``record`` is evicted, which the shadow holds."""
+        if seconds > self.slack:
+            self.forced += 1
         record.owed = seconds
         self.debt += seconds
 
     def drop_next(self) -> KnownKey | None:
-        """Drop what LRU would drop next and return it; None if it can drop nothing."""
+        """Drop what LRU would drop next and return it; None if there is nothing, or none shows."""
         record = self.shadow.next(self._known.held)
         if record is not None:
             self.drop(record)

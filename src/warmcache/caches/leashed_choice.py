@@ -30,7 +30,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from .forecast import forecast
-from .known_keys import KnownKey, KnownKeys
+from .known_keys import KnownKey, KnownKeys, last_used
 from .leash import WIDTH, Leash
 from .ranking import Ranking
 from .worth import Worth
@@ -38,6 +38,7 @@ from .worth import Worth
 _TURNS = 4  # residents looked at in turn, at each load
 _FALLEN = 2.0  # by which a rank has to have fallen for a new place, in log2
 _ROUNDS = 4  # looks for surplus that was not used of late
+_LOOKS = 64  # at the shadow, until what LRU drops next shows
 
 
 class LeashedChoice:
@@ -97,19 +98,26 @@ class LeashedChoice:
         """Return who goes next; None if nobody is idle. It has to be :meth:`evicted` then."""
         self.worth.show()
         candidates = self._idle_surplus()
-        while not candidates:
+        against_the_rule: list[KnownKey] = []  # where what LRU drops does not show
+        looks = 0
+        while not candidates and not against_the_rule:
             dropped = self._drop_next()
-            if dropped is None:
+            if dropped is not None:
+                if dropped.stamps is not None and dropped.place:
+                    candidates = [dropped]
+            elif met := self.leash.shadow.met:
+                looks += 1
+                if looks >= _LOOKS:
+                    against_the_rule = sorted([r for r in met if r.place], key=last_used)[:1]
+            else:
                 return None
-            if dropped.stamps is not None and dropped.place:
-                candidates = [dropped]
         slack = self.leash.slack
         if slack > 0:
             shared, used = self._shared.lowest(len(self.known.residents))
-            candidates += [r for r in shared if not r.held or r.expected <= slack]
+            candidates += [r for r in shared if not r.held or r.at_most <= slack]
             for record in used:
                 self._notice(record)
-        return self.worth.lowest(candidates)
+        return self.worth.lowest(candidates or against_the_rule)
 
     def _idle_surplus(self) -> list[KnownKey]:
         for _ in range(_ROUNDS):
@@ -125,7 +133,7 @@ class LeashedChoice:
         """Note that the policy gave up ``record``."""
         self.worth.fold(record)
         if record.held:
-            self.leash.owes(record, record.expected)
+            self.leash.owes(record, record.at_most)
         self.known.leave(record)
 
     def pressed_out(self, record: KnownKey) -> None:
@@ -134,8 +142,6 @@ class LeashedChoice:
         enough = shadow.size - record.size
         while shadow.size > enough and self._drop_next() is not None:
             pass
-        if record.held and record.expected > self.leash.slack:
-            self.leash.forced += 1
         self.evicted(record)
 
     def removed(self, record: KnownKey, *, replaced: bool = False) -> None:
