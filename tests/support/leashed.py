@@ -87,7 +87,7 @@ class TrueLRU:
 
 def assert_on_its_leash(leash: Leash) -> None:
     """The invariant of the proof, and that the debt is what it says."""
-    assert leash.paid + leash.debt <= (1 + leash.width) * leash.lru * (1 + 1e-9) + 1e-9
+    assert leash.paid + leash.debt <= leash.share * leash.lru * (1 + 1e-9) + 1e-9
     owed = sum(record.owed for record in leash.lacking)
     assert abs(leash.debt - owed) <= 1e-6 * max(1, owed)
     assert 0 == leash.forced

@@ -46,8 +46,7 @@ class KnownKey:
         self.key = key
         self.counts = [0.0, 0.0, 0.0, 0.0]
         self.block = self.loads = 0
-        self.folded: float = 0
-        self.since: float = 0
+        self.folded = self.since = 0.0
         self.place = self.turn = 0
         self.seconds = self.expected = self.owed = self.filed = 0.0
         self.size: float = 0

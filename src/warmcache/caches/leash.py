@@ -74,7 +74,7 @@ class Leash:
 
     def __init__(self, known: KnownKeys, limit: float, width: float = WIDTH) -> None:
         self.shadow = Shadow(limit)
-        self.width = width
+        self.share = 1 + width
         self.paid = self.lru = self.debt = 0.0
         self.forced = 0  # evictions that the rule forbade
         self._known = known
@@ -84,7 +84,7 @@ class Leash:
         """The seconds of what the shadow holds that may leave."""
         if not self._known.room_for_debt:
             return -1.0
-        return (1 + self.width) * self.lru - self.paid - self.debt
+        return self.share * self.lru - self.paid - self.debt
 
     @property
     def lacking(self) -> list[KnownKey]:
@@ -133,4 +133,4 @@ class Leash:
         """Have the shadow hold nothing, and nothing be owed."""
         self.shadow = Shadow(self.shadow.limit)
         self.debt = 0.0
-        self.paid = min(self.paid, (1 + self.width) * self.lru)
+        self.paid = min(self.paid, self.share * self.lru)

@@ -35,7 +35,7 @@ from .leash import WIDTH, Leash
 from .ranking import Ranking
 from .worth import Worth
 
-_TURNS = 4  # residents looked at in turn, at each load
+_TURNS = 3  # residents looked at in turn, at each load
 _FALLEN = 2.0  # by which a rank has to have fallen for a new place, in log2
 _ROUNDS = 4  # looks for surplus that was not used of late
 _LOOKS = 64  # at the shadow, until what LRU drops next shows
@@ -114,7 +114,12 @@ class LeashedChoice:
         slack = self.leash.slack
         if slack > 0:
             shared, used = self._shared.lowest(len(self.known.residents))
-            candidates += [r for r in shared if not r.held or r.at_most <= slack]
+            # As at_most, without a call.
+            candidates += [
+                each
+                for each in shared
+                if (each.expected <= slack and each.seconds <= slack) or not each.held
+            ]
             for record in used:
                 self._notice(record)
         return self.worth.lowest(candidates or against_the_rule)
@@ -195,7 +200,7 @@ class LeashedChoice:
                 continue  # it arrives at its release
             if record is None or known.gone.get(key) not in (None, record):
                 record = known.arrive(key, stamps)
-                record.folded, record.since = 0, stamps.loaded
+                record.folded, record.since = 0.0, stamps.loaded
             known.gone.pop(key, None)
             known.residents[stamps] = record
             record.stamps, record.size = stamps, size
@@ -234,9 +239,9 @@ class LeashedChoice:
         self._file(record)
 
     def _file(self, record: KnownKey) -> None:
-        self._serial += 1
+        self._serial = record.place = self._serial + 1
         ranking = self._shared if record.held else self._surplus
-        ranking.file(record, self._serial, len(self.known.residents))
+        ranking.file(record, len(self.known.residents))
 
     def _notice(self, record: KnownKey) -> None:
         """Count the uses of ``record``, and give it a new place."""

@@ -19,7 +19,7 @@ class OwnTime:
         self._start = tick  # this tick of the process's clock, when the round began
         self._now = tick
         self._rate = 1.0  # uses of this cache a tick, in the round before
-        self._new: float = 0  # uses that came to light in this round
+        self._new = 0.0  # uses that came to light in this round
 
     def count(self, uses: float) -> None:
         """Note that so many uses came to light."""
@@ -42,4 +42,4 @@ class OwnTime:
         if self._now > self._start:
             self._rate = self._new / (self._now - self._start)
             self._time += self._new
-            self._start, self._new = self._now, 0
+            self._start, self._new = self._now, 0.0

@@ -25,10 +25,9 @@ class Ranking:
     def __bool__(self) -> bool:
         return bool(self._front or self._heap)
 
-    def file(self, record: KnownKey, serial: int, living: int) -> None:
-        """Give ``record`` its place; another that it had counts no more."""
-        record.place = serial
-        self._heap.push((record.filed, serial, record), living)
+    def file(self, record: KnownKey, living: int) -> None:
+        """Have ``record`` at its new place; another that it had counts no more."""
+        self._heap.push((record.filed, record.place, record), living)
 
     def lowest(self, living: int) -> tuple[list[KnownKey], list[KnownKey]]:
         """Return the lowest records, and those met that were used since: they want a new place."""

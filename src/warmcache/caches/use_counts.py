@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from math import exp2
 
 HALF_LIVES = (32, 256, 2048, 16384)  # in uses of the cache
 DAMPING = 0.85  # 1 would make the shortest span count most; 0 would have each use count alike
@@ -45,10 +46,10 @@ class Decay:
         w, x, y, z = WORTHS
         p, q, r, s = HALF_LIVES
         self.weights = (
-            w * 2 ** (age / p),
-            x * 2 ** (age / q),
-            y * 2 ** (age / r),
-            z * 2 ** (age / s),
+            w * exp2(age / p),
+            x * exp2(age / q),
+            y * exp2(age / r),
+            z * exp2(age / s),
         )
 
     def brought_up(self, counts: list[float], block: int) -> int:
@@ -63,12 +64,12 @@ class Decay:
         age = last - self.epoch
         if uses == 1:  # as below, for what is most common
             p, q, r, s = HALF_LIVES
-            counts[0] += 2 ** (age / p)
-            counts[1] += 2 ** (age / q)
-            counts[2] += 2 ** (age / r)
-            counts[3] += 2 ** (age / s)
+            counts[0] += exp2(age / p)
+            counts[1] += exp2(age / q)
+            counts[2] += exp2(age / r)
+            counts[3] += exp2(age / s)
             return
         for i, half_life in enumerate(HALF_LIVES):
             decay = span / uses * RATES[i]  # from one use to the next
             worth = math.expm1(-uses * decay) / math.expm1(-decay) if decay else uses
-            counts[i] += worth * 2.0 ** (age / half_life)
+            counts[i] += worth * exp2(age / half_life)

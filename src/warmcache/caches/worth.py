@@ -49,7 +49,7 @@ class Worth:
             self._seconds.learn(record, seconds)
         record.expected = self._seconds.expected(record)
         # Of the uses that it takes over from what it replaces, only the last is new.
-        record.folded = stamps.base_uses - 1 if record.replaced else 0
+        record.folded = stamps.base_uses - 1.0 if record.replaced else 0.0
         record.since, record.replaced = stamps.loaded, False
         self.fold(record)
 
@@ -126,12 +126,14 @@ class Worth:
         block, (w, x, y, z) = decay.block, decay.weights
         lowest, rank = records[0], math.inf
         for record in records:
-            size, today = record.size, math.inf
-            if size:  # as rank(), without the calls
-                if record.block != block:
-                    record.block = decay.brought_up(record.counts, record.block)
-                a, b, c, d = record.counts
-                today = (w * a + x * b + y * c + z * d) * record.expected / size
-            if today < rank or (today == rank and record.stamps.loaded < lowest.stamps.loaded):
+            if record.block != block:  # as rank(), without the calls
+                record.block = decay.brought_up(record.counts, record.block)
+            a, b, c, d = record.counts
+            today = (w * a + x * b + y * c + z * d) * record.expected
+            size = record.size
+            today = today / size if size else math.inf
+            if today > rank:
+                continue
+            if today < rank or record.stamps.loaded < lowest.stamps.loaded:
                 lowest, rank = record, today
         return lowest

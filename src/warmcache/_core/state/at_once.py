@@ -146,9 +146,9 @@ def renew_at_once(
         return None
     if entry.hits:
         store.counts.left(entry)
-        entry.base_uses += int(entry.hits)
+        entry.base_uses += entry.hits
         entry.hits = 0.0
-    entry.base_uses += 1
+    entry.base_uses += 1.0
     store.counts.removals[_REPLACED] += 1
     entry.loaded = entry.used = entry.seen = tick()
     entry.loaded_at = entry.seen_at = now

@@ -247,7 +247,7 @@ class Entry(_Hits):
         self.loaded_at = self.seen_at = now
         self.loaded = self.used = self.seen = self.placed = tick()
         self.hits = 0.0
-        self.base_uses = 1
+        self.base_uses = 1.0  # as the hits are: what is added to them is one of them
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
         self.parked: ParkedBytes | None = None  # where its bytes are, if not on its device
@@ -260,7 +260,7 @@ class Entry(_Hits):
     @property
     def uses(self) -> int:
         """How often it was asked for since it was loaded, the first time included."""
-        return int(self.hits) + self.base_uses
+        return int(self.hits + self.base_uses)
 
     @property
     def load_seconds(self) -> float:
