@@ -22,9 +22,10 @@ class Settings:
     """How long to measure, and how large.
 
     ``seconds`` is what one measurement of a hit takes: so short that on a busy machine
-    most are over before another process gets the processor. Mappings are measured for
-    ``mapping_seconds``: a large one first has to come back into the processor's caches,
-    which the others have used meanwhile. ``slow_rounds`` are for what takes longer still.
+    most are over before another process gets the processor. Mappings and misses are measured
+    for ``mapping_seconds``: a large mapping, and the code of a miss, first have to come back into
+    the processor's caches, which the others have used meanwhile. ``slow_rounds`` are for what
+    takes longer still.
     """
 
     rounds: int = 501

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 Part = Callable[[Any], Any]
 FindOwner = Callable[[tuple[Any, ...], dict[str, Any]], Any]
-_request = tuple.__new__  # of a named tuple, without the call of its own, which takes as long again
+_new = tuple.__new__  # of a kind of tuple, without the call of its own, which takes as long again
 
 
 class Loader:
@@ -320,7 +320,7 @@ class Loader:
             load = partial(self.batch.unless_batched, self.cache._view, key, load, *own)
             freeze = None
         wish = (key, key[0], load, hot, raw, may_load, hint, site.owner, freeze)
-        return _request(Request, wish + self._terms)
+        return _new(Request, wish + self._terms)
 
     def freezing(self, call: DiskCall | None) -> Callable[..., Any] | None:
         """Return what freezes the value of a call, and does not leave on disk what it refuses."""
@@ -387,18 +387,21 @@ class Loader:
     def key(self, site: CallSite, raw: Any) -> tuple[CallKey, Any]:
         """Return the cache's key for a raw one, and what stands in it for ``raw``."""
         source = self.source if self.defined_anew else self._source
+        parts: Any
         # Most often a key is of texts and numbers, and hashed without a call.
         if self._only_arguments:
             if self._single:
                 if raw.__class__ in ATOMS:
                     owner = site.owner
-                    return CallKey((source, raw) if owner is None else (source, site, raw)), raw
+                    parts = (source, raw) if owner is None else (source, site, raw)
+                    return _new(CallKey, parts), raw
             elif ATOMS.issuperset(map(type, raw)):
                 owner = site.owner
-                return CallKey((source, *raw) if owner is None else (source, site, *raw)), raw
+                parts = (source, *raw) if owner is None else (source, site, *raw)
+                return _new(CallKey, parts), raw
         canonical = frozen(self._defaults.stood_for(raw) if self._defaults else raw)
         where = (source,) if site.owner is None else (source, site)
-        parts: Any = (canonical,) if self._single else canonical
+        parts = (canonical,) if self._single else canonical
         version = () if self.options.version is None else (self.options.version,)
         return CallKey.of((*where, *version, *parts)), canonical
 

@@ -27,6 +27,7 @@ from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import CHAIN, keep_chain, restore_chain
 from warmcache._core.state.one_shot import OneShot
 from warmcache._core.state.standstill import for_ever, go_on, standing_here
+from warmcache._log import debugging
 
 from .let_go import let_go
 
@@ -71,7 +72,7 @@ async def finish(
         entry.doomed_by = me
         restore_chain(kept)
     del pending
-    return let_go(cache, entry, error, failures)
+    return let_go(cache, entry, error, failures, debugging())
 
 
 def hand_over(

@@ -27,6 +27,7 @@ from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.loading_threads import LOADING
 from warmcache._core.state.one_shot import OneShot
+from warmcache._log import debugging
 from warmcache._signatures import isawaitable
 
 from .aside import NoThreadError, aside, aside_to_its_end
@@ -212,9 +213,9 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
         if _may_block(cache, entry) and not (thread is not None and thread.is_here):
             interrupt = await _torn_down_aside(cache, entry, failures) or interrupt
             continue
-        pending, error = begin_teardown(cache, entry)
+        pending, error = begin_teardown(cache, entry, debugging())
         if pending is None:
-            interrupt = let_go(cache, entry, error, failures) or interrupt
+            interrupt = let_go(cache, entry, error, failures, debugging()) or interrupt
         else:
             rest = partial(finish, cache, entry, pending, failures)
             here = asyncio.get_running_loop()

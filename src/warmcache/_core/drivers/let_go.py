@@ -19,7 +19,7 @@ from warmcache._core.state.parked_bytes import ParkedBytes
 from warmcache._core.state.records import DUMPED, Removal, RemovalCause
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
-from warmcache._log import debugging, log
+from warmcache._log import log
 from warmcache._signatures import is_async, isawaitable, not_coroutine
 from warmcache._sizes import format_weight
 from warmcache._texts import short_text_of, text_of
@@ -91,7 +91,11 @@ def no_second_yield(result: Any) -> Any:
 
 
 def let_go(
-    cache: CacheView, entry: Entry, error: BaseException | None, failures: list[Exception]
+    cache: CacheView,
+    entry: Entry,
+    error: BaseException | None,
+    failures: list[Exception],
+    logs: bool,
 ) -> BaseException | None:
     """Drop the value after its teardown, which raised ``error``, and all that follows.
 
@@ -124,7 +128,7 @@ def let_go(
         with store.lock:
             store.counts.teardown_failures += 1
     if meter is None or remains is None or remains.confirmed():
-        free_room(store, entry, raised)
+        free_room(store, entry, raised, logs)
     else:
         with store.lock:
             store.lingering[entry] = remains
@@ -147,12 +151,12 @@ def _dropped(parked: ParkedBytes) -> list[BaseException]:
     return []
 
 
-def free_room(store: Store, entry: Entry, raised: list[BaseException]) -> None:
+def free_room(store: Store, entry: Entry, raised: list[BaseException], logs: bool) -> None:
     """Free the room of ``entry``, and tell who wants to know; what that raises comes to others."""
     with store.lock:
         if not store.gone(entry):
             return
-    if debugging():
+    if logs:
         _log_removal(entry)
     if store.listener is not None or store.observers.all:
         raised += tell(store, entry)

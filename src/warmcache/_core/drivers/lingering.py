@@ -8,7 +8,7 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.parking import settle_on_host
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
-from warmcache._log import log
+from warmcache._log import debugging, log
 from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._sizes import format_size
 from warmcache._texts import text_of
@@ -52,7 +52,7 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         if not confirmed:
             _complain(remains, left)
         if not parks:
-            free_room(store, entry, [])
+            free_room(store, entry, [], debugging())
 
 
 def flush(cache: CacheView) -> Exception | None:

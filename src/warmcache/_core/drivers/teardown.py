@@ -17,11 +17,12 @@ from .parking import make_host_room, park
 
 
 def begin_teardown(
-    cache: CacheView, entry: Entry
+    cache: CacheView, entry: Entry, logs: bool
 ) -> tuple[Awaitable[object] | None, BaseException | None]:
     """Run the user's teardown; return what is still to be awaited, and what it raised.
 
-    What interrupts this before that has begun is raised: it is still to be done.
+    What interrupts this before that has begun is raised: it is still to be done. ``logs`` says
+    whether anybody reads the log.
     """
     provenance, meter = entry.provenance, cache.meter
     finish, teardown = provenance.finish, provenance.source.teardown
@@ -36,7 +37,7 @@ def begin_teardown(
             entry.remains = meter.remains(entry)  # else it is done
         if entry.value is None:
             teardown = teardown_of(provenance.source, None)
-        if debugging():
+        if logs:
             log().debug("tearing down %s (%s)", short_text_of(entry.key), entry.cause.value)
         entry.parks = False
         entry.called = True  # from here on it is the teardown's own affair
@@ -73,6 +74,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
     """
     failures: list[Exception] = []
     interrupt: BaseException | None = None
+    logs = debugging()
     for entry in entries:
         if cache.store.inherited:
             break
@@ -88,7 +90,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             continue
         if provenance.dump is not None:
             interrupt = _dump(entry) or interrupt
-        pending, error = begin_teardown(cache, entry)
+        pending, error = begin_teardown(cache, entry, logs)
         if pending is not None:
             from .async_teardown import hand_over
 
@@ -97,7 +99,7 @@ def tear_down(cache: CacheView, entries: Iterable[Entry]) -> list[Exception]:
             except BaseException as raised:  # a Ctrl-C while it is waited for; it goes on
                 interrupt = raised
         else:
-            interrupt = let_go(cache, entry, error, failures) or interrupt
+            interrupt = let_go(cache, entry, error, failures, logs) or interrupt
         del error, pending
     if interrupt is not None:
         raise interrupt
