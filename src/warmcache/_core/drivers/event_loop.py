@@ -69,29 +69,33 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
     """
     if LOADING:
         tear_down_what_is_mine()
-    box: list[Any] = []
     error: BaseException | None = None
-    while True:
-        try:
-            if error is not None:
-                step = plan.throw(Disguised.where_needed(error))
-                error = None
-            elif step is None:
-                step = next(plan)
-            box.append(await _perform(step, cache))
-            step = plan.send(box.pop())
-        except BaseException as raised:
-            error = None  # or it would keep itself alive, and all frames that it went through
-            if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
-                error = raised
-            elif isinstance(raised, StopIteration):
-                return raised.value  # type: ignore[no-any-return]
-            elif isinstance(raised, Disguised):
-                found = raised.error
-                break
-            else:
-                mend_after(cache, raised)
-                raise
+    try:
+        box: list[Any] = []
+        while True:
+            try:
+                if error is not None:
+                    step = plan.throw(Disguised.where_needed(error))
+                    error = None
+                elif step is None:
+                    step = next(plan)
+                box.append(await _perform(step, cache))
+                step = plan.send(box.pop())
+            except BaseException as raised:
+                error = None  # or it would keep itself alive, and all frames that it went through
+                if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
+                    error = raised
+                elif isinstance(raised, StopIteration):
+                    return raised.value  # type: ignore[no-any-return]
+                elif isinstance(raised, Disguised):
+                    found = raised.error
+                    break
+                else:
+                    raise
+    except BaseException as raised:
+        plan.close()  # it may have been left between two steps
+        mend_after(cache, raised)
+        raise
     try:
         raise found  # out here, or the disguise would be its context
     finally:
