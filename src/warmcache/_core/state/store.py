@@ -235,11 +235,9 @@ class Store:
 
     def restamp(self, entry: Entry, new: Entry) -> None:
         """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
-        entry.expires, entry.loaded = new.expires, new.loaded
+        entry.loaded = new.loaded
         entry.base_uses += 1
         self.observers.used(entry.key)
-        if self.deadlines is not None:
-            self.deadlines.renew(entry)
 
     def reweigh(self, entry: Entry, weight: float, reserved: float) -> None:
         """Change the weight of a leased ``entry``, using up what was ``reserved`` for it."""
