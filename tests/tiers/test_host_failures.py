@@ -550,14 +550,25 @@ def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
     assert_consistent(rig.cache)
 
 
-def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down() -> None:
+@pytest.mark.parametrize("meanwhile", ["nothing", "evicted", "handed in"])
+def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down(meanwhile: str) -> None:
     rig, owner = Rig(), Run()
 
     @warm(cache=rig.cache, park=(rig.park, rig.unpark), per="run")
     def load(run: Run, name: str) -> Model:
         return rig.make(name)
 
+    class Ends(Model):
+        def close(self) -> None:
+            super().close()
+            owner.close()
+
     def end(model: Model) -> None:
+        if meanwhile == "handed in":  # it is torn down as the other lands
+            rig.cache[key] = Ends(rig.device, "new", 1)
+            return
+        if meanwhile == "evicted":
+            rig.cache.evict(key=key)
         owner.close()
 
     load(owner, "a"), load(owner, "b")

@@ -457,7 +457,8 @@ class Store:
             assert self.host is not None
             assert entry.parked is not None
             if self.is_coming_back(entry):  # it arrives, or goes once that has failed
-                entry.parked.condemned = entry.parked.condemned or cause
+                if entry.parked.condemned is None or cause is RemovalCause.CLOSED:
+                    entry.parked.condemned = cause
                 return False
             entry.cause, entry.newcomer = cause, newcomer
             self.begin_to_die(entry)
