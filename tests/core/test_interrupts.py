@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from node_members import until
@@ -116,6 +116,11 @@ def interrupted_in_a_loop(act: Callable[[], None], number: int) -> str | None:
     return place
 
 
+Interrupting: TypeAlias = Callable[[Callable[[], Any], int], str | None]
+AT_LEAST: dict[Interrupting, int] = {interrupted: 50, interrupted_in_a_loop: 5}
+ANYWHERE = pytest.mark.parametrize("interrupt", AT_LEAST)
+
+
 def damage(scenario: Scenario) -> None:
     """Use the cache after the interrupt and close it; raise what is wrong with it."""
     done = threading.Event()
@@ -147,11 +152,11 @@ def little_garbage() -> Iterator[Callable[[], object]]:
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:a lease of .* was collected:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a finalizer
-@pytest.mark.parametrize("interrupt", [interrupted, interrupted_in_a_loop])
+@ANYWHERE
 @pytest.mark.parametrize("kind", SCENARIOS)
 def test_an_interrupt_at_any_place_does_no_damage(
     kind: type[Any],
-    interrupt: Callable[[Callable[[], None], int], str | None],
+    interrupt: Interrupting,
     start: Callable[..., Future[Any]],
     little_garbage: Callable[[], object],
     caplog: pytest.LogCaptureFixture,
@@ -172,12 +177,15 @@ def test_an_interrupt_at_any_place_does_no_damage(
             start(damage, scenario).result(CAP)
         except BaseException as error:
             damaged[place] = repr(error)
-    assert places > (50 if interrupt is interrupted else 5)
+    assert places > AT_LEAST[interrupt]
     assert not damaged, f"{len(damaged)} of {places} places"
 
 
 def _loses_nothing(
-    of_owner: Callable[..., Any], evict: Callable[[Any], Any], act: Callable[[Any, Any], object]
+    interrupt: Interrupting,
+    of_owner: Callable[..., Any],
+    evict: Callable[[Any], Any],
+    act: Callable[[Any, Any], object],
 ) -> None:
     """Interrupt ``act`` at one place after the other, for loaders whose owner tears down."""
     places = 0
@@ -188,7 +196,7 @@ def _loses_nothing(
         other = warm(maxsize=1)(lambda name: name)
         of_owner(load, "a"), of_owner(load, "b")
         evict(load)
-        if interrupted(partial(act, load, other), places + 1) is None:
+        if interrupt(partial(act, load, other), places + 1) is None:
             break
         places += 1
         load.cache.clear()
@@ -196,14 +204,18 @@ def _loses_nothing(
         assert [["a"], ["b"]] == sorted(torn_down)
         assert {} == HANDED_OVER
         assert_consistent(load.cache)
-    assert places > 50
+    assert places > AT_LEAST[interrupt]
 
 
 @pytest.mark.race
-def test_an_interrupt_of_who_hands_over_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@ANYWHERE
+def test_an_interrupt_of_who_hands_over_loses_nothing(
+    interrupt: Interrupting, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("CRITICAL", "warmcache")
     with ThreadPoolExecutor(1) as owner:
         _loses_nothing(
+            interrupt,
             lambda *call: owner.submit(*call).result(CAP),
             lambda load: None,
             lambda load, other: load.cache.clear(),
@@ -211,12 +223,15 @@ def test_an_interrupt_of_who_hands_over_loses_nothing(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.race
+@ANYWHERE
 def test_an_interrupt_of_who_was_handed_something_loses_nothing(
+    interrupt: Interrupting,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("CRITICAL", "warmcache")
     with ThreadPoolExecutor(1) as others:
         _loses_nothing(
+            interrupt,
             lambda act, *args: act(*args),
             lambda load: others.submit(load.cache.clear).result(CAP),
             lambda load, other: other(1),
@@ -245,9 +260,10 @@ def _in_a_batch_that_fails(joined: Callable[..., None]) -> Any:
 
 
 @pytest.mark.race
+@ANYWHERE
 @pytest.mark.parametrize("kind", [_at_once, _by_plan, _in_a_batch_that_fails])
 def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
-    kind: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    kind: Callable[..., Any], interrupt: Interrupting, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL", "warmcache")
     places = 0
@@ -265,7 +281,7 @@ def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
         wanted = ["a", "b"] if kind is _in_a_batch_that_fails else "a"
         with contextlib.suppress(ValueError):
             place = None
-            place = interrupted(partial(load, wanted), places + 1)
+            place = interrupt(partial(load, wanted), places + 1)
         if place is None:
             break
         places += 1
@@ -273,7 +289,7 @@ def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
             other.join(CAP)
             assert not other.is_alive(), f"{place}: it is waited for for ever"
         assert_consistent(load.cache)
-    assert places > 50
+    assert places > AT_LEAST[interrupt]
 
 
 @pytest.mark.race

@@ -287,6 +287,17 @@ class Parked(Loads):
         self.warm.cache_clear()
 
 
+class StoredAgain(Parked):
+    """What is parked is handed in once more, first without room for it, then what is there."""
+
+    def act(self) -> None:
+        first, key = self.warm("a"), self.warm.cache_key("a")
+        with self.warm.lease("b"), contextlib.suppress(warmcache.CapacityError):
+            self.cache[key] = first
+        self.cache[key] = first
+        self.cache[key] = first
+
+
 class Closing(Loads):
     def new_cache(self, **options: Any) -> Any:
         return LRUCache(3, teardown="close", wait=0.05)
@@ -398,6 +409,7 @@ SCENARIOS = [
         LoadsThatEnd,
         Memory,
         Parked,
+        StoredAgain,
         Closing,
         AsyncLoads,
         Batches,

@@ -64,7 +64,12 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
                 if not doomed:
                     store.revive(there)
         if below:
-            yield from _unless_in_vain(_bring_back(cache, same or below[0]), as_before)
+            try:
+                yield from _bring_back(cache, same or below[0])
+            except BaseException:
+                if as_before is not None:
+                    as_before()
+                raise
             if same is not None:
                 new.weight = same.weight  # it was weighed without its bytes
         elif there is None:
@@ -90,16 +95,6 @@ def _ends_as(store: Store, entry: Entry, new: Entry) -> Callable[[], None]:
     before = partial(at, entry.expires, entry.seen_at)
     at(new.expires, new.loaded_at)
     return before
-
-
-def _unless_in_vain(plan: Plan[T], undo: Callable[[], None] | None) -> Plan[T]:
-    """Carry out ``plan``, and ``undo`` what was done for it if that fails."""
-    try:
-        return (yield from plan)
-    except BaseException:
-        if undo is not None:
-            undo()
-        raise
 
 
 def _bring_back(cache: CacheView, entry: Entry) -> Plan[None]:
@@ -176,11 +171,15 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
             store.lease(entry, record)
             as_before = _ends_as(store, entry, new)  # it may be waited for
             claim.weight = claim.least = max(0, new.weight - entry.weight)
-        if claim.weight:
-            yield from _unless_in_vain(room(cache, claim, granted=reweigh), as_before)
-        else:
-            with store.lock:
-                reweigh()
+        try:
+            if claim.weight:
+                yield from room(cache, claim, granted=reweigh)
+            else:
+                with store.lock:
+                    reweigh()
+        except BaseException:
+            as_before()
+            raise
         return True
 
     return (yield from _with_lease(cache, entry, touch))
