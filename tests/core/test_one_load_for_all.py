@@ -12,7 +12,9 @@ from by_plan import by_plan
 from gates import CAP, Gate, waiting
 
 import warmcache
-from warmcache import DiskTier, RemovalCause, WarmMissError, no_load, warm
+from warmcache import CapacityError, DiskTier, RemovalCause, WarmMissError, no_load, warm
+from warmcache._core.plans import load as plan_of_load
+from warmcache._core.plans.make_room import room
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.race
@@ -93,6 +95,37 @@ def test_a_load_forbidden_to_who_began_it_is_taken_over_by_a_waiter(
     assert 1 == len(loads)
     assert_consistent(load.cache)
     tier.close()
+
+
+def test_who_waits_is_not_refused_for_what_only_he_who_began_could_release(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, loads = Gate(), []
+
+    @warm(policy="lru", maxsize=1, wait=CAP)
+    def load(name: str) -> str:
+        loads.append(name)
+        return name
+
+    def gated_room(*args: Any, **options: Any) -> Any:
+        gate.wait()
+        yield from room(*args, **options)
+
+    def inside_a_lease() -> None:
+        with load.lease("a"):
+            monkeypatch.setattr(plan_of_load, "room", gated_room)
+            load("b")
+
+    first = start(inside_a_lease)
+    gate.until_reached()
+    second = start(load, "b")
+    waiting(load.cache, 1)
+    gate.open()
+    refused = first.exception(CAP)
+    assert isinstance(refused, CapacityError) and refused.own
+    assert "b" == second.result(CAP)
+    assert ["a", "b"] == loads
+    assert_consistent(load.cache)
 
 
 def test_an_interrupted_load_is_taken_over_by_a_waiter(start: Any) -> None:

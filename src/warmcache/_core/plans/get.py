@@ -169,7 +169,7 @@ def _arrival(
                 go_on()
         if mine and flight.error is not None:
             raise flight.error
-        # Who joined a load that was cancelled, or forbidden to who began it, takes over.
+        # Who joined a load that was cancelled, or that only who began it may not do, takes over.
         if isinstance(flight.error, Exception) and not flight.forbidden:
             raise own_copy(flight.error, flight.trace)
     except BaseException as error:

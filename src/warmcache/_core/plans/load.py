@@ -82,6 +82,8 @@ def fly(
             yield from _load(cache, request, flight)
     except Exception as error:
         flight.error, flight.trace = error, Disguised.trace_of(error)
+        if isinstance(error, CapacityError) and flight.box is None:
+            flight.forbidden |= error.own
     except BaseException as error:
         if flight.joined and not isinstance(error, GeneratorExit):
             flight.error = error  # for who began it; who joined takes over
