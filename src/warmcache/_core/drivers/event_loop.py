@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from warmcache._core.plans.steps import (
     Step,
     TearDown,
 )
-from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.loading_threads import LOADING
 from warmcache._core.state.one_shot import OneShot
@@ -242,6 +242,20 @@ def _may_block(cache: CacheView, entry: Entry) -> bool:
     return cache.store.reclaim is not None if teardown is None else may_block(teardown, value)
 
 
+def _claimed(cache: CacheView, entry: Entry) -> Callable[[], list[Exception]]:
+    """Return what tears ``entry`` down in a thread, or parks it, unless somebody was faster."""
+    condemned_by = entry.doomed_by
+
+    def work() -> list[Exception]:
+        with cache.store.lock:
+            if entry.called or entry.doomed_by != condemned_by or entry.state is not State.DYING:
+                return []  # who was interrupted meanwhile has mended this
+            entry.doomed_by = threading.get_ident()
+        return tear_down(cache, [entry])
+
+    return work
+
+
 async def _torn_down_aside(
     cache: CacheView, entry: Entry, failures: list[Exception]
 ) -> BaseException | None:
@@ -249,17 +263,8 @@ async def _torn_down_aside(
 
     If it turns out to have something to be awaited, that thread waits for the loop to do so.
     """
-    condemned_by = entry.doomed_by
-
-    def work() -> list[Exception]:
-        with cache.store.lock:
-            if entry.called or entry.doomed_by != condemned_by:
-                return []  # who was interrupted meanwhile has mended this
-            entry.doomed_by = threading.get_ident()
-        return tear_down(cache, [entry])
-
     try:
-        failures += await aside(work, "warmcache-teardown")
+        failures += await aside(_claimed(cache, entry), "warmcache-teardown")
     except NoThreadError:
         failures += tear_down(cache, [entry])
     except BaseException as interrupt:
@@ -272,9 +277,7 @@ async def _parked_aside(
 ) -> BaseException | None:
     """Park ``entry``, or tear it down, in a thread; return what must reach the caller."""
     try:
-        raised, interrupt = await aside_to_its_end(
-            lambda: tear_down(cache, [entry]), "warmcache-park"
-        )
+        raised, interrupt = await aside_to_its_end(_claimed(cache, entry), "warmcache-park")
         failures += raised
     except NoThreadError:
         failures += tear_down(cache, [entry])
