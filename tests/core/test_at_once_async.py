@@ -12,7 +12,7 @@ import pytest
 from by_plan import by_plan
 
 import warmcache
-from warmcache import ClosedError, LoadCycleError, warm
+from warmcache import ClosedError, LoadCycleError, WarmMissError, warm
 from warmcache._core.drivers import at_once_async, event_loop
 from warmcache.testing import assert_consistent
 
@@ -83,7 +83,9 @@ async def test_a_load_whose_only_caller_is_cancelled_arrives_all_the_same() -> N
     assert_consistent(case.cache)
 
 
-@pytest.mark.parametrize("error", [OSError("no"), StopIteration(), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [OSError("no"), StopIteration(), asyncio.CancelledError(), WarmMissError("no")]
+)
 async def test_a_load_that_fails_fails_for_all_and_keeps_nothing(error: BaseException) -> None:
     case = Case()
     case.error = error  # type: ignore[assignment]
@@ -91,7 +93,7 @@ async def test_a_load_that_fails_fails_for_all_and_keeps_nothing(error: BaseExce
     case.go.set()
     raised = await asyncio.gather(*tasks, return_exceptions=True)
     expected = RuntimeError if isinstance(error, StopIteration) else type(error)  # PEP 479
-    assert [expected, expected] == [type(each) for each in raised]
+    assert [expected, expected] == [type(each) for each in raised] and 1 == case.loads
     assert 0 == case.cache.stats().loading and 0 == len(case.cache)
     assert_consistent(case.cache)
 

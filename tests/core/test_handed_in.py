@@ -11,7 +11,7 @@ import pytest
 from gates import Gate
 
 import warmcache
-from warmcache import ClosedError, LRUCache, TLRUCache, warm
+from warmcache import CapacityError, ClosedError, LRUCache, TLRUCache, TTLCache, warm
 from warmcache._core.state.entry import State
 from warmcache._loaders.calls import Caller
 from warmcache.testing import ManualClock, assert_consistent
@@ -279,3 +279,20 @@ def test_a_warm_value_that_is_stored_again_with_its_time_passed_is_torn_down_onc
     cache["k"] = value
     cache["k"] = value
     assert (1, 0) == (value.torn_down, len(cache))
+
+
+def test_a_warm_value_that_there_is_no_room_to_store_again_ends_as_before() -> None:
+    clock, weights, torn_down = ManualClock(), {"a": 1, "b": 9}, list[str]()
+    cache = TTLCache[str, str](
+        10, 10, clock, weights.__getitem__, teardown=torn_down.append, wait=0
+    )
+    cache["a"], cache["b"] = "a", "b"
+    clock.advance(5)
+    weights["a"] = 5
+    with cache.lease("b"), pytest.raises(CapacityError):
+        cache["a"] = "a"
+    assert 1 == cache.entries()[0].uses
+    clock.advance(5)
+    cache.expire()
+    assert ["a", "b"] == torn_down
+    assert_consistent(cache)

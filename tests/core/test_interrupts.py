@@ -1,23 +1,24 @@
 """A Ctrl-C at any place in our own code loses no value and no room, and no key hangs.
 
-The interpreter looks for signals as a function begins and as a call of C code returns. So each
-scenario is run again and again, and the n-th time an exception is raised at the n-th of these
-places, until there are no more.
+The interpreter looks for signals as a function begins, as a call of C code returns and as a loop
+goes back. So each scenario is run again and again, and the n-th time an exception is raised at the
+n-th of these places, until there are no more.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dis
 import gc
 import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, TypeAlias
 
 import pytest
 from node_members import until
@@ -25,7 +26,6 @@ from scenarios import SCENARIOS, Scenario
 
 import warmcache
 from warmcache import warm
-from warmcache._core.drivers import threads
 from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.one_shot import OneShot
 from warmcache._process.janitor import janitor
@@ -36,6 +36,7 @@ CAP = 5.0
 pytestmark = pytest.mark.usefixtures("collector_off")
 OURS = str(Path(warmcache.__file__).parent)
 NOT_OURS = (f"{OURS}/testing.py",)
+CORE = tuple(f"{OURS}/{folder}/" for folder in ("_core", "_loaders", "caches", "memory"))
 
 
 class Interrupt(KeyboardInterrupt):
@@ -72,6 +73,60 @@ def interrupted(act: Callable[[], None], number: int) -> str | None:
     return place
 
 
+@cache
+def loops_back(code: CodeType) -> set[int]:
+    """Return where in ``code`` loops go back and the interpreter looks for signals.
+
+    Not where a condition has them go back at once: there is no handler in force there in CPython
+    3.12, which looks for none there, and in 3.13, which does, see mending.py.
+    """
+    found, first, before = set(), None, ""
+    for each in dis.get_instructions(code):
+        first = each.offset if first is None else first
+        if each.opname != "EXTENDED_ARG":  # which the next is a part of
+            looks = "JUMP_BACKWARD" in each.opname and "NO_INTERRUPT" not in each.opname
+            if looks and not before.startswith("POP_JUMP_IF"):
+                found.add(first)
+            first, before = None, each.opname
+    return found
+
+
+def interrupted_in_a_loop(act: Callable[[], None], number: int) -> str | None:
+    """Run ``act``, interrupted as a loop of the core goes back for that time; return where."""
+    count, place = 0, None
+
+    def look(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal count, place
+        file, code = frame.f_code.co_filename, frame.f_code
+        if event == "call":
+            if not file.startswith(CORE) or not loops_back(code):
+                return None
+            frame.f_trace_opcodes = True
+        elif event == "opcode" and frame.f_lasti in loops_back(code):
+            count += 1
+            if count == number:
+                place = f"{file[len(OURS) + 1 :]}:{frame.f_lineno} {code.co_name}"
+                sys.settrace(None)
+                raise Interrupt
+        return look
+
+    tracer = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # without which Python 3.12 tells of none
+    sys.settrace(look)
+    try:
+        act()
+    except Interrupt:
+        pass
+    finally:
+        sys.settrace(tracer)
+    return place
+
+
+Interrupting: TypeAlias = Callable[[Callable[[], Any], int], str | None]
+AT_LEAST: dict[Interrupting, int] = {interrupted: 50, interrupted_in_a_loop: 0}
+ANYWHERE = pytest.mark.parametrize("interrupt", AT_LEAST)
+
+
 def damage(scenario: Scenario) -> None:
     """Use the cache after the interrupt and close it; raise what is wrong with it."""
     done = threading.Event()
@@ -103,9 +158,11 @@ def little_garbage() -> Iterator[Callable[[], object]]:
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:a lease of .* was collected:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a finalizer
+@ANYWHERE
 @pytest.mark.parametrize("kind", SCENARIOS)
 def test_an_interrupt_at_any_place_does_no_damage(
     kind: type[Any],
+    interrupt: Interrupting,
     start: Callable[..., Future[Any]],
     little_garbage: Callable[[], object],
     caplog: pytest.LogCaptureFixture,
@@ -117,7 +174,7 @@ def test_an_interrupt_at_any_place_does_no_damage(
         scenario = None  # Who has a device shares it with the caches that are still there: so
         little_garbage()  # each would have more places than the one before, without an end.
         scenario = kind()
-        place = interrupted(scenario.act, places + 1)
+        place = interrupt(scenario.act, places + 1)
         if place is None:
             break
         places += 1
@@ -126,12 +183,15 @@ def test_an_interrupt_at_any_place_does_no_damage(
             start(damage, scenario).result(CAP)
         except BaseException as error:
             damaged[place] = repr(error)
-    assert places > 50
+    assert places > AT_LEAST[interrupt]
     assert not damaged, f"{len(damaged)} of {places} places"
 
 
 def _loses_nothing(
-    of_owner: Callable[..., Any], evict: Callable[[Any], Any], act: Callable[[Any, Any], object]
+    interrupt: Interrupting,
+    of_owner: Callable[..., Any],
+    evict: Callable[[Any], Any],
+    act: Callable[[Any, Any], object],
 ) -> None:
     """Interrupt ``act`` at one place after the other, for loaders whose owner tears down."""
     places = 0
@@ -142,7 +202,7 @@ def _loses_nothing(
         other = warm(maxsize=1)(lambda name: name)
         of_owner(load, "a"), of_owner(load, "b")
         evict(load)
-        if interrupted(partial(act, load, other), places + 1) is None:
+        if interrupt(partial(act, load, other), places + 1) is None:
             break
         places += 1
         load.cache.clear()
@@ -150,14 +210,18 @@ def _loses_nothing(
         assert [["a"], ["b"]] == sorted(torn_down)
         assert {} == HANDED_OVER
         assert_consistent(load.cache)
-    assert places > 50
+    assert places > AT_LEAST[interrupt]
 
 
 @pytest.mark.race
-def test_an_interrupt_of_who_hands_over_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@ANYWHERE
+def test_an_interrupt_of_who_hands_over_loses_nothing(
+    interrupt: Interrupting, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("CRITICAL", "warmcache")
     with ThreadPoolExecutor(1) as owner:
         _loses_nothing(
+            interrupt,
             lambda *call: owner.submit(*call).result(CAP),
             lambda load: None,
             lambda load, other: load.cache.clear(),
@@ -165,12 +229,15 @@ def test_an_interrupt_of_who_hands_over_loses_nothing(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.race
+@ANYWHERE
 def test_an_interrupt_of_who_was_handed_something_loses_nothing(
+    interrupt: Interrupting,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("CRITICAL", "warmcache")
     with ThreadPoolExecutor(1) as others:
         _loses_nothing(
+            interrupt,
             lambda act, *args: act(*args),
             lambda load: others.submit(load.cache.clear).result(CAP),
             lambda load, other: other(1),
@@ -199,9 +266,10 @@ def _in_a_batch_that_fails(joined: Callable[..., None]) -> Any:
 
 
 @pytest.mark.race
+@ANYWHERE
 @pytest.mark.parametrize("kind", [_at_once, _by_plan, _in_a_batch_that_fails])
 def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
-    kind: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    kind: Callable[..., Any], interrupt: Interrupting, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL", "warmcache")
     places = 0
@@ -219,7 +287,7 @@ def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
         wanted = ["a", "b"] if kind is _in_a_batch_that_fails else "a"
         with contextlib.suppress(ValueError):
             place = None
-            place = interrupted(partial(load, wanted), places + 1)
+            place = interrupt(partial(load, wanted), places + 1)
         if place is None:
             break
         places += 1
@@ -227,7 +295,7 @@ def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
             other.join(CAP)
             assert not other.is_alive(), f"{place}: it is waited for for ever"
         assert_consistent(load.cache)
-    assert places > 50
+    assert places > AT_LEAST[interrupt]
 
 
 @pytest.mark.race
@@ -251,38 +319,3 @@ def test_an_interrupt_of_who_waits_keeps_nobody_waiting_beside() -> None:
             break
         places += 1
     assert places > 2
-
-
-@pytest.mark.race
-def test_an_interrupt_between_two_steps_of_a_load_ends_it() -> None:
-    lines, first = inspect.getsourcelines(threads.run)
-    again = first + next(at for at, line in enumerate(lines) if line.strip() == "try:")
-    passes = 0
-    while True:
-        load = warm(maxsize=2, size=lambda value: 1)(lambda name: [name])
-        count = 0
-
-        def look(frame: FrameType, event: str, arg: Any, stop: int = passes + 1) -> Any:
-            nonlocal count
-            if frame.f_code is not threads.run.__code__:
-                return None
-            count += event == "line" and frame.f_lineno == again
-            if event == "line" and count == stop:
-                sys.settrace(None)
-                raise Interrupt
-            return look
-
-        tracer = sys.gettrace()
-        sys.settrace(look)
-        try:
-            load("a")
-        except Interrupt:
-            pass
-        finally:
-            sys.settrace(tracer)
-        assert not load.cache._store.flights
-        assert_consistent(load.cache)
-        if count <= passes:
-            break
-        passes += 1
-    assert passes > 3

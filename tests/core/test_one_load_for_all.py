@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
+from by_plan import by_plan
 from gates import CAP, Gate, waiting
 
 import warmcache
-from warmcache import RemovalCause, warm
+from warmcache import CapacityError, DiskTier, RemovalCause, WarmMissError, no_load, warm
+from warmcache._core.plans import load as plan_of_load
+from warmcache._core.plans.make_room import room
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.race
@@ -32,25 +38,93 @@ def test_thirty_two_threads_and_one_cold_key_make_one_load(start: Any) -> None:
     assert (1, 31) == (load.cache.stats().misses, load.cache.stats().joined)
 
 
-def test_a_failed_load_fails_every_waiter_once_and_is_not_retried_by_each(start: Any) -> None:
+@pytest.mark.parametrize("by", [nullcontext, by_plan])
+@pytest.mark.parametrize("error", [ConnectionError, WarmMissError])
+def test_a_failed_load_fails_every_waiter_once_and_is_not_retried_by_each(
+    error: type[Exception], by: Callable[[], AbstractContextManager[None]], start: Any
+) -> None:
     gate, loads = Gate(), []
 
     @warm(policy="lru", maxsize=1)
     def load(name: str) -> object:
         loads.append(name)
         gate.wait()
-        raise ConnectionError("down")
+        raise error("down")
 
-    calls = [start(load, "a") for _ in range(8)]
-    gate.until_reached()
-    waiting(load.cache, 7)
-    gate.open()
-    errors = [call.exception(CAP) for call in calls]
-    assert ["down"] * 8 == [str(error) for error in errors]
-    assert {ConnectionError} == {type(error) for error in errors}
-    assert 8 == len({id(error) for error in errors}), "each has an exception of its own"
+    with by():
+        calls = [start(load, "a") for _ in range(8)]
+        gate.until_reached()
+        waiting(load.cache, 7)
+        gate.open()
+        errors = [call.exception(CAP) for call in calls]
+    assert ["down"] * 8 == [str(each) for each in errors]
+    assert {error} == {type(each) for each in errors}
+    assert 8 == len({id(each) for each in errors}), "each has an exception of its own"
     assert 1 == len(loads)
     assert not load.contains("a")
+    assert_consistent(load.cache)
+
+
+@pytest.mark.parametrize("by", [nullcontext, by_plan])
+def test_a_load_forbidden_to_who_began_it_is_taken_over_by_a_waiter(
+    by: Callable[[], AbstractContextManager[None]],
+    start: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    looking, tier, loads = Gate(), DiskTier(tmp_path), []
+    monkeypatch.setattr(tier, "_fetch", lambda *args, **options: looking.wait())
+
+    @warm(policy="lru", maxsize=1, disk=tier, name="load", code=False)
+    def load(name: str) -> str:
+        loads.append(name)
+        return name
+
+    def forbidden() -> str:
+        with no_load():
+            return load("a")
+
+    with by():
+        first = start(forbidden)
+        looking.until_reached()
+        others = [start(load, "a") for _ in range(3)]
+        waiting(load.cache, 3)
+        looking.open()
+        assert isinstance(first.exception(CAP), WarmMissError)
+        assert ["a"] * 3 == [other.result(CAP) for other in others]
+    assert 1 == len(loads)
+    assert_consistent(load.cache)
+    tier.close()
+
+
+def test_who_waits_is_not_refused_for_what_only_he_who_began_could_release(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, loads = Gate(), []
+
+    @warm(policy="lru", maxsize=1, wait=CAP)
+    def load(name: str) -> str:
+        loads.append(name)
+        return name
+
+    def gated_room(*args: Any, **options: Any) -> Any:
+        gate.wait()
+        yield from room(*args, **options)
+
+    def inside_a_lease() -> None:
+        with load.lease("a"):
+            monkeypatch.setattr(plan_of_load, "room", gated_room)
+            load("b")
+
+    first = start(inside_a_lease)
+    gate.until_reached()
+    second = start(load, "b")
+    waiting(load.cache, 1)
+    gate.open()
+    refused = first.exception(CAP)
+    assert isinstance(refused, CapacityError) and refused.own
+    assert "b" == second.result(CAP)
+    assert ["a", "b"] == loads
     assert_consistent(load.cache)
 
 

@@ -44,16 +44,23 @@ def start() -> Any:
 class Gated(Encoder):
     """An encoder whose loads wait at a gate, each at that of its first text, if that has one."""
 
-    def __init__(self, gates: str = "", *, fails: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        gates: str = "",
+        *,
+        fails: str = "",
+        by: type[Exception] = ConnectionError,
+        **options: Any,
+    ) -> None:
         self.gates = {text: Gate() for text in gates}
-        self._fails = fails
+        self._fails, self._by = fails, by
         super().__init__(self._wait, **options)
 
     def _wait(self, texts: list[str]) -> None:
         if texts[0] in self.gates:
             self.gates[texts[0]].wait()
         if any(text in self._fails for text in texts):
-            raise ConnectionError("down")
+            raise self._by("down")
 
     def reached(self, text: str) -> None:
         self.gates[text].until_reached()
@@ -251,16 +258,19 @@ def test_positions_are_by_key_while_others_lease_and_evict(maxsize: int) -> None
 # -- what fails --------------------------------------------------------------------------------
 
 
-def test_who_wanted_all_that_a_failed_call_was_given_gets_its_error(start: Any) -> None:
-    encoder = Gated("a", fails="a")
+@pytest.mark.parametrize("error", [ConnectionError, WarmMissError])
+def test_who_wanted_all_that_a_failed_call_was_given_gets_its_error(
+    error: type[Exception], start: Any
+) -> None:
+    encoder = Gated("a", fails="a", by=error)
     first = start(encoder, ["a", "b"])
     encoder.reached("a")
     others = [start(encoder, ["b", "a"]) for _ in range(4)]
     waiting(encoder.load.cache, 4)
     encoder.open("a")
     errors = [each.exception(CAP) for each in [first, *others]]
-    assert ["down"] * 5 == [str(error) for error in errors]
-    assert 5 == len({id(error) for error in errors}), "each has an exception of its own"
+    assert ["down"] * 5 == [str(each) for each in errors]
+    assert 5 == len({id(each) for each in errors}), "each has an exception of its own"
     assert [["a", "b"]] == encoder.calls
     assert_consistent(encoder.load.cache)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import os
 import signal
@@ -400,6 +401,23 @@ def test_so_may_one_that_is_async_and_do_it_in_a_thread() -> None:
         assert ["b", "a"] == torn_down
 
     asyncio.run(asyncio.wait_for(main(), CAP))
+
+
+def test_so_may_a_thread_that_it_begins_in_its_own_context() -> None:
+    ctx, torn_down = Sky(), list[str]()
+
+    def teardown(value: str) -> None:
+        inside = contextvars.copy_context()
+        thread = threading.Thread(target=inside.run, args=(ctx.close,), daemon=True)
+        thread.start()
+        thread.join(CAP)
+        assert not thread.is_alive()
+        torn_down.append(value)
+
+    load: Any = warm(per="ctx", teardown=teardown)(lambda ctx, name: name)
+    load(ctx, "a"), load(ctx, "b")
+    ctx.close()
+    assert ["b", "a"] == torn_down
 
 
 @needs_fork

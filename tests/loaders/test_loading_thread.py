@@ -463,6 +463,36 @@ def test_what_its_thread_tears_down_is_nobody_elses_to_mend(worker: Worker) -> N
 
 
 @pytest.mark.race
+def test_what_its_thread_has_begun_is_its_own_though_who_handed_it_over_was_interrupted(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, begun = Gate(), list[Future[Any]]()
+    load: Any = warm(maxsize=1, teardown=lambda _: gate.wait(), teardown_in="loading-thread")(id)
+    worker.do(load, 1)
+    take, tear_down = loading_threads.LoadingThread.take, mending.tear_down
+
+    def interrupted(*args: Any) -> None:
+        take(*args)
+        raise KeyboardInterrupt
+
+    def once_it_has_begun(*args: Any) -> Any:
+        monkeypatch.undo()
+        begun.append(worker.begin(load.cache_clear))
+        gate.until_reached()
+        return tear_down(*args)
+
+    monkeypatch.setattr(loading_threads.LoadingThread, "take", interrupted)
+    monkeypatch.setattr(mending, "tear_down", once_it_has_begun)
+    with pytest.raises(KeyboardInterrupt):
+        load.evict(1)
+    assert 1 == load.cache.stats().dying
+    gate.open()
+    begun[0].result(CAP)
+    assert (0, 1) == (load.cache.stats().dying, load.cache.stats().removals["explicit"])
+    assert_consistent(load.cache)
+
+
+@pytest.mark.race
 def test_what_comes_while_its_thread_ends_is_still_torn_down_there() -> None:
     gate, short = Gate(), Worker()
     torn_down: list[tuple[str, int]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -270,6 +271,28 @@ class Memory(Loads):
         )
 
 
+class Lingering(Loads):
+    """What another thread has torn down is held still, and then let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = [self.warm("a")]
+        other = threading.Thread(target=self.warm.evict, args=("a",))
+        other.start(), other.join()
+
+    def new_cache(self, **options: Any) -> Any:
+        known = dict(probe=FakeProbe(total=2**30), poll=0, headroom=0, confirm=60.0)
+        return MemoryCache(10, lambda value: 10, teardown="close", wait=0.05, **known)
+
+    def act(self) -> None:
+        self.held.clear()
+        self.warm("b")
+
+    def goes_on(self) -> None:
+        self.held.clear()
+        super().goes_on()
+
+
 class Parked(Loads):
     def __init__(self) -> None:
         super().__init__()
@@ -285,6 +308,17 @@ class Parked(Loads):
             self.warm(name)
         self.warm.evict("a")
         self.warm.cache_clear()
+
+
+class StoredAgain(Parked):
+    """What is parked is handed in once more, first without room for it, then what is there."""
+
+    def act(self) -> None:
+        first, key = self.warm("a"), self.warm.cache_key("a")
+        with self.warm.lease("b"), contextlib.suppress(warmcache.CapacityError):
+            self.cache[key] = first
+        self.cache[key] = first
+        self.cache[key] = first
 
 
 class Closing(Loads):
@@ -397,7 +431,9 @@ SCENARIOS = [
         Expiry,
         LoadsThatEnd,
         Memory,
+        Lingering,
         Parked,
+        StoredAgain,
         Closing,
         AsyncLoads,
         Batches,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from typing import Any
 
@@ -12,6 +13,7 @@ from loops import LoopThread
 from parked import Model, Rig
 
 from warmcache import RemovalCause
+from warmcache._core.drivers import event_loop, mending
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -227,6 +229,51 @@ def test_an_async_teardown_of_what_cannot_be_parked_is_awaited_on_its_loop() -> 
 
     asyncio.run(main())
     assert ["a"] == rig.torn_down()
+
+
+@pytest.mark.parametrize("host", [32, 4])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_what_is_done_in_a_thread_is_not_the_loops_to_mend(
+    when: str, host: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, aside, dying = Rig(host=host), event_loop.aside_to_its_end, list[bool]()
+
+    def mend(done: threading.Event | None = None) -> None:
+        """Do as after an interrupt of what else the loop's thread does."""
+        mending.mend(rig.cache._view)
+        dying.append(bool(rig.cache._store.dying) and not rig.cache._store.lingering)
+        if done is not None:
+            done.set()
+
+    def mended_before(*args: Any) -> Any:
+        mend()
+        return aside(*args)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def meanwhile(model: Model) -> None:
+            if when == "meanwhile" and not dying:
+                done = threading.Event()
+                loop.call_soon_threadsafe(mend, done, context=contextvars.Context())
+                assert done.wait(CAP)
+
+        def close(model: Model) -> None:
+            meanwhile(model)
+            model.close()
+
+        load = rig.async_loader(teardown=close)
+        await load("a")
+        rig.before_park = meanwhile
+        if when == "before":
+            monkeypatch.setattr(event_loop, "aside_to_its_end", mended_before)
+        await load("b")
+
+    asyncio.run(main())
+    assert [when == "meanwhile"] == dying
+    assert (["a"] if host == 32 else []) == rig.parks
+    assert ([] if host == 32 else ["a"]) == rig.torn_down()
+    assert_consistent(rig.cache)
 
 
 def test_a_lease_aside_of_a_loader_that_is_not_async_brings_it_back() -> None:

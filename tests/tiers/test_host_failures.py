@@ -12,6 +12,7 @@ from warmcache import CapacityError, ClosedError, Context, RemovalCause, clear_a
 from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache._core.drivers.teardown import tear_down
 from warmcache.caches.leftovers import idle_of
+from warmcache.memory.host_parking import HostParking
 from warmcache.testing import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -152,6 +153,29 @@ def test_who_removes_it_while_it_is_copied_has_it_torn_down() -> None:
     assert ["a"] == rig.torn_down()
     assert [RemovalCause.EXPLICIT] == rig.causes
     assert {"b": "live"} == rig.states
+    assert 0 == rig.cache.stats().host.bytes  # type: ignore[union-attr]
+    assert_consistent(rig.cache)
+
+
+@pytest.mark.parametrize(
+    "door", [lambda rig, load: load.evict("a"), lambda rig, load: rig.cache.close()]
+)
+def test_what_is_removed_before_it_is_copied_is_not_copied(
+    door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig()
+    load = rig.loader()
+    load("a")
+    copy_out = HostParking.copy_out
+
+    def once_removed(*args: Any) -> Any:
+        door(rig, load)
+        return copy_out(*args)
+
+    monkeypatch.setattr(HostParking, "copy_out", once_removed)
+    rig.cache.relieve(1)
+    assert ([], ["a"]) == (rig.parks, rig.torn_down())
+    assert {} == failures(rig)
     assert 0 == rig.cache.stats().host.bytes  # type: ignore[union-attr]
     assert_consistent(rig.cache)
 
@@ -544,14 +568,25 @@ def test_what_comes_back_as_its_owner_ends_is_torn_down(fails: bool) -> None:
     assert_consistent(rig.cache)
 
 
-def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down() -> None:
+@pytest.mark.parametrize("meanwhile", ["nothing", "evicted", "handed in"])
+def test_what_a_lease_of_the_cache_has_back_as_its_owner_ends_is_torn_down(meanwhile: str) -> None:
     rig, owner = Rig(), Run()
 
     @warm(cache=rig.cache, park=(rig.park, rig.unpark), per="run")
     def load(run: Run, name: str) -> Model:
         return rig.make(name)
 
+    class Ends(Model):
+        def close(self) -> None:
+            super().close()
+            owner.close()
+
     def end(model: Model) -> None:
+        if meanwhile == "handed in":  # it is torn down as the other lands
+            rig.cache[key] = Ends(rig.device, "new", 1)
+            return
+        if meanwhile == "evicted":
+            rig.cache.evict(key=key)
         owner.close()
 
     load(owner, "a"), load(owner, "b")

@@ -145,6 +145,23 @@ def test_what_is_handed_in_while_it_is_copied_takes_its_place() -> None:
     closed(rig)
 
 
+@pytest.mark.parametrize("ends", ["ttl", "idle_ttl"])
+def test_what_cannot_come_back_as_it_is_handed_in_anew_ends_as_before(ends: str) -> None:
+    rig = Rig(**{ends: 10.0})
+    load = parked(rig)
+
+    def fails(model: Any) -> None:
+        raise RuntimeError("no")
+
+    rig.before_unpark, rig.now = fails, 5.0
+    with pytest.raises(RuntimeError, match="no"):
+        rig.cache[load.cache_key("a")] = rig.models[0]
+    rig.now = 12.0
+    rig.cache.expire()
+    assert "a" not in rig.states
+    closed(rig)
+
+
 # -- beside a load ---------------------------------------------------------------------------------
 
 

@@ -95,10 +95,10 @@ class HostParking:
         """Give the system back what is kept, and what is in use as soon as it is not."""
         self._slabs.close()
 
-    def copy_out(self, entry: Entry, remains: Remains) -> Parked:
+    def copy_out(self, entry: Entry, remains: Remains) -> Parked | None:
         """Copy the bytes of ``entry`` to the host, and have it do without those of the device.
 
-        Those are what ``remains`` watches.
+        Those are what ``remains`` watches. None: somebody has removed it by now.
 
         Raises:
             CannotPark: something else that is warm has a part of them.
@@ -107,6 +107,8 @@ class HostParking:
             raise CannotPark("others that are warm have a part of its bytes")
         parker = parker_for(entry.provenance.source.park, self._slabs)
         with self._copying.lock:
+            if not entry.parks:
+                return None
             return parker.park(entry.value, entry.weight)
 
     def copy_back(self, entry: Entry) -> float | None:

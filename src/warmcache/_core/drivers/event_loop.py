@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from warmcache._core.plans.steps import (
     Step,
     TearDown,
 )
-from warmcache._core.state.entry import Entry, LeaseRecord
+from warmcache._core.state.entry import Entry, LeaseRecord, State
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.loading_threads import LOADING
 from warmcache._core.state.one_shot import OneShot
@@ -70,29 +70,33 @@ async def run_async(plan: Plan[T], cache: CacheView, step: Step | None = None) -
     """
     if LOADING:
         tear_down_what_is_mine()
-    box: list[Any] = []
     error: BaseException | None = None
-    while True:
-        try:
-            if error is not None:
-                step = plan.throw(Disguised.where_needed(error))
-                error = None
-            elif step is None:
-                step = next(plan)
-            box.append(await _perform(step, cache))
-            step = plan.send(box.pop())
-        except BaseException as raised:
-            error = None  # or it would keep itself alive, and all frames that it went through
-            if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
-                error = raised
-            elif isinstance(raised, StopIteration):
-                return raised.value  # type: ignore[no-any-return]
-            elif isinstance(raised, Disguised):
-                found = raised.error
-                break
-            else:
-                mend_after(cache, raised)
-                raise
+    try:
+        box: list[Any] = []
+        while True:
+            try:
+                if error is not None:
+                    step = plan.throw(Disguised.where_needed(error))
+                    error = None
+                elif step is None:
+                    step = next(plan)
+                box.append(await _perform(step, cache))
+                step = plan.send(box.pop())
+            except BaseException as raised:
+                error = None  # or it would keep itself alive, and all frames that it went through
+                if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
+                    error = raised
+                elif isinstance(raised, StopIteration):
+                    return raised.value  # type: ignore[no-any-return]
+                elif isinstance(raised, Disguised):
+                    found = raised.error
+                    break
+                else:
+                    raise
+    except BaseException as raised:
+        plan.close()  # it may have been left between two steps
+        mend_after(cache, raised)
+        raise
     try:
         raise found  # out here, or the disguise would be its context
     finally:
@@ -239,6 +243,20 @@ def _may_block(cache: CacheView, entry: Entry) -> bool:
     return cache.store.reclaim is not None if teardown is None else may_block(teardown, value)
 
 
+def _claimed(cache: CacheView, entry: Entry) -> Callable[[], list[Exception]]:
+    """Return what tears ``entry`` down in a thread, or parks it, unless somebody was faster."""
+    condemned_by = entry.doomed_by
+
+    def work() -> list[Exception]:
+        with cache.store.lock:
+            if entry.called or entry.doomed_by != condemned_by or entry.state is not State.DYING:
+                return []  # who was interrupted meanwhile has mended this
+            entry.doomed_by = threading.get_ident()
+        return tear_down(cache, [entry])
+
+    return work
+
+
 async def _torn_down_aside(
     cache: CacheView, entry: Entry, failures: list[Exception]
 ) -> BaseException | None:
@@ -246,17 +264,8 @@ async def _torn_down_aside(
 
     If it turns out to have something to be awaited, that thread waits for the loop to do so.
     """
-    condemned_by = entry.doomed_by
-
-    def work() -> list[Exception]:
-        with cache.store.lock:
-            if entry.called or entry.doomed_by != condemned_by:
-                return []  # who was interrupted meanwhile has mended this
-            entry.doomed_by = threading.get_ident()
-        return tear_down(cache, [entry])
-
     try:
-        failures += await aside(work, "warmcache-teardown")
+        failures += await aside(_claimed(cache, entry), "warmcache-teardown")
     except NoThreadError:
         failures += tear_down(cache, [entry])
     except BaseException as interrupt:
@@ -269,9 +278,7 @@ async def _parked_aside(
 ) -> BaseException | None:
     """Park ``entry``, or tear it down, in a thread; return what must reach the caller."""
     try:
-        raised, interrupt = await aside_to_its_end(
-            lambda: tear_down(cache, [entry]), "warmcache-park"
-        )
+        raised, interrupt = await aside_to_its_end(_claimed(cache, entry), "warmcache-park")
         failures += raised
     except NoThreadError:
         failures += tear_down(cache, [entry])

@@ -50,6 +50,8 @@ def tear_down_handed_to(thread: LoadingThread) -> None:
         if entry in CHAIN.get():  # under way further out
             continue
         try:
+            with cache.store.lock:
+                entry.doomed_by = thread.ident  # if who handed it over had no time to say so
             if entry.state is State.DYING:
                 tear_down(cache, [entry])
         except BaseException as error:

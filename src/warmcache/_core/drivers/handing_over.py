@@ -22,13 +22,16 @@ def handed_over(cache: CacheView, entry: Entry, thread: LoadingThread) -> bool:
 
     Who waits for its room is woken, for that may take long now.
     """
-    if thread.is_here or entry.called:
+    if thread.is_here:
         return False
-    if thread.take(entry, cache):
-        with cache.store.lock:
-            entry.doomed_by = thread.ident
+    with cache.store.lock:  # which the thread takes before it begins
+        # That was done before, though who did it was interrupted: a task may have it by now.
+        handed = entry in thread.handed and entry.doomed_by in (thread.ident, None)
+        if not handed and not entry.called and thread.take(entry, cache):
+            entry.doomed_by, handed = thread.ident, True
             cache.store.awaited_on(entry, thread)
-        return True
+    if handed or entry.called:
+        return handed
     here = threading.get_ident()
     names = {each.ident: each.name for each in threading.enumerate()}
     log().warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from threading import get_ident
 
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.parking import settle_on_host
@@ -41,8 +42,10 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         if left:
             _find_holders(remains)  # before anybody is refused for it, and says by whom it is held
         with store.lock:
-            if store.lingering.pop(entry, None) is None:
+            if entry not in store.lingering:
                 continue  # another thread was faster
+            entry.doomed_by = get_ident()  # what is left of it is for this one to do
+            del store.lingering[entry]
             for other in store.lingering.values():
                 other.another_came_back(remains.weight if confirmed else 0)
             if left:

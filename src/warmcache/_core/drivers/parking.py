@@ -76,6 +76,11 @@ def park(cache: CacheView, entry: Entry, failures: list[BaseException]) -> list[
         raise
     finally:
         restore_chain(kept)
+    if handle is None:
+        with store.lock:
+            assert store.host is not None
+            state.forget(store.host, entry)
+        return None
     entry.remains = remains
     raised = [] if store.reclaim is None else reclaimed(store.reclaim, remains.living)
     failures += raised

@@ -39,47 +39,51 @@ def run(plan: Plan[T], cache: CacheView) -> T:
     """Carry out ``plan`` in this thread and return its result."""
     if HANDED_OVER:
         tear_down_what_is_mine()
-    box: list[Any] = [None]  # so that no local keeps a value alive past its teardown
     error: BaseException | None = None
-    while True:
-        try:
-            if error is None:
-                step = plan.send(box.pop())
-            else:
-                step = plan.throw(Disguised.where_needed(error))
-                error = None
-            # What may load loads from here, for recursive loaders: each frame less is a level more.
-            if isinstance(step, Load):
-                step.box[0]  # which calls the loader
-                box.append(None)
-            elif isinstance(step, Ask):
-                box.append(not_coroutine(step.option, step.function()))
-            elif isinstance(step, Launch):
-                flight, kept = step.flight, keep_chain()
-                assert flight.plan is not None
-                try:
-                    CHAIN.set((*CHAIN.get(), flight))
-                    run(flight.plan, cache)
-                finally:
-                    restore_chain(kept)
-                    if not flight.ended:
-                        flight.plan.close()  # it may have been left between two steps
-                        mend(cache)
-                box.append(None)
-            else:
-                box.append(_perform(step, cache))
-        except BaseException as raised:
-            error = None  # or it would keep itself alive, and all frames that it went through
-            if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
-                error = raised
-            elif isinstance(raised, StopIteration):
-                return raised.value  # type: ignore[no-any-return]
-            elif isinstance(raised, Disguised):
-                found = raised.error
-                break
-            else:
-                mend_after(cache, raised)
-                raise
+    try:
+        box: list[Any] = [None]  # so that no local keeps a value alive past its teardown
+        while True:
+            try:
+                if error is None:
+                    step = plan.send(box.pop())
+                else:
+                    step = plan.throw(Disguised.where_needed(error))
+                    error = None
+                # What may load loads from here, for recursive loaders: each frame less is a level
+                # more.
+                if isinstance(step, Load):
+                    step.box[0]  # which calls the loader
+                    box.append(None)
+                elif isinstance(step, Ask):
+                    box.append(not_coroutine(step.option, step.function()))
+                elif isinstance(step, Launch):
+                    flight, kept = step.flight, keep_chain()
+                    assert flight.plan is not None
+                    try:
+                        CHAIN.set((*CHAIN.get(), flight))
+                        run(flight.plan, cache)
+                    finally:
+                        restore_chain(kept)
+                        if not flight.ended:
+                            mend(cache)
+                    box.append(None)
+                else:
+                    box.append(_perform(step, cache))
+            except BaseException as raised:
+                error = None  # or it would keep itself alive, and all frames that it went through
+                if plan.gi_frame is not None:  # type: ignore[attr-defined]  # it goes on, and is told
+                    error = raised
+                elif isinstance(raised, StopIteration):
+                    return raised.value  # type: ignore[no-any-return]
+                elif isinstance(raised, Disguised):
+                    found = raised.error
+                    break
+                else:
+                    raise
+    except BaseException as raised:
+        plan.close()  # it may have been left between two steps
+        mend_after(cache, raised)
+        raise
     try:
         raise found  # out here, or the disguise would be its context
     finally:

@@ -274,7 +274,7 @@ def _raise_if_shared(flight: BatchFlight, wanted: Set[Hashable]) -> None:
     if (
         flight.produced is None
         and isinstance(error, Exception)
-        and not isinstance(error, WarmMissError)
+        and not flight.forbidden
         and flight.keys <= wanted
     ):
         raise own_copy(error, flight.trace)
@@ -343,6 +343,7 @@ def _with_share(produced: Produced, share: float) -> Produced:
 
 def _count_failed(store: Store, flight: BatchFlight, error: Exception) -> None:
     count, failed = len(flight.keys), is_failed_load(error)
+    flight.forbidden = not failed
     with store.lock:
         store.counts.misses += count
         store.counts.load_failures += count * failed

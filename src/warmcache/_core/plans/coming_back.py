@@ -34,6 +34,7 @@ def brought_back(store: Store, meter: Meter, request: Request, flight: Flight) -
     host = meter.host
     if entry is None or host is None:
         if not request.may_load:
+            flight.forbidden = True
             raise forbidden(request.key)
         return False
     try:

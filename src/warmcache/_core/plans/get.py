@@ -17,7 +17,6 @@ from warmcache._core.state.use_clock import tick
 from warmcache._log import log
 from warmcache._signatures import UnawaitedError
 from warmcache._texts import text_of
-from warmcache.errors import WarmMissError
 
 from .cache_view import CacheView
 from .load import fly
@@ -170,8 +169,8 @@ def _arrival(
                 go_on()
         if mine and flight.error is not None:
             raise flight.error
-        # Who joined a load that was cancelled, or forbidden to who began it, takes over.
-        if isinstance(flight.error, Exception) and not isinstance(flight.error, WarmMissError):
+        # Who joined a load that was cancelled, or that only who began it may not do, takes over.
+        if isinstance(flight.error, Exception) and not flight.forbidden:
             raise own_copy(flight.error, flight.trace)
     except BaseException as error:
         go_on()

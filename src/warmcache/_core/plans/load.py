@@ -82,6 +82,8 @@ def fly(
             yield from _load(cache, request, flight)
     except Exception as error:
         flight.error, flight.trace = error, Disguised.trace_of(error)
+        if isinstance(error, CapacityError) and flight.box is None:
+            flight.forbidden |= error.own
     except BaseException as error:
         if flight.joined and not isinstance(error, GeneratorExit):
             flight.error = error  # for who began it; who joined takes over
@@ -227,7 +229,8 @@ def freeze_loaded(store: Store, request: Request, flight: Flight) -> None:
 def give_up(store: Store, request: Request, flight: Flight, error: Exception) -> Plan[None]:
     """Have torn down what a failed load has brought all the same, and what it leased."""
     began = flight.box is not None or flight.returned is not None
-    if began and is_failed_load(error):  # else its loader was never called
+    flight.forbidden |= not is_failed_load(error)
+    if began and not flight.forbidden:  # else its loader was never called
         with store.lock:
             store.counts.load_failures += 1
         if debugging():

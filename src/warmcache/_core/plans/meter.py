@@ -34,7 +34,7 @@ class Host(Protocol):
     def copy_out(self, entry: Entry, remains: Remains, /) -> Any:
         """Copy the bytes of ``entry``; return what brings them back. What it raises: they stay.
 
-        ``remains`` watches them.
+        ``remains`` watches them. None: they stay, for somebody has removed it meanwhile.
         """
 
     def copy_back(self, entry: Entry) -> float | None:

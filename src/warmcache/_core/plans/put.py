@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, State
@@ -57,14 +58,18 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
             there = store.entry_with(new.key, value)
             below = [each for each in store.below(new.key) if not replace or each.value is value]
             same = next((each for each in below if each.value is value), None)
-            if same is not None:
-                same.expires, same.seen_at = new.expires, new.loaded_at
+            as_before = None if same is None else _ends_as(store, same, new)
             if there is not None and there is not old and not below:
                 doomed = store.displace(new.key)
                 if not doomed:
                     store.revive(there)
         if below:
-            yield from _bring_back(cache, same or below[0])
+            try:
+                yield from _bring_back(cache, same or below[0])
+            except BaseException:
+                if as_before is not None:
+                    as_before()
+                raise
             if same is not None:
                 new.weight = same.weight  # it was weighed without its bytes
         elif there is None:
@@ -76,6 +81,20 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
     if arrived and cache.meter is not None and cache.meter.shared:
         yield from _granted_later(cache, cache.meter, new)
     return value
+
+
+def _ends_as(store: Store, entry: Entry, new: Entry) -> Callable[[], None]:
+    """Have ``entry`` end when ``new`` would; return what has it end as before. Wants the lock."""
+
+    def at(expires: Any, seen_at: Any) -> None:
+        with store.lock:
+            entry.expires, entry.seen_at = expires, seen_at
+            if store.deadlines is not None and entry.state is State.LIVE:
+                store.deadlines.renew(entry)
+
+    before = partial(at, entry.expires, entry.seen_at)
+    at(new.expires, new.loaded_at)
+    return before
 
 
 def _bring_back(cache: CacheView, entry: Entry) -> Plan[None]:
@@ -139,6 +158,8 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
     store, claim = cache.store, Claim(entry.key, 0, present=True)
 
     def reweigh() -> None:
+        if entry.state is State.LIVE:
+            store.restamp(entry, new)
         store.reweigh(entry, new.weight, claim.weight)
 
     def touch(record: LeaseRecord) -> Plan[bool]:
@@ -148,13 +169,17 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
             if entry.state is not State.LIVE:
                 return False
             store.lease(entry, record)
-            store.restamp(entry, new)
+            as_before = _ends_as(store, entry, new)  # it may be waited for
             claim.weight = claim.least = max(0, new.weight - entry.weight)
-        if claim.weight:
-            yield from room(cache, claim, granted=reweigh)
-        else:
-            with store.lock:
-                reweigh()
+        try:
+            if claim.weight:
+                yield from room(cache, claim, granted=reweigh)
+            else:
+                with store.lock:
+                    reweigh()
+        except BaseException:
+            as_before()
+            raise
         return True
 
     return (yield from _with_lease(cache, entry, touch))

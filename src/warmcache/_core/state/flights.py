@@ -55,6 +55,7 @@ class Flight:
     entry: Entry | None = None  # and once that was published
     paid: float | None = None  # seconds that the load took, where having it again costs others
     error: BaseException | None = None
+    forbidden = False  # to who began it, and not to who joined, if that is its error
     trace: TracebackType | None = None  # of the error, before anybody who waits had raised it
 
     def __init__(self, key: Hashable, record: LeaseRecord, source: Source, now: Any) -> None:

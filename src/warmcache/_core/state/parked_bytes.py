@@ -12,7 +12,8 @@ class ParkedBytes:
 
     ``handle`` brings them back, once there is one; ``nbytes`` is what they take in the tier. They
     have ``moved`` once the device has their room back, and are ``back`` there again before
-    the entry can be found. If they are not, it goes for what it was ``condemned`` for meanwhile.
+    the entry can be found. If they are not, it goes for what it was ``condemned`` for meanwhile;
+    and if that is that its owner has ended, it goes all the same.
     Whether it ``shared`` is whether it was looked into, as nobody had said what it weighs.
     """
 

@@ -87,17 +87,18 @@ def find_too_large(store: Store, entry: Entry, nbytes: float) -> None:
     assert entry.parked is not None
     entry.parked.cost.nbytes = nbytes
     store.host.full += 1
-    _forget(store.host, entry)
+    forget(store.host, entry)
 
 
 def stay(store: Store, entry: Entry, what: str) -> None:
     """Note that ``entry`` could not be parked, for ``what``: it is to be torn down."""
     assert store.host is not None
     store.host.failures[what] += 1
-    _forget(store.host, entry)
+    forget(store.host, entry)
 
 
-def _forget(host: HostLedger, entry: Entry) -> None:
+def forget(host: HostLedger, entry: Entry) -> None:
+    """Have ``entry`` be torn down, and no room taken for it: its bytes have not come."""
     host.went(entry)
     entry.parks, entry.parked = False, None
 

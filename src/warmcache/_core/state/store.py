@@ -234,11 +234,9 @@ class Store:
 
     def restamp(self, entry: Entry, new: Entry) -> None:
         """Have a leased ``entry`` count as just stored: ``new`` has the very same value."""
-        entry.expires, entry.loaded = new.expires, new.loaded
+        entry.loaded = new.loaded
         entry.base_uses += 1
         self.observers.used(entry.key)
-        if self.deadlines is not None:
-            self.deadlines.renew(entry)
 
     def reweigh(self, entry: Entry, weight: float, reserved: float) -> None:
         """Change the weight of a leased ``entry``, using up what was ``reserved`` for it."""
@@ -470,7 +468,8 @@ class Store:
             assert self.host is not None
             assert entry.parked is not None
             if self.is_coming_back(entry):  # it arrives, or goes once that has failed
-                entry.parked.condemned = entry.parked.condemned or cause
+                if entry.parked.condemned is None or cause is RemovalCause.CLOSED:
+                    entry.parked.condemned = cause
                 return False
             entry.cause, entry.newcomer = cause, newcomer
             self.begin_to_die(entry)
