@@ -53,8 +53,9 @@ def perform(zoo):
 def test_what_has_to_make_room_comes_back_without_a_load(perform, zoo, always_pays):
     outcome = perform()
     host, journal = outcome.stats.host, outcome.journal
-    names = [load.name for load in journal.loads]
-    assert len(names) == len({*names})
+    # The tokenizer cannot be parked: where it makes room, it is loaded again.
+    names = [load.name for load in journal.loads if load.name != "tokenizer"]
+    assert len(names) == len({*names}) == 4
     assert host.unparks == len(journal.unparks) > 0
     assert host.parks == len(journal.parks)
     assert all(check.holds for check in checks(outcome))

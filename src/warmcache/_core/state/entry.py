@@ -170,7 +170,7 @@ else:
 
         @hits.setter
         def hits(self, number):
-            self.hit = count(number).__next__
+            self.hit = count(int(number)).__next__
 
 
 class Entry(_Hits):
