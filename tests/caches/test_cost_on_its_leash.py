@@ -359,3 +359,20 @@ def test_a_subclass_whose_ranks_only_rise_says_so_and_is_queued() -> None:
     store(cache, "c")
     assert ["a", "c"] == list(cache)
     assert ["c", "a"] == cache.victims()
+
+
+@pytest.mark.parametrize("teardown", [None, lambda value: None], ids=["vanishing", "torn down"])
+def test_what_comes_up_itself_as_it_is_replaced_is_charged_with_no_load(teardown: Any) -> None:
+    weights = {"a": 3, "b": 4, "c": 3}
+    cache: Any = CostCache(10, getsizeof=lambda value: weights[value[0]], teardown=teardown)
+    leash = cache._store.order.choice.leash
+    cache["a"] = "a"
+    for name in "bc":
+        cache[name] = name
+        for _ in range(3):
+            assert name == cache[name]
+    before = leash.paid, leash.lru
+    weights["a"] = 4
+    cache["a"] = "a, heavier"
+    assert ["a", "c"] == sorted(cache)
+    assert before == (leash.paid, leash.lru)

@@ -15,6 +15,7 @@ from gates import CAP, Gate, waiting
 import warmcache
 from warmcache import warm
 from warmcache._core.drivers import at_once
+from warmcache._core.plans.steps import Request
 from warmcache._loaders import calls
 from warmcache.caches import cache
 from warmcache.testing import assert_consistent
@@ -209,3 +210,10 @@ def test_a_store_whose_victims_teardown_closes_the_cache_is_refused_and_owed_not
         warm_cache["b"] = 2
     assert 0 == warm_cache._store.ledger.owed == len(warm_cache._live)
     assert_consistent(warm_cache)
+
+
+def test_a_request_has_the_fields_in_the_order_in_which_it_is_taken_apart() -> None:
+    assert (
+        *("key", "source", "load", "hot", "hot_key", "may_load", "hint", "owner", "freeze"),
+        *("weight", "weigh", "sized", "expires", "validate", "validate_errors"),
+    ) == Request._fields

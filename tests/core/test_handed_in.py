@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from gates import Gate
+from gates import Gate, waiting
 
 import warmcache
 from warmcache import CapacityError, ClosedError, LRUCache, TLRUCache, TTLCache, warm
@@ -295,4 +295,26 @@ def test_a_warm_value_that_there_is_no_room_to_store_again_ends_as_before() -> N
     clock.advance(5)
     cache.expire()
     assert ["a", "b"] == torn_down
+    assert_consistent(cache)
+
+
+def test_who_could_not_store_it_heavier_takes_back_nothing_that_was_stored_since(
+    start: Callable[..., Future[Any]],
+) -> None:
+    clock, torn_down, weights = ManualClock(), list[str](), {"a": 1, "b": 9}
+    cache = TTLCache(10, 10, clock, weights.__getitem__, teardown=torn_down.append, wait=0.5)
+    cache["a"], cache["b"] = "a", "b"
+    clock.advance(5)
+    with cache.lease("b"):
+        weights["a"] = 5
+        heavier = start(cache.__setitem__, "a", "a")
+        waiting(cache, 1)
+        weights["a"] = 1
+        clock.advance(2)
+        cache["a"] = "a"  # which is to end at 17
+        with pytest.raises(CapacityError):
+            heavier.result(CAP)
+    clock.advance(4)
+    cache.expire()
+    assert ["b"] == torn_down
     assert_consistent(cache)

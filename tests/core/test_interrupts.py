@@ -26,6 +26,7 @@ from scenarios import SCENARIOS, Scenario
 
 import warmcache
 from warmcache import warm
+from warmcache._core.drivers import event_loop, threads
 from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.one_shot import OneShot
 from warmcache._process.janitor import janitor
@@ -125,6 +126,11 @@ def interrupted_in_a_loop(act: Callable[[], None], number: int) -> str | None:
 Interrupting: TypeAlias = Callable[[Callable[[], Any], int], str | None]
 AT_LEAST: dict[Interrupting, int] = {interrupted: 50, interrupted_in_a_loop: 0}
 ANYWHERE = pytest.mark.parametrize("interrupt", AT_LEAST)
+
+
+@pytest.mark.parametrize("driver", [threads.run, event_loop.run_async])
+def test_the_places_are_found_at_which_a_drivers_loop_goes_back(driver: Any) -> None:
+    assert loops_back(driver.__code__)
 
 
 def damage(scenario: Scenario) -> None:

@@ -282,3 +282,29 @@ def test_a_hit_that_comes_too_late_loads_again_instead_of_returning_a_dead_value
     site.hot.table["a"] = entry  # what the late hit saw
     assert "a!" == load("a")
     assert 2 == load.cache_info().misses
+
+
+def test_nor_where_only_what_was_loaded_tells_that_it_does_not_fit(start: Any) -> None:
+    gate, loads = Gate(), list[str]()
+
+    @warm(policy="lru", maxsize=2, size=lambda value: 2 if value == "b" else 1, wait=CAP)
+    def load(name: str) -> str:
+        loads.append(name)
+        if loads == ["a", "b"]:
+            gate.wait()
+        return name
+
+    def inside_a_lease() -> None:
+        with load.lease("a"):
+            load("b")
+
+    first = start(inside_a_lease)
+    gate.until_reached()
+    second = start(load, "b")
+    waiting(load.cache, 1)
+    gate.open()
+    refused = first.exception(CAP)
+    assert isinstance(refused, CapacityError) and refused.own
+    assert "b" == second.result(CAP)
+    assert ["a", "b", "b"] == loads
+    assert_consistent(load.cache)

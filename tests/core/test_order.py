@@ -319,3 +319,37 @@ def test_nothing_keeps_a_policy_for_ever() -> None:
     rank = defined()
     gc.collect()
     assert rank() is None
+
+
+@pytest.mark.parametrize("teardown", [None, lambda value: None], ids=["vanishing", "torn down"])
+@pytest.mark.parametrize("ranked", [False, True], ids=["new", "ranked"])
+def test_what_is_stored_again_under_its_lease_has_its_place_once(
+    teardown: Any, ranked: bool
+) -> None:
+    cache: warmcache.LRUCache[str, Any] = warmcache.LRUCache(3, teardown=teardown)
+    for name in ["z", "a", "b", "c"] if ranked else ["a", "b", "c"]:
+        cache[name] = [name]
+    value = cache.peek("a")
+    with cache.lease("a"):
+        del cache["a"]
+        cache["a"] = value
+    cache["d"] = ["d"]
+    assert {"c", "a", "d"} == {*cache}
+    assert_consistent(cache)
+
+
+def test_nobody_who_keeps_a_closed_lease_keeps_the_key_of_what_has_left() -> None:
+    class Key:
+        pass
+
+    cache: warmcache.LRUCache[Key, str] = warmcache.LRUCache(1)
+    key = Key()
+    cache[key] = "a"
+    with (lease := cache.lease(key)):
+        pass
+    alive = weakref.ref(key)
+    cache[Key()] = "b"
+    del key
+    gc.collect()
+    assert alive() is None
+    del lease

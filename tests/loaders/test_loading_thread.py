@@ -786,3 +786,31 @@ def test_a_forked_child_tears_down_nothing_of_its_parents_threads() -> None:
         "closed in MainThread",  # "d"
     ]
     assert (expected, "", 0) == (ran.stdout.splitlines(), ran.stderr, ran.returncode)
+
+
+def test_a_loop_is_told_what_was_handed_over_without_the_lock() -> None:
+    locked = list[bool]()
+
+    class Loop(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *args: Any, **options: Any) -> Any:
+            if threading.current_thread() is other:
+                locked.append(load.cache._store.lock._is_owned())
+            return super().call_soon_threadsafe(*args, **options)
+
+    @warm(maxsize=1, teardown=lambda value: None, teardown_in="loading-thread")
+    def load(name: str) -> list[str]:
+        return [name]
+
+    other = threading.Thread(target=load.evict, args=("a",))
+
+    async def main() -> None:
+        load("a")
+        handed_over.tear_down_what_is_mine()
+        other.start()
+        await asyncio.to_thread(other.join, 5)
+        assert not other.is_alive()
+
+    loop = Loop()
+    loop.run_until_complete(main())
+    loop.close()
+    assert locked and not any(locked)

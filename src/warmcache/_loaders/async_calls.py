@@ -50,11 +50,11 @@ class AsyncCaller(Caller):
             site = self._site_of(args, kwargs, *owner)
             if self._loader.keeps_nothing or (SCOPES and scopes.disabled_here()):
                 return disowned(self._loader, *await self._load_unowned(site, args, kwargs))
-            _, loop = drivers()
-            record = loop.lease_record_of_this_task()
+            _, event_loop = drivers()
+            record = event_loop.lease_record_of_this_task()
             entry, view = await self._acquire(record, self._request(site, raw, args, kwargs))
             value = entry.value
-            await loop.release_async(view, entry, record)
+            await event_loop.release_async(view, entry, record)
         except BaseException as error:
             if record is not None:
                 record.over = True
@@ -108,26 +108,27 @@ class AsyncCaller(Caller):
         try:
             return frozen_unowned(loader, (await request.load())[:3], request.freeze)
         except Exception:
-            _, loop = drivers()
-            await loop.run_async(refused(request.freeze), loader.cache._view)
+            _, event_loop = drivers()
+            await event_loop.run_async(refused(request.freeze), loader.cache._view)
             raise
 
     async def _acquire(self, record: LeaseRecord, request: Request) -> Leased:
-        at_once, loop = drivers()
-        cache, loader = self._loader.cache, self._loader
+        at_once, event_loop = drivers()
+        cache, loader, name = self._loader.cache, self._loader, self._loader.name_holder
         view = cache._view  # once: a fork changes it
         try:
             if (
-                request.may_load
-                and loader.name_holder is not None
+                name is not None
+                and not name.in_peace
+                and request.may_load
                 and (replaced := loader.take_over_name())
             ):
                 await self._clear_async(replaced, Successor(view, record, lambda: request.key))
             entry = await at_once.load_at_once_async(view, request, record)
             if entry is None:
-                entry = await loop.run_async(get(view, request, record), view)
+                entry = await event_loop.run_async(get(view, request, record), view)
                 cache._watch()
-            if loader.lost_its_name:  # while it loaded
+            if name is not None and not name.in_peace and loader.lost_its_name:  # while it loaded
                 await _clear_replaced_async((loader,))
         except BaseException as error:
             record.over = True
@@ -148,13 +149,13 @@ class AsyncCaller(Caller):
         return await self._evict_async(self._kept(args, kwargs))
 
     async def _evict_async(self, entries: Iterable[Entry]) -> list[Removal]:
-        _, loop = drivers()
+        _, event_loop = drivers()
         cache, view = self._loader.cache, self._loader.cache._view
         note = view.store.removal
         for plan in cache._expiring():
-            await loop.run_async(plan, view)
+            await event_loop.run_async(plan, view)
         plan = remove.chosen(view, lambda _: entries, RemovalCause.EXPLICIT, note)
-        removals: list[Removal] = await loop.run_async(plan, view)
+        removals: list[Removal] = await event_loop.run_async(plan, view)
         return removals
 
     @one_frame
@@ -207,7 +208,7 @@ class AsyncCaller(Caller):
 async def _clear_replaced_async(
     loaders: tuple[Replaced, ...], successor: Successor | None = None
 ) -> None:
-    _, loop = drivers()
+    _, event_loop = drivers()
     for loader in loaders:
         for view, source in loader.warm():
-            await loop.run_async(remove.replaced(view, source, successor), view)
+            await event_loop.run_async(remove.replaced(view, source, successor), view)

@@ -107,8 +107,8 @@ class LeashedChoice:
                     candidates = [dropped]
             elif met := self.leash.shadow.met:
                 looks += 1
-                if looks >= _LOOKS:
-                    against_the_rule = sorted([r for r in met if r.place], key=last_used)[:1]
+                if looks >= _LOOKS and (idle := [each for each in met if each.place]):
+                    against_the_rule = [min(idle, key=last_used)]
             else:
                 return None
         slack = self.leash.slack

@@ -18,8 +18,9 @@ class Shadow:
     have come up, nothing is dropped: so no miss pays for all the hits since the last, and until who
     asks has looked again, there is more in here than LRU would hold.
 
-    Invariant: what LRU would hold is in here, and was used since anything else that is. So LRU is
-    credited with no load that it would not have made.
+    Invariant: what LRU would hold is in here, but for surplus whose use nobody has noticed yet,
+    and was used since anything else that is. So LRU is credited with no load that it would not
+    have made.
 
     Attributes:
         met: what was put right at the last look, if that did not show who is dropped next.

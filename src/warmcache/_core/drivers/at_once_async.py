@@ -63,8 +63,8 @@ async def load_at_once_async(
 
     flight.at_once = True  # from here on its task ends it
 
-    def over(task: asyncio.Task[None]) -> None:
-        TASKS.discard(task)
+    def over(ended: asyncio.Task[None]) -> None:
+        TASKS.discard(ended)  # here, for each callback of a task costs as much as a call
         flight.at_once = False
         if not flight.ended:  # the task was cancelled, maybe before it ran
             mend(cache)

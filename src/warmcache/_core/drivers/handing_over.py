@@ -30,6 +30,8 @@ def handed_over(cache: CacheView, entry: Entry, thread: LoadingThread) -> bool:
         if not handed and not entry.called and thread.take(entry, cache):
             entry.doomed_by, handed = thread.ident, True
             cache.store.awaited_on(entry, thread)
+    if handed:
+        thread.tell()
     if handed or entry.called:
         return handed
     here = threading.get_ident()

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.state.entry import Entry, Source, State
 from warmcache._core.state.parked_bytes import ParkedBytes
-from warmcache._core.state.records import DUMPED, Removal, RemovalCause
+from warmcache._core.state.records import DUMPED, Removal
 from warmcache._core.state.remains import weakly
 from warmcache._core.state.store import Store
 from warmcache._log import log
@@ -152,7 +152,7 @@ def _dropped(parked: ParkedBytes) -> list[BaseException]:
 
 
 def free_room(store: Store, entry: Entry, raised: list[BaseException], logs: bool) -> None:
-    """Free the room of ``entry``, and tell who wants to know; what that raises comes to others."""
+    """Free the room of ``entry``, and tell who wants to know; what that raises joins ``raised``."""
     with store.lock:
         if not store.gone(entry):
             return
@@ -198,10 +198,7 @@ def vanished(store: Store, entries: list[Entry], logs: bool) -> None:
             _log_removal(entry)
         if store.observers.all:
             tell(store, entry)
-        if entry.cause is RemovalCause.REPLACED:
-            entry.empty()
-        else:  # nothing refers to it any more, as to what is discarded an order does
-            del entry.value
+        entry.empty()
 
 
 def reclaimed(

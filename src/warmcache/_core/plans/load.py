@@ -82,7 +82,7 @@ def fly(
             yield from _load(cache, request, flight)
     except Exception as error:
         flight.error, flight.trace = error, Disguised.trace_of(error)
-        if isinstance(error, CapacityError) and flight.box is None:
+        if isinstance(error, CapacityError):
             flight.forbidden |= error.own
     except BaseException as error:
         if flight.joined and not isinstance(error, GeneratorExit):

@@ -84,13 +84,18 @@ def put(cache: CacheView, new: Entry, claim: Claim, *, replace: bool = True) -> 
 
 
 def _ends_as(store: Store, entry: Entry, new: Entry) -> Callable[[], None]:
-    """Have ``entry`` end when ``new`` would; return what has it end as before. Wants the lock."""
+    """Have ``entry`` end when ``new`` would; return what has it end as before. Wants the lock.
+
+    Unless it was stored again meanwhile: then it ends as that says.
+    """
+    loaded = entry.loaded
 
     def at(expires: Any, seen_at: Any) -> None:
         with store.lock:
-            entry.expires, entry.seen_at = expires, seen_at
-            if store.deadlines is not None and entry.state is State.LIVE:
-                store.deadlines.renew(entry)
+            if entry.loaded == loaded:
+                entry.expires, entry.seen_at = expires, seen_at
+                if store.deadlines is not None and entry.state is State.LIVE:
+                    store.deadlines.renew(entry)
 
     before = partial(at, entry.expires, entry.seen_at)
     at(new.expires, new.loaded_at)
@@ -128,7 +133,7 @@ def _granted_later(cache: CacheView, meter: Meter, entry: Entry) -> Plan[None]:
 def arrive(store: Store, new: Entry, claim: Claim) -> None:
     """Make visible what was handed in, and its room just granted; the lock is held."""
     if claim.carried:
-        new.base_uses = claim.carried + 1
+        new.base_uses = claim.carried + 1.0
     try:
         store.publish(new)
     except Exception:  # the timer has raised, and the value is still the caller's

@@ -116,7 +116,7 @@ def _replaced(old: Entry, store: Store, entry: Entry, rank: Rank) -> list[Entry]
     victims, passed = _victims_beside(old, store, entry.weight, rank)
     if victims is not None:
         if not passed:  # one that came up itself starts anew
-            entry.base_uses = old.uses + 1
+            entry.base_uses = old.uses + 1.0
         store.order.discard(old, _REPLACED)
         victims.append(old)
     return victims

@@ -247,7 +247,7 @@ class Entry(_Hits):
         self.loaded_at = self.seen_at = now
         self.loaded = self.used = self.seen = self.placed = tick()
         self.hits = 0.0
-        self.base_uses = 1.0  # as the hits are: what is added to them is one of them
+        self.base_uses = 1.0  # a float, as hits are
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
         self.parked: ParkedBytes | None = None  # where its bytes are, if not on its device
@@ -286,7 +286,8 @@ class Entry(_Hits):
     def empty(self) -> None:
         """Drop all that it refers to. Without the lock, for it may be the last reference."""
         del self.value
-        self.empty_of_the_rest()
+        self.key = self.remains = self.newcomer = self.parked = None
+        self.provenance = NOWHERE
 
     def empty_of_the_rest(self) -> None:
         """Drop what it refers to besides its value, which is gone."""

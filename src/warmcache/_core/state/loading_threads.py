@@ -49,16 +49,19 @@ class LoadingThread:
         return self._process != os.getpid()
 
     def take(self, entry: Any, view: Any) -> bool:
-        """Have it tear ``entry`` down when it can; False: it has ended."""
+        """Have it tear ``entry`` down when it can, once it is told; False: it has ended."""
         with self._guard:
             if self._ended:
                 return False
             self.handed[entry] = view
             HANDED_OVER[self.ident] = self
+        return True
+
+    def tell(self) -> None:
+        """Tell it that something was handed over. Without the store's lock: a loop hears of it."""
         for tell in (self.wake, self.call_on_loop):
             if tell is not None:
                 tell()
-        return True
 
     def rest(self) -> None:
         """Be none of those that something was handed over to, if nothing is left of that."""

@@ -137,6 +137,7 @@ def come_live(store: Store, entry: Entry, flight: Flight) -> None:
     entry.leases = tuple(flight.joined)
     entry.base_uses += len(entry.leases)
     entry.loaded = entry.used = entry.placed = tick()
+    store.order.sweep()  # or a record that it had would count again
     store.publish(entry)
     flight.entry, flight.weight = entry, 0
     end_flight(store, flight)

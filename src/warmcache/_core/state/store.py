@@ -228,6 +228,7 @@ class Store:
         ends = None if deadlines is None else self._deadline(entry)
         entry.state = _LIVE
         self.live[entry.key] = entry
+        self.order.sweep()  # or the record that it had would count again
         if deadlines is not None:
             deadlines.add(entry, ends)
         self.ledger.revive(entry.weight)
@@ -337,8 +338,8 @@ class Store:
         del self.live[entry.key]
         if entry.provenance.hot is not None:
             self.cool(entry)
-        if entry.queued or entry.leases:  # else the order has given it up
-            self.order.discard(entry, entry.cause)
+        if entry.queued or entry.leases or entry.cause is _REPLACED:
+            self.order.discard(entry, entry.cause)  # else it has taken it
         if self.deadlines is not None:
             self.deadlines.discard()
 

@@ -97,7 +97,7 @@ class RankOrder(Order):
     Invariant: every idle live entry is ``queued``, and is exactly once in ``_run``
     (under ``entry.recorded``), in ``_heap`` (under the rank beside it) or, where a ``rank`` has to
     be asked and until somebody needs a victim, in ``_unranked``; what is recorded is at most its
-    rank. Nothing in ``_run`` is recorded above ``_newest``.
+    rank. Where a stamp tells, nothing in ``_run`` is recorded above ``_newest``.
     Leased entries lose their place when they come up and get it back at the last
     release, so pins at the head never hold up the rest.
     """
