@@ -189,7 +189,7 @@ def test_an_interrupt_at_any_place_does_no_damage(
             start(damage, scenario).result(CAP)
         except BaseException as error:
             damaged[place] = repr(error)
-    assert places > AT_LEAST[interrupt]
+    assert places >= AT_LEAST[interrupt]
     assert not damaged, f"{len(damaged)} of {places} places"
 
 
@@ -216,7 +216,7 @@ def _loses_nothing(
         assert [["a"], ["b"]] == sorted(torn_down)
         assert {} == HANDED_OVER
         assert_consistent(load.cache)
-    assert places > AT_LEAST[interrupt]
+    assert places >= AT_LEAST[interrupt]
 
 
 @pytest.mark.race
@@ -301,7 +301,7 @@ def test_an_interrupt_of_who_loads_leaves_nobody_waiting(
             other.join(CAP)
             assert not other.is_alive(), f"{place}: it is waited for for ever"
         assert_consistent(load.cache)
-    assert places > AT_LEAST[interrupt]
+    assert places >= AT_LEAST[interrupt]
 
 
 @pytest.mark.race

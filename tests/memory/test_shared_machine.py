@@ -180,3 +180,29 @@ TestShared.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def test_what_is_given_away_is_charged_to_who_was_torn_down_and_has_it_still() -> None:
+    shared = Shared()
+    shared.begin(order="lru")
+    shared.load(key=0, wanted={0}, which=1)
+    shared.load(key=1, wanted={0}, which=0)
+    shared.evict(keeps=True, key=0, which=1)
+    shared.what_all_weigh_is_the_bytes_of_the_union()
+    shared.detach(key=1, which=0)
+    shared.what_all_weigh_is_the_bytes_of_the_union()
+    shared.drop(0)
+    shared.what_all_weigh_is_the_bytes_of_the_union()
+    shared.teardown()
+
+
+def test_so_is_what_was_loaded_again_from_it() -> None:
+    shared = Shared()
+    shared.begin(order="lru")
+    shared.load(key=0, wanted={2}, which=0)
+    shared.evict(keeps=True, key=0, which=0)
+    shared.load(key=0, wanted={2}, which=0)
+    shared.what_all_weigh_is_the_bytes_of_the_union()
+    shared.detach(key=0, which=0)
+    shared.what_all_weigh_is_the_bytes_of_the_union()
+    shared.teardown()

@@ -250,6 +250,13 @@ class MemoryMeter:
 
     def give_up(self, entry: Entry) -> list[Share]:
         share: Any = share_of(entry)
+        blocks = () if share is None else share.blocks
+        changed = self._leave(entry)
+        self.arbiter.shared_bytes.give_back(blocks)
+        return changed
+
+    def _leave(self, entry: Entry) -> list[Share]:
+        share: Any = share_of(entry)
         return [] if share is None else self.arbiter.shared_bytes.leave(share)
 
     def _in_part(self, request: Request, name: str) -> bool:
@@ -364,7 +371,7 @@ class MemoryMeter:
             footprint = self.footprint(entry.value)
         except Exception:
             log().exception("what %s holds cannot be seen", text_of(entry.key))
-        charge_anew(self.give_up(entry))
+        charge_anew(self._leave(entry))
         parts: Sequence[tuple[Ref, int]] = () if footprint is None else footprint.parts
         blocks = blocks_of(footprint)
         if blocks:

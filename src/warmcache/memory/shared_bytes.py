@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import weakref
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -83,7 +83,7 @@ class SharedBytes:
         """Know of nobody, in a forked child: what there is, is the parent's."""
         self._segments: dict[int, _Segment] = {}  # by their first address
         self._edges: list[int] = []  # first and last of each, in order
-        self._watched: list[weakref.ref[_Watched]] = []
+        self._watched: list[weakref.ref[Watched]] = []
         self._looked_at: tuple[Sequence[Block], list[Block]] = (), []  # what was met last
 
     def held(self, blocks: Sequence[Block], besides: Share | None = None) -> int:
@@ -93,7 +93,7 @@ class SharedBytes:
         with self._lock.lock:
             return sum([self._held(block, besides) for block in self._met(blocks)])
 
-    def unheld(self, blocks: Sequence[Block]) -> Sequence[tuple[Ref, int]]:
+    def unheld(self, blocks: Sequence[Block]) -> Watched:
         """Return the parts of ``blocks`` with which nobody is charged, for watching them.
 
         One is in use as long as its owner lives, and until somebody is charged with all of it.
@@ -101,7 +101,8 @@ class SharedBytes:
         with self._lock.lock:
             held = {block[0]: self._held(block, None) for block in self._met(blocks)}
             sizes = [(block, block[1] - block[0] - held.get(block[0], 0)) for block in blocks]
-            parts = _Watched((_Unheld(block), nbytes) for block, nbytes in sizes if nbytes)
+            parts = Watched((_Unheld(block), nbytes) for block, nbytes in sizes if nbytes)
+            parts.lent = [block for block, nbytes in sizes if not nbytes]
             others = [each for each in self._watched if each() is not None]
             self._watched = [*others, weakref.ref(parts)]
         return parts
@@ -142,6 +143,24 @@ class SharedBytes:
             share.owned -= moved
             return [*heirs, share] if heirs else []
 
+    def give_back(self, blocks: Sequence[Block]) -> None:
+        """Have ``blocks`` with which nobody is charged any more be watched by who had them, too.
+
+        For their last holder was given away, and leaves no remains of its own.
+        """
+        with self._lock.lock:
+            free = {block[:2] for block in blocks if not self._held(block, None)}
+            for parts in [alive for each in self._watched if (alive := each()) is not None]:
+                for part, _ in (*parts, *parts.back):
+                    if part.taken and part.block[:2] in free:
+                        free.remove(part.block[:2])  # one of them is charged
+                        part.taken = False
+                for block in [*parts.lent]:
+                    if block[:2] in free:
+                        free.remove(block[:2])
+                        parts.lent.remove(block)
+                        parts.back.append((_Unheld(block), block[1] - block[0]))
+
     # -- the segments; the lock is held ------------------------------------------------------
 
     def _add(self, blocks: Sequence[Block], share: weakref.ref[Share]) -> None:
@@ -156,9 +175,10 @@ class SharedBytes:
 
     def _take_over(self) -> None:
         """Note which of what is watched somebody has now."""
-        for part, _ in [each for parts in self._watched for each in parts() or ()]:
-            start, end, _ = part.block
-            part.taken = part.taken or self._held(part.block, None) == end - start
+        for parts in [each() for each in self._watched]:
+            for part, _ in () if parts is None else (*parts, *parts.back):
+                start, end, _ = part.block
+                part.taken = part.taken or self._held(part.block, None) == end - start
 
     def _join(self, block: Block, share: weakref.ref[Share]) -> int:
         """Add one that others have in part; return the bytes that they are charged with."""
@@ -260,7 +280,8 @@ class SharedBytes:
 class _Unheld:
     """The weak reference to the owner of a block, until entries are charged with all of it.
 
-    From then on it is ``taken``, whatever becomes of these, who leave remains of their own.
+    From then on it is ``taken``, whatever becomes of these, who leave remains of their own, unless
+    the last of them is given away.
     """
 
     __slots__ = ("block", "taken")
@@ -272,8 +293,19 @@ class _Unheld:
         return None if self.taken else self.block[2]()
 
 
-class _Watched(list[tuple[_Unheld, int]]):
-    """What is watched of one value. It is a list that can be referred to weakly."""
+class Watched(list[tuple[_Unheld, int]]):
+    """What is watched of one value. It is a list that can be referred to weakly.
+
+    ``lent`` is what others were charged with, and ``back`` what of that came back as the last of
+    them was given away.
+    """
+
+    lent: list[Block]
+
+    def __init__(self, parts: Iterable[tuple[_Unheld, int]]) -> None:
+        super().__init__(parts)
+        self.lent = []
+        self.back: list[tuple[_Unheld, int]] = []
 
 
 def _holders(segment: _Segment) -> Iterator[_Holder]:

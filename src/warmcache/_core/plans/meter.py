@@ -131,9 +131,10 @@ class Meter(Protocol):
         ...
 
     def give_up(self, entry: Entry) -> Sequence[Share]:
-        """Have ``entry`` share nothing any more; return what :func:`charge_anew` has to see to.
+        """Have ``entry``, which is given away, share nothing; return what is to be charged anew.
 
-        That is what others had as well, first theirs, then its own. It may be said again.
+        That is what others had as well, first theirs, then its own: see :func:`charge_anew`. It
+        may be said again.
         """
         ...
 

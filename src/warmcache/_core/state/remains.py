@@ -78,9 +78,16 @@ class Remains:
         """Return the weight of what somebody still holds."""
         total = sum(size for _, size in self._parts)
         if not total:
-            return self.weight if self.living() else 0
+            return (self.weight if self.living() else 0) + self._back()
         alive = sum(size for part, size in self._parts if part() is not None)
-        return math.ceil(self.weight * alive / total)
+        return math.ceil(self.weight * alive / total) + self._back()
+
+    def _back(self) -> float:
+        """Return the weight of what others were charged with, and is this one's again."""
+        back: Sequence[tuple[_Ref, int]] = getattr(self._parts, "back", ())
+        if not back or (self._whole is not None and self._whole() is None):
+            return 0
+        return sum(size for part, size in back if part() is not None)
 
     def confirmed(self) -> bool:
         """Whether the memory has come back: its owners died, or the device shows it."""

@@ -56,8 +56,8 @@ else:
             now += 1.0
             return now
 
-        (cell,) = tick.__closure__ or ()
-        return tick, cell
+        assert tick.__closure__ is not None
+        return tick, tick.__closure__[0]
 
     tick, USE_CLOCK = _clock()
 
