@@ -23,7 +23,7 @@ from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache.memory import MemoryCache
 from warmcache.testing import FakeBlock, FakeProbe, assert_consistent
 
-pytestmark = [pytest.mark.oracle, pytest.mark.property]
+pytestmark = pytest.mark.oracle
 
 UNIT = 2**26
 WHICH, KEYS = st.integers(0, 1), st.integers(0, 3)
@@ -173,7 +173,7 @@ class Shared(RuleBasedStateMachine):
                 gc.unfreeze()
 
 
-TestShared = Shared.TestCase
+TestShared = pytest.mark.property(Shared.TestCase)
 TestShared.settings = settings(
     max_examples=60,
     stateful_step_count=40,
