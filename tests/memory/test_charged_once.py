@@ -695,3 +695,25 @@ def test_a_forked_child_begins_anew() -> None:
     os.waitpid(child, 0)
     rig.warm("c", base)
     assert {"a": 4, "c": 0} == rig.weights()
+
+
+@pytest.mark.parametrize("first", ["evicted", "loaded"])
+def test_what_is_given_away_is_charged_to_who_was_torn_down_and_has_it_still(first: str) -> None:
+    rig = Sharer(confirm=0)
+    base = rig.block(4)
+    rig.warm("a", base, rig.block(2))
+    kept = rig.cache.peek(rig.load.cache_key("a"))
+    if first == "loaded":
+        rig.warm("b", base, rig.block(1))
+    rig.evict("a")
+    if first == "evicted":
+        rig.warm("b", base, rig.block(1))
+    rig.cache.expire_now()
+    assert (2, 5) == (rig.gib("zombies"), rig.gib("live"))
+    del base
+    rig.cache.detach(rig.load.cache_key("b"))
+    rig.cache.expire_now()
+    assert 6 == rig.gib("zombies") == rig.committed()
+    del kept
+    rig.cache.expire_now()
+    assert 0 == rig.gib("zombies") == rig.committed()

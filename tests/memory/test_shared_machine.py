@@ -23,7 +23,7 @@ from warmcache._core.drivers.lingering import free_what_came_back
 from warmcache.memory import MemoryCache
 from warmcache.testing import FakeBlock, FakeProbe, assert_consistent
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.property]
 
 UNIT = 2**26
 WHICH, KEYS = st.integers(0, 1), st.integers(0, 3)
@@ -173,36 +173,10 @@ class Shared(RuleBasedStateMachine):
                 gc.unfreeze()
 
 
-TestShared = pytest.mark.property(Shared.TestCase)
+TestShared = Shared.TestCase
 TestShared.settings = settings(
     max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-
-
-def test_what_is_given_away_is_charged_to_who_was_torn_down_and_has_it_still() -> None:
-    shared = Shared()
-    shared.begin(order="lru")
-    shared.load(key=0, wanted={0}, which=1)
-    shared.load(key=1, wanted={0}, which=0)
-    shared.evict(keeps=True, key=0, which=1)
-    shared.what_all_weigh_is_the_bytes_of_the_union()
-    shared.detach(key=1, which=0)
-    shared.what_all_weigh_is_the_bytes_of_the_union()
-    shared.drop(0)
-    shared.what_all_weigh_is_the_bytes_of_the_union()
-    shared.teardown()
-
-
-def test_so_is_what_was_loaded_again_from_it() -> None:
-    shared = Shared()
-    shared.begin(order="lru")
-    shared.load(key=0, wanted={2}, which=0)
-    shared.evict(keeps=True, key=0, which=0)
-    shared.load(key=0, wanted={2}, which=0)
-    shared.what_all_weigh_is_the_bytes_of_the_union()
-    shared.detach(key=0, which=0)
-    shared.what_all_weigh_is_the_bytes_of_the_union()
-    shared.teardown()
