@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -167,3 +169,28 @@ async def test_what_waits_for_nothing_takes_no_plan(
     case.go.set()
     assert [["a"], ["b"], ["c"]] == [await case.load(name) for name in "abc"]
     assert bool(taken) == ("by plan" in request.node.name)
+
+
+async def test_a_load_whose_caller_was_cancelled_goes_on_though_nobody_refers_to_it() -> None:
+    begun, waited_for = asyncio.Event(), list[weakref.ref[asyncio.Future[str]]]()
+
+    @warm(policy="lru", maxsize=1)
+    async def load(name: str) -> str:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waited_for.append(weakref.ref(future))
+        begun.set()
+        return await future
+
+    caller = asyncio.ensure_future(load("a"))
+    await begun.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    del caller
+    gc.collect()
+    future = waited_for[0]()
+    assert future is not None, "the load was collected"
+    future.set_result("loaded")
+    del future
+    assert "loaded" == await load("a")
+    assert 1 == len(waited_for)
