@@ -353,3 +353,14 @@ def test_nobody_who_keeps_a_closed_lease_keeps_the_key_of_what_has_left() -> Non
     gc.collect()
     assert alive() is None
     del lease
+
+
+def test_what_was_passed_over_for_its_lease_goes_first_once_that_ends_where_age_tells() -> None:
+    cache: warmcache.FIFOCache[str, str] = warmcache.FIFOCache(3)
+    for name in "abc":
+        cache[name] = name
+    with cache.lease("a"):
+        cache["d"] = "d"  # for which b goes
+    cache["e"] = "e"
+    assert ["c", "d", "e"] == sorted(cache)
+    assert_consistent(cache)
