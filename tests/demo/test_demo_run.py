@@ -1,9 +1,10 @@
 """The demo on fake models: what it serves, refuses, checks and says."""
 
 import dataclasses
+import signal
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import SimpleNamespace
 
 import pytest
@@ -84,6 +85,36 @@ def test_an_interrupt_ends_what_is_under_way_and_closes_the_cache(zoo, specs, mo
         _run.perform(OPTIONS, specs)
     assert sorted(zoo.loaded) == sorted(zoo.closed)
     assert not [t for t in threading.enumerate() if t.name.startswith("server")]
+
+
+@pytest.mark.race
+def test_an_interrupt_in_the_midst_of_waiting_leaves_no_future_locked(zoo, specs, monkeypatch):
+    def interrupted(pending, *args, **options):
+        locked = 0
+
+        def look(frame, event, arg):
+            nonlocal locked
+            if event == "c_return" and arg.__name__ == "acquire":
+                locked += 1
+                if locked == len(pending):
+                    sys.setprofile(None)
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.setprofile(look)
+        try:
+            return wait(pending, *args, **options)
+        except KeyboardInterrupt:
+            for future in pending:  # or this test would hang
+                future._condition.release()
+            pytest.fail("the interrupt came in the midst, with all of them locked")
+        finally:
+            sys.setprofile(None)
+
+    monkeypatch.setattr(_run, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run.perform(OPTIONS, specs)
+    assert sorted(zoo.loaded) == sorted(zoo.closed)
+    assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
 
 
 @pytest.mark.race

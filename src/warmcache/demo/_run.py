@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -127,7 +129,7 @@ def serve(server: Server, requests: Sequence[Request], options: Options) -> None
     What a request raises is raised here, once the requests under way have ended.
     """
     pool = ThreadPoolExecutor(options.threads, "server", initializer=use_one_thread)
-    with pool, _view(line, "drawn") as show:
+    with _interrupt_waits() as end_if_interrupted, pool, _view(line, "drawn") as show:
         try:
             answers = [pool.submit(server.answer, request) for request in requests]
             pending: set[Future[Answer]] = set(answers)
@@ -135,10 +137,39 @@ def serve(server: Server, requests: Sequence[Request], options: Options) -> None
                 done, pending = wait(pending, _REDRAW, return_when=FIRST_EXCEPTION)
                 for answer in done:
                     answer.result()
+                end_if_interrupted()
                 server.journal.sample()
                 show(Status.of(server, options, len(answers) - len(pending)))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupt_waits() -> Iterator[Callable[[], None]]:
+    """Have a Ctrl-C wait until the function that this gives is called, or until the end.
+
+    In the midst of :mod:`concurrent.futures` it would leave a future locked for good, and the
+    thread that has its answer would hang.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if (
+        handler is not signal.default_int_handler
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        yield lambda: None
+        return
+    heard: list[int] = []
+
+    def end_if_interrupted() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield end_if_interrupted
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    end_if_interrupted()
 
 
 def report(outcome: Outcome) -> int:
