@@ -82,7 +82,7 @@ class WarmProcessPool(RoutedExecutor):
         _pools.add(self)
 
     def _join(self, slot: int) -> None:
-        with self._changed:
+        with self._lock:
             self._backlog.add(slot)  # a process that starts has nothing warm
 
     def _replace(self, slot: int) -> None:

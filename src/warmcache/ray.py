@@ -107,7 +107,7 @@ class WarmActorPool(RoutedExecutor):
         return isinstance(error, RayActorError)
 
     def _close(self, *, wait: bool) -> None:
-        with self._changed:  # or one might join meanwhile
+        with self._lock:  # or one might join meanwhile
             came = [self._slots[slot] for slot in self._backlog.workers] if wait else []
         try:
             for reference in [actor.close.remote() for actor in came]:

@@ -9,6 +9,22 @@ from typing import Any
 import pytest
 from slots import CAP, Late, Slot, routed, submit
 
+from warmcache._core.state.one_shot import OneShot
+
+
+class Telling(OneShot):
+    """Tells by an event that it is waited for."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self, waiting: threading.Event) -> None:
+        super().__init__()
+        self._waiting = waiting
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._waiting.set()
+        return super().wait(timeout)
+
 
 def test_shutdown_cancels_what_waits_when_asked_to() -> None:
     slot = Slot()
@@ -41,13 +57,8 @@ def test_shutdown_asked_for_twice_ends_the_slots() -> None:
     executor = routed(slot)
     submit(executor, "a")
     executor.shutdown(wait=False)
-    waiting, wait_for = threading.Event(), executor._changed.wait_for
-
-    def tell_and_wait(*args: Any) -> Any:
-        waiting.set()
-        return wait_for(*args)
-
-    executor._changed.wait_for = tell_and_wait  # type: ignore[method-assign]
+    waiting = threading.Event()
+    executor._all_done = Telling(waiting)
     again = threading.Thread(target=executor.shutdown)
     again.start()
     assert waiting.wait(CAP)
@@ -61,11 +72,6 @@ def test_shutdown_asked_for_twice_ends_the_slots() -> None:
 def test_shutdown_in_two_threads_waits_for_the_end_in_both() -> None:
     ending, go, waiting = threading.Event(), threading.Event(), threading.Event()
 
-    class Telling(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            waiting.set()
-            return super().wait(timeout)
-
     class Slow(Slot):
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
             ending.set()
@@ -74,7 +80,7 @@ def test_shutdown_in_two_threads_waits_for_the_end_in_both() -> None:
 
     slot = Slow()
     executor = routed(slot)
-    executor._ended = Telling()
+    executor._ended = Telling(waiting)
     first = threading.Thread(target=executor.shutdown)
     first.start()
     assert ending.wait(CAP)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from node_members import CAP, Member, Start, begun, until
 
+from warmcache._auto_reset import AutoResetEvent
+
 
 @pytest.mark.race
 def test_two_who_ask_at_the_same_time_do_not_count_on_the_same_bytes(
@@ -164,13 +166,13 @@ def test_what_is_told_between_a_look_and_the_wait_for_news_is_heard(
     monkeypatch.setattr("warmcache._node.ledger.POLL", 60.0)
     one = member()
     one.lease(100)
-    wait = one.ledger._wait_for_news
 
-    def give_back_and_wait(known: int, seconds: float) -> None:
-        one.shrink(50)
-        wait(known, seconds)
+    class GivingBackFirst(AutoResetEvent):
+        def wait(self, timeout: float | None = None) -> bool:
+            one.shrink(50)
+            return super().wait(timeout)
 
-    monkeypatch.setattr(one.ledger, "_wait_for_news", give_back_and_wait)
+    monkeypatch.setattr("warmcache._node.ledger.AutoResetEvent", GivingBackFirst)
     assert "granted" == begun(lambda: one.lease(50, wait=60))()
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from warmcache import _checks as checks
+from warmcache._core.state.one_shot import OneShot
 from warmcache._log import log
 from warmcache._texts import text_of
 from warmcache.routing.backlog import Backlog
@@ -30,7 +31,7 @@ R = TypeVar("R")
 # that submit, cancel and shut down, and those in which an engine answers. These are a pool's, or
 # Ray's, or Parsl's own; or the one that has just submitted, if a slot answers before it returns.
 #
-# The lock, `_changed`, guards the backlog, the calls, which slots are hoped for, and how far the
+# The lock guards the backlog, the calls, which slots are hoped for, and how far the
 # end has come. Under it runs nothing but the backlog. Slots are asked and futures resolved without
 # it, for both may run anything: a slot may answer at once, or wait for a lock that its engine
 # holds as it tells of an end; a future calls back whoever has asked for that. `_slots[n]` and
@@ -69,13 +70,13 @@ class RoutedExecutor(Executor):
     def __init__(self, slots: Sequence[Executor]) -> None:
         self._slots: list[Any] = checks.several("slots", slots, has=self._slots_have)
         _refuse_shared(self._slots)
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
         self._backlog: Backlog[int, Any] = Backlog()
         self._calls: dict[SubmittedCall, None] = {}  # neither done nor cancelled
         self._hoped_for: set[int] = set()  # slots that take part, or will
         self._asked: dict[int, Future[Any]] = {}  # those of them that have not answered yet
         self._closed = self._ending = False
-        self._ended = threading.Event()
+        self._all_done, self._ended = OneShot(), OneShot()
         self._awaited = 0  # threads in shutdown(), of which one ends the workers
         self._here = _InThisThread()
         for number in range(len(self._slots)):
@@ -113,7 +114,7 @@ class RoutedExecutor(Executor):
                 f"{call.wanted.name} is of an async loader, which a call here cannot lease"
             )
         self._prepare(call)
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if not self._hoped_for:
@@ -150,17 +151,19 @@ class RoutedExecutor(Executor):
 
     def _cancelled(self, call: SubmittedCall, future: Future[Any]) -> None:
         if future.cancelled():
-            with self._changed:
+            with self._lock:
                 self._backlog.withdraw(call.key, call)
             self._done(call)
 
     def _done(self, call: SubmittedCall) -> None:
-        with self._changed:
+        with self._lock:
             self._calls.pop(call, None)
-            self._changed.notify_all()
-            last = self._closed and not self._calls and not self._awaited
-        if last:
-            self._end(wait=False)
+            over = self._closed and not self._calls
+            awaited = self._awaited
+        if over:
+            self._all_done.happen()
+            if not awaited:
+                self._end(wait=False)
 
     # -- routing -------------------------------------------------------------------
 
@@ -172,7 +175,7 @@ class RoutedExecutor(Executor):
         answered = here.answered = []
         try:
             while True:
-                with self._changed:
+                with self._lock:
                     placement = self._backlog.take()
                 if placement is None:
                     return
@@ -185,7 +188,7 @@ class RoutedExecutor(Executor):
     def _start(self, placement: Placement[int, Any]) -> None:
         call: SubmittedCall = placement.request
         if not call.begins():
-            with self._changed:
+            with self._lock:
                 self._backlog.done(placement, warm=not placement.cold)
             return
         try:
@@ -193,7 +196,7 @@ class RoutedExecutor(Executor):
         except BrokenExecutor as error:  # it has not begun
             self._lost(placement.worker, error, again=placement)
         except BaseException as error:
-            with self._changed:
+            with self._lock:
                 self._backlog.done(placement, warm=not placement.cold)
             self._resolve(call, None, error)
         else:
@@ -214,7 +217,7 @@ class RoutedExecutor(Executor):
             self._resolve(call, None if answer is None else answer.value, error)
 
     def _learn(self, placement: Placement[int, Any], report: Report | None) -> None:
-        with self._changed:
+        with self._lock:
             if report is None:  # it was lost: the next one says all
                 self._backlog.done(placement, warm=placement.request.wanted is not None)
             else:
@@ -261,13 +264,13 @@ class RoutedExecutor(Executor):
         if error is not None:
             self._left_out(slot, error)
             return
-        with self._changed:
+        with self._lock:
             self._backlog.add(slot, warm=future.result().warm)
         self._pump()
 
     def _left_out(self, slot: int, error: BaseException) -> None:
         """Go on without ``slot``; without any, fail whatever waits."""
-        with self._changed:
+        with self._lock:
             self._hoped_for.discard(slot)
             left = [] if self._hoped_for else [*self._calls]
             lost = [call for call in left if self._backlog.withdraw(call.key, call)]
@@ -285,7 +288,7 @@ class RoutedExecutor(Executor):
     ) -> None:
         """Forget what ``slot`` had warm, for its worker has ended; have it join again."""
         log().warning("the worker of slot %d has ended: %s", slot, text_of(error))
-        with self._changed:
+        with self._lock:
             self._backlog.remove(slot)
             if again is not None:
                 self._backlog.again(again)
@@ -332,7 +335,7 @@ class RoutedExecutor(Executor):
                 "the callback of a call cannot wait for all calls, of which it is one; "
                 "use shutdown(wait=False)"
             )
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._awaited += wait
             calls = [*self._calls]
@@ -340,17 +343,16 @@ class RoutedExecutor(Executor):
             if cancel_futures:
                 for call in calls:
                     call.future.cancel()
-            if wait:
-                with self._changed:
-                    self._changed.wait_for(lambda: not self._calls)
+            if wait and calls:
+                self._all_done.wait()
         finally:
-            with self._changed:
+            with self._lock:
                 self._awaited -= wait
             self._end(wait=wait)
 
     def _end(self, *, wait: bool) -> None:
         """End the workers, unless a call is under way, or somebody else ends them."""
-        with self._changed:
+        with self._lock:
             if self._calls:
                 return
             first, self._ending = not self._ending, True
@@ -358,7 +360,7 @@ class RoutedExecutor(Executor):
             try:
                 self._close(wait=wait)
             finally:
-                self._ended.set()
+                self._ended.happen()
         elif wait:
             self._ended.wait()
 

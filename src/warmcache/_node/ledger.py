@@ -51,6 +51,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from warmcache._auto_reset import AutoResetEvent
 from warmcache._log import log
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._sizes import format_size
@@ -125,8 +126,7 @@ class NodeLedger:
 
     def _forget(self) -> None:
         self._me = self._member.me
-        self._changed = threading.Condition()
-        self._news = 0
+        self._waiting: set[AutoResetEvent] = set()  # for news, each in one thread
         self._turns, self._published = itertools.count(1), 0
         self._waited_for = False
         self._giving = Giving()
@@ -162,9 +162,10 @@ class NodeLedger:
         request, deadline = Request(_bytes(math.ceil(nbytes))), time.monotonic() + wait
         if request.nbytes <= 0:
             return None
+        news = AutoResetEvent()  # before the look: what comes from now on ends the wait
+        self._waiting.add(news)
         try:
             while True:
-                news = self._news  # before the look: what comes from now on ends the wait
                 own = self._own_quotes(quotes)
                 waits = time.monotonic() < deadline
                 act = partial(self._look_for, request, own, waits)
@@ -178,14 +179,11 @@ class NodeLedger:
                 left = deadline - time.monotonic()
                 if look.never or left <= 0 or not wanted():
                     return look.refusal()
-                self._wait_for_news(news, min(left, POLL, look.at_latest))
+                news.wait(min(left, POLL, look.at_latest))
         finally:
+            self._waiting.discard(news)
             if request in self._asking.requests:
                 self._tell_waiting(partial(self._asking.withdraw, request))
-
-    def _wait_for_news(self, known: int, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._news != known, seconds)
 
     def _look_for(
         self, request: Request, own: tuple[Quote, ...], waits: bool, picture: Picture
@@ -366,9 +364,8 @@ class NodeLedger:
         self._wake()
 
     def _wake(self) -> None:
-        with self._changed:
-            self._news += 1
-            self._changed.notify_all()
+        for news in [*self._waiting]:
+            news.set()
 
     def _listen_to(self, files: NodeFiles) -> None:
         thread = threading.Thread(

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from warmcache._auto_reset import AutoResetEvent
 from warmcache._log import log
 
 from .after_fork import begins_anew_in_child
@@ -68,7 +69,7 @@ class Janitor:
         """
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
-            done = threading.Event()
+            done = AutoResetEvent()
             self._jobs.put(done.set)
             if not done.wait(patience):
                 log().error("a teardown is still running after %g s; it is left", patience)

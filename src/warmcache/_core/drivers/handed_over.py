@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from warmcache._auto_reset import AutoResetEvent
 from warmcache._core.state.entry import State
 from warmcache._core.state.flights import CHAIN
 from warmcache._core.state.loading_threads import LOADING, LoadingThread
@@ -67,7 +68,7 @@ def wait(signal: OneShot, timeout: float | None) -> bool:
     if thread is None:
         return signal.wait(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
-    outer, woken = thread.wake, threading.Event()
+    outer, woken = thread.wake, AutoResetEvent()
     thread.wake = woken.set
     signal.call_back(woken.set)
     try:
@@ -76,8 +77,7 @@ def wait(signal: OneShot, timeout: float | None) -> bool:
             left = None if deadline is None else deadline - time.monotonic()
             if signal.happened or (left is not None and left <= 0):
                 break
-            woken.wait(None if left is None else min(left, threading.TIMEOUT_MAX))
-            woken.clear()
+            woken.wait(left)
     finally:
         thread.wake = outer
         if outer is not None:  # this may have been woken for what is still to be done

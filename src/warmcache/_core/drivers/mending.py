@@ -5,7 +5,8 @@ wherever a function begins, a loop goes back or a call of C code returns, and so
 change. Locks are safe, as ``with`` takes and lets go of them without such a place. (CPython 3.14
 has one there, by a fault that 3.15 has no more, python/cpython#148874, and 3.13 where a condition
 inside sends a loop back, python/cpython#130279: what comes just then leaves a lock held, as it
-would any program's.) The rest is safe by three rules:
+would any program's.) Those of threading's events and conditions are not safe, and so neither is
+used (:mod:`warmcache._auto_reset`). The rest is safe by three rules:
 
 - *Who is interrupted mends.* Each way into the core ends in :func:`mend_after`, if by an
   exception that was raised in the midst of our own code. It has the store put everything where it
