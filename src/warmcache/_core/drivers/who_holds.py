@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from warmcache._core.state.entry import Entry
 from warmcache._texts import text_of
 
-from .running import ALONE, frames, is_of_ours, variables
+from .running import frames, is_of_ours, variables
 from .untracked import untracked, values, vars_of
 
 _FEW = 4
@@ -128,7 +128,9 @@ class _Search:
     def found(self, objects: list[Any], deep: int) -> list[HeldBy]:
         self._left -= 1
         found = _running(objects)
-        found += self._all_named(gc.get_referrers(*objects), objects, deep)
+        asked = tuple(objects)  # what the collector is asked with, which refers to them, too
+        self._passed_over.add(id(asked))
+        found += self._all_named(gc.get_referrers(*asked), objects, deep)
         helps = any(holder.remedy for holder in found)
         if not helps and not all(map(gc.is_tracked, objects)):  # else what has them is tracked, too
             if self._untracked is None:
@@ -142,7 +144,7 @@ class _Search:
         found: list[HeldBy] = []
         self._passed_over |= {id(objects), id(referrers)}
         for holder in referrers:
-            if id(holder) not in self._passed_over and not _is_of_the_call(holder):
+            if id(holder) not in self._passed_over:
                 found += self._named(holder, objects, deep)
         referrers.clear()
         holder = None  # it may be a frame, which must not refer to itself
@@ -363,11 +365,6 @@ def _frame_of_suspended(holder: Any) -> types.FrameType | None:
         if kind is each:
             return getattr(holder, attribute)  # type: ignore[no-any-return]
     return None
-
-
-def _is_of_the_call(holder: Any) -> bool:
-    """Whether it is the tuple that the collector was asked with, which nobody else has."""
-    return type(holder) is tuple and sys.getrefcount(holder) <= ALONE + 1
 
 
 def _is_one_of(thing: Any, objects: list[Any]) -> bool:
