@@ -92,7 +92,7 @@ def hand_over(
     if here is None:
         return _run_on(loop, rest, standing_here())
     if loop is here:
-        _start(here, rest)
+        _start(here, entry, rest)
     else:
         move(loop, rest, partial(_raise_on, here))
     return None
@@ -177,8 +177,8 @@ async def _raising(rest: Rest) -> None:
         raise interrupt
 
 
-def _start(loop: _Loop, rest: Rest) -> None:
-    """Start ``rest()`` on this thread's loop; in a thread, should the loop end first."""
+def _start(loop: _Loop, entry: Entry, rest: Rest) -> None:
+    """Start ``rest()`` of an ``entry`` on this thread's loop; in a thread, if the loop ends first."""
     begun: list[bool] = []
 
     async def body() -> None:
@@ -190,6 +190,7 @@ def _start(loop: _Loop, rest: Rest) -> None:
             move(None, rest, lambda _: None)
 
     task = loop.create_task(body())
+    entry.doomed_by = None  # or who is interrupted from here on would let the value go at once
     task.add_done_callback(ended)
     keep_running(task)
 

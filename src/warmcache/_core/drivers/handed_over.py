@@ -52,8 +52,10 @@ def tear_down_handed_to(thread: LoadingThread) -> None:
             continue
         try:
             with cache.store.lock:
-                entry.doomed_by = thread.ident  # if who handed it over had no time to say so
-            if entry.state is State.DYING:
+                mine = entry.state is State.DYING and entry.doomed_by is not None  # as by a task
+                if mine:
+                    entry.doomed_by = thread.ident  # if who handed it over had no time to say so
+            if mine:
                 tear_down(cache, [entry])
         except BaseException as error:
             mend_after(cache, error)  # for whoever runs this is busy with another cache
