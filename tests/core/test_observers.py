@@ -12,6 +12,7 @@ from warmcache import CapacityError, LRUCache, Removal, RemovalCause, warm
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.flights import Flight
 from warmcache._core.state.ledger import Claim
+from warmcache.testing import assert_consistent
 
 CAP = 5
 
@@ -109,6 +110,27 @@ def test_a_removal_is_told_once_its_room_is_free() -> None:
     del cache["a"]
     assert [("stored", "a"), ("removed", ("a", RemovalCause.EXPLICIT))] == notes.heard
     assert [1, 0] == free
+
+
+@pytest.mark.parametrize("teardown", [None, lambda value: None], ids=["at once", "by a plan"])
+def test_an_interrupt_of_who_hears_of_a_removal_reaches_the_caller(teardown: Any) -> None:
+    class Interrupted(Notes):
+        def removed(self, removal: Removal) -> None:
+            super().removed(removal)
+            raise KeyboardInterrupt
+
+    cache: LRUCache[str, str] = LRUCache(2, teardown=teardown)
+    cache["a"] = "a"
+    notes = told(cache, Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        del cache["a"]
+    cache.update(b="b", c="c")
+    with pytest.raises(KeyboardInterrupt):
+        cache["d"] = "d"
+    heard = [of for what, of in notes.heard if what == "removed"]
+    assert [("a", RemovalCause.EXPLICIT), ("b", RemovalCause.SIZE)] == heard
+    assert_consistent(cache)
+    cache._store.observers.remove(notes)
 
 
 def test_hits_of_a_loader_are_told_by_its_hit_path_and_off_it() -> None:

@@ -64,6 +64,28 @@ def test_at_the_end_of_the_process_nobody_waits_for_the_device_to_show_it() -> N
     assert_consistent(rig.cache)
 
 
+def test_an_interrupt_of_who_is_told_of_what_came_back_late_reaches_the_caller() -> None:
+    told: list[Any] = []
+
+    def interrupted(removal: Removal) -> None:
+        told.append(removal.key)
+        raise KeyboardInterrupt
+
+    rig = Rig(confirm=CAP, on_removal=interrupted)
+    load = rig.loader()
+    rig.probe.lag = float("inf")
+    for name in "ab":
+        load(name, 3)
+        load.evict(name, 3)
+    assert 2 == rig.cache.stats().dying / (3 * GiB) and [] == told
+    rig.probe.settle()
+    with pytest.raises(KeyboardInterrupt):
+        rig.cache.expire_now()
+    assert [load.cache_key(name, 3) for name in "ab"] == told
+    assert 0 == rig.cache.stats().dying
+    assert_consistent(rig.cache)
+
+
 def test_what_was_torn_down_before_the_end_of_the_process_is_not_torn_down_at_it() -> None:
     rig = Rig(confirm=CAP)
     load = rig.loader()

@@ -178,7 +178,7 @@ async def _raising(rest: Rest) -> None:
 
 
 def _start(loop: _Loop, entry: Entry, rest: Rest) -> None:
-    """Start ``rest()`` of an ``entry`` on this thread's loop; in a thread, if the loop ends first."""
+    """Start ``rest()`` of ``entry`` on this thread's loop; in a thread, if the loop ends first."""
     begun: list[bool] = []
 
     async def body() -> None:

@@ -9,7 +9,7 @@ is held around anything of the user's.
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from operator import methodcaller
 from typing import Any, TypeAlias
 
@@ -133,9 +133,12 @@ def let_go(
         with store.lock:
             store.lingering[entry] = remains
         meter.linger(store)
-    if raised:
-        return next((each for each in raised if not isinstance(each, Exception)), None)
-    return None
+    return interrupt_among(raised) if raised else None
+
+
+def interrupt_among(raised: Iterable[BaseException]) -> BaseException | None:
+    """Return what of it must reach the caller: a KeyboardInterrupt or the like."""
+    return next((each for each in raised if not isinstance(each, Exception)), None)
 
 
 def _dropped(parked: ParkedBytes) -> list[BaseException]:
@@ -192,13 +195,19 @@ def _log_removal(entry: Entry) -> None:
 
 
 def vanished(store: Store, entries: list[Entry], logs: bool) -> None:
-    """Tell of entries that had no teardown and are gone, and drop their values."""
+    """Tell of entries that had no teardown and are gone, and drop their values.
+
+    A KeyboardInterrupt or the like, of who is told, is raised once that is done.
+    """
+    interrupt: BaseException | None = None
     for entry in entries:
         if logs:
             _log_removal(entry)
         if store.observers.all:
-            tell(store, entry)
+            interrupt = interrupt_among(tell(store, entry)) or interrupt
         entry.empty()
+    if interrupt is not None:
+        raise interrupt
 
 
 def reclaimed(

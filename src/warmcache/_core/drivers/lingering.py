@@ -14,7 +14,7 @@ from warmcache._process.fork_safe_lock import ForkSafeLock
 from warmcache._sizes import format_size
 from warmcache._texts import text_of
 
-from .let_go import free_room, reclaimed
+from .let_go import free_room, interrupt_among, reclaimed
 
 _search = ForkSafeLock()  # of who holds what; nothing of the user's runs under it
 
@@ -23,14 +23,15 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
     """Free the room of what has come back since its teardown; give up what does not.
 
     What somebody still holds then is a zombie: it stays charged until it dies. With
-    ``at_once`` nobody needs the room any more: all that is left to do is to tell.
+    ``at_once`` nobody needs the room any more: all that is left to do is to tell. A
+    KeyboardInterrupt or the like, of who is told, is raised once all is done.
     """
     if store.inherited:
         return
     _look_at_zombies(store)
     with store.lock:
         lingering = store.lingering.copy().items()
-    collected = at_once
+    collected, raised = at_once, list[BaseException]()
     for entry, remains in lingering:
         confirmed = at_once or remains.confirmed()
         if not confirmed and not remains.overdue():
@@ -55,7 +56,9 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
         if not confirmed:
             _complain(remains, left)
         if not parks:
-            free_room(store, entry, [], debugging())
+            free_room(store, entry, raised, debugging())
+    if (interrupt := interrupt_among(raised)) is not None:
+        raise interrupt
 
 
 def flush(cache: CacheView) -> Exception | None:
