@@ -48,6 +48,24 @@ def test_parking_that_fails_at_any_step_has_changed_nothing(torch: Any, rig: Rig
     rig.there_and_back(module)
 
 
+def test_an_interrupt_is_not_lost_where_the_device_breaks_as_it_is_waited_for(
+    torch: Any, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, device = model(torch), device_of(rig)
+    before = facts(module)
+
+    def interrupted(into: Any, of: Any) -> None:
+        device.begin(fail_at=1)  # which is to wait for what was begun
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(device, "copy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rig.park(module)
+    assert ["synchronize"] == device.steps
+    assert before == facts(module)
+    assert 0 == rig.slabs.in_use
+
+
 def test_unparking_that_fails_at_any_step_leaves_it_parked_and_whole(torch: Any, rig: Rig) -> None:
     module, device = model(torch), device_of(rig)
     before = facts(module)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -83,7 +84,8 @@ class InPlaceParker:
             copies = _cut(torch, slab, found.storages, offsets)
             move(torch, held, copies, self._device, copied)
         except BaseException:
-            self._device.synchronize(places)  # what was begun still writes into the slab
+            with suppress(Exception):  # one that cannot say when it is through is broken
+                self._device.synchronize(places)  # what was begun still writes into the slab
             self._slabs.give_back(slab)
             raise
         there = held._replace(storages=copies)
