@@ -171,7 +171,7 @@ class _Writing:
 def _copied(path: Path, spools: Path, add: Step) -> Iterator[_Copy]:
     """Give a payload that stays as it is: a file is open; those of a folder are copied."""
     found, crc = payload.files(path), 0
-    if not path.is_dir():
+    if not payload.is_folder(path):
         with open(path, "rb", opener=not_followed) as file:
             crc = _copy(file, None, 0, add)
             size = file.tell()

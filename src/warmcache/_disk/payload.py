@@ -71,7 +71,7 @@ def checksum_of_bytes(data: bytes) -> int:
 
 def sync(path: Path) -> None:
     """Wait until all of it is on the device."""
-    folders = {path} if path.is_dir() else set()
+    folders = {path} if is_folder(path) else set()
     for _, file, _ in files(path):
         folders |= {folder for folder in file.parents if path in folder.parents}
         _sync(file)
@@ -86,6 +86,14 @@ def share(path: Path) -> None:
         for folder in file.parents:
             if path in (folder, *folder.parents):
                 folder.chmod(0o770)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; raise what prevents that from being known.
+
+    Which ``Path.is_dir`` does not do since Python 3.14: it says that it is none.
+    """
+    return stat.S_ISDIR(path.stat().st_mode)
 
 
 def files(path: Path) -> Iterator[tuple[str, Path, int]]:

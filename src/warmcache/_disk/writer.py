@@ -13,7 +13,7 @@ from .commit_file import INLINE, pack
 from .folder import Folder
 from .index import Index
 from .litter import as_found
-from .payload import Checked, checksum, checksum_of_bytes, share, size_of, sync
+from .payload import Checked, checksum, checksum_of_bytes, is_folder, share, size_of, sync
 from .recency import Recency
 from .records import Header
 from .room import Limits, Reserved, reserve
@@ -159,9 +159,10 @@ class _Attempt:
         said = dump(writing.path)
         writing.is_put()
         path = writing.path
-        name = f"{writing.name}/" if path.is_dir() else writing.name
+        folder = is_folder(path)
+        name = f"{writing.name}/" if folder else writing.name
         nbytes = size_of(path)
-        if not isinstance(said, Checked) or said.size != nbytes or path.is_dir():
+        if not isinstance(said, Checked) or said.size != nbytes or folder:
             said = Checked(nbytes, checksum(path, CRC))
         header = header._replace(size=nbytes, crc=said.crc, checksum=said.kind, payload=name)
         packed = pack(header)

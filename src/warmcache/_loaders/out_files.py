@@ -8,6 +8,7 @@ was loaded, and what is kept is nobody's file but the disk's.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -166,7 +167,8 @@ class Delivery:
         for name, file in self.files.items():
             target = Path(self._targets[name])
             try:
-                if target.exists():  # one that others must not read stays so
+                with contextlib.suppress(FileNotFoundError):  # it is new
+                    # One that others must not read stays so.
                     file.chmod(stat.S_IMODE(target.stat().st_mode))
                 file.replace(target)
             except OSError as error:
