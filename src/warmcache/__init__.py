@@ -6,8 +6,7 @@ follows a key through them. What is public is here, and in the modules of no und
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _interrupts, _public, keys, policies  # noqa: F401  # the first one acts at once
 from ._core.state.entry import Entry
@@ -24,11 +23,8 @@ from ._loaders.scopes import disabled, no_load
 from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
 from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all, evict
-from .caches.by_cost import CostCache
-from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
 from .caches.cache import Cache
-from .caches.gdsf import GDSFCache
 from .caches.options import CacheOptions
 from .errors import (
     CapacityError,
@@ -54,6 +50,9 @@ if TYPE_CHECKING:
     from ._warm_types.classes import WarmClass
     from ._warm_types.loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
     from ._warm_types.shared_caches import NamedCache
+    from .caches.by_cost import CostCache
+    from .caches.by_time import TLRUCache, TTLCache
+    from .caches.gdsf import GDSFCache
     from .memory import Node
     from .memory.caches import (
         AutoMemoryCache,
@@ -150,6 +149,7 @@ _LAZY = {
     **dict.fromkeys(["AsyncMemoryWarm", "AsyncWarm", "MemoryWarm", "Warm"], "._warm_types.loaders"),
     **dict.fromkeys(["AsyncBatchWarm", "BatchWarm"], "._warm_types.batches"),
     "WarmClass": "._warm_types.classes",
+    **dict.fromkeys(["CostCache", "GDSFCache", "TLRUCache", "TTLCache"], ".caches"),
     **dict.fromkeys(
         [
             *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
@@ -167,11 +167,4 @@ _LAZY = {
 }
 
 _public.found_here(globals())
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found = getattr(importlib.import_module(_LAZY[name], __name__), name)
-    _public.found_here(globals())
-    return found
+__getattr__ = _public.import_when_asked(globals(), _LAZY)
