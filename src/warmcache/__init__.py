@@ -20,7 +20,6 @@ from ._core.state.records import (
     Stats,
 )
 from ._loaders.scopes import disabled, no_load
-from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
 from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all, evict
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from ._decorator import warm
     from ._loaders.context import Context
     from ._observe.recording import Recording
+    from ._process.sigterm import close_on_sigterm
     from ._simulation.replay import Outcome
     from ._simulation.simulation import Simulation, simulate
     from ._warm_types.batches import AsyncBatchWarm, BatchWarm
@@ -162,6 +162,7 @@ _LAZY = {
     "Context": "._loaders.context",
     "Recording": "._observe.recording",
     **dict.fromkeys(["Codec", "DiskTier", "HostTier", "TierStats", "disk"], ".tiers"),
+    "close_on_sigterm": "._process.sigterm",
     "task": "._by_value.task",
     "warm": "._decorator",
 }

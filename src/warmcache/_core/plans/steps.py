@@ -8,8 +8,7 @@ the logic exists once. What a step returns or raises is sent into the plan: an e
 mean something else to it, :class:`Disguised`.
 """
 
-from __future__ import annotations
-
+# No annotation is put off here: each text would be compiled as its class is made.
 from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
