@@ -182,6 +182,15 @@ def test_importing_it_does_not_wait_for_what_only_few_need() -> None:
     assert set() == for_few & _brought_along(by="warmcache")
 
 
+def test_importing_it_compiles_no_annotation() -> None:
+    # Of a named tuple each that is put off is compiled, and the first of all takes a millisecond.
+    code = "import builtins; own, files = builtins.compile, []; "
+    code += "builtins.compile = lambda *args, **rest: files.append(args[1]) or own(*args, **rest); "
+    code += "import warmcache; print(files.count('<string>'))"
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=50)
+    assert "0" == printed.strip()
+
+
 def test_no_file_of_the_core_imports_more_than_that_as_it_is_imported() -> None:
     allowed = {*sys.stdlib_module_names, "cachetools", "warmcache"}
     core = [

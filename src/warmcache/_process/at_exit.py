@@ -22,7 +22,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self
 
 from warmcache import _checks as checks
 from warmcache._log import log
@@ -46,13 +46,18 @@ class Overdue(BaseException):
     """
 
 
-class ExitJob(NamedTuple):
+class ExitJob:
     """One thing to be torn down at the end: when it was loaded, its name, and how."""
 
-    loaded: float
-    leased: bool
-    key: Hashable
-    let_go: Callable[[], object]
+    __slots__ = ("key", "leased", "let_go", "loaded")
+
+    def __init__(
+        self, loaded: float, leased: bool, key: Hashable, let_go: Callable[[], object]
+    ) -> None:
+        self.loaded = loaded
+        self.leased = leased
+        self.key = key
+        self.let_go = let_go
 
 
 class ClosesAtExit(Protocol):

@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 from warmcache import _checks as checks
 from warmcache import policies
@@ -32,11 +32,14 @@ _GETTERS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
 _OBJECT_BOUND = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 
 
-class Definition(NamedTuple):
+class Definition:
     """The policy of a cache, a name or a class, and its options, as somebody has written them."""
 
-    policy: Any
-    options: dict[str, Any]
+    __slots__ = ("options", "policy")
+
+    def __init__(self, policy: Any, options: dict[str, Any]) -> None:
+        self.policy = policy
+        self.options = options
 
     @classmethod
     def of(cls, policy: Any, options: dict[str, Any]) -> Definition:
