@@ -36,7 +36,6 @@ from .errors import (
     WarmMissError,
 )
 from .keys import by_content, drop_if_equal
-from .policies.shared_caches import named as _named
 
 if TYPE_CHECKING:
     from ._by_value.task import task
@@ -66,6 +65,8 @@ if TYPE_CHECKING:
     from .memory.footprint import Footprint
     from .memory.retry import retry_on_oom
     from .tiers import Codec, DiskTier, HostTier, TierStats, disk
+
+    cache: NamedCache  # which cache it is, goes by the options
 
 __version__ = "0.1.0"
 
@@ -141,8 +142,6 @@ __all__ = [
     "warm",
 ]
 
-cache: NamedCache = _named  # type: ignore[assignment]  # which cache it is, goes by the options
-
 # Imported when first asked for: who decorates nothing, caches no memory or records nothing need
 # not wait for what that takes.
 _LAZY = {
@@ -162,6 +161,7 @@ _LAZY = {
     "Context": "._loaders.context",
     "Recording": "._observe.recording",
     **dict.fromkeys(["Codec", "DiskTier", "HostTier", "TierStats", "disk"], ".tiers"),
+    "cache": ".policies.shared_caches",
     "close_on_sigterm": "._process.sigterm",
     "task": "._by_value.task",
     "warm": "._decorator",

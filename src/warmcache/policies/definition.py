@@ -17,8 +17,7 @@ import os
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmcache import _checks as checks
 from warmcache import policies
@@ -32,14 +31,11 @@ _GETTERS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
 _OBJECT_BOUND = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 
 
-class Definition:
+class Definition(NamedTuple):
     """The policy of a cache, a name or a class, and its options, as somebody has written them."""
 
-    __slots__ = ("options", "policy")
-
-    def __init__(self, policy: Any, options: dict[str, Any]) -> None:
-        self.policy = policy
-        self.options = options
+    policy: Any
+    options: dict[str, Any]
 
     @classmethod
     def of(cls, policy: Any, options: dict[str, Any]) -> Definition:
@@ -89,7 +85,7 @@ def _read(reading: Callable[[Any], Any], value: Any) -> Any:
 def _share(value: Any) -> tuple[str, float]:
     """Return a size as what it is a number of: bytes, or devices."""
     number = parse_size(value)
-    in_bytes = isinstance(value, str | Integral) or number > 1
+    in_bytes = isinstance(value, str) or checks.is_whole_number(value) or number > 1
     return ("bytes" if in_bytes else "devices"), number
 
 

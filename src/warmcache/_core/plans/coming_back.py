@@ -3,7 +3,7 @@
 What is parked comes back into the room that was made for the load, and is published as the entry
 that it was. What keeps it from that leaves it parked, unless somebody has removed it meanwhile.
 
-What makes a cache that parks imports this, and ``drivers/parking.py``: no lock is held there.
+What makes a cache that parks imports this, and ``_core/drivers/parking.py``: no lock is held.
 """
 
 from __future__ import annotations
