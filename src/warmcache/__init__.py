@@ -6,8 +6,7 @@ follows a key through them. What is public is here, and in the modules of no und
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _interrupts, _public, keys, policies  # noqa: F401  # the first one acts at once
 from ._core.state.entry import Entry
@@ -21,14 +20,10 @@ from ._core.state.records import (
     Stats,
 )
 from ._loaders.scopes import disabled, no_load
-from ._process.sigterm import close_on_sigterm
 from ._registry import Registry
 from .caches.all_caches import all_caches, clear_all, clear_all_async, close_all, evict
-from .caches.by_cost import CostCache
-from .caches.by_time import TLRUCache, TTLCache
 from .caches.by_use import FIFOCache, LFUCache, LRUCache, RRCache
 from .caches.cache import Cache
-from .caches.gdsf import GDSFCache
 from .caches.options import CacheOptions
 from .errors import (
     CapacityError,
@@ -41,19 +36,22 @@ from .errors import (
     WarmMissError,
 )
 from .keys import by_content, drop_if_equal
-from .policies.shared_caches import named as _named
 
 if TYPE_CHECKING:
     from ._by_value.task import task
     from ._decorator import warm
     from ._loaders.context import Context
     from ._observe.recording import Recording
+    from ._process.sigterm import close_on_sigterm
     from ._simulation.replay import Outcome
     from ._simulation.simulation import Simulation, simulate
     from ._warm_types.batches import AsyncBatchWarm, BatchWarm
     from ._warm_types.classes import WarmClass
     from ._warm_types.loaders import AsyncMemoryWarm, AsyncWarm, MemoryWarm, Warm
     from ._warm_types.shared_caches import NamedCache
+    from .caches.by_cost import CostCache
+    from .caches.by_time import TLRUCache, TTLCache
+    from .caches.gdsf import GDSFCache
     from .memory import Node
     from .memory.caches import (
         AutoMemoryCache,
@@ -67,6 +65,8 @@ if TYPE_CHECKING:
     from .memory.footprint import Footprint
     from .memory.retry import retry_on_oom
     from .tiers import Codec, DiskTier, HostTier, TierStats, disk
+
+    cache: NamedCache  # which cache it is, goes by the options
 
 __version__ = "0.1.0"
 
@@ -142,14 +142,13 @@ __all__ = [
     "warm",
 ]
 
-cache: NamedCache = _named  # type: ignore[assignment]  # which cache it is, goes by the options
-
 # Imported when first asked for: who decorates nothing, caches no memory or records nothing need
 # not wait for what that takes.
 _LAZY = {
     **dict.fromkeys(["AsyncMemoryWarm", "AsyncWarm", "MemoryWarm", "Warm"], "._warm_types.loaders"),
     **dict.fromkeys(["AsyncBatchWarm", "BatchWarm"], "._warm_types.batches"),
     "WarmClass": "._warm_types.classes",
+    **dict.fromkeys(["CostCache", "GDSFCache", "TLRUCache", "TTLCache"], ".caches"),
     **dict.fromkeys(
         [
             *("AutoMemoryCache", "GPUMemoryCache", "HostMemoryCache", "MemoryCache"),
@@ -162,16 +161,11 @@ _LAZY = {
     "Context": "._loaders.context",
     "Recording": "._observe.recording",
     **dict.fromkeys(["Codec", "DiskTier", "HostTier", "TierStats", "disk"], ".tiers"),
+    "cache": ".policies.shared_caches",
+    "close_on_sigterm": "._process.sigterm",
     "task": "._by_value.task",
     "warm": "._decorator",
 }
 
 _public.found_here(globals())
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found = getattr(importlib.import_module(_LAZY[name], __name__), name)
-    _public.found_here(globals())
-    return found
+__getattr__ = _public.import_when_asked(globals(), _LAZY)

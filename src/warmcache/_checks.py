@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Hashable, Iterable
-from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from ._signatures import can_take, not_async
@@ -48,7 +47,20 @@ def optional(check: Callable[[str, Any], T], option: str, value: Any) -> T | Non
 
 def is_number(value: object) -> bool:
     """Whether ``value`` is a real number; that a bool is one is no intention of anybody's."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    if isinstance(value, int | float):
+        return not isinstance(value, bool)
+    from numbers import Real  # who has another brought it along
+
+    return isinstance(value, Real)
+
+
+def is_whole_number(value: object) -> bool:
+    """Whether ``value`` is of a type of whole numbers."""
+    if isinstance(value, int | float):
+        return isinstance(value, int)
+    from numbers import Integral
+
+    return isinstance(value, Integral)
 
 
 def _number(option: str, value: Any, must_be: str, fits: Callable[[float], bool], how: str) -> Any:
@@ -90,7 +102,7 @@ def fraction(option: str, value: Any) -> float:
 def count(option: str, value: Any) -> int:
     """Check for a whole number from 1 on."""
     must_be = "a whole number, 1 or more"
-    if not isinstance(value, Integral):
+    if not is_whole_number(value):
         raise type_error(option, must_be, value, f"write {option}=1")
     return _number(option, value, must_be, lambda it: it >= 1, f"write {option}=1")  # type: ignore[no-any-return]
 
@@ -119,7 +131,7 @@ def share(option: str, value: Any, whole: str = "the device") -> float | str:
     """Check for a size, or a fraction of a device."""
     must_be, how = "a size or a fraction", f"{_SIZE}, or as 0.5 for half of {whole}"
     number = size(option, value, must_be, how)
-    if is_number(value) and not isinstance(value, Integral) and 1 < number < _LEAST_FLOAT:
+    if is_number(value) and not is_whole_number(value) and 1 < number < _LEAST_FLOAT:
         raise value_error(option, must_be, value, f"{how}; it is neither")
     return value  # type: ignore[no-any-return]
 

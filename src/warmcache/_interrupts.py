@@ -8,7 +8,6 @@ import the package before any module of it that could catch an exception.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 _NAMES = {"warmcache", "warmcache.exe"}
@@ -20,7 +19,11 @@ def _end_quietly_if_command() -> None:
     name = sys.argv[0] if getattr(sys, "argv", None) else ""
     is_module = name == "-m" and "warmcache" in sys.orig_argv  # while its package is imported
     is_command = is_module or name.rpartition(os.sep)[2] in _NAMES
-    if is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if not is_command:
+        return
+    import signal  # which programs need not wait for
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         try:
             signal.signal(signal.SIGINT, _end)
         except ValueError:  # another thread imports it: so it is no command
@@ -29,6 +32,8 @@ def _end_quietly_if_command() -> None:
 
 def be_interruptible() -> None:
     """Have interrupts raise KeyboardInterrupt again, where somebody catches it."""
+    import signal
+
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

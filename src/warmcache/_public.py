@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -34,6 +34,27 @@ def found_here(namespace: dict[str, Any]) -> None:
                 except NameError:
                     pass
         thing.__module__, thing.__name__, thing.__qualname__ = namespace["__name__"], name, name
+
+
+def import_when_asked(namespace: dict[str, Any], lazy: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a module of which some names are imported when asked for.
+
+    Args:
+        namespace: the ``globals()`` of the module.
+        lazy: these names, in its ``__all__``, to the modules that have them, relative to it.
+    """
+
+    def imported(name: str) -> Any:
+        if name not in lazy:
+            raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        module = import_module(lazy[name], namespace["__name__"])
+        namespace[name] = found = getattr(module, name)
+        found_here(namespace)
+        return found
+
+    return imported
 
 
 def _is_public(module: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
@@ -164,8 +163,10 @@ class Registry(Mapping[str, F]):
     def _imported(self, name: str) -> F:
         """Return the factory called ``name``, which is somewhere else, and keep it."""
         if name in self._lazy:
+            from importlib import import_module
+
             module, _, attribute = self._lazy[name].partition(":")
-            factory = getattr(importlib.import_module(module), attribute)
+            factory = getattr(import_module(module), attribute)
             self._refuse_wrong(factory)
         else:
             factory = self._of_entry_point(self._entry_points()[name])

@@ -16,7 +16,7 @@ for _power, _letter in enumerate("KMGT", 1):
     _UNITS[f"{_letter}B"] = 1000**_power
     _UNITS[f"{_letter}IB"] = 1024**_power
 _MOST = 2**80  # bytes
-_TEXT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*")
+_TEXT = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*"
 
 
 def parse_size(size: float | str) -> float:
@@ -29,7 +29,7 @@ def parse_size(size: float | str) -> float:
         ValueError: the text is not a size, or it is negative or not a number.
     """
     if isinstance(size, str):
-        match = _TEXT.fullmatch(size)
+        match = re.fullmatch(_TEXT, size)
         unit = _UNITS.get(match[2].upper()) if match else None
         if match is None or unit is None:
             raise ValueError(f"{size!r} is not a size; write it as 3000000, '3MB' or '2.5GiB'")

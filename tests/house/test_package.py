@@ -182,6 +182,35 @@ def test_importing_it_does_not_wait_for_what_only_few_need() -> None:
     assert set() == for_few & _brought_along(by="warmcache")
 
 
+WHAT_PARKS = {"_core.drivers.parking", "_core.plans.coming_back", "_core.state.parking"}
+
+
+def _ours_imported(by: str) -> set[str]:
+    """Return the files of this package that a fresh interpreter has read to ``import`` these."""
+    code = f"import sys, {by}; print(*(name for name in sys.modules if name[:10] == 'warmcache.'))"
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=50)
+    return {name.removeprefix("warmcache.") for name in printed.split()}
+
+
+def test_importing_it_does_not_wait_for_files_of_its_own_that_few_need() -> None:
+    for_few = {"caches.by_cost", "caches.by_time", "caches.gdsf", "policies.shared_caches"}
+    for_few |= {"_decorator", "_process.sigterm", "memory", "tiers", *WHAT_PARKS}
+    assert set() == for_few & _ours_imported(by="warmcache")
+
+
+def test_what_parks_is_there_before_anything_can_be_parked_under_a_lock() -> None:
+    assert set() == WHAT_PARKS - _ours_imported(by="warmcache.memory")
+
+
+def test_importing_it_compiles_no_annotation() -> None:
+    # Of a named tuple each that is put off is compiled, and the first of all takes a millisecond.
+    code = "import builtins; own, files = builtins.compile, []; "
+    code += "builtins.compile = lambda *args, **rest: files.append(args[1]) or own(*args, **rest); "
+    code += "import warmcache; print(files.count('<string>'))"
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=50)
+    assert "0" == printed.strip()
+
+
 def test_no_file_of_the_core_imports_more_than_that_as_it_is_imported() -> None:
     allowed = {*sys.stdlib_module_names, "cachetools", "warmcache"}
     core = [

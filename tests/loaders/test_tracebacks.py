@@ -209,7 +209,7 @@ OURS_ALONE: dict[str, tuple[Callable[[], object], list[str]]] = {
     "nothing registered": (lambda: warmcache.Registry("x").create("y"), ["[create]"]),
     "no patience": (lambda: warmcache.close_all(patience=-1), ["[close_all]"]),
     "no such trace": (lambda: warmcache.simulate("none.csv"), ["[simulate]"]),
-    "no such cache": (lambda: warmcache.cache("nobody defined this"), ["[named]"]),
+    "no such cache": (lambda: warmcache.cache("nobody defined this"), ["[cache]"]),
 }
 
 

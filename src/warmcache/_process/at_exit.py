@@ -16,13 +16,13 @@ import atexit
 import contextlib
 import faulthandler
 import os
-import signal
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NamedTuple, Protocol, Self
+from functools import partial
+from typing import Any, Protocol, Self
 
 from warmcache import _checks as checks
 from warmcache._log import log
@@ -46,13 +46,18 @@ class Overdue(BaseException):
     """
 
 
-class ExitJob(NamedTuple):
+class ExitJob:
     """One thing to be torn down at the end: when it was loaded, its name, and how."""
 
-    loaded: float
-    leased: bool
-    key: Hashable
-    let_go: Callable[[], object]
+    __slots__ = ("key", "leased", "let_go", "loaded")
+
+    def __init__(
+        self, loaded: float, leased: bool, key: Hashable, let_go: Callable[[], object]
+    ) -> None:
+        self.loaded = loaded
+        self.leased = leased
+        self.key = key
+        self.let_go = let_go
 
 
 class ClosesAtExit(Protocol):
@@ -277,9 +282,13 @@ class _Watch:
         self._running = self._works = False
 
     def __enter__(self) -> Self:
+        import signal  # not before something is closed
+
         try:
-            self._handler = signal.signal(signal.SIGALRM, self._ring)
-            self._timer = signal.setitimer(signal.ITIMER_REAL, 0)
+            self._handle = partial(signal.signal, signal.SIGALRM)
+            self._set_timer = partial(signal.setitimer, signal.ITIMER_REAL)
+            self._handler = self._handle(self._ring)
+            self._timer = self._set_timer(0)
             self._works = True
         except (AttributeError, ValueError):  # there is none, or this is not the main thread
             pass
@@ -287,8 +296,8 @@ class _Watch:
 
     def __exit__(self, *exc: object) -> None:
         if self._works:
-            signal.signal(signal.SIGALRM, self._handler)
-            signal.setitimer(signal.ITIMER_REAL, *self._timer)
+            self._handle(self._handler)
+            self._set_timer(*self._timer)
 
     def tell(self) -> None:
         """Say what was left; raise what interrupted it."""
@@ -329,7 +338,7 @@ class _Watch:
         self._running = True
         if self._works:
             # Again and again, for it may be caught.
-            signal.setitimer(signal.ITIMER_REAL, self.patience, self.patience)
+            self._set_timer(self.patience, self.patience)
         if self._last_resort:
             try:
                 self.disarm = _arm(2 * self.patience + 1)
@@ -340,7 +349,7 @@ class _Watch:
     def _stop(self) -> None:
         self._running = False
         if self._works:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._set_timer(0)
         if self in _watched:
             self.disarm()
             _watched.remove(self)

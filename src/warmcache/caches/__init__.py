@@ -7,14 +7,18 @@ cachetools does not have, weigh what a load costs against the room that its valu
 
 from __future__ import annotations
 
-from warmcache._public import found_here
+from typing import TYPE_CHECKING
 
-from .by_cost import CostCache
-from .by_time import TLRUCache, TTLCache
+from warmcache._public import found_here, import_when_asked
+
 from .by_use import FIFOCache, LFUCache, LRUCache, RRCache
 from .cache import Cache
-from .gdsf import GDSFCache
 from .options import CacheOptions
+
+if TYPE_CHECKING:
+    from .by_cost import CostCache
+    from .by_time import TLRUCache, TTLCache
+    from .gdsf import GDSFCache
 
 __all__ = [
     "Cache",
@@ -29,4 +33,12 @@ __all__ = [
     "TTLCache",
 ]
 
+_LAZY = {  # who asks for none of them need not wait for what they weigh with
+    "CostCache": ".by_cost",
+    "GDSFCache": ".gdsf",
+    "TLRUCache": ".by_time",
+    "TTLCache": ".by_time",
+}
+
 found_here(globals())
+__getattr__ = import_when_asked(globals(), _LAZY)

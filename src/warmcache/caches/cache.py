@@ -36,7 +36,6 @@ from warmcache._core.state.entry import (
     State,
     seconds_between,
 )
-from warmcache._core.state.host_ledger import HostLedger
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.outer_leases import outlived
 from warmcache._core.state.records import EntryInfo, Removal, RemovalCause, Stats
@@ -61,6 +60,7 @@ from .leftovers import all_of, tear_down_leftovers_of, unless_leased
 from .options import CacheOptions, Setup, refuse_unknown, sooner
 
 if TYPE_CHECKING:
+    from warmcache._core.state.host_ledger import HostLedger
     from warmcache._observe.recording import Recording
 
 K = TypeVar("K", bound=Hashable)

@@ -6,7 +6,6 @@ is collected, though it was not ended, and says so.
 
 from __future__ import annotations
 
-import importlib
 import sys
 import warnings
 from collections.abc import Callable, Coroutine
@@ -167,7 +166,9 @@ class Lease(_EntryLease, Generic[V]):
 @cache
 def _event_loop() -> ModuleType:
     """Return what carries out what is async; it takes asyncio along, which few need."""
-    return importlib.import_module("warmcache._core.drivers.event_loop")
+    from warmcache._core.drivers import event_loop
+
+    return event_loop
 
 
 class AsyncLease(_EntryLease, Generic[V]):

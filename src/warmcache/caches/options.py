@@ -1,12 +1,11 @@
 """The options that every cache takes, and the set-up that is made of them."""
 
-from __future__ import annotations
-
+# No annotation is put off here: each text would be compiled as its class is made.
 import os
 import time
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, Self, TypeAlias, TypedDict
 
 from warmcache import _checks as checks
 from warmcache._core.state.records import Load, Removal
@@ -75,7 +74,7 @@ class Setup(NamedTuple):
         idle_ttl: Any = None,
         wait: float = 60.0,
         record: object = None,
-    ) -> Setup:
+    ) -> Self:
         """Return the set-up that the options of a cache mean.
 
         ``record`` is no part of it: of two caches, only one can write to a file.

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from typing import Any
 
+from warmcache import _checks as checks
 from warmcache._log import log
 from warmcache._sizes import parse_size
 from warmcache.errors import ProbeUnavailable
@@ -103,7 +103,7 @@ def share(what: str, size: float | str, total: int | None, whole: str = "the dev
     But for a whole number, which is as many bytes.
     """
     number = parse_size(size)
-    if isinstance(size, str | Integral) or number > 1:
+    if isinstance(size, str) or checks.is_whole_number(size) or number > 1:
         return number
     if total is None:
         raise ValueError(f"{what} must be given in bytes: the size of {whole} is not known")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from warmcache._core.drivers import parking  # noqa: F401  # where no lock is held
+from warmcache._core.plans import coming_back  # noqa: F401
 from warmcache._core.state.entry import Entry, seconds_between
 from warmcache._core.state.remains import Remains
 from warmcache._parking.choice import parker_for

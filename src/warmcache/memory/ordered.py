@@ -20,7 +20,7 @@ from warmcache import policies
 from warmcache._registry import options_of
 from warmcache._signatures import signature_of
 from warmcache._suggestions import nearest_option
-from warmcache.caches.by_cost import CostCache
+from warmcache.caches import CostCache
 from warmcache.caches.cache import Cache
 from warmcache.policies.three_questions import not_passed_on
 

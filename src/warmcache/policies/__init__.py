@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warmcache import caches
 from warmcache._public import list_public
 from warmcache._registry import Registry
 
@@ -26,16 +25,27 @@ __all__ = ["create", "get", "names", "register", "registry", "unregister"]
 
 list_public(globals())
 
-_of_memory = {  # few need them, and they take a while to import
+_of_memory = {
     "auto": "warmcache.memory:AutoMemoryCache",
     "gpu": "warmcache.memory:GPUMemoryCache",
     "ram": "warmcache.memory:HostMemoryCache",
+}
+_by_name = {  # each is imported when it is first asked for
+    "lru": "warmcache.caches:LRUCache",
+    "lfu": "warmcache.caches:LFUCache",
+    "fifo": "warmcache.caches:FIFOCache",
+    "rr": "warmcache.caches:RRCache",
+    "ttl": "warmcache.caches:TTLCache",
+    "tlru": "warmcache.caches:TLRUCache",
+    "gdsf": "warmcache.caches:GDSFCache",
+    "cost": "warmcache.caches:CostCache",
+    **_of_memory,
 }
 registry = Policies(
     "policy",
     check=check_class,
     group="warmcache.policies",
-    lazy=_of_memory,
+    lazy=_by_name,
     memories=Registry("memory", lazy={**_of_memory, "probe": "warmcache.memory:MemoryCache"}),
 )
 register = registry.register
@@ -43,12 +53,3 @@ unregister = registry.unregister
 names = registry.names
 get = registry.get
 create: Create = registry.create
-
-register("lru")(caches.LRUCache)
-register("lfu")(caches.LFUCache)
-register("fifo")(caches.FIFOCache)
-register("rr")(caches.RRCache)
-register("ttl")(caches.TTLCache)
-register("tlru")(caches.TLRUCache)
-register("gdsf")(caches.GDSFCache)
-register("cost")(caches.CostCache)

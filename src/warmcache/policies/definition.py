@@ -17,7 +17,6 @@ import os
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from numbers import Integral
 from typing import Any, NamedTuple
 
 from warmcache import _checks as checks
@@ -86,7 +85,7 @@ def _read(reading: Callable[[Any], Any], value: Any) -> Any:
 def _share(value: Any) -> tuple[str, float]:
     """Return a size as what it is a number of: bytes, or devices."""
     number = parse_size(value)
-    in_bytes = isinstance(value, str | Integral) or number > 1
+    in_bytes = isinstance(value, str) or checks.is_whole_number(value) or number > 1
     return ("bytes" if in_bytes else "devices"), number
 
 

@@ -30,7 +30,7 @@ _caches: dict[str, SharedCache] = {}
 
 
 @one_frame
-def named(
+def cache(
     name: str, policy: str | type[Cache[Any, Any]] | None = None, **options: Any
 ) -> Cache[Any, Any]:
     """Create or return the cache called ``name``.

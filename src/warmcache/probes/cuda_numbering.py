@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Protocol, TypeAlias
 
 from warmcache import _checks as checks
@@ -58,7 +57,7 @@ def parse(device: Any) -> int | str:
         ValueError: it means none.
     """
     must_be = "a GPU: its index as torch counts, 'cuda:0', or its UUID 'GPU-...'"
-    if checks.is_number(device) and isinstance(device, Integral):
+    if checks.is_number(device) and checks.is_whole_number(device):
         if not 0 <= int(device) < 10**9:
             raise checks.value_error("device", must_be, device)
         return int(device)

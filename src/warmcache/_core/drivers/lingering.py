@@ -6,7 +6,6 @@ import gc
 from threading import get_ident
 
 from warmcache._core.plans.cache_view import CacheView
-from warmcache._core.state.parking import settle_on_host
 from warmcache._core.state.remains import Remains
 from warmcache._core.state.store import Store
 from warmcache._log import debugging, log
@@ -52,6 +51,8 @@ def free_what_came_back(store: Store, *, at_once: bool = False) -> None:
             if left:
                 store.charge_zombie(remains, left)
             if parks := entry.parks:
+                from warmcache._core.state.parking import settle_on_host
+
                 settle_on_host(store, entry)
         if not confirmed:
             _complain(remains, left)

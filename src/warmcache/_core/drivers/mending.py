@@ -25,7 +25,6 @@ it costs each change more than the change).
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from types import TracebackType
@@ -72,7 +71,8 @@ def _hit_us(trace: TracebackType | None) -> bool:
 
 
 def _handlers() -> list[object]:
-    if threading.current_thread() is not threading.main_thread():
+    signal = sys.modules.get("signal")  # else nobody has put one there
+    if signal is None or threading.current_thread() is not threading.main_thread():
         return []
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     return [getattr(handler, "__code__", None) for handler in handlers if callable(handler)]

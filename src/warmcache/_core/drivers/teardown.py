@@ -13,7 +13,6 @@ from warmcache._texts import short_text_of
 
 from .handing_over import handed_over
 from .let_go import dump, is_dumped, let_go, no_second_yield, teardown_of
-from .parking import make_host_room, park
 
 
 def begin_teardown(
@@ -111,6 +110,8 @@ def parked_instead(cache: CacheView, entry: Entry, failures: list[Exception]) ->
 
     What must reach the caller, a KeyboardInterrupt or the like, is raised once all else is done.
     """
+    from .parking import make_host_room, park
+
     raised: list[BaseException] = []
     gone = make_host_room(cache, entry)
     if gone is not None:

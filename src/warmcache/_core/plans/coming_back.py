@@ -2,6 +2,8 @@
 
 What is parked comes back into the room that was made for the load, and is published as the entry
 that it was. What keeps it from that leaves it parked, unless somebody has removed it meanwhile.
+
+What makes a cache that parks imports this, and ``_core/drivers/parking.py``: no lock is held.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ from warmcache._texts import short_text_of
 from warmcache.errors import ClosedError
 
 from .cache_view import CacheView
-from .meter import Meter
+from .meter import Host
 from .refuse import forbidden
 from .steps import Aside, Ask, Owner, Plan, Request, TearDown
 
 
-def brought_back(store: Store, meter: Meter, request: Request, flight: Flight) -> Plan[bool]:
+def brought_back(store: Store, host: Host, request: Request, flight: Flight) -> Plan[bool]:
     """Have the value back, if it is parked; whether it was.
 
     Raises:
@@ -31,8 +33,7 @@ def brought_back(store: Store, meter: Meter, request: Request, flight: Flight) -
     with store.lock:
         parked = [each for each in store.below(request.key) if each.state is State.PARKED]
         flight.returned = entry = parked[0] if parked else None
-    host = meter.host
-    if entry is None or host is None:
+    if entry is None:
         if not request.may_load:
             flight.forbidden = True
             raise forbidden(request.key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from types import MemberDescriptorType, TracebackType
 
@@ -205,6 +204,8 @@ def own_copy(error: BaseException, trace: TracebackType | None) -> BaseException
 def _like(error: BaseException) -> BaseException | None:
     """Return an exception that is equal to ``error``; None where none can be made."""
     try:
+        import copy  # which few need before anything fails
+
         twin = copy.copy(error)
         if type(twin) is type(error) and twin.args == error.args:
             return twin

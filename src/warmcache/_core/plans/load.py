@@ -38,9 +38,14 @@ from typing import Any
 from warmcache._core.state.entry import Entry, Provenance, earlier, seconds_between
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
-from warmcache._core.state.landing import end_lease_of, land, lease_retired, turned_away
+from warmcache._core.state.landing import (
+    end_in_vain,
+    end_lease_of,
+    land,
+    lease_retired,
+    turned_away,
+)
 from warmcache._core.state.ledger import Claim
-from warmcache._core.state.parking import end_in_vain
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.standstill import go_on
 from warmcache._core.state.store import Store
@@ -49,7 +54,6 @@ from warmcache._sizes import parse_size
 from warmcache.errors import CapacityError
 
 from .cache_view import CacheView
-from .coming_back import brought_back, land_again
 from .loaded import is_failed_load, load_record, log_failed_load, tell_of_load
 from .make_room import LOOK, room
 from .meter import Meter
@@ -170,6 +174,8 @@ def _load(cache: CacheView, request: Request, flight: Flight) -> Plan[None]:
         if flight.lease is not None:
             yield from end_own_lease(store, flight)
         if flight.returned is not None:
+            from .coming_back import land_again
+
             yield from land_again(cache, flight, entry, request.owner)
             return
         expires = request.expires
@@ -274,7 +280,12 @@ def _tried(cache: CacheView, meter: Meter, request: Request, flight: Flight) -> 
         yield from _after_teardown(cache, request, flight, loads_now=True)
         growth = meter.begin(store, flight)
         try:
-            if not (yield from brought_back(store, meter, request, flight)):
+            back = False
+            if meter.host is not None:
+                from .coming_back import brought_back
+
+                back = yield from brought_back(store, meter.host, request, flight)
+            if not back:
                 flight.box = defaultdict(request.load)
                 began = store.timer()
                 yield Load(request, flight.box)

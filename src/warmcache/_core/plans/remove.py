@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterable
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from warmcache._core.state.entry import Entry, LeaseRecord, Source, State
 from warmcache._core.state.flights import CHAIN, leads_to
@@ -86,12 +86,15 @@ def chosen(
     return noted
 
 
-class Successor(NamedTuple):
+class Successor:
     """Who takes the place of a source: to load what, into which cache, by which lease."""
 
-    cache: CacheView
-    record: LeaseRecord
-    key: Callable[[], Hashable]  # made only where it is to be named
+    __slots__ = ("cache", "key", "record")
+
+    def __init__(self, cache: CacheView, record: LeaseRecord, key: Callable[[], Hashable]) -> None:
+        self.cache = cache
+        self.record = record
+        self.key = key  # made only where it is to be named
 
 
 def replaced(cache: CacheView, source: Source, successor: Successor | None = None) -> Plan[None]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from typing import NamedTuple
 
 from warmcache._core.state.entry import Entry, seconds_between
 from warmcache._core.state.ledger import Claim
@@ -33,12 +32,15 @@ from .steps import Elsewhere, Plan, TearDown
 _AT_LEAST = 0.01  # seconds that an entry counts as idle, or what was just used had no price
 
 
-class Shortage(NamedTuple):
+class Shortage:
     """What a claim of some ``weight`` lacks: in its own cache's limit, and on the device."""
 
-    weight: float
-    here: float
-    device: float
+    __slots__ = ("device", "here", "weight")
+
+    def __init__(self, weight: float, here: float, device: float) -> None:
+        self.weight = weight
+        self.here = here
+        self.device = device
 
 
 def price_of(entry: Entry, now: float) -> float:

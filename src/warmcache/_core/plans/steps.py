@@ -8,8 +8,7 @@ the logic exists once. What a step returns or raises is sent into the plan: an e
 mean something else to it, :class:`Disguised`.
 """
 
-from __future__ import annotations
-
+# No annotation is put off here: each text would be compiled as its class is made.
 from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
@@ -63,25 +62,31 @@ class Request(NamedTuple):
     validate_errors: type[Exception] | tuple[type[Exception], ...]
 
 
-class Ask(NamedTuple):
+class Ask:
     """Call ``function`` here and now; the plan gets what it returns or raises.
 
     What is returned can be awaited on an event loop, and is awaited there. ``option`` is what
     users call the function.
     """
 
-    function: Callable[[], Any]
-    option: str = "a hook"
+    __slots__ = ("function", "option")
+
+    def __init__(self, function: Callable[[], Any], option: str = "a hook") -> None:
+        self.function = function
+        self.option = option
 
 
-class Aside(NamedTuple):
+class Aside:
     """Call ``function``, which may block: an event loop has it called in a thread.
 
     With ``to_its_end``, whoever is cancelled meanwhile waits for it all the same, and goes on.
     """
 
-    function: Callable[[], Any]
-    to_its_end: bool = False
+    __slots__ = ("function", "to_its_end")
+
+    def __init__(self, function: Callable[[], Any], to_its_end: bool = False) -> None:
+        self.function = function
+        self.to_its_end = to_its_end
 
 
 class Kept(NamedTuple):
@@ -101,48 +106,65 @@ class Kept(NamedTuple):
 
 # What a loader gives: the value, and what :class:`Provenance` says of it; then what a tier has.
 Produced: TypeAlias = tuple[Any, Callable[[], object] | None, Any] | tuple[Any, None, Any, Kept]
-Box: TypeAlias = "defaultdict[int, Any]"
+Box: TypeAlias = defaultdict[int, Any]
 
 
-class Load(NamedTuple):
+class Load:
     """Run a loader; ``box[0]`` becomes what it gives, see :data:`Produced`.
 
     The box calls the loader itself when it is asked for what it does not have, and that is C code:
     so there is no place between the two at which an interrupt would lose the value.
     """
 
-    request: Request
-    box: Box
+    __slots__ = ("box", "request")
+
+    def __init__(self, request: Request, box: Box) -> None:
+        self.request = request
+        self.box = box
 
 
-class Launch(NamedTuple):
+class Launch:
     """Carry out the plan of a load as part of it: at once, or in a task of its own."""
 
-    flight: Flight
+    __slots__ = ("flight",)
+
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
 
 
-class TearDown(NamedTuple):
+class TearDown:
     """Tear these entries down; the plan gets the exceptions that it led to."""
 
-    entries: list[Entry]
+    __slots__ = ("entries",)
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
 
 
-class Elsewhere(NamedTuple):
+class Elsewhere:
     """Carry out ``plan`` for another cache; the plan gets what it returns."""
 
-    cache: Any  # its view, which knows of meters, and they of steps
-    plan: Generator[Any, Any, Any]
+    __slots__ = ("cache", "plan")
+
+    def __init__(self, cache: Any, plan: Generator[Any, Any, Any]) -> None:
+        self.cache = cache  # its view, which knows of meters, and they of steps
+        self.plan = plan
 
 
-class Flush(NamedTuple):
+class Flush:
     """Collect garbage, and have what nobody holds given back to the device."""
 
+    __slots__ = ()
 
-class Wait(NamedTuple):
+
+class Wait:
     """Wait for ``signal``, ``timeout`` seconds at most; the plan gets whether it came."""
 
-    signal: OneShot
-    timeout: float | None = None
+    __slots__ = ("signal", "timeout")
+
+    def __init__(self, signal: OneShot, timeout: float | None = None) -> None:
+        self.signal = signal
+        self.timeout = timeout
 
 
 class Disguised(Exception):  # noqa: N818 - it is none of its own

@@ -52,6 +52,16 @@ def end_flight(store: Store, flight: Flight) -> None:
     flight.ended = True
 
 
+def end_in_vain(store: Store, flight: Flight) -> list[Entry]:
+    """End a load that has failed; return what it would have had back and somebody has removed."""
+    end_flight(store, flight)
+    entry = flight.returned
+    if entry is None or entry.state is not State.PARKED or entry.parked is None:
+        return []
+    cause = entry.parked.condemned
+    return [entry] if cause is not None and store.condemn(entry, cause) else []
+
+
 def end_batch(store: Store, flight: BatchFlight) -> None:
     """Have a load of several be over and stored, as far as it is, and wake who waits for it."""
     flight.end()

@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from threading import get_ident
-from typing import NamedTuple
 
 from warmcache._sizes import MIB, format_number, format_weight
 
@@ -58,17 +57,27 @@ class Claim:
         self.flight: Flight | None = None  # and the load, if it is one
 
 
-class Elsewhere(NamedTuple):
+class Elsewhere:
     """What other caches have of the same device, as of the last look at it.
 
     What they have promised to loads is not ``available`` here any more.
     """
 
-    spoken_for: float = 0  # of what is available: they have made it for claims of their own
-    coming: float = 0  # what is torn down there, less what is owed to claims there
-    idle: float = 0  # what might be torn down there, at most
-    committed: float = 0  # all that is theirs
-    promises: int = 0  # how many were made on the device by then
+    __slots__ = ("coming", "committed", "idle", "promises", "spoken_for")
+
+    def __init__(
+        self,
+        spoken_for: float = 0,
+        coming: float = 0,
+        idle: float = 0,
+        committed: float = 0,
+        promises: int = 0,
+    ) -> None:
+        self.spoken_for = spoken_for  # of what is available, for claims of their own
+        self.coming = coming  # what is torn down there, less what is owed to claims there
+        self.idle = idle  # what might be torn down there, at most
+        self.committed = committed  # all that is theirs
+        self.promises = promises  # how many were made on the device by then
 
 
 NOTHING_ELSEWHERE = Elsewhere()

@@ -118,16 +118,6 @@ def settle_on_host(store: Store, entry: Entry) -> None:
     store.ledger.free_dying(entry.weight)
 
 
-def end_in_vain(store: Store, flight: Flight) -> list[Entry]:
-    """End a load that has failed; return what it would have had back and somebody has removed."""
-    end_flight(store, flight)
-    entry = flight.returned
-    if entry is None or entry.state is not State.PARKED or entry.parked is None:
-        return []
-    cause = entry.parked.condemned
-    return [entry] if cause is not None and store.condemn(entry, cause) else []
-
-
 def come_live(store: Store, entry: Entry, flight: Flight) -> None:
     """Make what was parked live again, leased to all who wait for it, and end its flight."""
     assert store.host is not None

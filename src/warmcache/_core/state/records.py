@@ -1,7 +1,6 @@
 """What users are told of entries, loads, removals and counts: small frozen records."""
 
-from __future__ import annotations
-
+# No annotation is put off here: each text would be compiled as its class is made.
 import enum
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple

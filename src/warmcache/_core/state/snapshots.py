@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .entry import Entry, seconds_between
 from .flights import Flight
-from .host_ledger import HostLedger
 from .records import EntryInfo, HostStats, Stats
 from .store import Store
+
+if TYPE_CHECKING:
+    from .host_ledger import HostLedger
 
 
 def entries_of(store: Store) -> list[EntryInfo]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmcache._log import debugging
 from warmcache._process.after_fork import begins_anew_in_child, keep_forever
@@ -23,7 +23,6 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import BatchFlight, Flight
-from .host_ledger import HostLedger
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observers import Observers
@@ -32,6 +31,9 @@ from .records import Load, Newcomer, Removal, RemovalCause
 from .remains import Remains
 from .use_clock import tick
 from .victim_order import Order, Rank
+
+if TYPE_CHECKING:
+    from .host_ledger import HostLedger
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
 _LIVE, _RETIRED, _DYING, _GONE = State.LIVE, State.RETIRED, State.DYING, State.GONE
