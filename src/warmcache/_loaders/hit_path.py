@@ -1,13 +1,13 @@
 """Generates the code of a warm hit, with the loader's own signature.
 
 The interpreter itself then brings positional, keyword and default arguments into
-one form, and a hit costs one dictionary look-up and two stamps on the entry. For
+one form, and a hit costs a look-up for each and two stamps on the entry. For
 ``def load(name, dtype="fp16")`` the generated function is::
 
     def load(name, dtype=None):          # the defaults are the loader's own objects
         nonlocal _warm_clock
         try:
-            _warm_entry = _warm_hot.table[(name, dtype)]
+            _warm_entry = _warm_hot.table[dtype][name]
             _warm_entry.used = _warm_clock = _warm_clock + 1.0
             _warm_entry.hits += 1.0
             return _warm_entry.value

@@ -23,15 +23,60 @@ class HotEntries:
 
     A plain dict, for it is subscripted without a call; inside of what can be referenced weakly,
     and has no warm object with it where a function that closes over it is pickled.
+
+    Of few arguments it is a dict of dicts: ``levels`` are the places of their parts in a raw key,
+    the outermost first. Then a hit builds, hashes and compares no tuple. Where there are none, the
+    raw key is looked up as it is. Threads may put and take away at once: at worst what is put
+    then is not found, and put again by the next call.
     """
 
-    __slots__ = ("__weakref__", "ref", "table")
+    __slots__ = ("__weakref__", "levels", "ref", "table")
 
-    def __init__(self) -> None:
+    def __init__(self, levels: tuple[int, ...] = ()) -> None:
         self.table: dict[Any, Any] = {}
+        self.levels = levels
         self.ref = weakref.ref(self)
         with _guard.lock:
             _all.add(self)
+
+    def get(self, raw: Any) -> Any:
+        """Return the entry that a hit with these raw arguments finds, or None."""
+        if not self.levels:
+            return self.table.get(raw)
+        found: Any = self.table
+        for place in self.levels:
+            found = found.get(raw[place])
+            if found is None:
+                return None
+        return found
+
+    def put(self, raw: Any, entry: Any) -> None:
+        """Have hits with these raw arguments find ``entry``."""
+        if not self.levels:
+            self.table[raw] = entry
+            return
+        *outer, last = self.levels
+        table = self.table
+        for place in outer:
+            table = table.setdefault(raw[place], {})
+        table[raw[last]] = entry
+
+    def drop(self, raw: Any, entry: Any) -> None:
+        """Have hits with these raw arguments not find ``entry`` any more, if they did."""
+        if not self.levels:
+            if self.table.get(raw) is entry:
+                self.table.pop(raw, None)
+        elif self.get(raw) is entry:
+            self._prune(self.table, [raw[place] for place in self.levels])
+
+    def _prune(self, table: dict[Any, Any], parts: list[Any]) -> None:
+        """Drop what is at the end of ``parts``, and each dict on the way that is empty then."""
+        first, *rest = parts
+        if rest and (inner := table.get(first)) is not None:
+            self._prune(inner, rest)
+            if inner:
+                return
+        table.pop(first, None)
 
     def __reduce__(self) -> tuple[object, ...]:
         return HotEntries, ()
