@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +43,21 @@ def five(a: int, b: int, c: int, d: int, e: int = 5) -> object: ...
 def test_what_has_a_default_is_looked_up_first_and_much_at_once(
     loader: Any, options: Any, expected: str
 ) -> None:
-    assert f"_warm_hot.{expected}\n" in source_of(warm(**options)(loader))
+    assert f"_warm_path.{expected}\n" in source_of(warm(**options)(loader))
+
+
+@pytest.mark.parametrize("cache", [{}, {"ttl": 60}])
+def test_a_hit_closes_over_two_things_whatever_it_asks_or_tells(cache: Any, tmp_path: Path) -> None:
+    """What a function closes over it copies at each call."""
+    load = warm(**cache)(two)
+    load("a", 1)
+    load("a", 1)
+    known = [load.__code__.co_freevars]
+    with load.cache.record(tmp_path / "hits.csv"):
+        load("a", 1)
+        known.append(load.__code__.co_freevars)
+    assert 2 * [("_warm_clock", "_warm_path")] == known
+    assert 2 == load.cache.stats().hits
 
 
 def test_hits_find_each_combination_and_what_leaves_takes_its_tables_along() -> None:

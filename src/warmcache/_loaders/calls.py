@@ -123,7 +123,7 @@ class Caller:
             return None
         other: Any = successor.function() if successor.function is not None else None
         if other is not None:
-            share_closure(function, other, but=Slow)
+            share_closure(function, other)
         return successor
 
     def _acquire(self, record: LeaseRecord, request: Request) -> Any:

@@ -71,7 +71,6 @@ def outer():
 
     {define} hit({signature}):
         nonlocal {_}clock
-        if 0: {unused}  # all codes must have the same free variables
 {asking}\
 {preamble}\
 {finding}\
@@ -109,10 +108,11 @@ _TELLING = """\
                 return {_}value
 """
 
-_STAMP, _HIT = "{_}entry.used = {_}clock = {_}clock + 1.0", "{_}entry.hits += 1.0"
+# No +=, which first copies the entry on the stack.
+_STAMP, _HIT = "{_}entry.used = {_}clock = {_}clock + 1.0", "{_}entry.hits = {_}entry.hits + 1.0"
 if FREE_THREADED:
     _STAMP, _HIT = "{_}entry.used = {_}clock()", "{_}entry.hit()"
-_FRESH, _TELL = "{_}fresh({_}entry)", "{_}tell({_}entry_key)"
+_FRESH, _TELL = "{_}path.fresh({_}entry)", "{_}path.tell({_}entry_key)"
 
 
 class OwnerIs(NamedTuple):
@@ -134,16 +134,15 @@ def source_of(
     owner: OwnerIs | None,
     *,
     is_async: bool,
-    late: bool,
     fresh: bool,
     tells: bool = False,
 ) -> str:
     key = _key_expression(shape, prefix)
-    names = ["clock", "hot", "slow", "items", "key", "types", "typed", "fresh", "tell"]
-    names += ["sites", "id", "per", *(f"part_{name}" for name in shape.parts)]
+    names = ["clock", "path", "items", "key", "types", "typed", "sites", "id", "per"]
+    names += [*(f"part_{name}" for name in shape.parts)]
     parameters = called_with(signature, shape, owner)
     words = dict(_=prefix, key=key, args=_args(parameters), kwargs=_kwargs(parameters))
-    asking, hot, slow, known = "", f"{prefix}hot", f"{prefix}slow", ""
+    asking, hot, slow, known = "", f"{prefix}path", f"{prefix}path.slow", ""
     if owner is not None:
         thing = owner.argument or f"{prefix}owner"
         hot = f"{prefix}sites[{prefix}id({thing})]"
@@ -165,7 +164,6 @@ def source_of(
         signature=_rendered(list(signature.parameters.values())),
         bound=_rendered(parameters),
         asking=asking,
-        unused=f"{prefix}tell, {prefix}fresh" if late else f"{prefix}tell",
         preamble=preamble,
         finding=finding.format(
             _=prefix,
