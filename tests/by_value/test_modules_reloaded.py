@@ -298,3 +298,21 @@ def test_a_function_changed_in_place_time_and_again_is_the_last_one(module: Edit
             assert ("a", factor) == old("a")
     assert ("a", 7) == old("a") == new("a")
     assert old("a") is new.peek("a")
+
+
+LIVES = "teardown=", "ttl=60, teardown="
+
+
+@pytest.mark.parametrize("edits", [(LIVES,), (LIVES, LIVES[::-1])])
+def test_a_function_changed_in_place_asks_of_a_hit_what_the_new_one_asks(
+    module: EditedModule, edits: tuple[tuple[str, str], ...]
+) -> None:
+    source, old = SOURCE, module.imported(SOURCE).load
+    for edit in edits:
+        old("a")
+        source = source.replace(*edit)
+        new = module.reloaded(source).load
+        update_in_place(old, new)
+    value = old("a")
+    assert old("a") is value and new("a") is value
+    assert 2 == old.cache_info().hits

@@ -233,7 +233,7 @@ def test_a_traceback_shows_the_lines_of_the_generated_code() -> None:
         load("x")
 
     lines = traceback.format_exception(caught.value)
-    assert any("return _warm_slow(" in line and "in load" in line for line in lines)
+    assert any("return _warm_path.slow(" in line and "in load" in line for line in lines)
     assert caught.value.__context__ is None, "the miss before it is no part of the story"
 
 

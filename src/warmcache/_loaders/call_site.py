@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from warmcache._core.state.hot_paths import HotEntries
 from warmcache.caches.cache import Cache
 
+from .hit_path_text import Shape
 from .name_holder import NameHolder
 from .owners import NOBODY, Owner, owner_of
 
@@ -18,6 +19,7 @@ class Called(Protocol):
 
     cache: Cache[Any, Any]
     defined_anew: bool
+    shape: Shape
     name_holder: NameHolder | None
 
 
@@ -34,8 +36,8 @@ class CallSite:
 
     __slots__ = ("__weakref__", "_sites", "hot", "owner")
 
-    def __init__(self) -> None:
-        self.hot = HotEntries()
+    def __init__(self, levels: tuple[int, ...]) -> None:
+        self.hot = HotEntries(levels)
         self.owner: Owner | None = None
         self._sites: weakref.ref[Sites] | None = None
 
@@ -79,13 +81,15 @@ class Sites:
 
     Attributes:
         hot: what the hit path finds, by the ids of the owners.
+        levels: what is looked up of a call there, one after another.
         loader: gives the loader, or None once that is gone.
     """
 
-    __slots__ = ("__weakref__", "_known", "hot", "loader")
+    __slots__ = ("__weakref__", "_known", "hot", "levels", "loader")
 
     def __init__(self, loader: Called) -> None:
         self.loader: Callable[[], Called | None] = weakref.ref(loader)
+        self.levels = loader.shape.levels
         self.hot: dict[int, HotEntries] = {}
         self._known: dict[int, CallSite] = {}
 
@@ -116,7 +120,7 @@ class Sites:
         """
         owner = owner_of(thing)
         owner.check_open()
-        new = site or CallSite()
+        new = site or CallSite(self.levels)
         new.bind(owner, self)  # before anybody finds it
         site = self._known.setdefault(id(thing), new)
         self.hot[id(thing)] = site.hot

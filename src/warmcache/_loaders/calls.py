@@ -123,7 +123,7 @@ class Caller:
             return None
         other: Any = successor.function() if successor.function is not None else None
         if other is not None:
-            share_closure(function, other, but=Slow)
+            share_closure(function, other)
         return successor
 
     def _acquire(self, record: LeaseRecord, request: Request) -> Any:
@@ -233,7 +233,7 @@ class Caller:
 
     def _is_hot(self, site: CallSite, raw: Any) -> bool:
         try:
-            return raw in site.hot.table and not self._loader.ends
+            return not self._loader.ends and site.hot.get(raw) is not None
         except TypeError:  # not hashable as it is
             return False
 
@@ -241,7 +241,7 @@ class Caller:
         self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
     ) -> Any:
         """Lease what a hit would find; when that has left, load it."""
-        found = lease_warm(self._loader.cache._view, site.hot.table.get, raw, record)
+        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
         return found or self._acquire(record, self._request(site, raw, args, kwargs))
 
     def alease(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -273,7 +273,7 @@ class Caller:
     def _acquire_hot_aside(
         self, record: LeaseRecord, site: CallSite, raw: Any, args: Any, kwargs: Any
     ) -> Any:
-        found = lease_warm(self._loader.cache._view, site.hot.table.get, raw, record)
+        found = lease_warm(self._loader.cache._view, site.hot.get, raw, record)
         return found or self._acquire_aside(record, self._request(site, raw, args, kwargs))
 
     def _lease_live(self, request: Request, record: LeaseRecord) -> Leased | None:

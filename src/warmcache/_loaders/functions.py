@@ -73,7 +73,7 @@ def warm_function(
         name = getattr(target, "__name__", type(target).__name__)
         of_call, find_owner = owned(signature, per, name)
     loader = Loader(target, of_call, options, cache, find_owner=find_owner)
-    caller = caller_class(loader)(loader, CallSite())
+    caller = caller_class(loader)(loader, CallSite(loader.shape.levels))
     free: dict[str, Any] = dict(slow=Slow(caller), fresh=loader.fresh)
     owner = None
     if loader.sites is None:

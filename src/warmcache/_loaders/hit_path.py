@@ -1,19 +1,19 @@
 """Generates the code of a warm hit, with the loader's own signature.
 
 The interpreter itself then brings positional, keyword and default arguments into
-one form, and a hit costs one dictionary look-up and two stamps on the entry. For
+one form, and a hit costs a look-up for each and two stamps on the entry. For
 ``def load(name, dtype="fp16")`` the generated function is::
 
     def load(name, dtype=None):          # the defaults are the loader's own objects
         nonlocal _warm_clock
         try:
-            _warm_entry = _warm_hot.table[(name, dtype)]
+            _warm_entry = _warm_path.table[dtype][name]
             _warm_entry.used = _warm_clock = _warm_clock + 1.0
-            _warm_entry.hits += 1.0
+            _warm_entry.hits = _warm_entry.hits + 1.0
             return _warm_entry.value
         except (AttributeError, TypeError, KeyError):  # not warm, or not hashable
             pass
-        return _warm_slow((name, dtype), (name, dtype), {})
+        return _warm_path.slow((name, dtype), (name, dtype), {})
 
 Without the interpreter's lock the two stamps are counters' that Python advances atomically::
 
@@ -41,6 +41,7 @@ from importlib.machinery import ModuleSpec
 from itertools import count
 from typing import Any
 
+from warmcache._core.state.hot_paths import HotEntries
 from warmcache._core.state.use_clock import USE_CLOCK
 from warmcache.keys import frozen_items, typed_items, typed_part
 
@@ -68,19 +69,18 @@ def build(
         signature: what it is called with.
         owner: what says to whom belongs what is loaded.
         is_async: whether the loader is ``async``, and so its hit.
-        free: the free variables of the code: ``hot``, ``slow`` and the flavour's own.
+        free: what the code knows: ``hot``, ``slow`` and the flavour's own.
     """
     prefix = _prefix(signature)
-    late = loader.shared is not None  # so that only its cache will say whether entries end
-    kind: Any = dict(is_async=is_async, late=late)
     fresh = bool(free.get("fresh"))
-    write = partial(source_of, signature, shape, prefix, owner, **kind)
+    write = partial(source_of, signature, shape, prefix, owner, is_async=is_async)
     # Not in "<...>", for then linecache would not ask the namespace for the source.
     filename = f"warm:{loader.__module__}.{loader.__qualname__}#{next(_numbers)}"
     names = dict(co_name=loader.__name__, co_qualname=loader.__qualname__)
     source = write(fresh=fresh)
     codes = _compiled(source, filename, names)
-    cells = _cells(shape, prefix, free)
+    path = Path(free.get("hot"), free["slow"], free.get("fresh"))
+    cells = _cells(shape, prefix, {**free, "path": path})
     hit = _function(codes["hit"], loader, signature, cells, source)
     bound = signature.replace(parameters=called_with(signature, shape, owner))
     bind = _function(codes["bind"], loader, bound, cells, source)
@@ -88,8 +88,7 @@ def build(
     def code(*, fresh: bool, tells: bool) -> types.CodeType:
         return _compiled(write(fresh=fresh, tells=tells), filename, names)["hit"]
 
-    asked, told = cells[f"{prefix}fresh"], cells[f"{prefix}tell"]
-    return hit, bind, Switch(hit, asked, told, code)
+    return hit, bind, Switch(hit, path, code)
 
 
 def _prefix(signature: inspect.Signature) -> str:
@@ -110,8 +109,8 @@ def _compiled(source: str, filename: str, names: Any) -> dict[str, types.CodeTyp
 
 
 def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, types.CellType]:
-    """Return what the free variables of the generated code are bound to, by name."""
-    helpers = dict(key=shape.key, types=_types, typed=typed_part, tell=None)
+    """Return what the free variables of the generated code may be bound to, by name."""
+    helpers = dict(key=shape.key, types=_types, typed=typed_part)
     helpers |= dict(items=typed_items if shape.typed else frozen_items)
     helpers |= {f"part_{name}": part for name, part in shape.parts.items()}
     cells = {
@@ -119,6 +118,35 @@ def _cells(shape: Shape, prefix: str, free: Mapping[str, Any]) -> dict[str, type
     }
     cells[f"{prefix}clock"] = USE_CLOCK
     return cells
+
+
+class Path:
+    """What the code of a hit knows, but for the clock: each call copies each cell of its closure.
+
+    Pickled with a hit path, it is empty.
+    """
+
+    __slots__ = ("__weakref__", "fresh", "hot", "slow", "table", "tell")
+
+    def __init__(
+        self,
+        hot: HotEntries | None = None,
+        slow: Any = None,
+        fresh: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self.hot = hot  # which lives as long as its table is looked up here
+        self.table = None if hot is None else hot.table
+        self.slow = slow
+        self.fresh = fresh
+        self.tell: Callable[[Any], object] | None = None
+
+    def know(self, other: Path) -> None:
+        """Know what ``other`` does, and fall through by its own."""
+        self.hot, self.table = other.hot, other.table
+        self.fresh, self.tell = other.fresh, other.tell
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path, ()
 
 
 class Switch:
@@ -129,25 +157,25 @@ class Switch:
     """
 
     def __init__(
-        self,
-        hit: types.FunctionType,
-        asked: types.CellType,
-        told: types.CellType,
-        code: Callable[..., types.CodeType],
+        self, hit: types.FunctionType, path: Path, code: Callable[..., types.CodeType]
     ) -> None:
-        self._asked, self._told, self._code = asked, told, code
-        self._now = bool(asked.cell_contents), False
+        self._code = code
+        self._now = path.fresh is not None, False
         self._known: dict[tuple[bool, bool], types.CodeType] = {self._now: hit.__code__}
-        self._function = weakref.ref(hit)
+        self._function, self._path = weakref.ref(hit), weakref.ref(path)
 
     def __call__(self, tell: Callable[[Any], object] | None) -> None:
         """Have each hit told to ``tell``; None: no longer."""
-        self._told.cell_contents = tell or self._told.cell_contents
+        path = self._path()
+        if path is not None:
+            path.tell = tell or path.tell  # which calls under way may need
         self._be(fresh=self._now[0], tells=tell is not None)
 
     def ask_first(self, fresh: Callable[[Any], bool] | None) -> None:
         """Have ``fresh`` asked whether a hit may have its entry; None: nobody is."""
-        self._asked.cell_contents = fresh or self._asked.cell_contents
+        path = self._path()
+        if path is not None:
+            path.fresh = fresh or path.fresh
         self._be(fresh=fresh is not None, tells=self._now[1])
 
     def _be(self, *, fresh: bool, tells: bool) -> None:
@@ -159,17 +187,20 @@ class Switch:
         self._now = fresh, tells
 
 
-def share_closure(hit: types.FunctionType, other: types.FunctionType, *, but: type) -> None:
+def share_closure(hit: types.FunctionType, other: types.FunctionType) -> None:
     """Have ``hit``, which has the code of ``other`` already, close over what that closes over.
 
-    The ``but``, by which it falls through, stays its own.
+    By what it falls through, stays its own.
     """
     theirs = dict(zip(other.__code__.co_freevars, other.__closure__ or (), strict=True))
     for name, cell in zip(hit.__code__.co_freevars, hit.__closure__ or (), strict=True):
         if cell is theirs.get(name, cell):  # the clock is one cell for all
             continue
-        if not isinstance(cell.cell_contents, but):
-            cell.cell_contents = theirs[name].cell_contents
+        own, new = cell.cell_contents, theirs[name].cell_contents
+        if isinstance(own, Path) and isinstance(new, Path):
+            own.know(new)
+        else:
+            cell.cell_contents = new
 
 
 class _SourceText:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from warmcache._process.gil import FREE_THREADED
 
 _Parameters = list[inspect.Parameter]
+_MOST_LEVELS = 4  # of what is looked up part by part; above, a tuple is
 
 
 class Shape(NamedTuple):
@@ -44,6 +45,18 @@ class Shape(NamedTuple):
             inspect.Parameter.VAR_KEYWORD
         )
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The places in a raw key of what is looked up one after another; empty: all of it at once.
+
+        What has a default comes first: it has the fewest values, so there are the fewest tables.
+        """
+        whole = self.key is not None or self.typed or any(self.parts.values())
+        places = range(len(self.kept))
+        if whole or not 2 <= len(places) <= _MOST_LEVELS:
+            return ()
+        return tuple(sorted(places, key=lambda place: _is_needed(self.kept[place])))
+
     def _has_type(self, p: inspect.Parameter) -> bool:
         return p.kind is not p.VAR_KEYWORD and p.name not in self.parts
 
@@ -58,7 +71,6 @@ def outer():
 
     {define} hit({signature}):
         nonlocal {_}clock
-        if 0: {unused}  # all codes must have the same free variables
 {asking}\
 {preamble}\
 {finding}\
@@ -72,7 +84,7 @@ def outer():
 # The value last: an entry that is torn down meanwhile has none, and who stamps it does no harm.
 _FINDING = """\
         try:
-            {_}entry = {hot}.table[{key}]
+            {_}entry = {hot}.table{lookup}
             {stamp}
             {hit}
             return {_}entry.value
@@ -83,7 +95,7 @@ _FINDING = """\
 # What is asked or told may raise errors of its own, which are not to be taken for a miss.
 _TELLING = """\
         try:
-            {_}entry = {hot}.table[{key}]
+            {_}entry = {hot}.table{lookup}
             {_}entry_key = {_}entry.key
             {_}value = {_}entry.value
         except (AttributeError, TypeError, KeyError):
@@ -96,10 +108,11 @@ _TELLING = """\
                 return {_}value
 """
 
-_STAMP, _HIT = "{_}entry.used = {_}clock = {_}clock + 1.0", "{_}entry.hits += 1.0"
+# No +=, which first copies the entry on the stack.
+_STAMP, _HIT = "{_}entry.used = {_}clock = {_}clock + 1.0", "{_}entry.hits = {_}entry.hits + 1.0"
 if FREE_THREADED:
     _STAMP, _HIT = "{_}entry.used = {_}clock()", "{_}entry.hit()"
-_FRESH, _TELL = "{_}fresh({_}entry)", "{_}tell({_}entry_key)"
+_FRESH, _TELL = "{_}path.fresh({_}entry)", "{_}path.tell({_}entry_key)"
 
 
 class OwnerIs(NamedTuple):
@@ -121,16 +134,15 @@ def source_of(
     owner: OwnerIs | None,
     *,
     is_async: bool,
-    late: bool,
     fresh: bool,
     tells: bool = False,
 ) -> str:
     key = _key_expression(shape, prefix)
-    names = ["clock", "hot", "slow", "items", "key", "types", "typed", "fresh", "tell"]
-    names += ["sites", "id", "per", *(f"part_{name}" for name in shape.parts)]
+    names = ["clock", "path", "items", "key", "types", "typed", "sites", "id", "per"]
+    names += [*(f"part_{name}" for name in shape.parts)]
     parameters = called_with(signature, shape, owner)
     words = dict(_=prefix, key=key, args=_args(parameters), kwargs=_kwargs(parameters))
-    asking, hot, slow, known = "", f"{prefix}hot", f"{prefix}slow", ""
+    asking, hot, slow, known = "", f"{prefix}path", f"{prefix}path.slow", ""
     if owner is not None:
         thing = owner.argument or f"{prefix}owner"
         hot = f"{prefix}sites[{prefix}id({thing})]"
@@ -152,12 +164,11 @@ def source_of(
         signature=_rendered(list(signature.parameters.values())),
         bound=_rendered(parameters),
         asking=asking,
-        unused=f"{prefix}tell, {prefix}fresh" if late else f"{prefix}tell",
         preamble=preamble,
         finding=finding.format(
             _=prefix,
             hot=hot,
-            key=words["key"],
+            lookup=_lookup(shape, prefix) or f"[{words['key']}]",
             stamp=_STAMP.format(_=prefix),
             hit=_HIT.format(_=prefix),
             fresh=_FRESH.format(_=prefix) if fresh else "True",
@@ -223,6 +234,15 @@ def _key_expression(shape: Shape, prefix: str) -> str:
             if shape._has_type(p)
         ]
     return parts[0] if shape.single else _tuple(parts)
+
+
+def _lookup(shape: Shape, prefix: str) -> str:
+    kept = shape.kept
+    return "".join(f"[{_part(kept[place], shape, prefix)}]" for place in shape.levels)
+
+
+def _is_needed(p: inspect.Parameter) -> bool:
+    return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
 
 
 def _part(p: inspect.Parameter, shape: Shape, prefix: str) -> str:

@@ -76,7 +76,6 @@ class Loader:
         self.signature = signature
         self.options = options
         self.find_owner = find_owner
-        self.sites: Sites | None = None if find_owner is None else Sites(self)
         self.shared = cache if isinstance(cache, SharedCache) else None
         self.waits = self.shared is not None
         self.moved: Callable[[], Callable[[Loader], None] | None] | None = None
@@ -109,6 +108,7 @@ class Loader:
             key=options.key if callable(options.key) else None,
             typed=options.typed,
         )
+        self.sites: Sites | None = None if find_owner is None else Sites(self)
         self.freeze: Callable[..., Any] | None = None
         if options.freeze:
             if yields:

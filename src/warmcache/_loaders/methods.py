@@ -281,7 +281,7 @@ class _BoundMixin:
 
     def _where(self) -> CallSite:
         # One that is not there yet is not made to be shown.
-        return self._method._sites.known(self._instance) or CallSite()
+        return self._method._sites.known(self._instance) or CallSite(self._method._sites.levels)
 
     def as_called(self) -> Any:
         return self

@@ -8,6 +8,8 @@ the slow path, which does ask. While any of ``SCOPES`` is alive they stay empty.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from warmcache._process.after_fork import in_child
@@ -23,18 +25,67 @@ class HotEntries:
 
     A plain dict, for it is subscripted without a call; inside of what can be referenced weakly,
     and has no warm object with it where a function that closes over it is pickled.
+
+    Of few arguments it is a dict of dicts: ``levels`` are the places of their parts in a raw key,
+    the outermost first. Then a hit builds, hashes and compares no tuple. Where there are none, the
+    raw key is looked up as it is. Threads may put and take away at once: at worst what is put
+    then is not found, and put again by the next call.
+
+    ``get`` takes raw arguments, and returns the entry that a hit with them finds, or None.
     """
 
-    __slots__ = ("__weakref__", "ref", "table")
+    __slots__ = ("__weakref__", "get", "levels", "ref", "table")
 
-    def __init__(self) -> None:
+    def __init__(self, levels: tuple[int, ...] = ()) -> None:
         self.table: dict[Any, Any] = {}
+        self.levels = levels
+        self.get: Callable[[Any], Any] = self.table.get
+        if levels:
+            self.get = partial(_found, self.table, levels)
         self.ref = weakref.ref(self)
         with _guard.lock:
             _all.add(self)
 
+    def put(self, raw: Any, entry: Any) -> None:
+        """Have hits with these raw arguments find ``entry``."""
+        if not self.levels:
+            self.table[raw] = entry
+            return
+        *outer, last = self.levels
+        table = self.table
+        for place in outer:
+            table = table.setdefault(raw[place], {})
+        table[raw[last]] = entry
+
+    def drop(self, raw: Any, entry: Any) -> None:
+        """Have hits with these raw arguments not find ``entry`` any more, if they did."""
+        if self.get(raw) is not entry:
+            return
+        if not self.levels:
+            self.table.pop(raw, None)
+            return
+        self._prune(self.table, [raw[place] for place in self.levels])
+
+    def _prune(self, table: dict[Any, Any], parts: list[Any]) -> None:
+        """Drop what is at the end of ``parts``, and each dict on the way that is empty then."""
+        first, *rest = parts
+        if rest and (inner := table.get(first)) is not None:
+            self._prune(inner, rest)
+            if inner:
+                return
+        table.pop(first, None)
+
     def __reduce__(self) -> tuple[object, ...]:
         return HotEntries, ()
+
+
+def _found(table: dict[Any, Any], levels: tuple[int, ...], raw: Any) -> Any:
+    found: Any = table
+    for place in levels:
+        found = found.get(raw[place])
+        if found is None:
+            return None
+    return found
 
 
 def switch_off_for(scope: object) -> None:

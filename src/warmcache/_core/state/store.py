@@ -151,9 +151,9 @@ class Store:
         ref = provenance.hot
         hot = None if ref is None else ref()
         if hot is not None and entry.state is _LIVE and not self.inherited:
-            hot.table[provenance.hot_key] = entry
+            hot.put(provenance.hot_key, entry)
             if SCOPES or self.has_orphans:  # it came just now, and may have emptied it before
-                hot.table.pop(provenance.hot_key, None)
+                hot.drop(provenance.hot_key, entry)
 
     def heat_for(self, entry: Entry, hot: HotEntries, hot_key: Any) -> None:
         """Put a loaded live entry on the hit path of who asks, be it another than before."""
@@ -168,8 +168,8 @@ class Store:
         provenance = entry.provenance
         ref = provenance.hot
         hot = None if ref is None else ref()
-        if hot is not None and hot.table.get(provenance.hot_key) is entry:
-            hot.table.pop(provenance.hot_key, None)
+        if hot is not None:
+            hot.drop(provenance.hot_key, entry)
 
     def waited(self, what: Claim | Flight) -> None:
         """Count that a caller waits: for room, or for another's load."""
