@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from warmcache._disk import commit_file as format_
+from warmcache._disk.checksum import KINDS
 from warmcache._disk.exporting import export
 from warmcache._disk.importing import Import
 from warmcache._disk.store import DiskStore
@@ -68,8 +69,11 @@ def nothing_fails(text: str) -> None:
         if (found := read(store, 1)) is not None:
             assert expected(1, "inline") == found
         else:
-            assert counts.misses + 1 == store.counts.misses and not file.exists()
-            assert counts.damaged + 1 == store.counts.damaged
+            assert counts.misses + 1 == store.counts.misses
+            # What a later version may have written is left to it.
+            is_of_other = file.exists() and json.loads(text)["checksum"] not in KINDS
+            assert is_of_other or not file.exists()
+            assert counts.damaged + (not is_of_other) == store.counts.damaged
         plant(folder, text)
         (folder / "index.db").unlink(missing_ok=True)
         for name in range(2, 12):
@@ -97,6 +101,7 @@ def test_no_number_of_a_header_makes_anything_fail(field: str, number: float) ->
 @given(documents)
 @settings(max_examples=60)
 @example("[" * 100_000)
+@example(json.dumps({**GOOD, "checksum": "0"}))
 @example('{"more":' + "[" * 900 + "]" * 900 + "}")
 @example(json.dumps({**GOOD, "text": "\u20ac" * 300_000}, ensure_ascii=False))
 @example(json.dumps({**GOOD, "colour": [1e15] * 60_000}).replace("1000000000000000.0", "1e15"))
