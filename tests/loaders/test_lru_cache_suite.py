@@ -7,6 +7,7 @@ ask for in words of our own.
 from __future__ import annotations
 
 import functools
+import sys
 import types
 import unittest
 from importlib.util import find_spec
@@ -31,8 +32,10 @@ DIFFERENT = {
 }
 LATER = {  # which came with a later interpreter than the oldest
     "test_common_signatures": "what cache_info() returns is annotated",
-    "test_lru_recursion": "each load under way has its place: no recursion is deeper than maxsize",
+    "test_lru_checks_arg_is_callable": "who gives something else is told so in other words",
 }
+if sys.version_info < (3, 14):  # from which on it goes less deep
+    LATER["test_lru_recursion"] = "each load under way has its place: none is deeper than maxsize"
 NEVER_RUN = {
     "test_lru_cache_threaded2": "waits until many threads load one key at once, of which one does",
     "test_lru_reentrancy_with_len": "has len() of all modules be warm, ours included",
