@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import functools
 import itertools
 import pathlib
+import sys
 import types
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
@@ -300,3 +302,11 @@ def test_what_is_finer_than_in_memory_is_meant_to_be() -> None:
     assert 1 == 1.0 == True and 3 == len({encode(1), encode(1.0), encode(True)})
     assert (1, 2) == Point(1, 2) and encode((1, 2)) != encode(Point(1, 2))
     assert encode(Colour.RED) != encode("red")
+
+
+if sys.version_info >= (3, 15):
+
+    def test_a_frozendict_is_the_dict_of_its_items() -> None:
+        frozendict: Any = vars(builtins)["frozendict"]
+        one, other = ({"x": made(a=[1], b=2)} for made in (dict, frozendict))
+        assert call_digest("app.load", "", "", one) == call_digest("app.load", "", "", other)

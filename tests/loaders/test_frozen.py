@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import re
 import subprocess
@@ -121,6 +122,15 @@ def same(value: Any, other: Any) -> None:
 )
 def test_what_can_be_changed_becomes_what_cannot(value: Any, result: Any) -> None:
     same(result, frozen(value))
+
+
+if sys.version_info >= (3, 15):
+
+    def test_what_is_in_a_frozendict_is_frozen() -> None:
+        frozendict: Any = vars(builtins)["frozendict"]
+        assert frozendict(a=(1,)) == (result := frozen(frozendict(a=[1])))
+        assert type(result) is frozendict
+        assert frozen(result) is result
 
 
 def test_a_dict_is_one_to_read() -> None:

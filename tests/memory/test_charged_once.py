@@ -677,6 +677,7 @@ def test_what_an_interrupt_left_uncharged_is_charged_by_who_mends(
     assert {"b": 9} == rig.weights() and 9 == rig.committed()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_begins_anew() -> None:
     rig = Sharer()
     base = rig.block(4)

@@ -12,6 +12,7 @@ its encodings.
 
 from __future__ import annotations
 
+import builtins
 import datetime
 import decimal
 import enum
@@ -76,6 +77,7 @@ for _kind in (
 ):
     _LEAVES[_kind] = lambda value, name=_kind.__name__: ("path", f"{name} {value}")  # type: ignore[misc]
 
+_FROZEN_DICT = vars(builtins).get("frozendict", dict)  # which Python has since 3.15
 _MOMENTS = (datetime.datetime, datetime.time)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 # What cannot be the base of a record whose fields say all.
@@ -115,7 +117,7 @@ class Encoder:
             return node(kind.__name__, self._items(value))
         if kind in (set, frozenset):
             return node(kind.__name__, sorted(self.apart(self._items(value))))
-        if kind is dict:
+        if kind is dict or kind is _FROZEN_DICT:
             return node("dict", sorted(self.apart(self._pairs(value))))
         if kind is OrderedDict:  # compared in order
             return node("ordered", self._pairs(value))

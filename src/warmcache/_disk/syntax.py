@@ -17,7 +17,7 @@ from typing import Any
 
 from .encoder import Encoder, leaf, node
 
-_INCIDENTAL = {"ctx", "kind", "type_comment", "type_ignores", "simple"}
+_INCIDENTAL = {"ctx", "kind", "type_comment", "type_ignores", "simple", "is_lazy"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 

@@ -12,6 +12,7 @@ are refused, though a list could be made of each: what they do beside that would
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import re
 import sys
@@ -198,6 +199,10 @@ class _Freezing:
         result = dict(zip(self._members(own), values, strict=True))
         return MappingProxyType(_all_of(value, result))
 
+    def _frozen_dict(self, value: Any) -> Any:
+        frozen = self._mapping(value)
+        return value if _same([*frozen.values()], value.values()) else type(value)(frozen)
+
     def _dataclass(self, value: Any) -> Any:
         names = dict.fromkeys(each.name for each in dataclasses.fields(value))
         # And what is none of them, of its own or of a base that is no dataclass.
@@ -230,6 +235,8 @@ _EXACTLY: dict[type, _Way] = {
     MappingProxyType: _Freezing._mapping,  # others may have what is below it
     bytearray: lambda _, value: bytes(value),
 }
+if (_frozen_dict := vars(builtins).get("frozendict")) is not None:  # since Python 3.15
+    _EXACTLY[_frozen_dict] = _Freezing._frozen_dict
 
 
 def _way_of(kind: type) -> _Way | None:
