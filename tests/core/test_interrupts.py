@@ -7,7 +7,6 @@ n-th of these places, until there are no more.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dis
 import gc
@@ -28,7 +27,7 @@ from scenarios import SCENARIOS, Scenario
 import warmcache
 from warmcache import warm
 from warmcache._core.drivers import event_loop, threads
-from warmcache._core.state.loading_threads import HANDED_OVER, LOADING
+from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.one_shot import OneShot
 from warmcache._process.janitor import janitor
 from warmcache.testing import assert_consistent
@@ -249,48 +248,6 @@ def test_an_interrupt_of_who_was_handed_something_loses_nothing(
             lambda load: others.submit(load.cache.clear).result(CAP),
             lambda load, other: other(1),
         )
-
-
-@pytest.mark.race
-def test_an_interrupt_once_a_task_has_a_teardown_lets_nothing_go_before_that_is_over() -> None:
-    class Interrupting(dict[Any, Any]):
-        def pop(self, *args: Any) -> Any:
-            thread.handed = left
-            raise Interrupt
-
-    told: list[str] = []
-    go = asyncio.Event()
-
-    async def teardown(value: Any) -> None:
-        await go.wait()
-        told.append("torn down")
-
-    async def main() -> None:
-        nonlocal thread, left
-        load("a")
-        thread = LOADING[threading.get_ident()]
-        with ThreadPoolExecutor(1) as other:  # while the loop stands still
-            other.submit(load.evict, "a").result(CAP)
-        left, thread.handed = thread.handed, Interrupting(thread.handed)
-        with pytest.raises(Interrupt):
-            load("b")  # which has the teardown of "a" started, on this loop
-        load("c")
-        assert [] == told
-        go.set()
-        while load.cache.stats().dying:  # noqa: ASYNC110  # nobody tells of it
-            await asyncio.sleep(0)
-        assert ["torn down", "gone"] == told
-        assert_consistent(load.cache)
-
-    thread: Any = None
-    left: dict[Any, Any] = {}
-    load: Any = warm(
-        maxsize=3,
-        teardown=teardown,
-        teardown_in="loading-thread",
-        on_removal=lambda _: told.append("gone"),
-    )(lambda name: [name])
-    asyncio.run(main())
 
 
 def _at_once(joined: Callable[..., None]) -> Any:

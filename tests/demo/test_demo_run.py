@@ -118,6 +118,24 @@ def test_an_interrupt_in_the_midst_of_waiting_leaves_no_future_locked(zoo, specs
 
 
 @pytest.mark.race
+def test_a_second_interrupt_does_not_wait_for_what_is_under_way(specs, monkeypatch):
+    def interrupted(pending, *args, **options):
+        signal.raise_signal(signal.SIGINT)
+        return wait(pending, *args, **options)
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, **options):
+            super().shutdown(wait, **options)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(_run, "wait", interrupted)
+    monkeypatch.setattr(_run, "ThreadPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):
+        _run.perform(OPTIONS, specs)
+
+
+@pytest.mark.race
 def test_an_interrupt_leaves_the_requests_that_have_not_begun(zoo, monkeypatch):
     asked, begun, cancelled = [], threading.Event(), threading.Event()
     spec = zoo.spec("only", 10)

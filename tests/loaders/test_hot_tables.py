@@ -138,6 +138,60 @@ def test_an_error_of_an_arguments_own_hash_or_comparison_is_the_callers_at_any_l
             load(*args)
 
 
+class Sloppy:
+    """One that its ``==`` expects others to be like."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: Any) -> bool:
+        return bool(self.name == other.name)
+
+
+def test_what_cannot_be_compared_with_arguments_of_other_calls_is_loaded_and_leaves() -> None:
+    @warm
+    def load(name: Any, size: int) -> object:
+        return object()
+
+    value, odd = load("a", 2), Sloppy("a")
+    with load.lease(odd, 1) as leased:
+        assert load(odd, 1) is leased
+    assert load("a", 2) is value
+    with pytest.raises(AttributeError, match="no attribute 'name'"):
+        load(odd, 2)
+    load.cache.clear()
+    assert {} == hot(load).table
+    assert load("a", 2) is not value
+
+
+def test_an_entry_that_the_tables_cannot_tell_from_others_is_not_found_once_it_left() -> None:
+    class Once:
+        compared = True
+
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            assert self.compared
+            return False
+
+    first, last = Once(), Once()
+
+    @warm
+    def load(name: Any, size: int) -> object:
+        return object()
+
+    load(first, 1)
+    with load.lease(last, 2) as value:
+        first.compared = False
+        load.evict(last, 2)
+        first.compared = True
+        assert load(last, 2) is not value
+
+
 def test_scopes_empty_all_tables_and_hits_come_back() -> None:
     @warm
     def load(name: str, size: int) -> object:

@@ -149,7 +149,8 @@ def _interrupt_waits() -> Iterator[Callable[[], None]]:
     """Have a Ctrl-C wait until the function that this gives is called, or until the end.
 
     In the midst of :mod:`concurrent.futures` it would leave a future locked for good, and the
-    thread that has its answer would hang.
+    thread that has its answer would hang. Once that function has raised it, the next one does not
+    wait: what is under way may never end.
     """
     handler = signal.getsignal(signal.SIGINT)
     if (
@@ -162,6 +163,7 @@ def _interrupt_waits() -> Iterator[Callable[[], None]]:
 
     def end_if_interrupted() -> None:
         if heard:
+            signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, lambda number, _: heard.append(number))

@@ -90,11 +90,11 @@ def hand_over(
     loop = loop_for(cache, entry, pending, here)
     rest: Rest = partial(finish, cache, entry, pending, failures)
     if here is None:
-        return _run_on(loop, rest, standing_here())
+        return _run_on(loop, entry, rest, standing_here())
     if loop is here:
         _start(here, entry, rest)
     else:
-        move(loop, rest, partial(_raise_on, here))
+        move(loop, entry, rest, partial(_raise_on, here))
     return None
 
 
@@ -111,24 +111,35 @@ def loop_for(
     return loop
 
 
-def move(loop: _Loop | None, rest: Rest, then: Callable[[BaseException | None], object]) -> None:
-    """Run ``rest()`` on another thread's loop; a thread waits for that, and says what comes of it.
+def move(
+    loop: _Loop | None, entry: Entry, rest: Rest, then: Callable[[BaseException | None], object]
+) -> None:
+    """Run ``rest()`` of ``entry`` on another thread's loop; a thread waits for that.
 
     ``then`` is called there with what must reach the caller.
     """
 
     def run() -> None:
-        then(_run_on(loop, rest))
+        then(_run_on(loop, entry, rest))
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(run,), name="warmcache-teardown").start()
+    _leave_to_others(entry)
 
 
-def _run_on(loop: _Loop | None, rest: Rest, standing: Collection[Any] = ()) -> BaseException | None:
-    """Run ``rest()`` on another thread's loop, or where that ends too early, on one made for it.
+def _leave_to_others(entry: Entry) -> None:
+    """Note that others go on with it: who is interrupted now must not let its value go at once."""
+    entry.doomed_by = None
 
-    It is not waited for where the loop waits in turn for what is ``standing`` meanwhile. Returns
-    what must reach the caller. That a loop has cancelled it, for it ends, is none of that.
+
+def _run_on(
+    loop: _Loop | None, entry: Entry, rest: Rest, standing: Collection[Any] = ()
+) -> BaseException | None:
+    """Run ``rest()`` of ``entry`` on another thread's loop, or on one made for it.
+
+    That is where the other ends too early. It is not waited for where the loop waits in turn for
+    what is ``standing`` meanwhile, nor by who is interrupted. Returns what must reach the caller.
+    That a loop has cancelled it, for it ends, is none of that.
     """
     begun, over = threading.Lock(), OneShot()
     outcome: list[BaseException | None] = []
@@ -152,6 +163,11 @@ def _run_on(loop: _Loop | None, rest: Rest, standing: Collection[Any] = ()) -> B
                     break
             else:
                 return None
+        except BaseException:
+            if begun.acquire(blocking=False):
+                move(loop, entry, rest, lambda _: None)
+            _leave_to_others(entry)
+            raise
         finally:
             go_on(standing)
     if not outcome:
@@ -178,7 +194,7 @@ async def _raising(rest: Rest) -> None:
 
 
 def _start(loop: _Loop, entry: Entry, rest: Rest) -> None:
-    """Start ``rest()`` of ``entry`` on this thread's loop; in a thread, if the loop ends first."""
+    """Start ``rest()`` on this thread's loop; in a thread, should the loop end first."""
     begun: list[bool] = []
 
     async def body() -> None:
@@ -187,10 +203,10 @@ def _start(loop: _Loop, entry: Entry, rest: Rest) -> None:
 
     def ended(_: object) -> None:
         if not begun:
-            move(None, rest, lambda _: None)
+            move(None, entry, rest, lambda _: None)
 
     task = loop.create_task(body())
-    entry.doomed_by = None  # or who is interrupted from here on would let the value go at once
+    _leave_to_others(entry)
     task.add_done_callback(ended)
     keep_running(task)
 

@@ -224,7 +224,7 @@ async def tear_down_async(cache: CacheView, entries: Iterable[Entry]) -> list[Ex
             rest = partial(finish, cache, entry, pending, failures)
             here = asyncio.get_running_loop()
             loop = loop_for(cache, entry, pending, here)
-            interrupt = await (rest() if loop is here else _moved(loop, rest)) or interrupt
+            interrupt = await (rest() if loop is here else _moved(loop, entry, rest)) or interrupt
             del rest
         del error, pending
     if interrupt is not None:
@@ -290,8 +290,10 @@ async def _parked_aside(
     return interrupt
 
 
-async def _moved(loop: asyncio.AbstractEventLoop | None, rest: Rest) -> BaseException | None:
-    """Have ``rest()`` run on another thread's loop, and wait for it without blocking this one.
+async def _moved(
+    loop: asyncio.AbstractEventLoop | None, entry: Entry, rest: Rest
+) -> BaseException | None:
+    """Have ``rest()`` of ``entry`` run on another thread's loop; wait without blocking this one.
 
     To be cancelled ends the waiting only. Returns what must reach the caller.
     """
@@ -302,7 +304,7 @@ async def _moved(loop: asyncio.AbstractEventLoop | None, rest: Rest) -> BaseExce
         outcome.append(interrupt)
         over.happen()
 
-    move(loop, rest, then)
+    move(loop, entry, rest, then)
     try:
         await wait(over, None)
     except BaseException as interrupt:

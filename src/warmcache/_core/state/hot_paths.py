@@ -18,6 +18,7 @@ from warmcache._process.fork_safe_lock import ForkSafeLock
 SCOPES: set[int] = set()  # that are alive, in whatever context, by number
 _all: weakref.WeakSet[HotEntries] = weakref.WeakSet()
 _guard = ForkSafeLock()  # of _all
+_NO_HIT = (AttributeError, TypeError, KeyError)  # what the code of a hit takes for a miss
 
 
 class HotEntries:
@@ -30,6 +31,9 @@ class HotEntries:
     the outermost first. Then a hit builds, hashes and compares no tuple. Where there are none, the
     raw key is looked up as it is. Threads may put and take away at once: at worst what is put
     then is not found, and put again by the next call.
+
+    There an argument meets what other calls have in its place, whatever else they differ in. What
+    it cannot be compared with takes the slow path, which compares whole keys.
 
     ``get`` takes raw arguments, and returns the entry that a hit with them finds, or None.
     """
@@ -53,18 +57,24 @@ class HotEntries:
             return
         *outer, last = self.levels
         table = self.table
-        for place in outer:
-            table = table.setdefault(raw[place], {})
-        table[raw[last]] = entry
+        try:
+            for place in outer:
+                table = table.setdefault(raw[place], {})
+            table[raw[last]] = entry
+        except _NO_HIT:
+            pass
 
     def drop(self, raw: Any, entry: Any) -> None:
         """Have hits with these raw arguments not find ``entry`` any more, if they did."""
-        if self.get(raw) is not entry:
-            return
         if not self.levels:
-            self.table.pop(raw, None)
+            if self.table.get(raw) is entry:
+                self.table.pop(raw, None)
             return
-        self._prune(self.table, [raw[place] for place in self.levels])
+        try:
+            if _found_at(self.table, self.levels, raw) is entry:
+                self._prune(self.table, [raw[place] for place in self.levels])
+        except Exception:  # as it was compared: it may be there, and has to leave
+            self.table.clear()
 
     def _prune(self, table: dict[Any, Any], parts: list[Any]) -> None:
         """Drop what is at the end of ``parts``, and each dict on the way that is empty then."""
@@ -80,6 +90,13 @@ class HotEntries:
 
 
 def _found(table: dict[Any, Any], levels: tuple[int, ...], raw: Any) -> Any:
+    try:
+        return _found_at(table, levels, raw)
+    except _NO_HIT:
+        return None
+
+
+def _found_at(table: dict[Any, Any], levels: tuple[int, ...], raw: Any) -> Any:
     found: Any = table
     for place in levels:
         found = found.get(raw[place])
