@@ -18,7 +18,7 @@ from warmcache._core.drivers import at_once
 from warmcache._core.plans.steps import Request
 from warmcache._loaders import calls
 from warmcache.caches import cache
-from warmcache.testing import assert_consistent
+from warmcache.testing import ManualClock, assert_consistent
 
 Start = Callable[..., Future[Any]]
 
@@ -128,6 +128,99 @@ def test_a_value_that_another_takes_the_place_of_is_dropped_counted_and_told_of_
     assert (3, 1, 1) == (info.uses, stats.hits, stats.removals[warmcache.RemovalCause.REPLACED])
     del warm_cache["a"]
     assert dropped[1]() is None
+
+
+def test_what_is_stored_where_a_loader_tears_down_evicts_by_its_teardown() -> None:
+    torn_down: list[Any] = []
+    warm_cache: Any = warmcache.LRUCache(2)
+    warm_cache["a"] = 1
+    warm(cache=warm_cache, teardown=torn_down.append)(lambda name: name)("loaded")
+    warm_cache["b"] = 2
+    warm_cache["c"] = 3
+    assert ["loaded"] == torn_down and {"b": 2, "c": 3} == dict(warm_cache)
+    assert_consistent(warm_cache)
+
+
+@pytest.mark.parametrize("store", ["a", "b"])
+def test_what_is_stored_where_a_loader_has_a_ttl_ends_no_later_for_that(store: str) -> None:
+    clock = ManualClock()
+    warm_cache: Any = warmcache.LRUCache(2, timer=clock)
+    warm_cache["a"] = 1
+    load = warm(cache=warm_cache, ttl=5)(lambda name: name)
+    load("loaded")
+    clock.advance(6)
+    warm_cache[store] = 2
+    assert {"a": 1} | {store: 2} == dict(warm_cache), "what has ended goes first"
+    assert_consistent(warm_cache)
+
+
+@pytest.mark.parametrize("key", ["a", "b"])
+def test_what_a_closed_cache_is_given_is_refused(key: str) -> None:
+    warm_cache: Any = warmcache.LRUCache(2)
+    warm_cache["a"] = 1
+    warm_cache._store.close("it is closed")
+    with pytest.raises(warmcache.ClosedError):
+        warm_cache[key] = 2
+    assert 1 == warm_cache._store.live["a"].value
+
+
+def test_what_is_stored_drops_the_value_that_goes_once_others_may_have_the_lock(
+    start: Start,
+) -> None:
+    class Value:
+        def __del__(self) -> None:
+            seen.append(start(lambda: warm_cache.pop("c", None)).result(CAP))
+
+    seen: list[Any] = []
+    warm_cache: Any = warmcache.LRUCache(2)
+    warm_cache["a"] = Value()
+    warm_cache["a"] = 1
+    assert [None] == seen
+    warm_cache["a"] = Value()
+    warm_cache["b"] = 2
+    warm_cache["c"] = 3  # for which "a" has to go
+    assert [None, 3] == seen
+    assert_consistent(warm_cache)
+
+
+def test_what_left_just_before_gets_no_other_value_but_what_is_stored_an_entry() -> None:
+    class Late:
+        """A lock that one waits for while another thread removes what is there."""
+
+        def __enter__(self) -> None:
+            store.lock = lock
+            warm_cache.pop("a")
+            lock.__enter__()
+
+        def __exit__(self, *exc: Any) -> None:
+            lock.__exit__(*exc)
+
+    warm_cache: Any = warmcache.LRUCache(2)
+    warm_cache["a"] = 1
+    store, lock = warm_cache._store, warm_cache._store.lock
+    store.lock = Late()
+    warm_cache["a"] = 2
+    assert {"a": 2} == dict(warm_cache)
+    assert_consistent(warm_cache)
+
+
+def test_what_vanishes_is_counted_by_its_cause_and_kept_by_no_lease_that_has_ended() -> None:
+    class Value:
+        weight = 1
+
+    warm_cache: Any = warmcache.LRUCache(2, lambda value: value.weight)
+    warm_cache["a"] = Value()
+    gone = weakref.ref(warm_cache["a"])
+    lease = warm_cache.lease("a")
+    with lease:
+        pass
+    heavier = Value()
+    heavier.weight = 2
+    warm_cache["b"] = Value()
+    warm_cache["b"] = heavier
+    assert gone() is None
+    assert {"size": 1, "replaced": 1} == warm_cache.stats().removals
+    assert_consistent(warm_cache)
 
 
 def test_what_is_leased_keeps_its_entry_though_another_value_is_stored() -> None:

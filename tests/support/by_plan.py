@@ -22,5 +22,5 @@ def by_plan() -> Iterator[None]:
         patch.setattr(calls, "load_at_once", lambda *args, **options: None)
         patch.setattr(at_once_async, "load_at_once_async", _nothing)
         patch.setattr(cache, "store_at_once", lambda *args: False)
-        patch.setattr(cache, "put_at_once", lambda *args: None)
+        patch.setattr(cache, "vanish_at_once", lambda *args: None)
         yield

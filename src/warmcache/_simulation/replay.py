@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmcache import policies
-from warmcache._core.state.at_once import put_at_once
+from warmcache._core.state.at_once import vanish_at_once
 from warmcache._core.state.entry import Entry, Provenance
 from warmcache._registry import options_of
 from warmcache.caches.cache import Cache
@@ -138,7 +138,7 @@ def put_loaded(cache: Cache[Any, Any], key: str, size: float, seconds: float, no
     entry = Entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store
     with store.lock:
-        evicted = put_at_once(store, entry, cache._view.rank, logs=False)
+        evicted = vanish_at_once(store, key, size, cache._view.rank, logs=False, entry=entry)
     if evicted is None:
         try:
             cache._put(entry)

@@ -27,7 +27,7 @@ from warmcache._core.plans.get import get, request_for
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
 from warmcache._core.plans.steps import Plan
-from warmcache._core.state.at_once import put_at_once, renew_at_once
+from warmcache._core.state.at_once import renew_at_once, vanish_at_once
 from warmcache._core.state.entry import (
     Entry,
     LeaseRecord,
@@ -43,7 +43,7 @@ from warmcache._core.state.sharing import charge_anew
 from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
-from warmcache._core.state.victim_order import Order, RankOrder, ScanOrder, stamp
+from warmcache._core.state.victim_order import Order, ScanOrder, order_by, stamp
 from warmcache._log import debugging
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import THE_END, ExitJob
@@ -237,7 +237,7 @@ class Cache(cachetools.Cache[K, V]):
         return entry.loaded
 
     def _new_order(self) -> Order:
-        return ScanOrder() if self.drifts else RankOrder(type(self).rank)
+        return ScanOrder() if self.drifts else order_by(type(self).rank)
 
     def _new_timer(self) -> Callable[[], Any]:
         return self._setup.timer
@@ -315,28 +315,31 @@ class Cache(cachetools.Cache[K, V]):
                 self._put(self._new_entry(key, value))
                 return
             weight = 1 if self._unit_weight else self._weigh(value)
-            timer = self._timer
-            handed_in, now = self._handed_in, timer()
-            if store.tears_down:
+            timer, handed_in = self._timer, self._handed_in
+            now = timer()
+            if not store.plain:
                 self._put(Entry(key, value, weight, handed_in, now))
                 return
-            replaces = key in store.live
-            if replaces:
+            old = store.live.get(key)
+            if old is not None:
                 with store.lock:
-                    old = renew_at_once(store, key, value, weight, handed_in, now)
-                if old is not None:
+                    dropped = renew_at_once(store, old, value, weight, handed_in, now)
+                if dropped is not None:
                     return
             entry = Entry(key, value, weight, handed_in, now)
-            if replaces:
+            if old is not None:
                 self._take_place(entry)
             rank = store.order.stamp or self._view.rank
             logs = debugging()
             with store.lock:
-                evicted = put_at_once(store, entry, rank, logs)
+                evicted = vanish_at_once(store, key, weight, rank, logs, entry)
             if evicted is None:
                 self._put(entry)
-            else:
+            elif logs or store.observers.all:
                 vanished(store, evicted, logs)
+            else:
+                for gone in evicted:
+                    gone.empty()
         except BaseException as error:
             mend_after(self._view, error)
             drop_inner_frames(error)

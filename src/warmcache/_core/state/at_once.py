@@ -18,7 +18,8 @@ from .store import Store
 from .use_clock import tick
 from .victim_order import Rank
 
-_SIZE, _REPLACED, _GONE = RemovalCause.SIZE, RemovalCause.REPLACED, State.GONE
+_SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
+_LIVE, _GONE = State.LIVE, State.GONE
 
 
 def reserve_at_once(store: Store, weight: float, flight: Flight) -> None:
@@ -30,21 +31,72 @@ def reserve_at_once(store: Store, weight: float, flight: Flight) -> None:
 
 
 def vanish_at_once(
-    store: Store, key: Hashable, weight: float, rank: Rank, logs: bool
+    store: Store,
+    key: Hashable,
+    weight: float,
+    rank: Rank,
+    logs: bool,
+    entry: Entry | None = None,
 ) -> list[Entry] | None:
-    """Have victims vanish until ``weight`` is free for ``key``, where nothing has a teardown.
+    """Have victims vanish until ``weight`` is free for ``key``, and store ``entry`` in it, if any.
 
-    ``logs`` says whether anybody reads the log, where it is said for whom they go. Returns them, to
-    be emptied once the lock is released, for then a value may die; or None when it takes a plan:
-    idle entries cannot make the room.
+    That is for loads, and for what is handed in, where nothing has a teardown and nothing expires.
+    ``logs`` says whether anybody reads the log, where it is said for whom they go. Returns what was
+    removed, to be emptied once the lock is released, for then a value may die; or None when it
+    takes a plan: idle entries cannot make the room.
     """
-    victims = _victims(store, weight, rank)
-    if victims:
-        freed, ledger = _vanish(store, victims, key, weight, logs), store.ledger
-        ledger.live -= freed
-        ledger.idle -= freed
-        ledger.committed -= freed
-    return victims
+    ledger, live = store.ledger, store.live
+    old: Entry | None = None
+    change: float = 0
+    if entry is not None:
+        if not store.plain:
+            return None
+        old, change = live.get(key), weight
+    short = ledger.committed + weight - ledger.limit
+    removed: list[Entry] | None = []
+    if old is not None and entry is not None:
+        removed = _replaced(old, store, entry, rank)
+    elif short > ledger.slack:
+        if short > ledger.idle or weight > ledger.limit:
+            return None
+        first = store.order.take(rank)  # most often it is enough
+        if first is not None and first.weight >= short:
+            removed = [first]
+        else:
+            removed = store.victims(short, rank, first=first)[0]
+    if removed is None:
+        return None
+    if removed:
+        counts, newcomer = store.counts, None
+        if logs or store.observers.all:
+            newcomer = Newcomer(key, weight, ledger.free)
+        for gone in removed:
+            gone.state = _GONE
+            if gone is old:
+                gone.cause, gone.newcomer = _REPLACED, None
+                counts.replaced += 1
+            else:
+                gone.cause, gone.newcomer = _SIZE, newcomer
+                counts.evicted += 1
+            del live[gone.key]
+            if gone.provenance.hot is not None:
+                store.cool(gone)
+            if gone.hits:
+                counts.left(gone)
+            change -= gone.weight
+    if entry is not None:
+        live[key] = entry  # the successor of ``old`` comes last
+        store.order.add(entry)
+    if change:
+        ledger.live += change
+        ledger.idle += change
+        ledger.committed += change
+    if entry is not None:
+        if store.observers.all:
+            store.observers.stored(entry)
+        if ledger.waiting:
+            ledger.wake()
+    return removed
 
 
 def condemn_at_once(
@@ -81,34 +133,6 @@ def condemn_at_once(
     return doomed
 
 
-def put_at_once(store: Store, entry: Entry, rank: Rank, logs: bool) -> list[Entry] | None:
-    """Store ``entry`` where that takes no user code and no waiting.
-
-    That is: nothing has a teardown, nothing expires, and idle entries can make
-    the room. Returns what was removed, to be emptied once the lock is released; or None
-    when it takes a plan.
-    """
-    if store.tears_down or store.deadlines is not None or store.closed:
-        return None
-    ledger, key, weight = store.ledger, entry.key, entry.weight
-    old = store.live.get(key)
-    removed = _victims(store, weight, rank) if old is None else _replaced(old, store, entry, rank)
-    if removed is None:
-        return None
-    change = weight - _vanish(store, removed, key, weight, logs, old) if removed else weight
-    store.live[key] = entry  # the successor of ``old`` comes last
-    store.order.add(entry)
-    if change:
-        ledger.live += change
-        ledger.idle += change
-        ledger.committed += change
-    if store.observers.all:
-        store.observers.stored(entry)
-    if ledger.waiting:
-        ledger.wake()
-    return removed
-
-
 def _replaced(old: Entry, store: Store, entry: Entry, rank: Rank) -> list[Entry] | None:
     """Return what goes as ``entry`` takes the place of ``old``, and that with it."""
     if old.leases or old.value is entry.value:
@@ -123,25 +147,22 @@ def _replaced(old: Entry, store: Store, entry: Entry, rank: Rank) -> list[Entry]
 
 
 def renew_at_once(
-    store: Store, key: Hashable, value: Any, weight: float, handed_in: Provenance, now: Any
+    store: Store, entry: Entry, value: Any, weight: float, handed_in: Provenance, now: Any
 ) -> tuple[Any] | None:
-    """Give an idle entry another ``value`` in its place, as if that had an entry of its own.
+    """Give an idle ``entry`` another ``value`` in its place, as if that had an entry of its own.
 
     Returns the old value, to be dropped once the lock is released; or None if that value takes
     an entry. The rank must rise with that, or its place in the order would come too late.
     """
-    entry = store.live.get(key)
     if (
-        entry is None
+        entry.state is not _LIVE  # it has left by now
         or entry.leases
         or entry.weight != weight
         or entry.value is value
         or entry.provenance is not handed_in
         or not store.order.renews
-        or store.deadlines is not None
+        or not store.plain
         or store.observers.all
-        or store.tears_down
-        or store.closed
     ):
         return None
     if entry.hits:
@@ -149,7 +170,7 @@ def renew_at_once(
         entry.base_uses += entry.hits
         entry.hits = 0.0
     entry.base_uses += 1.0
-    store.counts.removals[_REPLACED] += 1
+    store.counts.replaced += 1
     entry.loaded = entry.used = entry.seen = tick()
     entry.loaded_at = entry.seen_at = now
     old, entry.value = entry.value, value
@@ -158,57 +179,18 @@ def renew_at_once(
 
 def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
     """Return the victims that make room for ``weight``; None where idle entries cannot."""
-    ledger = store.ledger
-    short = ledger.committed + weight - ledger.limit
-    if short <= ledger.slack:
-        return []
-    if short > ledger.idle or weight > ledger.limit:
-        return None
-    first = store.order.take(rank)  # most often it is enough
-    if first is not None and first.weight >= short:
-        return [first]
-    return store.victims(short, rank, first=first)[0]
+    return _victims_beside(None, store, weight, rank)[0]
 
 
 def _victims_beside(
-    old: Entry, store: Store, weight: float, rank: Rank
+    old: Entry | None, store: Store, weight: float, rank: Rank
 ) -> tuple[list[Entry] | None, bool]:
     """Return the victims that make room beside what ``old`` makes, and whether that came up."""
     ledger = store.ledger
-    short = ledger.committed + weight - old.weight - ledger.limit
+    made = 0 if old is None else old.weight
+    short = ledger.committed + weight - made - ledger.limit
     if short <= ledger.slack:
         return [], False
-    if short > ledger.idle - old.weight or weight > ledger.limit:
+    if short > ledger.idle - made or weight > ledger.limit:
         return None, False
     return store.victims(short, rank, old)
-
-
-def _vanish(
-    store: Store,
-    removed: list[Entry],
-    key: Hashable,
-    needed: float,
-    logs: bool,
-    old: Entry | None = None,
-) -> float:
-    """Have idle entries be gone that have no teardown; return what they weighed."""
-    live, removals = store.live, store.counts.removals
-    newcomer: Newcomer | None = None
-    if logs or store.observers.all:
-        newcomer = Newcomer(key, needed, store.ledger.free)
-    weight: float = 0
-    for gone in removed:
-        gone.state = _GONE
-        if gone is old:
-            gone.cause, gone.newcomer = _REPLACED, None
-            removals[_REPLACED] += 1
-        else:
-            gone.cause, gone.newcomer = _SIZE, newcomer
-            removals[_SIZE] += 1
-        del live[gone.key]
-        if gone.provenance.hot is not None:
-            store.cool(gone)
-        if gone.hits:
-            store.counts.left(gone)
-        weight += gone.weight
-    return weight

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from .entry import Entry
 from .records import RemovalCause
 
 
 class Counts:
-    """What a store counts as it goes. The hits of a live entry are the entry's own."""
+    """What a store counts as it goes. The hits of a live entry are the entry's own.
+
+    Entries that merely vanish are ``evicted`` or ``replaced``, and no ``removals``: to look up a
+    cause takes longer than to count.
+    """
 
     def __init__(self) -> None:
         self.removals: defaultdict[RemovalCause, int] = defaultdict(int)
+        self.evicted = 0
+        self.replaced = 0
         self.past_hits = 0
         self.misses = 0
         self.joined = 0
@@ -22,6 +28,12 @@ class Counts:
         self.past_saved = 0.0
         self.teardown_failures = 0
         self.waits = 0
+
+    def by_cause(self) -> dict[RemovalCause, int]:
+        """Return how many entries have left, by why they did."""
+        counts = Counter(self.removals)
+        counts.update({RemovalCause.SIZE: self.evicted, RemovalCause.REPLACED: self.replaced})
+        return {cause: count for cause, count in counts.items() if count}
 
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""

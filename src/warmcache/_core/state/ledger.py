@@ -1,10 +1,10 @@
 """The sums of a cache: what is committed of its limit, and what may still be promised.
 
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
-entry goes through its life, and each move has a method here. (Eight that every call or every
+entry goes through its life, and each move has a method here. (Seven that every call or every
 insertion makes are spelt out, for their cost: in the store ``lease``, ``end_lease`` of what stays
-live, ``publish``, ``condemn`` and ``gone``; in ``at_once.py`` beside it ``reserve_at_once``,
-``vanish_at_once`` and ``put_at_once``.) ::
+live, ``publish``, ``condemn`` and ``gone``; in ``at_once.py`` beside it ``reserve_at_once`` and
+``vanish_at_once``.) ::
 
     reserve ──▶ (reserved) ─ publish ──▶ live ─ condemn ─▶ dying ─ gone, free_dying ──▶ (free)
                     │                    │  ▲              ▲   ▲

@@ -67,7 +67,7 @@ def stats_of(store: Store) -> Stats:
         load_failures=counts.load_failures,
         load_seconds=counts.load_seconds,
         saved_seconds=counts.past_saved + saved,
-        removals=dict(counts.removals),
+        removals=counts.by_cause(),
         teardown_failures=counts.teardown_failures,
         waits=counts.waits,
         live=ledger.live,

@@ -87,6 +87,8 @@ class Store:
         self.measures = False  # whether any load was ever measured: then it may be now
         # Whether anybody would notice entries that merely vanish.
         self.tears_down = tears_down or reclaim is not None or listener is not None
+        # Whether entries merely vanish, and for room alone: nothing has a teardown, nothing ends.
+        self.plain = not self.tears_down and self.deadlines is None
 
         self.live: dict[Hashable, Entry] = {}
         self.leased: set[Entry] = set()
@@ -122,7 +124,7 @@ class Store:
     def close(self, why: str) -> None:
         """Refuse whatever comes after, and say ``why``; the first to say so is right."""
         if not self.closed:
-            self.closed, self.why_closed = True, why
+            self.closed, self.why_closed, self.plain = True, why, False
         self.ledger.wake()
 
     def check_anybody_there(self, signal: OneShot) -> None:
@@ -193,7 +195,7 @@ class Store:
             or provenance.finish is not None
             or provenance.dump is not None
         ):
-            self.tears_down = True
+            self.tears_down, self.plain = True, False
             register_exit()
             note_threads(entry.loaded)
         ledger.live += weight
@@ -531,7 +533,7 @@ class Store:
 
     def keep_deadlines(self) -> None:
         """Look at the time from now on: of what is live, something ends by a loader's ``ttl``."""
-        self.deadlines = Deadlines(self._deadline)
+        self.deadlines, self.plain = Deadlines(self._deadline), False
         self.deadlines.mend(self.live.values())
 
     def dates_hits_of(self, entry: Entry) -> bool:

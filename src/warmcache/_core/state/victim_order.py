@@ -23,6 +23,7 @@ R = TypeVar("R", bound=Callable[..., Any])
 _SLACK = 64  # dead records a heap may carry before it is worth sweeping
 _EXACT = 2000  # entries up to which a scan looks at all of them,
 _SAMPLE = 64  # and how many it looks at above
+_STAMPS: dict[str, Rank] = {name: attrgetter(name) for name in ("used", "loaded")}  # no Python code
 
 
 def rises(rank: R, stamp: Rank | None = None) -> R:
@@ -33,12 +34,19 @@ def rises(rank: R, stamp: Rank | None = None) -> R:
 
 
 def stamp(name: str) -> Callable[[R], R]:
-    """Decorate a ``rank`` that is an entry's stamp of this ``name``: it rises, and is soon read."""
-    return partial(rises, stamp=attrgetter(name))  # no Python code
+    """Decorate a ``rank`` that is an entry's stamp of this ``name``: "used" or "loaded"."""
+    return partial(rises, stamp=_STAMPS[name])
 
 
 def _code_of(rank: Rank | None) -> Any:
     return getattr(rank, "__code__", None)
+
+
+def order_by(rank: Callable[..., Any]) -> RankOrder:
+    """Return the order of entries by a policy's ``rank``."""
+    code, stamp = getattr(rank, "_rises", (None, None))
+    renews = code is not None and code is _code_of(rank)
+    return StampOrder(stamp) if renews and stamp is not None else RankOrder(renews=renews)
 
 
 class Order:
@@ -97,32 +105,23 @@ class RankOrder(Order):
     Invariant: every idle live entry is ``queued``, and is exactly once in ``_run``
     (under ``entry.recorded``), in ``_heap`` (under the rank beside it) or, where a ``rank`` has to
     be asked and until somebody needs a victim, in ``_unranked``; what is recorded is at most its
-    rank. Where a stamp tells, nothing in ``_run`` is recorded above ``_newest``.
+    rank.
     Leased entries lose their place when they come up and get it back at the last
     release, so pins at the head never hold up the rest.
     """
 
-    def __init__(self, rank: Callable[..., Any] | None = None) -> None:
-        code, stamp = getattr(rank, "_rises", (None, None))
-        self.renews = code is not None and code is _code_of(rank)
-        self.stamp: Rank | None = stamp if self.renews else None
+    def __init__(self, *, renews: bool = False) -> None:
+        self.renews = renews
         self._unranked: deque[Entry] = deque()
         self._run: deque[Entry] = deque()
         self._heap: list[tuple[Any, Entry]] = []
-        self._newest: Any = -math.inf
+        self._newest: Any = -math.inf  # what the last of the run was recorded under
         self._dead = 0
 
     def add(self, entry: Entry) -> None:
         if not entry.queued:
             entry.queued = True
-            stamp = self.stamp
-            if stamp is None:
-                self._unranked.append(entry)
-            elif self._newest < (today := stamp(entry)):  # as _push, without a call
-                self._newest = entry.recorded = today
-                self._run.append(entry)
-            else:
-                self._push(today, entry)
+            self._unranked.append(entry)
 
     def discard(self, entry: Entry, cause: RemovalCause) -> None:
         """Note that ``entry`` has left by another door than :meth:`take`."""
@@ -147,7 +146,6 @@ class RankOrder(Order):
         When ``rank`` raises, the order is unchanged.
         """
         unranked, run, heap = self._unranked, self._run, self._heap
-        rank = self.stamp or rank
         while unranked:
             entry = unranked[0]
             if not entry.queued:
@@ -158,11 +156,6 @@ class RankOrder(Order):
             else:
                 self._push(rank(entry), entry)
             unranked.popleft()
-        if run and not heap:  # the loop below, for what is most common
-            entry = run[0]
-            if entry.queued and not entry.leases and not entry.recorded < rank(entry):
-                entry.queued = False
-                return run.popleft()
         while run or heap:
             in_order = not heap or (run and (run[0].recorded, run[0]) < heap[0])
             entry = run[0] if in_order else heap[0][1]
@@ -198,7 +191,6 @@ class RankOrder(Order):
 
     def mend(self, live: Iterable[Entry]) -> None:
         self._unranked, self._run, self._heap, self._dead = deque(), deque(), [], 0
-        self._newest = -math.inf
         for entry in live:
             entry.queued = False
             if not entry.leases:
@@ -210,6 +202,44 @@ class RankOrder(Order):
         self._heap = [record for record in self._heap if record[1].queued]
         heapify(self._heap)
         self._dead = 0
+
+
+class StampOrder(RankOrder):
+    """Idle entries by one of their stamps: no ``rank`` is asked, so each has its place at once.
+
+    Invariant: nothing in ``_run`` is recorded above ``_newest``.
+    """
+
+    def __init__(self, stamp: Rank) -> None:
+        super().__init__(renews=True)
+        self.stamp = stamp
+        self._by_use = stamp is _STAMPS["used"]
+
+    def add(self, entry: Entry) -> None:
+        if not entry.queued:
+            entry.queued = True
+            today = entry.used if self._by_use else entry.loaded
+            if self._newest < today:  # as _push, without a call
+                self._newest = entry.recorded = today
+                self._run.append(entry)
+            else:
+                self._push(today, entry)
+
+    def take(self, rank: Rank) -> Entry | None:
+        run = self._run
+        if run and not self._heap:
+            entry = run.popleft()  # as there, for what is most common
+            if entry.queued and not entry.leases:
+                today = entry.used if self._by_use else entry.loaded
+                if not entry.recorded < today:
+                    entry.queued = False
+                    return entry
+            run.appendleft(entry)
+        return super().take(self.stamp or rank)
+
+    def mend(self, live: Iterable[Entry]) -> None:
+        self._newest = -math.inf
+        super().mend(live)
 
 
 class ScanOrder(Order):
