@@ -164,7 +164,6 @@ def tear_down_at_once(cache: CacheView, entries: list[Entry], logs: bool) -> Ent
     ):
         tear_down(cache, entries)
         return None
-    raised: list[BaseException] = []
     if teardown is not None:
         pending, error = _call(entry, teardown)
         if pending is not None or error is not None or store.inherited:
@@ -178,8 +177,9 @@ def tear_down_at_once(cache: CacheView, entries: list[Entry], logs: bool) -> Ent
         pass  # who was interrupted inside of this has done it
     if store.listener is None and not store.observers.all:
         return entry
+    raised: list[BaseException] = []
     free_room(store, entry, raised, logs)
-    if (interrupt := interrupt_among(raised)) is not None:
+    if raised and (interrupt := interrupt_among(raised)) is not None:
         raise interrupt
     return None
 
