@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import weakref
 from collections.abc import Callable
@@ -303,6 +304,86 @@ def test_a_store_whose_victims_teardown_closes_the_cache_is_refused_and_owed_not
         warm_cache["b"] = 2
     assert 0 == warm_cache._store.ledger.owed == len(warm_cache._live)
     assert_consistent(warm_cache)
+
+
+def stored(warm_cache: Any) -> None:
+    warm_cache["b"] = 2
+
+
+def loaded(warm_cache: Any) -> None:
+    warm(cache=warm_cache)(lambda name: name)("b")
+
+
+each_way = pytest.mark.parametrize("another", [stored, loaded])
+
+
+@each_way
+@pytest.mark.parametrize("thrown", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+def test_what_a_teardown_throws_is_raised_once_the_room_is_free(
+    thrown: type[BaseException], another: Callable[[Any], object]
+) -> None:
+    def throw(value: str) -> None:
+        raise thrown
+
+    warm_cache: Any = warmcache.LRUCache(1, teardown=throw)
+    warm_cache["a"] = 1
+    with pytest.raises(thrown):
+        another(warm_cache)
+    assert not warm_cache and 0 == warm_cache._store.ledger.committed
+    assert_consistent(warm_cache)
+
+
+@each_way
+def test_the_room_of_a_victim_is_charged_until_another_takes_it(
+    another: Callable[[Any], object],
+) -> None:
+    charged: list[float] = []
+
+    class Lock:
+        """Looks at the ledger each time that the lock is let go of."""
+
+        def __enter__(self) -> None:
+            lock.acquire()
+
+        def __exit__(self, *exception: object) -> None:
+            charged.append(warm_cache._store.ledger.committed)
+            lock.release()
+
+    warm_cache: Any = warmcache.LRUCache(1, teardown=lambda value: None)
+    warm_cache["a"] = 1
+    lock, warm_cache._store.lock = warm_cache._store.lock, Lock()
+    another(warm_cache)
+    assert len(charged) > 1 and {1} == set(charged)
+
+
+def test_of_several_victims_the_first_is_gone_before_the_next_is_torn_down() -> None:
+    seen: list[Any] = []
+
+    def tear_down(value: str) -> None:
+        seen.append((value, load("a") if "b" == value else None))
+
+    warm_cache: Any = warmcache.LRUCache(2, len, teardown=tear_down)
+    load = warm(cache=warm_cache, size=0)(lambda name: name.upper())
+    warm_cache[load.cache_key("a")], warm_cache["b"] = "a", "b"
+    warm_cache["c"] = "cc"
+    assert [("a", None), ("b", "A")] == seen
+    assert_consistent(warm_cache)
+
+
+@each_way
+def test_nothing_keeps_the_key_of_a_victim(another: Callable[[Any], object]) -> None:
+    class Key:
+        pass
+
+    warm_cache: Any = warmcache.LRUCache(1, teardown=lambda value: None)
+    victim = Key()
+    warm_cache[victim] = 1
+    (entry,) = warm_cache._live.values()
+    there = weakref.ref(victim)
+    del victim
+    another(warm_cache)
+    assert there() is None
+    assert entry.key is None
 
 
 def test_a_request_has_the_fields_in_the_order_in_which_it_is_taken_apart() -> None:

@@ -50,7 +50,8 @@ def _elsewhere(found: list[str], *folders: str) -> list[str]:
 
 
 def test_nothing_but_a_driver_tears_down() -> None:
-    found = _found(_calls("tear_down", "tear_down_async", "destroy", "let_go"))
+    names = "tear_down", "tear_down_async", "tear_down_at_once", "destroy", "let_go"
+    found = _found(_calls(*names))
     assert [] == _elsewhere(found, DRIVERS, "_process/at_exit.py")
 
 

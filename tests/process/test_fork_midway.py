@@ -187,6 +187,36 @@ def test_room_that_a_teardown_of_the_parent_makes_is_not_waited_for(tmp_path: Pa
     ] == said
 
 
+def test_a_victim_of_the_parent_is_not_torn_down_in_a_child_that_its_rank_has_forked(
+    tmp_path: Path,
+) -> None:
+    said = run(
+        tmp_path,
+        """
+        children = []
+        class Forking(warmcache.Cache):
+            def rank(self, entry):
+                if not children:
+                    children.append(os.fork())
+                return entry.loaded
+        cache = Forking(1, teardown=Value.close)
+        cache["a"] = Value("a")
+        try:
+            cache["b"] = Value("b")
+        except warmcache.ClosedError as error:
+            say(error)
+            os._exit(0)
+        ended(children[0])
+        cache.clear()
+        """,
+    )
+    of_parent = ["parent closes parent's a", "parent closes parent's b"]
+    assert ["this was begun before the process was forked; ask again"] == [
+        line for line in said if line not in of_parent
+    ]
+    assert of_parent == [line for line in said if line in of_parent]
+
+
 def test_a_child_that_the_janitor_has_forked_ends_with_the_job(tmp_path: Path) -> None:
     said = run(
         tmp_path,

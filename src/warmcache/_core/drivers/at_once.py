@@ -38,7 +38,7 @@ from warmcache._log import debugging
 from .handed_over import tear_down_what_is_mine
 from .let_go import vanished
 from .mending import mend_after
-from .teardown import tear_down
+from .teardown import tear_down_at_once
 from .threads import release, run
 
 
@@ -74,7 +74,7 @@ def load_at_once(
             rank = store.order.stamp or cache.rank
             if store.tears_down:
                 claim = Claim(key, weight)
-                gone = condemn_at_once(store, claim, rank, flight)
+                gone = condemn_at_once(store, claim, rank, logs, flight)
                 granted = gone == [] and _granted(store, claim, flight)
             else:
                 gone = vanish_at_once(store, key, weight, rank, logs)
@@ -84,9 +84,13 @@ def load_at_once(
             if gone:
                 vanished(store, gone, logs)
         elif gone:
-            tear_down(cache, gone)
+            ended = tear_down_at_once(cache, gone, logs)
             with store.lock:
+                if ended is not None:
+                    store.gone(ended)
                 granted = _granted(store, claim, flight)
+            if ended is not None:
+                ended.empty_of_the_rest()
         if not granted:
             return _by_plan(cache, request, flight, claim, done)
         timer = store.timer
@@ -196,18 +200,24 @@ def store_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
         return False
     if HANDED_OVER:
         tear_down_what_is_mine()
+    logs = debugging()
     try:
         with store.lock:
             old = store.live.get(new.key)
             if store.closed or store.leased or (old is not None and old.value is new.value):
                 return False
             rank = store.order.stamp or cache.rank
-            doomed = condemn_at_once(store, claim, rank, None, old)
+            doomed = condemn_at_once(store, claim, rank, logs, None, old)
             if not doomed:
                 return doomed is not None and _arrived(store, new, claim)
-        tear_down(cache, doomed)
+        ended = tear_down_at_once(cache, doomed, logs)
         with store.lock:
-            return _arrived(store, new, claim)
+            if ended is not None:
+                store.gone(ended)
+            arrived = _arrived(store, new, claim)
+        if ended is not None:
+            ended.empty_of_the_rest()
+        return arrived
     except BaseException as error:
         with store.lock:
             store.ledger.drop(claim)

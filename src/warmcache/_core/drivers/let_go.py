@@ -168,7 +168,9 @@ def free_room(store: Store, entry: Entry, raised: list[BaseException], logs: boo
 
 def tell(store: Store, entry: Entry) -> list[BaseException]:
     """Tell the listener and the observers that ``entry`` is gone; return what that raised."""
-    told: list[Callable[[Removal], object]] = [each.removed for each in store.observers.all]
+    told: list[Callable[[Removal], object]] = []
+    if store.observers.all:
+        told += [each.removed for each in store.observers.all]
     if store.listener is not None:
         told.append(store.listener)
     raised: list[BaseException] = []

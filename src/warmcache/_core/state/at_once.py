@@ -103,13 +103,15 @@ def condemn_at_once(
     store: Store,
     claim: Claim,
     rank: Rank,
+    logs: bool,
     flight: Flight | None,
     old: Entry | None = None,
 ) -> list[Entry] | None:
     """Condemn the victims that make room for ``claim``, and ``old``, which is to be replaced.
 
-    Returns what is to be torn down; or None when it takes a plan: idle entries cannot make
-    the room, or others make some, which is to be reckoned with.
+    ``logs`` is as for :func:`vanish_at_once`. Returns what is to be torn down; or None when it
+    takes a plan: idle entries cannot make the room, or others make some, which is to be reckoned
+    with.
     """
     ledger = store.ledger
     if store.dying or ledger.claims:
@@ -124,10 +126,21 @@ def condemn_at_once(
             store.condemn(old, _REPLACED)
             doomed = [old, *victims]
     if victims:
-        newcomer = store.newcomer(claim)
-        for victim in victims:
-            store.condemn(victim, _SIZE, newcomer)
-            claim.evicted += victim.weight
+        live, newcomer = store.live, None
+        weight: float = 0
+        if logs or store.listener is not None or store.observers.all:
+            newcomer = Newcomer(claim.key, claim.weight, ledger.free_for(claim))
+        for victim in victims:  # idle, and taken off the order: nothing else has it
+            victim.cause, victim.newcomer = _SIZE, newcomer
+            store.begin_to_die(victim)
+            del live[victim.key]
+            if victim.provenance.hot is not None:
+                store.cool(victim)
+            weight += victim.weight
+        ledger.live -= weight
+        ledger.idle -= weight
+        ledger.dying += weight
+        claim.evicted += weight
     if doomed:
         ledger.owe(claim, claim.weight, flight)
     return doomed

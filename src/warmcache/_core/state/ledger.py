@@ -1,10 +1,10 @@
 """The sums of a cache: what is committed of its limit, and what may still be promised.
 
 Plain arithmetic, and the lock is the store's. An entry's weight moves between the sums as the
-entry goes through its life, and each move has a method here. (Seven that every call or every
+entry goes through its life, and each move has a method here. (Eight that every call or every
 insertion makes are spelt out, for their cost: in the store ``lease``, ``end_lease`` of what stays
-live, ``publish``, ``condemn`` and ``gone``; in ``at_once.py`` beside it ``reserve_at_once`` and
-``vanish_at_once``.) ::
+live, ``publish``, ``condemn`` and ``gone``; in ``at_once.py`` beside it ``reserve_at_once``,
+``vanish_at_once`` and ``condemn_at_once``.) ::
 
     reserve ──▶ (reserved) ─ publish ──▶ live ─ condemn ─▶ dying ─ gone, free_dying ──▶ (free)
                     │                    │  ▲              ▲   ▲
@@ -27,6 +27,8 @@ from .entry import State
 from .flights import Basis, Flight
 from .one_shot import OneShot
 
+_SAID = Basis.SAID
+
 
 class Claim:
     """A wish for room; ``owed`` is what victims condemned for it are making.
@@ -36,11 +38,19 @@ class Claim:
     need not have its memory a second time.
     """
 
+    thread: int  # that which victims are owed to, as soon as any are,
+    flight: Flight | None  # and the load, if it is one
+
+    __slots__ = (
+        *("basis", "carried", "evicted", "flight", "key", "least", "owed", "present", "thread"),
+        "weight",
+    )
+
     def __init__(
         self,
         key: Hashable,
         weight: float,
-        basis: Basis = Basis.SAID,
+        basis: Basis = _SAID,
         *,
         present: bool = False,
     ) -> None:
@@ -48,13 +58,11 @@ class Claim:
         self.weight = self.least = weight
         self.basis = basis
         self.present = present
-        if basis is not Basis.SAID and basis.blind:
+        if basis is not _SAID and basis.blind:
             self.least = weight / 4
         self.carried = 0  # uses that the entry it replaces leaves to its successor
         self.owed: float = 0
         self.evicted: float = 0  # what went for it so far
-        self.thread: int | None = None  # that which victims are owed to,
-        self.flight: Flight | None = None  # and the load, if it is one
 
 
 class Elsewhere:
@@ -106,14 +114,18 @@ class Ledger:
         self.available: float = math.inf
         self.attainable: float = math.inf  # what the device has, beside its headroom
         self.elsewhere = NOTHING_ELSEWHERE
-        self.owed: float = 0  # room that condemned entries are making for claims,
-        self.claims: set[Claim] = set()  # which are these
+        self.claims: set[Claim] = set()  # for which condemned entries are making room
         self.waiting: dict[OneShot, None] = {}
 
     @property
     def reserved(self) -> float:
         """What loads under way, and values about to be stored, were promised."""
         return self.committed - self.live - self.retired - self.dying - self.zombies
+
+    @property
+    def owed(self) -> float:
+        """The room that condemned entries are making for claims."""
+        return sum(claim.owed for claim in self.claims)
 
     @property
     def free(self) -> float:
@@ -162,7 +174,6 @@ class Ledger:
         if flight is not None:
             flight.weight += weight
         if claim.owed:  # drop(), without a call
-            self.owed -= claim.owed
             claim.owed = 0
             self.claims.discard(claim)
             if self.waiting:
@@ -173,13 +184,11 @@ class Ledger:
         """Note that victims were condemned for ``claim``, unless some were already."""
         if weight and not claim.owed:
             claim.owed, claim.thread, claim.flight = weight, get_ident(), flight
-            self.owed += weight
             self.claims.add(claim)
 
     def drop(self, claim: Claim) -> None:
         """Note that nothing is owed to ``claim`` any more, whatever became of it."""
         if claim.owed:
-            self.owed -= claim.owed
             claim.owed = 0
             self.claims.discard(claim)
             if self.waiting:
@@ -277,7 +286,6 @@ class Ledger:
             if claim.thread == get_ident():  # it wishes for nothing, or will say so again
                 claim.owed = 0
                 self.claims.discard(claim)
-        self.owed = sum(claim.owed for claim in self.claims)
         self.wake()
 
     # -- waiting -------------------------------------------------------------------

@@ -383,9 +383,12 @@ class Store:
 
     def leave_the_dying(self, entry: Entry) -> None:
         """Have ``entry`` be found there no more, and loads that are measured know of it."""
-        others = self.dying.pop(entry.key)
+        dying, key = self.dying, entry.key
+        others = dying[key]
         if len(others) > 1:
-            self.dying[entry.key] = tuple(other for other in others if other is not entry)
+            dying[key] = tuple([other for other in others if other is not entry])
+        else:
+            del dying[key]
         if self.measures and entry.charged:
             for flight in self.flights.values():
                 if flight.growth is not None:
