@@ -51,19 +51,11 @@ def vanish_at_once(
     if entry is not None:
         if not store.plain:
             return None
-        old, change = live.get(key), weight
-    short = ledger.committed + weight - ledger.limit
-    removed: list[Entry] | None = []
-    if old is not None and entry is not None:
+        change, old = weight, live.get(key)
+    if old is None or entry is None:
+        removed = _victims(store, weight, rank)
+    else:
         removed = _replaced(old, store, entry, rank)
-    elif short > ledger.slack:
-        if short > ledger.idle or weight > ledger.limit:
-            return None
-        first = store.order.take(rank)  # most often it is enough
-        if first is not None and first.weight >= short:
-            removed = [first]
-        else:
-            removed = store.victims(short, rank, first=first)[0]
     if removed is None:
         return None
     if removed:
@@ -84,14 +76,13 @@ def vanish_at_once(
             if gone.hits:
                 counts.left(gone)
             change -= gone.weight
-    if entry is not None:
-        live[key] = entry  # the successor of ``old`` comes last
-        store.order.add(entry)
     if change:
         ledger.live += change
         ledger.idle += change
         ledger.committed += change
     if entry is not None:
+        live[key] = entry  # the successor of ``old`` comes last
+        store.order.add(entry)
         if store.observers.all:
             store.observers.stored(entry)
         if ledger.waiting:
@@ -192,18 +183,26 @@ def renew_at_once(
 
 def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
     """Return the victims that make room for ``weight``; None where idle entries cannot."""
-    return _victims_beside(None, store, weight, rank)[0]
+    ledger = store.ledger
+    short = ledger.committed + weight - ledger.limit
+    if short <= ledger.slack:
+        return []
+    if short > ledger.idle or weight > ledger.limit:
+        return None
+    first = store.order.take(rank)  # most often it is enough
+    if first is not None and first.weight >= short:
+        return [first]
+    return store.victims(short, rank, first=first)[0]
 
 
 def _victims_beside(
-    old: Entry | None, store: Store, weight: float, rank: Rank
+    old: Entry, store: Store, weight: float, rank: Rank
 ) -> tuple[list[Entry] | None, bool]:
     """Return the victims that make room beside what ``old`` makes, and whether that came up."""
     ledger = store.ledger
-    made = 0 if old is None else old.weight
-    short = ledger.committed + weight - made - ledger.limit
+    short = ledger.committed + weight - old.weight - ledger.limit
     if short <= ledger.slack:
         return [], False
-    if short > ledger.idle - made or weight > ledger.limit:
+    if short > ledger.idle - old.weight or weight > ledger.limit:
         return None, False
     return store.victims(short, rank, old)

@@ -212,8 +212,7 @@ class StampOrder(RankOrder):
 
     def __init__(self, stamp: Rank) -> None:
         super().__init__(renews=True)
-        self.stamp = stamp
-        self._by_use = stamp is _STAMPS["used"]
+        self.stamp, self._by_use = stamp, stamp is _STAMPS["used"]
 
     def add(self, entry: Entry) -> None:
         if not entry.queued:
@@ -227,8 +226,8 @@ class StampOrder(RankOrder):
 
     def take(self, rank: Rank) -> Entry | None:
         run = self._run
-        if run and not self._heap:
-            entry = run.popleft()  # as there, for what is most common
+        if run and not self._heap:  # as there, for what is most common
+            entry = run.popleft()
             if entry.queued and not entry.leases:
                 today = entry.used if self._by_use else entry.loaded
                 if not entry.recorded < today:
