@@ -188,10 +188,13 @@ class Switch:
 
 
 def share_closure(hit: types.FunctionType, other: types.FunctionType) -> None:
-    """Have ``hit``, which has the code of ``other`` already, close over what that closes over.
+    """Have ``hit``, if it has the code of ``other``, close over what that closes over.
 
-    By what it falls through, stays its own.
+    By what it falls through, stays its own. With other code it would look its arguments up in
+    another order than they were put there, and ask what is not there to be asked.
     """
+    if hit.__code__ is not other.__code__:
+        return
     theirs = dict(zip(other.__code__.co_freevars, other.__closure__ or (), strict=True))
     for name, cell in zip(hit.__code__.co_freevars, hit.__closure__ or (), strict=True):
         if cell is theirs.get(name, cell):  # the clock is one cell for all
