@@ -145,6 +145,10 @@ class Path:
         self.hot, self.table = other.hot, other.table
         self.fresh, self.tell = other.fresh, other.tell
 
+    def find_nothing(self) -> None:
+        """Have all calls fall through."""
+        self.hot = self.table = None
+
     def __reduce__(self) -> tuple[object, ...]:
         return Path, ()
 
@@ -181,9 +185,12 @@ class Switch:
     def _be(self, *, fresh: bool, tells: bool) -> None:
         if (fresh, tells) not in self._known:
             self._known[fresh, tells] = self._code(fresh=fresh, tells=tells)
-        hit = self._function()
-        if hit is not None:
-            hit.__code__ = self._known[fresh, tells]
+        hit, path = self._function(), self._path()
+        if hit is not None and path is not None:
+            if hit.__code__ is self._known[self._now]:
+                hit.__code__ = self._known[fresh, tells]
+            else:  # it was given another's, which may be given new code now, too
+                path.find_nothing()
         self._now = fresh, tells
 
 
