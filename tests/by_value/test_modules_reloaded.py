@@ -13,6 +13,8 @@ import pytest
 from by_value import journal
 from reruns import EditedModule, edited_module, update_in_place
 
+import warmcache
+
 pytestmark = pytest.mark.usefixtures("a_process_that_knows_of_no_loader")
 
 SOURCE = """
@@ -316,3 +318,54 @@ def test_a_function_changed_in_place_asks_of_a_hit_what_the_new_one_asks(
     value = old("a")
     assert old("a") is value and new("a") is value
     assert 2 == old.cache_info().hits
+
+
+NEITHER = "@warm\ndef load(name, factor): return [name, factor]"
+DEFAULT = NEITHER.replace("factor)", "factor=1)", 1)
+SHORT = DEFAULT.replace("@warm", "@warm(ttl=60)")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(NEITHER, DEFAULT), (DEFAULT, NEITHER), (DEFAULT, SHORT), (SHORT, DEFAULT)],
+    ids=["default", "no-default", "ttl", "no-ttl"],
+)
+def test_a_function_whose_successor_was_changed_in_place_has_what_that_has_now(
+    module: EditedModule, one: str, other: str
+) -> None:
+    """As where only the function that has the name now is changed, and an earlier one is kept."""
+    importing = "from warmcache import warm\n"
+    oldest = module.imported(importing + one.replace("[name", "[0, name")).load
+    old = module.reloaded(importing + one).load
+    update_in_place(oldest, old)
+    oldest("a", "b")
+    new = module.reloaded(importing + other).load
+    update_in_place(old, new)
+    for args in 2 * [("a", "b"), ("b", "a")]:
+        value = oldest(*args)
+        assert [*args] == value
+        assert oldest(*args) is value
+        assert old(*args) is value
+        assert new(*args) is value
+
+
+def test_a_function_changed_in_place_tells_its_hits_and_keeps_its_code(
+    module: EditedModule, tmp_path: Path
+) -> None:
+    """The one before lives in the same cache, which gives all its hit paths another code."""
+    source = "import warmcache\n@warmcache.warm(cache=warmcache.cache('told', maxsize=9))\n"
+    old = module.imported(f"{source}def load(name, factor): return [0]").load
+    old("a", "b")
+    new = module.reloaded(f"{source}def load(name, factor='c'): return [name, factor]").load
+    update_in_place(old, new)
+    with warmcache.cache("told") as cache:
+        value = old("a", "b")
+        with cache.record(tmp_path / "told.csv"):
+            assert ["b", "a"] == old("b", "a")
+            assert old("a", "b") is old("a", "b") is value
+            assert ["a", "c"] == old("a")
+        assert ["b", "a"] == old("b", "a")
+        assert old("a", "b") is value
+        assert old.__code__ is new.__code__
+        assert ["b", "a"] == old("b", "a")
+    assert 5 == len((tmp_path / "told.csv").read_text().splitlines())

@@ -565,21 +565,18 @@ class Caller:
 
 
 class Slow:
-    """The slow path as the hit path knows it. Pickled with a hit path, it is empty.
+    """The slow path as the hit path knows it.
 
     A call of it is one of the caller's, without a frame of its own: loaders may be recursive.
     """
 
     __slots__ = ("_caller",)
 
-    def __init__(self, caller: Caller | None = None) -> None:
-        self._caller: Any = caller
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
 
     # All in C, for recursive loaders: each frame less is a level more.
     __call__ = property(attrgetter("_caller.slow_call"))
-
-    def __reduce__(self) -> Any:
-        return Slow, ()
 
 
 def _clear_replaced(loaders: tuple[Replaced, ...], successor: Successor | None = None) -> None:

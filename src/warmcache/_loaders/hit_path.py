@@ -145,6 +145,10 @@ class Path:
         self.hot, self.table = other.hot, other.table
         self.fresh, self.tell = other.fresh, other.tell
 
+    def find_nothing(self) -> None:
+        """Have all calls fall through."""
+        self.hot = self.table = None
+
     def __reduce__(self) -> tuple[object, ...]:
         return Path, ()
 
@@ -181,17 +185,23 @@ class Switch:
     def _be(self, *, fresh: bool, tells: bool) -> None:
         if (fresh, tells) not in self._known:
             self._known[fresh, tells] = self._code(fresh=fresh, tells=tells)
-        hit = self._function()
-        if hit is not None:
-            hit.__code__ = self._known[fresh, tells]
+        hit, path = self._function(), self._path()
+        if hit is not None and path is not None:
+            if hit.__code__ is self._known[self._now]:
+                hit.__code__ = self._known[fresh, tells]
+            else:  # it was given another's, which may be given new code now, too
+                path.find_nothing()
         self._now = fresh, tells
 
 
 def share_closure(hit: types.FunctionType, other: types.FunctionType) -> None:
-    """Have ``hit``, which has the code of ``other`` already, close over what that closes over.
+    """Have ``hit``, if it has the code of ``other``, close over what that closes over.
 
-    By what it falls through, stays its own.
+    By what it falls through, stays its own. With other code it would look its arguments up in
+    another order than they were put there, and ask what is not there to be asked.
     """
+    if hit.__code__ is not other.__code__:
+        return
     theirs = dict(zip(other.__code__.co_freevars, other.__closure__ or (), strict=True))
     for name, cell in zip(hit.__code__.co_freevars, hit.__closure__ or (), strict=True):
         if cell is theirs.get(name, cell):  # the clock is one cell for all

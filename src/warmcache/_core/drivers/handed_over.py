@@ -52,7 +52,7 @@ def tear_down_handed_to(thread: LoadingThread) -> None:
             continue
         try:
             with cache.store.lock:
-                mine = entry.state is State.DYING and entry.doomed_by is not None  # as by a task
+                mine = entry.state is State.DYING and entry.doomed_by is not None  # else a task's
                 if mine:
                     entry.doomed_by = thread.ident  # if who handed it over had no time to say so
             if mine:

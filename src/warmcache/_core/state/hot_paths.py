@@ -55,12 +55,11 @@ class HotEntries:
         if not self.levels:
             self.table[raw] = entry
             return
-        *outer, last = self.levels
         table = self.table
         try:
-            for place in outer:
+            for place in self.levels[:-1]:
                 table = table.setdefault(raw[place], {})
-            table[raw[last]] = entry
+            table[raw[self.levels[-1]]] = entry
         except _NO_HIT:
             pass
 
@@ -70,38 +69,35 @@ class HotEntries:
             if self.table.get(raw) is entry:
                 self.table.pop(raw, None)
             return
+        found: Any = self.table
+        way: list[tuple[dict[Any, Any], Any]] = []
         try:
-            if _found_at(self.table, self.levels, raw) is entry:
-                self._prune(self.table, [raw[place] for place in self.levels])
+            for place in self.levels:
+                way.append((found, raw[place]))
+                found = found.get(raw[place])
+                if found is None:
+                    return
+            if found is entry:
+                for table, part in reversed(way):  # and each that is empty then
+                    table.pop(part, None)
+                    if table:
+                        return
         except Exception:  # as it was compared: it may be there, and has to leave
             self.table.clear()
-
-    def _prune(self, table: dict[Any, Any], parts: list[Any]) -> None:
-        """Drop what is at the end of ``parts``, and each dict on the way that is empty then."""
-        first, *rest = parts
-        if rest and (inner := table.get(first)) is not None:
-            self._prune(inner, rest)
-            if inner:
-                return
-        table.pop(first, None)
 
     def __reduce__(self) -> tuple[object, ...]:
         return HotEntries, ()
 
 
 def _found(table: dict[Any, Any], levels: tuple[int, ...], raw: Any) -> Any:
+    found: Any = table
     try:
-        return _found_at(table, levels, raw)
+        for place in levels:
+            found = found.get(raw[place])
+            if found is None:
+                return None
     except _NO_HIT:
         return None
-
-
-def _found_at(table: dict[Any, Any], levels: tuple[int, ...], raw: Any) -> Any:
-    found: Any = table
-    for place in levels:
-        found = found.get(raw[place])
-        if found is None:
-            return None
     return found
 
 
