@@ -89,9 +89,11 @@ def test_another_loop_keeps_it_though_it_has_not_begun(
         await asyncio.to_thread(over.wait, CAP)
 
     def interrupted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> None:
-            function(*args, **options)
-            raise Interrupt
+        def call(*args: Any, **options: Any) -> Any:
+            result = function(*args, **options)
+            if threading.current_thread() is threading.main_thread():
+                raise Interrupt
+            return result
 
         return call
 
