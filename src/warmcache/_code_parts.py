@@ -5,7 +5,6 @@ Without what tells two compilations of one text apart: file names and line numbe
 
 from __future__ import annotations
 
-import builtins
 import dis
 import functools
 import opcode
@@ -25,8 +24,6 @@ _READS = {  # opcodes that read a global, and by how much to shift the argument
 _EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 
 CACHED = type(functools.lru_cache(len))
-# What has the items of a dict and is none; dataclasses have the second one since Python 3.15.
-READ_ONLY_DICTS = {types.MappingProxyType, vars(builtins).get("frozendict", types.MappingProxyType)}
 WRAPPERS: dict[type, tuple[str, ...]] = {  # what wraps a function, and where it has it
     staticmethod: ("__func__",),
     classmethod: ("__func__",),

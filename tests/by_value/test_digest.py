@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import subprocess
 import sys
@@ -126,6 +127,7 @@ def test_values_count_by_what_is_in_them() -> None:
         lambda f: types.MethodType(f, "self"),
         lambda f: {"nested": [(f,)]},
         lambda f: types.MappingProxyType({"f": f}),
+        lambda f: vars(builtins).get("frozendict", dict)({"f": f}),
         functools.lru_cache,
         functools.wraps(by_value.note),
     ],

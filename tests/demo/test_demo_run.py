@@ -117,6 +117,13 @@ def test_an_interrupt_in_the_midst_of_waiting_leaves_no_future_locked(zoo, specs
     assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
 
 
+def test_an_interrupt_after_the_last_look_is_raised_at_the_end():
+    with pytest.raises(KeyboardInterrupt), _run._interrupt_waits() as end_if_interrupted:
+        end_if_interrupted()
+        signal.raise_signal(signal.SIGINT)
+    assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
+
+
 @pytest.mark.race
 def test_a_second_interrupt_does_not_wait_for_what_is_under_way(specs, monkeypatch):
     def interrupted(pending, *args, **options):

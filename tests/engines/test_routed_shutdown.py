@@ -52,6 +52,25 @@ def test_shutdown_without_waiting_ends_the_slots_once_all_is_done() -> None:
 
 
 @pytest.mark.race
+def test_shutdown_waits_until_the_last_call_is_done() -> None:
+    slot = Slot()
+    executor = routed(slot)
+    futures = [submit(executor, letter) for letter in "ab"]
+    waiting = threading.Event()
+    executor._all_done = Telling(waiting)
+    end = threading.Thread(target=executor.shutdown)
+    end.start()
+    assert waiting.wait(CAP)
+    slot.answer(1, "a")
+    assert 1 == futures[0].result(CAP)
+    assert not executor._all_done.happened
+    slot.answer(2, "b")
+    end.join(CAP)
+    assert not end.is_alive()
+    assert slot.waited_for
+
+
+@pytest.mark.race
 def test_shutdown_asked_for_twice_ends_the_slots() -> None:
     slot = Slot()
     executor = routed(slot)

@@ -21,7 +21,6 @@ from typing import Any
 from warmcache._code_parts import (
     CACHED,
     INCIDENTAL,
-    READ_ONLY_DICTS,
     WRAPPERS,
     contents_of_cell,
     globals_read,
@@ -102,7 +101,7 @@ class Walk:
             return hashed(kind.__name__, *self._all(thing))
         if kind in (set, frozenset):
             return hashed("set", *sorted(self._all(thing)))
-        if kind is dict or kind in READ_ONLY_DICTS:
+        if kind in (dict, types.MappingProxyType):
             return hashed("dict", *sorted(self.of(key) + self.of(thing[key]) for key in thing))
         if kind is types.CodeType:
             return self._code(thing)

@@ -34,7 +34,6 @@ from warmcache._array_contents import by_content
 from warmcache._code_parts import (
     CACHED,
     INCIDENTAL,
-    READ_ONLY_DICTS,
     WRAPPERS,
     contents_of_cell,
     globals_read,
@@ -135,7 +134,7 @@ class _Code(Encoder):
             return leaf("module", value.__name__)
         if kind is CACHED or (kind is types.FunctionType and "__warm_digest__" in vars(value)):
             return self.of(value.__wrapped__)  # of ours, and the like
-        if kind in READ_ONLY_DICTS:
+        if kind is types.MappingProxyType:
             return super().whole(dict, value)
         if kind is types.BuiltinMethodType and not isinstance(value.__self__, _BOUND_TO_NOTHING):
             return node("method", [leaf("str", value.__name__), self.of(value.__self__)])
