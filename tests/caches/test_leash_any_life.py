@@ -124,13 +124,19 @@ class AnyLife(RuleBasedStateMachine):
         assert not any(record.held for record in known.gone.values())
 
     @invariant()
+    def what_the_shadow_holds_and_surplus_are_ranked_apart(self) -> None:
+        for ranking, held in ((self.choice._shared, True), (self.choice._surplus, False)):
+            for _, serial, record in [*ranking._front, *ranking._heap]:
+                assert serial != record.place or held is record.held
+
+    @invariant()
     def the_shadow_is_no_larger_than_lru_could_be(self) -> None:
         shadow = self.choice.leash.shadow
         records = [*self.choice.known.residents.values(), *self.choice.known.lacking.values()]
         held = [record for record in records if record.held]
         assert abs(sum(record.held_size for record in held) - shadow.size) < 1e-9
         if not any(record.stamps is not None and record.stamps.leases for record in held):
-            assert not shadow.excess
+            assert not shadow.excess()
 
     @invariant()
     def what_is_remembered_is_bounded(self) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmcache.caches.lazy_heap import Item, LazyHeap
+from warmcache.caches.known_keys import KnownKey
+from warmcache.caches.lazy_heap import LazyHeap
 from warmcache.caches.own_time import OwnTime
 from warmcache.caches.use_counts import BLOCK, HALF_LIVES, WORTHS, Decay
 
@@ -23,16 +24,15 @@ from warmcache.caches.use_counts import BLOCK, HALF_LIVES, WORTHS, Decay
 def test_a_decayed_count_is_the_formula_however_many_blocks_lie_between(
     uses: list[int], later: int
 ) -> None:
-    decay, counts, block = Decay(), [0.0] * 4, 0
+    decay, record = Decay(), KnownKey("a")
     for date in uses:
         decay.show(date)
-        if block != decay.block:
-            block = decay.brought_up(counts, block)
-        decay.add(counts, 1, date, 0)
+        decay.add(record, 1, date, 0)
     now = uses[-1] + later
     decay.show(now)
-    if block != decay.block:
-        decay.brought_up(counts, block)
+    if record.block != decay.block:
+        decay.bring_up(record)
+    counts = record.in_32, record.in_256, record.in_2048, record.in_16384
     for count, weight, worth, half_life in zip(
         counts, decay.weights, WORTHS, HALF_LIVES, strict=True
     ):
@@ -43,24 +43,37 @@ def test_a_decayed_count_is_the_formula_however_many_blocks_lie_between(
 @pytest.mark.oracle
 def test_a_lazy_heap_gives_what_lives_in_order_and_keeps_few_that_are_dead() -> None:
     draw = random.Random(0)
-    places: dict[str, int] = {}
-
-    def lives(item: Item) -> bool:
-        return places.get(item[2]) == item[1]
-
-    heap = LazyHeap(lives)
-    keys: dict[str, float] = {}
+    records: dict[int, KnownKey] = {}
+    heap = LazyHeap("place", records)
+    keys: dict[int, float] = {}
     for serial in range(1, 5_000):
-        name = f"record {draw.randrange(50)}"
-        places[name], keys[name] = serial, draw.random()
-        heap.push((keys[name], serial, name), len(places))
-        assert len(heap) <= 64 + 4 * len(places)
+        name = draw.randrange(50)
+        record = records.setdefault(name, KnownKey(name))
+        record.place, keys[name] = serial, draw.random()
+        heap.push((keys[name], serial, record))
+        assert len(heap) <= 2 * 64 + 4 * len(records)
+        assert {record.place for record in records.values()} == {item[1] for item in heap}
     found = []
-    while heap.first() is not None:
-        item = heap.pop()
-        if lives(item):
-            found.append(item[2])
+    while (item := heap.first()) is not None:
+        heap.pop()
+        found.append(item[2].key)
     assert sorted(keys, key=keys.__getitem__) == found
+
+
+@pytest.mark.oracle
+def test_a_heap_that_lost_most_of_its_items_forgets_them_before_long() -> None:
+    records = {name: KnownKey(name) for name in range(1_000)}
+    heap = LazyHeap("place", records)
+    for name, record in records.items():
+        record.place = name + 1
+        heap.push((0.0, record.place, record))
+    for name in range(10, 1_000):
+        records.pop(name).place = 0
+    for serial in range(1_001, 2_001):
+        record = records[serial % 10]
+        record.place = serial
+        heap.push((0.0, serial, record))
+    assert len(heap) <= 2 * 64 + 4 * len(records)
 
 
 def test_own_time_is_what_came_to_light_and_dates_ticks_between_in_proportion() -> None:

@@ -32,7 +32,7 @@ class _Forecast:
     """Evicts in thought: what the shadow holds while the slack lasts, else what it drops."""
 
     def __init__(self, idle: list[tuple[Any, KnownKey]], leash: Leash) -> None:
-        self.slack = leash.slack
+        self.slack = leash.slack()
         self.orders = {record: order for order, record in idle}  # of those that are still there
         self.surplus = [(order, id(r), r) for order, r in idle if not r.held]
         self.shared = [(order, id(r), r) for order, r in idle if r.held]

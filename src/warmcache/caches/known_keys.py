@@ -12,28 +12,34 @@ GHOSTS = 4  # remembered keys that have left, for each resident
 class KnownKey:
     """What is known of one key, resident or ghost; never its value.
 
-    ``counts`` are its decayed uses, as of ``block``; ``folded`` of its resident's uses are in
-    them, those up to the tick ``since``. ``seconds`` is the mean of its ``loads``, 0 for unknown,
-    and ``expected`` what the next may take.
+    ``in_32`` to ``in_16384`` are its uses decayed by these half-lives, as of ``block``;
+    ``folded`` of its resident's uses are in them, those up to the tick ``since``. ``seconds`` is
+    the mean of its ``loads``, 0 for unknown; ``expected`` what the next may take, ``at_most`` if
+    nothing of what it took was chance, and ``price`` what that is for a byte of it.
     ``held`` says whether the shadow holds it, with ``held_size``; ``owed`` is what it adds to the
     debt. ``place`` and ``turn`` are the serial numbers of its items in a ranking, where it was
     ``filed``, and in the shadow's line; 0: it has none.
     """
 
     __slots__ = (
+        "at_most",
         "block",
-        "counts",
         "expected",
         "filed",
         "folded",
         "held",
         "held_size",
+        "in_32",
+        "in_256",
+        "in_2048",
+        "in_16384",
         "in_turn",
         "key",
         "left",
         "loads",
         "owed",
         "place",
+        "price",
         "replaced",
         "seconds",
         "since",
@@ -44,11 +50,12 @@ class KnownKey:
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
-        self.counts = [0.0, 0.0, 0.0, 0.0]
+        self.in_32 = self.in_256 = self.in_2048 = self.in_16384 = 0.0
         self.block = self.loads = 0
         self.folded = self.since = 0.0
         self.place = self.turn = 0
-        self.seconds = self.expected = self.owed = self.filed = 0.0
+        self.seconds = self.expected = self.at_most = self.price = self.owed = 0.0
+        self.filed = 0.0
         self.size: float = 0
         self.held_size: float = 0
         self.held = self.replaced = self.in_turn = False
@@ -60,11 +67,6 @@ class KnownKey:
         """The tick of its last use."""
         stamps = self.stamps
         return self.left if stamps is None else float(stamps.used)
-
-    @property
-    def at_most(self) -> float:
-        """What its next load may take at most: as if nothing of what it took was chance."""
-        return max(self.seconds, self.expected)
 
     @property
     def unnoticed(self) -> float:
@@ -83,7 +85,7 @@ class KnownKeys:
 
     Ghosts are of two kinds: the shadow holds what is ``lacking``, and we do not; it does not hold
     what is ``gone``. Of the latter the longest gone are forgotten. The former are what the debt is
-    of, so none of them may be forgotten, and :attr:`room_for_debt` says whether one more has room.
+    of, so none of them may be forgotten; :meth:`have_room_for_debt` says whether one more may come.
     """
 
     __slots__ = ("_most", "gone", "lacking", "residents")
@@ -94,14 +96,8 @@ class KnownKeys:
         self.gone: OrderedDict[Hashable, KnownKey] = OrderedDict()
         self._most = 1  # residents there were at once
 
-    @property
-    def held(self) -> int:
-        """How many the shadow may hold, about."""
-        return len(self.residents) + len(self.lacking)
-
-    @property
-    def room_for_debt(self) -> bool:
-        """Whether one more of what the shadow holds may leave."""
+    def have_room_for_debt(self) -> bool:
+        """Return whether one more of what the shadow holds may leave."""
         return len(self.lacking) < GHOSTS * self._most
 
     def arrive(self, key: Hashable, stamps: Any) -> KnownKey:
@@ -109,7 +105,8 @@ class KnownKeys:
         record = self.lacking.pop(key, None) or self.gone.pop(key, None) or KnownKey(key)
         record.stamps = stamps
         self.residents[stamps] = record
-        self._most = max(self._most, len(self.residents))
+        if self._most < len(self.residents):
+            self._most = len(self.residents)
         return record
 
     def leave(self, record: KnownKey) -> None:
@@ -133,7 +130,7 @@ class KnownKeys:
 
     def _trim(self) -> None:
         most = GHOSTS * self._most - len(self.lacking)
-        while len(self.gone) > max(0, most):
+        while self.gone and len(self.gone) > most:
             self.gone.popitem(last=False)
 
     def forget(self) -> None:

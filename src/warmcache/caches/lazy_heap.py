@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sized
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 Item: TypeAlias = tuple[Any, int, Any]  # the key, a serial number, what it is of
@@ -13,49 +14,64 @@ _MOVED = 4  # items looked at with each push, while it lasts
 
 
 class LazyHeap:
-    """Items by key, lowest first; which of them still live, only the user knows.
+    """Items by key, lowest first; one lives while what it is of has its ``serial`` number.
 
-    Whoever files something anew pushes it once more and lets the old item lie. When those make
-    up half of it, a new heap is begun beside the old, and each push takes some items off the
-    *end* of the old one, which a heap can lose and stay one; what lives moves over. So there are
-    at most some four times as many items as live ones, and no push takes long.
+    Whoever files something anew gives it another number, pushes it once more and lets the old item
+    lie. When those make up half of it, a new heap is begun beside the old, and each push takes some
+    items off the *end* of the old one, which a heap can lose and stay one; what lives moves over.
+    So there are at most some four times as many items as live ones, of which there are no more than
+    there is in the containers that it is ``of``; and no push takes long.
     """
 
-    __slots__ = ("_live", "_new", "_old")
+    __slots__ = ("_enough", "_new", "_of", "_old", "_serial_of")
 
-    def __init__(self, live: Callable[[Item], bool]) -> None:
-        self._live = live
+    def __init__(self, serial: str, *of: Sized) -> None:
+        self._serial_of = attrgetter(serial)
+        self._of = of
         self._new: list[Item] = []
         self._old: list[Item] = []  # being swept out
+        self._enough = _SLACK  # items in the new one, until somebody counts
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
 
     def __iter__(self) -> Iterator[Item]:
-        yield from self._new
-        yield from self._old
+        """Return all that live, in no order."""
+        return (item for item in [*self._new, *self._old] if self._serial_of(item[2]) == item[1])
 
-    def push(self, item: Item, living: int) -> None:
-        """Add ``item``; about ``living`` of all items live."""
-        new, old = self._new, self._old
+    def push(self, item: Item) -> None:
+        """Add ``item``."""
+        new = self._new
         heappush(new, item)
+        if self._old or len(new) > self._enough:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        new, old, serial_of = self._new, self._old, self._serial_of
+        for item in old[-_MOVED:]:
+            if serial_of(item[2]) == item[1]:
+                heappush(new, item)
+        del old[-_MOVED:]
         if old:
-            live = self._live
-            for last in old[-_MOVED:]:
-                if live(last):
-                    heappush(new, last)
-            del old[-_MOVED:]
-        elif len(new) > _SLACK + 2 * living:
-            self._old, self._new = new, []
+            return
+        self._enough = _SLACK + 2 * sum(map(len, self._of))
+        if len(new) > self._enough:
+            self._old, self._new = new, old
+        else:
+            self._enough = min(self._enough, len(new) + _SLACK)
 
     def first(self) -> Item | None:
-        """Return the lowest item."""
-        new, old = self._new, self._old
-        if old and (not new or old[0] < new[0]):
-            return old[0]
-        return new[0] if new else None
+        """Return the lowest item that lives."""
+        new, old, serial_of = self._new, self._old, self._serial_of
+        while new or old:
+            heap = old if old and (not new or old[0] < new[0]) else new
+            item = heap[0]
+            if serial_of(item[2]) == item[1]:
+                return item
+            heappop(heap)
+        return None
 
-    def pop(self) -> Item:
-        """Remove and return the lowest item; there must be one."""
+    def pop(self) -> None:
+        """Remove what is :meth:`first`."""
         new, old = self._new, self._old
-        return heappop(old if old and (not new or old[0] < new[0]) else new)
+        heappop(old if old and (not new or old[0] < new[0]) else new)

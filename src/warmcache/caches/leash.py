@@ -73,16 +73,15 @@ class Leash:
     """The sums, and the shadow that they are of. Told of each step in the life of a record."""
 
     def __init__(self, known: KnownKeys, limit: float, width: float = WIDTH) -> None:
-        self.shadow = Shadow(limit)
+        self.shadow = Shadow(known, limit)
         self.share = 1 + width
         self.paid = self.lru = self.debt = 0.0
         self.forced = 0  # evictions that the rule forbade
         self._known = known
 
-    @property
     def slack(self) -> float:
-        """The seconds of what the shadow holds that may leave."""
-        if not self._known.room_for_debt:
+        """Return the seconds of what the shadow holds that may leave."""
+        if not self._known.have_room_for_debt():
             return -1.0
         return self.share * self.lru - self.paid - self.debt
 
@@ -110,14 +109,14 @@ class Leash:
 
     def owes(self, record: KnownKey, seconds: float) -> None:
         """Note that ``record`` is evicted, which the shadow holds."""
-        if seconds > self.slack:
+        if seconds > self.slack():
             self.forced += 1
         record.owed = seconds
         self.debt += seconds
 
     def drop_next(self) -> KnownKey | None:
         """Drop what LRU would drop next and return it; None if there is nothing, or none shows."""
-        record = self.shadow.next(self._known.held)
+        record = self.shadow.next()
         if record is not None:
             self.drop(record)
         return record
@@ -131,6 +130,6 @@ class Leash:
 
     def begin_anew(self) -> None:
         """Have the shadow hold nothing, and nothing be owed."""
-        self.shadow = Shadow(self.shadow.limit)
+        self.shadow = Shadow(self._known, self.shadow.limit)
         self.debt = 0.0
         self.paid = min(self.paid, self.share * self.lru)

@@ -3,7 +3,8 @@
 Records in, a record out; the order of a cache is made of it in :mod:`.cost_order`. Each miss costs
 O(log n), and a hit nothing: it only stamps. So somebody has to look, and does, with each miss, at
 
-- the lowest of those that the shadow holds, and of the surplus: the one goes that is lowest *now*,
+- the lowest of those that the shadow holds, and of the surplus: the one goes that is lowest now, or
+  was at most some uses ago,
 - some residents in turn, whoever they are, so that each is looked at before long.
 
 Who was used since has its uses counted then, and is *noticed*: it gets a new place, and if it was
@@ -59,7 +60,7 @@ class LeashedChoice:
         self._begin()
 
     def _begin(self) -> None:
-        self._shared, self._surplus = Ranking(), Ranking()
+        self._shared, self._surplus = (Ranking(self.worth, self.known.residents) for _ in range(2))
         self._turns: deque[KnownKey] = deque()
         self._looked = 0  # in this round
         self._serial = 0
@@ -97,42 +98,41 @@ class LeashedChoice:
     def victim(self) -> KnownKey | None:
         """Return who goes next; None if nobody is idle. It has to be :meth:`evicted` then."""
         self.worth.show()
-        candidates = self._idle_surplus()
-        against_the_rule: list[KnownKey] = []  # where what LRU drops does not show
-        looks = 0
-        while not candidates and not against_the_rule:
-            dropped = self._drop_next()
+        lowest = self._idle_surplus() if self._surplus else None
+        conceded: KnownKey | None = None
+        looks, by_the_rule = 0, True
+        while lowest is None:
+            dropped = self._concede()
             if dropped is not None:
                 if dropped.stamps is not None and dropped.place:
-                    candidates = [dropped]
+                    conceded = lowest = dropped
             elif met := self.leash.shadow.met:
                 looks += 1
                 if looks >= _LOOKS and (idle := [each for each in met if each.place]):
-                    against_the_rule = [min(idle, key=last_used)]
+                    lowest, by_the_rule = min(idle, key=last_used), False
             else:
                 return None
-        slack = self.leash.slack
+        slack = self.leash.slack()
         if slack > 0:
-            shared, used = self._shared.lowest(len(self.known.residents))
-            # As at_most, without a call.
-            candidates += [
-                each
-                for each in shared
-                if (each.expected <= slack and each.seconds <= slack) or not each.held
-            ]
-            for record in used:
-                self._notice(record)
-        return self.worth.lowest(candidates or against_the_rule)
+            shared = self._lowest(self._shared, slack)
+            if shared is not None and not (by_the_rule and self.worth.is_lower(lowest, shared)):
+                lowest = shared
+        if conceded is not None and conceded is not lowest:
+            self._file(conceded)
+        return lowest
 
-    def _idle_surplus(self) -> list[KnownKey]:
+    def _idle_surplus(self) -> KnownKey | None:
         for _ in range(_ROUNDS):
-            lowest, used = self._surplus.lowest(len(self.known.residents))
-            for record in used:
-                self._notice(record)
-            lowest = [record for record in lowest if not record.held]
-            if lowest or not self._surplus:
+            lowest = self._lowest(self._surplus, math.inf)
+            if lowest is not None or not self._surplus:
                 return lowest
-        return []
+        return None
+
+    def _lowest(self, ranking: Ranking, slack: float) -> KnownKey | None:
+        lowest, used = ranking.lowest(slack)
+        for record in used:
+            self._notice(record)
+        return lowest
 
     def evicted(self, record: KnownKey) -> None:
         """Note that the policy gave up ``record``."""
@@ -174,8 +174,7 @@ class LeashedChoice:
     def limited(self, limit: float) -> None:
         """Note what residents may weigh together."""
         self.leash.shadow.limit = limit
-        while self.leash.shadow.excess and self._drop_next() is not None:
-            pass
+        self._drop_excess()
 
     def forget(self) -> None:
         """Forget the keys that have left; nothing is owed for them."""
@@ -186,14 +185,14 @@ class LeashedChoice:
 
     def begin_anew(self, live: Iterable[tuple[Hashable, Any, float]]) -> None:
         """Begin anew with what is live and was known, and what is live and idle."""
-        before, known = self.known.residents, self.known
+        known, before = self.known, dict(self.known.residents)
         ghosts = [*known.gone.values(), *known.lacking.values(), *before.values()]
         for ghost in ghosts:
             ghost.held, ghost.owed, ghost.turn = False, 0.0, 0
         known.gone.update(known.lacking)
         known.lacking.clear()
         self.leash.begin_anew()
-        known.residents = {}
+        known.residents.clear()
         for key, stamps, size in live:
             record = before.get(stamps)
             if record is None and stamps.leases:
@@ -204,7 +203,7 @@ class LeashedChoice:
             known.gone.pop(key, None)
             known.residents[stamps] = record
             record.stamps, record.size = stamps, size
-            self.leash.shadow.hold(record, known.held)
+            self.leash.shadow.hold(record)
         self.look()
 
     def look(self) -> None:
@@ -231,17 +230,16 @@ class LeashedChoice:
         if not record.in_turn:
             record.in_turn = True
             self._turns.append(record)
+        self.worth.expect(record)
         if record.stamps.leases:
             record.place = 0
             return
-        self.worth.expect(record)
         record.filed = self.worth.place(record)
         self._file(record)
 
     def _file(self, record: KnownKey) -> None:
-        self._serial = record.place = self._serial + 1
-        ranking = self._shared if record.held else self._surplus
-        ranking.file(record, len(self.known.residents))
+        self._serial += 1
+        (self._shared if record.held else self._surplus).file(record, self._serial)
 
     def _notice(self, record: KnownKey) -> None:
         """Count the uses of ``record``, and give it a new place."""
@@ -260,17 +258,25 @@ class LeashedChoice:
 
     def _hold(self, record: KnownKey) -> None:
         """Have the shadow hold ``record``, and drop what LRU would drop for it."""
-        self.leash.shadow.hold(record, self.known.held)
-        while self.leash.shadow.excess and self._drop_next() is not None:
+        if self.leash.shadow.hold(record):
+            self._drop_excess()
+
+    def _drop_excess(self) -> None:
+        while self.leash.shadow.excess() and self._drop_next() is not None:
             pass
 
     def _drop_next(self) -> KnownKey | None:
+        dropped = self._concede()
+        if dropped is not None and dropped.place:
+            self._file(dropped)  # among the surplus
+        return dropped
+
+    def _concede(self) -> KnownKey | None:
+        """Return what LRU drops next; if it is resident it is surplus, and not filed yet."""
         dropped = self.leash.drop_next()
-        if dropped is not None and dropped.stamps is not None:
-            if self.worth.fold(dropped):  # those were hits for LRU too
-                dropped.filed = self.worth.place(dropped)
-            if dropped.place:
-                self._file(dropped)  # among the surplus
+        # Those were hits for LRU too.
+        if dropped is not None and dropped.stamps is not None and self.worth.fold(dropped):
+            dropped.filed = self.worth.place(dropped)
         return dropped
 
     def _look_in_turn(self) -> None:

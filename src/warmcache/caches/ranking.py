@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sized
+
 from .known_keys import KnownKey
 from .lazy_heap import Item, LazyHeap
+from .worth import Worth
 
 LOOKS = 8  # of the lowest, one of which goes
+LASTS = 8  # uses of the cache for which it is good to know who of those is lowest
 _USED = 32  # records put aside for one look, at most: no miss pays for all hits since the last
 
 
@@ -14,58 +19,86 @@ class Ranking:
 
     A record counts under the item whose serial number is its ``place``. What was used since it
     was filed is told apart when it comes up, and what is leased loses its place.
+
+    Invariant: while what a look told is good, nobody was filed below the highest in front.
     """
 
-    __slots__ = ("_front", "_heap")
+    __slots__ = ("_front", "_heap", "_highest", "_looked", "_ranked", "_worth")
 
-    def __init__(self) -> None:
+    def __init__(self, worth: Worth, residents: Sized) -> None:
+        self._worth = worth
+        self._heap = LazyHeap("place", residents)
         self._front: list[Item] = []
-        self._heap = LazyHeap(_in_place)
+        self._highest = math.inf  # in front
+        self._ranked: list[Item] = []  # those in front, lowest last, but for who went
+        self._looked = -math.inf  # when they were ranked
 
     def __bool__(self) -> bool:
         return bool(self._front or self._heap)
 
-    def file(self, record: KnownKey, living: int) -> None:
-        """Have ``record`` at its new place; another that it had counts no more."""
-        self._heap.push((record.filed, record.place, record), living)
+    def file(self, record: KnownKey, serial: int) -> None:
+        """Have ``record`` where it is filed; another place that it had counts no more."""
+        record.place = serial
+        self._heap.push((record.filed, serial, record))
+        if record.filed < self._highest:
+            self._looked = -math.inf
 
-    def lowest(self, living: int) -> tuple[list[KnownKey], list[KnownKey]]:
-        """Return the lowest records, and those met that were used since: they want a new place."""
+    def lowest(self, slack: float) -> tuple[KnownKey | None, list[KnownKey]]:
+        """Return the lowest that may go for ``slack`` seconds, and who was used since.
+
+        The latter have no place any more: they want a new one.
+        """
+        if self._worth.now < self._looked + LASTS:
+            found = self._at_hand(slack)
+            if found is not None:
+                return found, []
+        used = self._look()
+        return self._at_hand(slack), used
+
+    def _at_hand(self, slack: float) -> KnownKey | None:
+        """Return the lowest that may go, as far as the last look tells."""
+        ranked = self._ranked
+        while ranked:
+            record: KnownKey = ranked[-1][2]
+            if ranked[-1][1] == record.place and record.at_most <= slack and _is_idle(record):
+                return record
+            ranked.pop()
+        return None
+
+    def _look(self) -> list[KnownKey]:
+        """Rank the lowest anew; return those that were used since."""
         kept: list[Item] = []
         used: list[KnownKey] = []
         for item in self._front:
-            record = item[2]
-            if item[1] == record.place:
-                stamps = record.stamps  # as _sort_in, for what is most common
-                if not stamps.leases and stamps.hits + stamps.base_uses <= record.folded:
-                    kept.append(item)
-                else:
-                    _sort_in(item, kept, used)
+            if item[1] == item[2].place:
+                _sort_in(item, kept, used)
         heap = self._heap
         while (first := heap.first()) is not None and len(used) < _USED:
             if len(kept) >= LOOKS and first[0] >= kept[-1][0]:
                 break
-            item = heap.pop()
-            if item[1] == item[2].place:
-                _sort_in(item, kept, used)
-                kept.sort()
-                if len(kept) > LOOKS:
-                    heap.push(kept.pop(), living)
+            heap.pop()
+            _sort_in(first, kept, used)
+            kept.sort()
+            if len(kept) > LOOKS:
+                heap.push(kept.pop())
         self._front = kept
-        return [item[2] for item in kept], used
-
-
-def _in_place(item: Item) -> bool:
-    return bool(item[1] == item[2].place)
+        self._highest = kept[-1][0] if len(kept) == LOOKS else math.inf
+        self._ranked = self._worth.ranked(kept)
+        self._looked = self._worth.now
+        return used
 
 
 def _sort_in(item: Item, kept: list[Item], used: list[KnownKey]) -> None:
     record: KnownKey = item[2]
-    stamps = record.stamps
-    if stamps.leases:
-        record.place = 0
-    elif stamps.hits + stamps.base_uses > record.folded:
-        record.place = 0
-        used.append(record)
-    else:
+    if _is_idle(record):
         kept.append(item)
+        return
+    record.place = 0
+    if not record.stamps.leases:
+        used.append(record)
+
+
+def _is_idle(record: KnownKey) -> bool:
+    """Return whether ``record`` is neither leased nor was used since it was filed."""
+    stamps = record.stamps
+    return not stamps.leases and stamps.hits + stamps.base_uses <= record.folded

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .known_keys import KnownKey, last_used
-from .lazy_heap import Item, LazyHeap
+from .known_keys import KnownKey, KnownKeys, last_used
+from .lazy_heap import LazyHeap
 
 _STALE = 16  # stamps put right at one look, at most
 _SLACK = 1 + 1e-12  # what sums may be off by when weights are fractions
@@ -28,70 +28,68 @@ class Shadow:
 
     __slots__ = ("_line", "_serial", "limit", "met", "size")
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, known: KnownKeys, limit: float) -> None:
         self.limit = limit
         self.size: float = 0
         self.met: list[KnownKey] = []
-        self._line = LazyHeap(_in_line)
+        self._line = LazyHeap("turn", known.residents, known.lacking)
         self._serial = 0
 
-    @property
-    def excess(self) -> bool:
-        """Whether LRU would have to drop something."""
-        return self.size > self.limit * _SLACK
-
-    def hold(self, record: KnownKey, living: int) -> None:
-        """Have ``record``, as of its last use and with its size of now."""
+    def hold(self, record: KnownKey) -> bool:
+        """Have a resident, as of its last use and with its size of now; whether there is excess."""
         if record.held:
             self.size -= record.held_size
         record.held, record.held_size = True, record.size
         self.size += record.size
-        self._line_up(record, living)
+        self._line_up(record, record.stamps.used)
+        return self.excess()
+
+    def excess(self) -> bool:
+        """Return whether LRU would have to drop something."""
+        return self.size > self.limit * _SLACK
 
     def drop(self, record: KnownKey) -> None:
         """Have ``record`` no more."""
         record.held, record.turn = False, 0
         self.size -= record.held_size
 
-    def next(self, living: int) -> KnownKey | None:
+    def next(self) -> KnownKey | None:
         """Return what LRU would drop next, out of the line already.
 
         None if it can drop nothing, or if that does not show at one look: then there is what was
         ``met``.
         """
         line = self._line
-        met: list[KnownKey] = []
+        met: list[tuple[float, int, KnownKey]] = []
         shows = False
         while len(met) < _STALE and (item := line.first()) is not None:
-            record: KnownKey = item[2]
             line.pop()
-            if item[1] != record.turn:
-                continue
-            if record.stamps is not None and record.stamps.leases:
+            record: KnownKey = item[2]
+            stamps = record.stamps
+            if stamps is None:
+                used = record.left
+            elif stamps.leases:
                 record.turn = 0
                 continue
-            met.append(record)
-            if record.last_used == item[0]:  # what is behind it was used since
+            else:
+                used = stamps.used
+            if used == item[0] and not met:  # what is behind it was used since
+                return record
+            met.append((used, item[1], record))
+            if used == item[0]:
                 shows = True
                 break
-        least = None
-        if met and (shows or line.first() is None):
-            least = met[0] if len(met) == 1 else min(met, key=last_used)
-        for record in met:
-            if record is not least:
-                self._line_up(record, living)
-        self.met = met if least is None else []
-        return least
+        least = min(met) if met and (shows or line.first() is None) else None
+        for each in met:
+            if each is not least:
+                self._line_up(each[2], each[0])
+        self.met = [] if least else [each[2] for each in met]
+        return least[2] if least else None
 
     def in_order(self) -> list[KnownKey]:
         """Return what is in line, what would be dropped first at the front."""
-        return sorted((item[2] for item in self._line if _in_line(item)), key=last_used)
+        return sorted((item[2] for item in self._line), key=last_used)
 
-    def _line_up(self, record: KnownKey, living: int) -> None:
-        self._serial += 1
-        record.turn = self._serial
-        self._line.push((record.last_used, self._serial, record), living)
-
-
-def _in_line(item: Item) -> bool:
-    return bool(item[1] == item[2].turn)
+    def _line_up(self, record: KnownKey, used: float) -> None:
+        self._serial = record.turn = self._serial + 1
+        self._line.push((used, self._serial, record))

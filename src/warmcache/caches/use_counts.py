@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from math import exp2
 
+from .known_keys import KnownKey
+
 HALF_LIVES = (32, 256, 2048, 16384)  # in uses of the cache
 DAMPING = 0.85  # 1 would make the shortest span count most; 0 would have each use count alike
+_SHARES = tuple(1 / half_life for half_life in HALF_LIVES)
 RATES = tuple(math.log(2) / half_life for half_life in HALF_LIVES)
 WORTHS = tuple(rate**DAMPING for rate in RATES)  # what a use counts for, as it is made
 _SHIFT = 960  # log2 of what a use may count for by the end of a block
@@ -44,32 +47,39 @@ class Decay:
             self.epoch = float(self.block * BLOCK)
         age = self.epoch - now
         w, x, y, z = WORTHS
-        p, q, r, s = HALF_LIVES
+        p, q, r, s = _SHARES
         self.weights = (
-            w * exp2(age / p),
-            x * exp2(age / q),
-            y * exp2(age / r),
-            z * exp2(age / s),
+            w * exp2(age * p),
+            x * exp2(age * q),
+            y * exp2(age * r),
+            z * exp2(age * s),
         )
 
-    def brought_up(self, counts: list[float], block: int) -> int:
-        """Scale ``counts`` of an earlier block; return the block that they are of now."""
-        behind = self.block - block
-        for i, decayed in enumerate(_BY_A_BLOCK):
-            counts[i] *= decayed if behind == 1 else decayed**behind
-        return self.block
+    def bring_up(self, record: KnownKey) -> None:
+        """Scale the uses of ``record`` that are of an earlier block."""
+        behind = self.block - record.block
+        p, q, r, s = (decayed**behind for decayed in _BY_A_BLOCK)
+        record.in_32 *= p
+        record.in_256 *= q
+        record.in_2048 *= r
+        record.in_16384 *= s
+        record.block = self.block
 
-    def add(self, counts: list[float], uses: float, last: float, span: float) -> None:
+    def add(self, record: KnownKey, uses: float, last: float, span: float) -> None:
         """Count ``uses``, evenly spread over a ``span`` that ends with the last of them."""
+        if record.block != self.block:
+            self.bring_up(record)
         age = last - self.epoch
-        if uses == 1:  # as below, for what is most common
-            p, q, r, s = HALF_LIVES
-            counts[0] += exp2(age / p)
-            counts[1] += exp2(age / q)
-            counts[2] += exp2(age / r)
-            counts[3] += exp2(age / s)
-            return
-        for i, half_life in enumerate(HALF_LIVES):
-            decay = span / uses * RATES[i]  # from one use to the next
-            worth = math.expm1(-uses * decay) / math.expm1(-decay) if decay else uses
-            counts[i] += worth * exp2(age / half_life)
+        p, q, r, s = _SHARES
+        a = b = c = d = 1.0
+        if uses != 1:
+            a, b, c, d = (_spread(uses, span / uses * rate) for rate in RATES)
+        record.in_32 += a * exp2(age * p)
+        record.in_256 += b * exp2(age * q)
+        record.in_2048 += c * exp2(age * r)
+        record.in_16384 += d * exp2(age * s)
+
+
+def _spread(uses: float, decay: float) -> float:
+    """Return what is left of ``uses`` if each decays by ``exp(-decay)`` until the next."""
+    return math.expm1(-uses * decay) / math.expm1(-decay) if decay else uses

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 from math import log2
 
 from .known_keys import KnownKey
+from .lazy_heap import Item
 from .load_seconds import LoadSeconds
 from .own_time import OwnTime
 from .use_counts import HALF_LIVES, Decay
 
+_DRIFT = 1 / HALF_LIVES[-1]
 _TINY = 1e-300  # what the uses of an age ago are worth
 
 
@@ -21,20 +23,21 @@ class Worth:
     asks what something is worth has it :meth:`show` the time before.
     """
 
-    __slots__ = ("_clock", "_decay", "_drift", "_seconds", "_time")
+    __slots__ = ("_clock", "_decay", "_drift", "_seconds", "_time", "now")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._time = OwnTime(clock())
         self._decay = Decay()
+        self.now = 0.0  # in uses of the cache
         self._drift = 0.0  # what the slowest half-life has taken off since the start, in log2
         self._seconds = LoadSeconds()
 
     def show(self) -> None:
         """Let it be now."""
-        decay = self._decay
-        decay.show(self._time.show(self._clock()))
-        self._drift = decay.now / HALF_LIVES[-1]
+        self.now = now = self._time.show(self._clock())
+        self._decay.show(now)
+        self._drift = now * _DRIFT
 
     def round_ended(self) -> None:
         """Note that each resident was looked at since this was last called."""
@@ -47,7 +50,6 @@ class Worth:
         stamps = record.stamps
         if seconds > 0:
             self._seconds.learn(record, seconds)
-        record.expected = self._seconds.expected(record)
         # Of the uses that it takes over from what it replaces, only the last is new.
         record.folded = stamps.base_uses - 1.0 if record.replaced else 0.0
         record.since, record.replaced = stamps.loaded, False
@@ -75,12 +77,10 @@ class Worth:
         return [record for record, _ in used]
 
     def _add(self, record: KnownKey, new: float) -> None:
-        decay, time, used = self._decay, self._time, record.stamps.used
-        last = min(time.at(used), decay.now)
+        time, used = self._time, record.stamps.used
+        last = min(time.at(used), self.now)
         span = max(0.0, last - time.at(record.since)) if new > 1 else 0.0
-        if record.block != decay.block:
-            record.block = decay.brought_up(record.counts, record.block)
-        decay.add(record.counts, new, last, span)
+        self._decay.add(record, new, last, span)
         record.folded += new
         record.since = used
 
@@ -93,47 +93,41 @@ class Worth:
 
     def expect(self, record: KnownKey) -> None:
         """Have ``record`` know what its next load may take, by what is known now."""
-        record.expected = self._seconds.expected(record)
+        size = record.size
+        record.expected = expected = self._seconds.expected(record)
+        record.at_most = expected if expected > record.seconds else record.seconds
+        record.price = expected / size if size else math.inf
 
     def saved(self, record: KnownKey) -> float:
         """Return the load seconds that ``record`` saves with each use of the cache."""
-        decay = self._decay
-        if record.block != decay.block:
-            record.block = decay.brought_up(record.counts, record.block)
-        a, b, c, d = record.counts
-        w, x, y, z = decay.weights
-        return (w * a + x * b + y * c + z * d) * record.expected
+        return self._uses(record) * record.expected
 
     def rank(self, record: KnownKey) -> float:
         """Return what a byte of ``record`` saves."""
-        return self.saved(record) / record.size if record.size else math.inf
+        return self._uses(record) * record.price
+
+    def _uses(self, record: KnownKey) -> float:
+        """Return how many uses of ``record`` are to be expected of one of the cache, in a way."""
+        decay = self._decay
+        if record.block != decay.block:
+            decay.bring_up(record)
+        w, x, y, z = decay.weights
+        return (
+            w * record.in_32 + x * record.in_256 + y * record.in_2048 + z * record.in_16384
+        ) or _TINY
 
     def place(self, record: KnownKey) -> float:
         """Return by what to file ``record``: two that only the slowest decays keep their order."""
-        size, decay = record.size, self._decay
-        if not size:
-            return math.inf
-        if record.block != decay.block:
-            record.block = decay.brought_up(record.counts, record.block)
-        a, b, c, d = record.counts
-        w, x, y, z = decay.weights
-        rank = (w * a + x * b + y * c + z * d) * record.expected / size
-        return log2(rank or _TINY) + self._drift
+        return log2(self._uses(record) * record.price or _TINY) + self._drift
 
-    def lowest(self, records: list[KnownKey]) -> KnownKey:
-        """Return who is of lowest rank now; of equals, who was loaded first."""
-        decay = self._decay
-        block, (w, x, y, z) = decay.block, decay.weights
-        lowest, rank = records[0], math.inf
-        for record in records:
-            if record.block != block:  # as rank(), without the calls
-                record.block = decay.brought_up(record.counts, record.block)
-            a, b, c, d = record.counts
-            today = (w * a + x * b + y * c + z * d) * record.expected
-            size = record.size
-            today = today / size if size else math.inf
-            if today > rank:
-                continue
-            if today < rank or record.stamps.loaded < lowest.stamps.loaded:
-                lowest, rank = record, today
-        return lowest
+    def ranked(self, items: Iterable[Item]) -> list[Item]:
+        """Return ``items`` by the rank of now, lowest last; of equals, what was loaded first."""
+        return sorted(items, key=self._order, reverse=True)
+
+    def is_lower(self, record: KnownKey, other: KnownKey) -> bool:
+        """Return whether ``record`` is of lower rank now than ``other``, or was loaded before."""
+        rank, of_other = self.rank(record), self.rank(other)
+        return rank < of_other or (rank == of_other and record.stamps.loaded < other.stamps.loaded)
+
+    def _order(self, item: Item) -> tuple[float, float]:
+        return self.rank(item[2]), item[2].stamps.loaded
