@@ -13,6 +13,7 @@ from replays import on_a_long_leash, store
 
 import warmcache
 from warmcache import CostCache, GDSFCache
+from warmcache._core.state.hit_counts import HitCount
 from warmcache._core.state.use_clock import USE_CLOCK, tick
 from warmcache._process.gil import FREE_THREADED
 from warmcache.caches.use_counts import HALF_LIVES
@@ -107,7 +108,8 @@ def test_far_ahead_in_time_counts_neither_overflow_nor_forget_who_is_ahead() -> 
     for _ in range(5):
         for key in ("once", "twice"):
             cache.detach(key)
-        busy.hits += 3_000_000  # as if it had been used so often meanwhile
+        # As if it had been used so often meanwhile.
+        busy.hits = HitCount(busy.hits.number + 3_000_000)
         busy.used += 3_000_000
         if FREE_THREADED:
             deque((tick() for _ in range(3_000_000)), maxlen=0)

@@ -7,6 +7,7 @@ import random
 import pytest
 from leashed import Replay, Resident
 
+from warmcache._core.state.hit_counts import HitCount
 from warmcache.caches.ranking import LASTS, LOOKS
 
 
@@ -42,7 +43,7 @@ def test_what_is_used_or_leased_after_it_was_ranked_stays() -> None:
     assert 0 == evicted(replay).key
     used, leased = replay.live[1], replay.live[2]
     replay.now += 1
-    used.hits, used.used = used.hits + 1, replay.now  # as a hit does, and nobody is told
+    used.hits, used.used = HitCount(1), replay.now  # as a hit does, and nobody is told
     leased.leases = ("a lease",)
     assert 3 == evicted(replay).key
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+from warmcache._core.state.hit_counts import NO_HITS, HitCount
 from warmcache.caches.leash import WIDTH, Leash
 from warmcache.caches.leashed_choice import LeashedChoice
 
@@ -15,7 +16,7 @@ class Resident:
 
     def __init__(self, key: Hashable, size: float, tick: int) -> None:
         self.key, self.size = key, size
-        self.hits, self.base_uses = 0, 1
+        self.hits, self.base_uses = NO_HITS, 1
         self.used = self.loaded = tick
         self.leases: tuple[Any, ...] = ()
 
@@ -42,7 +43,8 @@ class Replay:
             self.store(key, size, seconds)
 
     def use(self, resident: Resident) -> None:
-        resident.hits, resident.used = resident.hits + 1, self.now
+        resident.hits = HitCount(resident.hits.number + 1)
+        resident.used = self.now
         if self.exact:
             self.choice.used(resident)
 

@@ -8,8 +8,8 @@ one form, and a hit costs a look-up for each and two stamps on the entry. For
         nonlocal _warm_clock
         try:
             _warm_entry = _warm_path.table[dtype][name]
-            _warm_entry.used = _warm_clock = _warm_clock + 1.0
-            _warm_entry.hits = _warm_entry.hits + 1.0
+            _warm_clock = _warm_entry.used = _warm_clock + 1.0
+            _warm_entry.hits = _warm_entry.hits.next
             return _warm_entry.value
         except (AttributeError, TypeError, KeyError):  # not warm, or not hashable
             pass

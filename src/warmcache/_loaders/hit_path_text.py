@@ -102,14 +102,17 @@ _TELLING = """\
             pass
         else:
             if {fresh}:
-                {stamp}
-                {hit}
-                {tell}
-                return {_}value
+                try:
+                    {stamp}
+                    {hit}
+                except AttributeError:
+                    pass
+                else:
+                    {tell}
+                    return {_}value
 """
 
-# No +=, which first copies the entry on the stack.
-_STAMP, _HIT = "{_}entry.used = {_}clock = {_}clock + 1.0", "{_}entry.hits = {_}entry.hits + 1.0"
+_STAMP, _HIT = "{_}clock = {_}entry.used = {_}clock + 1.0", "{_}entry.hits = {_}entry.hits.next"
 if FREE_THREADED:
     _STAMP, _HIT = "{_}entry.used = {_}clock()", "{_}entry.hit()"
 _FRESH, _TELL = "{_}path.fresh({_}entry)", "{_}path.tell({_}entry_key)"

@@ -460,8 +460,8 @@ class Loader:
     def uncounted_hits(self) -> int:
         """Return the hits of entries that still exist (wants the cache's lock held)."""
         alive = self.cache._store.alive()
-        hits = sum(entry.hits for entry in alive if entry.provenance.source is self.source)
-        return int(hits)
+        mine = (entry for entry in alive if entry.provenance.source is self.source)
+        return int(sum(entry.hits.number for entry in mine))
 
     def _ended_early(self, finish: object) -> None:
         """Have a value removed whose async generator has ended by itself."""

@@ -167,9 +167,7 @@ class Recording:
                 )
 
     def _requests(self, store: Store) -> int:
-        return (
-            self._loads + store.counts.past_hits + int(sum(entry.hits for entry in store.alive()))
-        )
+        return self._loads + store.counts.past_hits + int(sum(e.hits.number for e in store.alive()))
 
     def _dated(self, events: list[Any]) -> Iterator[tuple[float, Hashable]]:
         """Yield the time and key of each request."""

@@ -72,7 +72,7 @@ class KnownKey:
     def unnoticed(self) -> float:
         """How often it was used since its uses were last counted."""
         stamps = self.stamps
-        return max(0.0, float(stamps.hits + stamps.base_uses - self.folded))
+        return max(0.0, float(stamps.hits.number + stamps.base_uses - self.folded))
 
 
 def last_used(record: KnownKey) -> float:

@@ -289,7 +289,7 @@ class LeashedChoice:
                 continue
             turns.append(record)
             self._looked += 1
-            if stamps.hits + stamps.base_uses > record.folded:
+            if stamps.hits.number + stamps.base_uses > record.folded:
                 self._notice(record)
             elif record.place and worth.place(record) < record.filed - _FALLEN:
                 self._take_place(record)

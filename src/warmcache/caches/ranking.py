@@ -101,4 +101,4 @@ def _sort_in(item: Item, kept: list[Item], used: list[KnownKey]) -> None:
 def _is_idle(record: KnownKey) -> bool:
     """Return whether ``record`` is neither leased nor was used since it was filed."""
     stamps = record.stamps
-    return not stamps.leases and stamps.hits + stamps.base_uses <= record.folded
+    return not stamps.leases and stamps.hits.number + stamps.base_uses <= record.folded

@@ -58,7 +58,7 @@ class Worth:
     def fold(self, record: KnownKey) -> bool:
         """Count the uses of a resident since the last look; whether there were any."""
         stamps = record.stamps
-        new = stamps.hits + stamps.base_uses - record.folded
+        new = stamps.hits.number + stamps.base_uses - record.folded
         if new <= 0:
             return False
         self._time.count(new)

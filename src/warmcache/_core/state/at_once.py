@@ -73,7 +73,7 @@ def vanish_at_once(
             del live[gone.key]
             if gone.provenance.hot is not None:
                 store.cool(gone)
-            if gone.hits:
+            if gone.hits.number:
                 counts.left(gone)
             change -= gone.weight
     if change:
@@ -169,10 +169,8 @@ def renew_at_once(
         or store.observers.all
     ):
         return None
-    if entry.hits:
-        store.counts.left(entry)
-        entry.base_uses += entry.hits
-        entry.hits = 0.0
+    if entry.hits.number:
+        store.counts.begin_anew(entry)
     entry.base_uses += 1.0
     store.counts.replaced += 1
     entry.loaded = entry.used = entry.seen = tick()

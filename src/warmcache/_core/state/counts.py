@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from .entry import Entry
+from .hit_counts import NO_HITS
 from .records import RemovalCause
 
 
@@ -37,7 +38,13 @@ class Counts:
 
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""
-        hits, provenance = int(entry.hits), entry.provenance
+        hits, provenance = int(entry.hits.number), entry.provenance
         self.past_hits += hits
         provenance.source.past_hits += hits
         self.past_saved += hits * provenance.seconds
+
+    def begin_anew(self, entry: Entry) -> None:
+        """Add the hits of ``entry``, which stays, so that it has none again, and all its uses."""
+        self.left(entry)
+        entry.base_uses += entry.hits.number
+        entry.hits = NO_HITS

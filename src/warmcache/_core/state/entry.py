@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from warmcache._process.gil import FREE_THREADED
 from warmcache._texts import text_of
 
+from .hit_counts import NO_HITS, HitCount
 from .hot_paths import HotEntries
 from .records import Newcomer, RemovalCause
 from .use_clock import counted, tick
@@ -76,7 +77,7 @@ class Source:
     its end, of what a call spreads out: ``*args`` and ``**kwargs``, if it has them. ``park`` are
     the functions that park and unpark its values, if it said any. ``thread`` returns, in the
     thread that has loaded something, who alone can tear that down.
-    ``past_hits`` counts the hits of entries that have left.
+    ``past_hits`` counts the hits of entries that have left, or begun to count anew.
     """
 
     __slots__ = (
@@ -154,7 +155,7 @@ if TYPE_CHECKING or not FREE_THREADED:
     class _Hits:
         __slots__ = ("hits",)
 
-        hits: float
+        hits: HitCount
         hit: Callable[[], object]
 
 else:
@@ -166,11 +167,11 @@ else:
 
         @property
         def hits(self):
-            return counted(self.hit.__self__)
+            return HitCount(float(counted(self.hit.__self__)))
 
         @hits.setter
-        def hits(self, number):
-            self.hit = count(int(number)).__next__
+        def hits(self, hits):
+            self.hit = count(int(hits.number)).__next__
 
 
 class Entry(_Hits):
@@ -246,8 +247,8 @@ class Entry(_Hits):
         self.state = _LIVE
         self.loaded_at = self.seen_at = now
         self.loaded = self.used = self.seen = self.placed = tick()
-        self.hits = 0.0
-        self.base_uses = 1.0  # a float, as hits are
+        self.hits = NO_HITS
+        self.base_uses = 1.0  # a float, as the numbers of hits are
         self.expires = expires
         self.leases: tuple[LeaseRecord, ...] = ()
         self.parked: ParkedBytes | None = None  # where its bytes are, if not on its device
@@ -260,7 +261,7 @@ class Entry(_Hits):
     @property
     def uses(self) -> int:
         """How often it was asked for since it was loaded, the first time included."""
-        return int(self.hits + self.base_uses)
+        return int(self.hits.number + self.base_uses)
 
     @property
     def load_seconds(self) -> float:

@@ -58,9 +58,9 @@ def info_of(store: Store, entry: Entry) -> EntryInfo:
 def stats_of(store: Store) -> Stats:
     """Return the counts of a store, and its ledger."""
     counts, ledger, alive = store.counts, store.ledger, list(store.alive())
-    saved = sum(entry.hits * entry.provenance.seconds for entry in alive)
+    saved = sum(entry.hits.number * entry.provenance.seconds for entry in alive)
     return Stats(
-        hits=counts.past_hits + int(sum(entry.hits for entry in alive)),
+        hits=counts.past_hits + int(sum(entry.hits.number for entry in alive)),
         misses=counts.misses,
         joined=counts.joined,
         loads=counts.loads,

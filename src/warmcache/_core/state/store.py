@@ -23,6 +23,7 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import BatchFlight, Flight
+from .hit_counts import has_next
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observers import Observers
@@ -142,10 +143,22 @@ class Store:
         if FREE_THREADED:
             entry.hit()
         else:
-            entry.hits += 1.0
+            try:
+                entry.hits = entry.hits.next
+            except AttributeError:
+                self._count_on(entry)
         entry.used = tick()
         if self.observers.all:
             self.observers.used(key)
+
+    def _count_on(self, entry: Entry) -> None:
+        """Count a hit for which there is no count yet, or none before the entry's begin anew."""
+        with self.lock:
+            if entry.state is _GONE:
+                return  # its hits are among the past ones already
+            if not has_next(entry.hits):
+                self.counts.begin_anew(entry)
+            entry.hits = entry.hits.next
 
     def heat(self, entry: Entry) -> None:
         """Put a live entry on its loader's hit path."""
@@ -371,7 +384,7 @@ class Store:
         if self.host is not None:
             self.host.went(entry)
         counts = self.counts
-        if entry.hits:
+        if entry.hits.number:
             counts.left(entry)
         counts.removals[entry.cause] += 1
         ledger = self.ledger

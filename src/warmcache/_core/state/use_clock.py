@@ -2,8 +2,8 @@
 
 Every use stamps its entry with the next tick, which is all that recency needs. The clock is a
 bare closure cell, so that generated hit paths can share and advance it without a call. It counts
-in floats, as an entry does its hits: they are exact up to 2 ** 53, and Python has them from a free
-list, where it asks for the memory of each int anew. That is a tenth of a hit.
+in floats: they are exact up to 2 ** 53, and Python has them from a free list, where it asks for the
+memory of each int anew. That is a tenth of a hit.
 
 Without the GIL, ``clock + 1`` would lose ticks, and go back: a thread that is held up between the
 two writes what was long ago. There the clock and each entry's hits are what Python counts
