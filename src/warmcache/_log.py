@@ -9,18 +9,25 @@ if TYPE_CHECKING:
     import logging
 
 _DEBUG = 10  # logging.DEBUG
-_logger: logging.Logger | None = None
+_known: dict[int, bool] = {}  # the levels that are read: what the logger itself remembers
 
 
 def debugging(modules: dict[str, Any] = sys.modules) -> bool:
     """Whether anybody reads what is logged of each load and removal: where none logs, none does."""
-    return "logging" in modules and (_logger or log()).isEnabledFor(_DEBUG)
+    if "logging" not in modules:
+        return False
+    try:
+        return _known[_DEBUG]  # as isEnabledFor() does; logging forgets it when a level is changed
+    except KeyError:
+        return log().isEnabledFor(_DEBUG)
 
 
 def log() -> logging.Logger:
     """Return the logger of that name, ``warmcache``."""
-    global _logger
+    global _known
     import logging
 
-    _logger = logging.getLogger("warmcache")
-    return _logger
+    logger = logging.getLogger("warmcache")
+    if type(logger).isEnabledFor is logging.Logger.isEnabledFor:
+        _known = getattr(logger, "_cache", {})
+    return logger
