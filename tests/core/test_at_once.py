@@ -391,3 +391,11 @@ def test_a_request_has_the_fields_in_the_order_in_which_it_is_taken_apart() -> N
         *("key", "source", "load", "hot", "hot_key", "may_load", "hint", "owner", "freeze"),
         *("weight", "weigh", "sized", "expires", "validate", "validate_errors"),
     ) == Request._fields
+
+
+def test_no_byte_too_many_is_held_however_large_the_limit() -> None:
+    limit = 10**13
+    cache: warmcache.LRUCache[str, int] = warmcache.LRUCache(limit, getsizeof=lambda value: value)
+    cache["a"], cache["b"] = limit - 1, 1
+    cache["c"] = 1
+    assert {"b": 1, "c": 1} == {**cache}

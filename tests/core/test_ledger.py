@@ -28,6 +28,11 @@ def test_free_is_what_nothing_is_committed_of() -> None:
     assert 6 == ledger(10, committed=4).free
 
 
+@pytest.mark.parametrize("limit", [0, 10, 1e13, 1e300, math.inf])
+def test_what_sums_may_be_off_by_is_less_than_any_whole_weight(limit: float) -> None:
+    assert 0 <= Ledger(limit).slack < 1
+
+
 @pytest.mark.parametrize(
     ("available", "expected"),
     [

@@ -355,6 +355,22 @@ def test_nobody_who_keeps_a_closed_lease_keeps_the_key_of_what_has_left() -> Non
     del lease
 
 
+def test_nobody_who_keeps_a_closed_lease_keeps_what_its_loader_weighs_by() -> None:
+    def weigh(value: object) -> int:
+        return 1
+
+    cache: warmcache.LRUCache[Any, Any] = warmcache.LRUCache(1)
+    load = warmcache.warm(cache=cache, size=weigh)(lambda name: name)
+    with (lease := load.lease("a")):
+        pass
+    cache["b"] = "b"
+    alive = weakref.ref(weigh)
+    del load, cache, weigh
+    gc.collect()
+    assert alive() is None
+    del lease
+
+
 def test_what_was_passed_over_for_its_lease_goes_first_once_that_ends_where_age_tells() -> None:
     cache: warmcache.FIFOCache[str, str] = warmcache.FIFOCache(3)
     for name in "abc":

@@ -16,7 +16,7 @@ from footprints import size
 
 import warmcache
 from warmcache import EntryInfo, LRUCache, Removal, RemovalCause, warm
-from warmcache._core.state.entry import Entry, Provenance, Source
+from warmcache._core.state.entry import Entry, Provenance, Source, new_entry
 from warmcache.caches.lease import Lease
 from warmcache.demo._journal import Sample
 from warmcache.demo._spec import Spec
@@ -37,7 +37,7 @@ class Value:
 
 
 def entry() -> Entry:
-    return Entry("key", LARGE, 1, Provenance(Source("loader"), 0.0), 0.0)
+    return new_entry("key", LARGE, 1, Provenance(Source("loader"), 0.0), 0.0)
 
 
 def cache() -> LRUCache[Any, Any]:

@@ -14,7 +14,7 @@ from parked import UNIT, Machine, Rig
 
 from warmcache import HostMemoryCache, HostTier, MemoryCache, RemovalCause
 from warmcache._core.state import host_ledger
-from warmcache._core.state.entry import Entry, Provenance, Source
+from warmcache._core.state.entry import Entry, Provenance, Source, new_entry
 from warmcache._core.state.host_ledger import HostLedger, price_of
 from warmcache._core.state.parked_bytes import ParkedBytes
 from warmcache._parking.parking import HostIsFullError
@@ -330,7 +330,7 @@ def test_locked_memory_takes_a_gpu() -> None:
 
 
 def entry_of(key: str, seconds: float, weight: float = 1.0) -> Entry:
-    return Entry(key, object(), weight, Provenance(Source("load"), seconds), 0.0)
+    return new_entry(key, object(), weight, Provenance(Source("load"), seconds), 0.0)
 
 
 def test_the_price_is_what_parking_saves_a_second_and_a_byte() -> None:

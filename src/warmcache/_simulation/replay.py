@@ -9,7 +9,7 @@ from typing import Any
 
 from warmcache import policies
 from warmcache._core.state.at_once import vanish_at_once
-from warmcache._core.state.entry import Entry, Provenance
+from warmcache._core.state.entry import Provenance, new_entry
 from warmcache._registry import options_of
 from warmcache.caches.cache import Cache
 from warmcache.errors import CapacityError, WarmcacheError
@@ -135,10 +135,10 @@ def _made(
 
 def put_loaded(cache: Cache[Any, Any], key: str, size: float, seconds: float, now: float) -> None:
     """Do what ``cache[key] = key`` does, for a value whose load took ``seconds``."""
-    entry = Entry(key, key, size, Provenance(cache._source, seconds), now)
+    entry = new_entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store
     with store.lock:
-        evicted = vanish_at_once(store, key, size, cache._view.rank, logs=False, entry=entry)
+        evicted = vanish_at_once(store, key, size, cache._view.rank, told=False, entry=entry)
     if evicted is None:
         try:
             cache._put(entry)

@@ -29,11 +29,13 @@ from warmcache._core.plans.put import put
 from warmcache._core.plans.steps import Plan
 from warmcache._core.state.at_once import renew_at_once, vanish_at_once
 from warmcache._core.state.entry import (
+    NOWHERE,
     Entry,
     LeaseRecord,
     Provenance,
     Source,
     State,
+    new_entry,
     seconds_between,
 )
 from warmcache._core.state.ledger import Claim
@@ -315,31 +317,34 @@ class Cache(cachetools.Cache[K, V]):
                 self._put(self._new_entry(key, value))
                 return
             weight = 1 if self._unit_weight else self._weigh(value)
-            timer, handed_in = self._timer, self._handed_in
+            timer = self._timer
             now = timer()
             if not store.plain:
-                self._put(Entry(key, value, weight, handed_in, now))
+                self._put(new_entry(key, value, weight, self._handed_in, now))
                 return
             old = store.live.get(key)
             if old is not None:
                 with store.lock:
-                    dropped = renew_at_once(store, old, value, weight, handed_in, now)
+                    dropped = renew_at_once(store, old, value, weight, self._handed_in, now)
                 if dropped is not None:
                     return
-            entry = Entry(key, value, weight, handed_in, now)
+            entry = new_entry(key, value, weight, self._handed_in, now)
             if old is not None:
                 self._take_place(entry)
             rank = store.order.stamp or self._view.rank
             logs = debugging()
             with store.lock:
-                evicted = vanish_at_once(store, key, weight, rank, logs, entry)
-            if evicted is None:
+                told = logs or store.observers.all
+                gone = vanish_at_once(store, key, weight, rank, told, entry, old)
+            if gone is None:
                 self._put(entry)
-            elif logs or store.observers.all:
-                vanished(store, evicted, logs)
+            elif told or old is not None:
+                vanished(store, gone, logs, told)
             else:
-                for gone in evicted:
-                    gone.empty()
+                for victim in gone:  # as empty(), of whom nobody was told
+                    del victim.value
+                    victim.key = None
+                    victim.provenance = NOWHERE
         except BaseException as error:
             mend_after(self._view, error)
             drop_inner_frames(error)
@@ -349,7 +354,7 @@ class Cache(cachetools.Cache[K, V]):
         source = key.source if isinstance(key, CallKey) else self._source
         provenance = self._handed_in if source is self._source else Provenance(source)
         weight = self._weigh(value) if source.weigh is None else source.weigh(value)
-        return Entry(key, value, weight, provenance, self._timer())
+        return new_entry(key, value, weight, provenance, self._timer())
 
     def _take_place(self, entry: Entry) -> None:
         """Have ``entry`` stand in the mapping where what it replaces does."""
@@ -748,8 +753,8 @@ class Cache(cachetools.Cache[K, V]):
         places: list[tuple[float, Entry]] = []
         for key, value, weight, uses, expires, used, placed, seconds in entries:
             provenance = Provenance(self._source, seconds) if seconds else self._handed_in
-            entry = Entry(key, value, weight, provenance, now, expires)
-            entry.base_uses = uses
+            entry = new_entry(key, value, weight, provenance, now)
+            entry.base_uses, entry.expires = uses, expires
             store.ledger.reserve(Claim(key, weight))
             store.publish(entry)
             stamped.append((used, entry))

@@ -72,17 +72,18 @@ def load_at_once(
             flight = begin_flight(store, key, source, record, kept)
             flight.at_once = True  # from here on this ends it, below
             rank = store.order.stamp or cache.rank
+            watched = logs or store.observers.all
             if store.tears_down:
                 claim = Claim(key, weight)
                 gone = condemn_at_once(store, claim, rank, logs, flight)
                 granted = gone == [] and _granted(store, claim, flight)
             else:
-                gone = vanish_at_once(store, key, weight, rank, logs)
+                gone = vanish_at_once(store, key, weight, rank, watched)
                 if granted := gone is not None:
                     reserve_at_once(store, weight, flight)
         if claim is None:
             if gone:
-                vanished(store, gone, logs)
+                vanished(store, gone, logs, watched)
         elif gone:
             ended = tear_down_at_once(cache, gone, logs)
             with store.lock:

@@ -50,15 +50,15 @@ async def load_at_once_async(
         tear_down_what_is_mine()
     context, kept, logs = contextvars.copy_context(), keep_chain(), debugging()
     with store.lock:
-        gone = None
+        gone, watched = None, logs or store.observers.all
         if not is_taken(store, request.key, weight):
             rank = store.order.stamp or cache.rank
-            gone = vanish_at_once(store, request.key, weight, rank, logs)
+            gone = vanish_at_once(store, request.key, weight, rank, watched)
         if gone is None:
             return None
         flight: Flight = context.run(begin_flight, store, request.key, request.source, record, kept)
         reserve_at_once(store, weight, flight)
-    vanished(store, gone, logs)
+    vanished(store, gone, logs, watched)
     task = asyncio.get_running_loop().create_task(_fly(cache, request, flight), context=context)
 
     flight.at_once = True  # from here on its task ends it

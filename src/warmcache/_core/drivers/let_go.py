@@ -196,16 +196,18 @@ def _log_removal(entry: Entry) -> None:
     log().debug("%s", text)
 
 
-def vanished(store: Store, entries: list[Entry], logs: bool) -> None:
+def vanished(store: Store, entries: list[Entry], logs: bool, told: object) -> None:
     """Tell of entries that had no teardown and are gone, and drop their values.
 
-    A KeyboardInterrupt or the like, of who is told, is raised once that is done.
+    ``told`` is what :func:`~warmcache._core.state.at_once.vanish_at_once` was given: who observes
+    since then is not told. A KeyboardInterrupt or the like, of who is told, is raised once that is
+    done.
     """
     interrupt: BaseException | None = None
     for entry in entries:
         if logs:
             _log_removal(entry)
-        if store.observers.all:
+        if told and store.observers.all:
             interrupt = interrupt_among(tell(store, entry)) or interrupt
         entry.empty()
     if interrupt is not None:

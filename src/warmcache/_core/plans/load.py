@@ -35,7 +35,7 @@ from collections import defaultdict
 from functools import partial
 from typing import Any
 
-from warmcache._core.state.entry import Entry, Provenance, earlier, seconds_between
+from warmcache._core.state.entry import Entry, Provenance, earlier, new_entry, seconds_between
 from warmcache._core.state.flights import CHAIN, Flight
 from warmcache._core.state.growth import Growth
 from warmcache._core.state.landing import (
@@ -214,7 +214,7 @@ def unboxed(request: Request, flight: Flight, began: Any, ended: Any) -> Entry:
     provenance = Provenance(source, seconds, finish, loop, hot, hot_key, given_by, dump)
     if source.thread is not None:
         provenance.thread = source.thread()
-    entry = Entry(key, value, flight.weight, provenance, ended)
+    entry = new_entry(key, value, flight.weight, provenance, ended)
     flight.loaded = entry
     box.clear()
     return entry

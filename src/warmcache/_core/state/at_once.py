@@ -35,47 +35,47 @@ def vanish_at_once(
     key: Hashable,
     weight: float,
     rank: Rank,
-    logs: bool,
+    told: object,
     entry: Entry | None = None,
+    old: Entry | None = None,
 ) -> list[Entry] | None:
     """Have victims vanish until ``weight`` is free for ``key``, and store ``entry`` in it, if any.
 
     That is for loads, and for what is handed in, where nothing has a teardown and nothing expires.
-    ``logs`` says whether anybody reads the log, where it is said for whom they go. Returns what was
-    removed, to be emptied once the lock is released, for then a value may die; or None when it
-    takes a plan: idle entries cannot make the room.
+    ``entry`` replaces ``old``, if any is there. ``told`` is true where anybody is to be told of
+    who goes, and for whom. Returns what was removed, whose values are to be dropped once the lock
+    is released; or None when it takes a plan: idle entries cannot make the room, or others have
+    come between.
     """
-    ledger, live = store.ledger, store.live
-    old: Entry | None = None
+    ledger, live, counts = store.ledger, store.live, store.counts
     change: float = 0
     if entry is not None:
-        if not store.plain:
+        if not store.plain or (key in live if old is None else old.state is not _LIVE):
             return None
-        change, old = weight, live.get(key)
+        change = weight
     if old is None or entry is None:
         removed = _victims(store, weight, rank)
     else:
         removed = _replaced(old, store, entry, rank)
     if removed is None:
         return None
-    if removed:
-        counts, newcomer = store.counts, None
-        if logs or store.observers.all:
-            newcomer = Newcomer(key, weight, ledger.free)
+    if told:
+        newcomer = Newcomer(key, weight, ledger.free)
         for gone in removed:
-            gone.state = _GONE
-            if gone is old:
-                gone.cause, gone.newcomer = _REPLACED, None
-                counts.replaced += 1
-            else:
-                gone.cause, gone.newcomer = _SIZE, newcomer
-                counts.evicted += 1
-            del live[gone.key]
-            if gone.provenance.hot is not None:
-                store.cool(gone)
-            if gone.hits.number:
-                counts.left(gone)
-            change -= gone.weight
+            gone.cause, gone.newcomer = _SIZE, newcomer
+    if old is not None:
+        old.cause, old.newcomer = _REPLACED, None
+        counts.replaced += 1
+        counts.evicted -= 1
+    for gone in removed:
+        gone.state = _GONE
+        counts.evicted += 1
+        del live[gone.key]
+        if gone.provenance.hot is not None:
+            store.cool(gone)
+        if gone.hits.number:
+            counts.left(gone)
+        change -= gone.weight
     if change:
         ledger.live += change
         ledger.idle += change
@@ -83,7 +83,7 @@ def vanish_at_once(
     if entry is not None:
         live[key] = entry  # the successor of ``old`` comes last
         store.order.add(entry)
-        if store.observers.all:
+        if told and store.observers.all:
             store.observers.stored(entry)
         if ledger.waiting:
             ledger.wake()
@@ -100,7 +100,7 @@ def condemn_at_once(
 ) -> list[Entry] | None:
     """Condemn the victims that make room for ``claim``, and ``old``, which is to be replaced.
 
-    ``logs`` is as for :func:`vanish_at_once`. Returns what is to be torn down; or None when it
+    ``logs`` says whether anybody reads the log. Returns what is to be torn down; or None when it
     takes a plan: idle entries cannot make the room, or others make some, which is to be reckoned
     with.
     """
@@ -183,9 +183,9 @@ def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
     """Return the victims that make room for ``weight``; None where idle entries cannot."""
     ledger = store.ledger
     short = ledger.committed + weight - ledger.limit
-    if short <= ledger.slack:
+    if short < 1 and short <= ledger.slack:  # ints with ints, as a rule, which is faster
         return []
-    if short > ledger.idle or weight > ledger.limit:
+    if short > ledger.idle:
         return None
     first = store.order.take(rank)  # most often it is enough
     if first is not None and first.weight >= short:
@@ -201,6 +201,6 @@ def _victims_beside(
     short = ledger.committed + weight - old.weight - ledger.limit
     if short <= ledger.slack:
         return [], False
-    if short > ledger.idle - old.weight or weight > ledger.limit:
+    if short > ledger.idle - old.weight:
         return None, False
     return store.victims(short, rank, old)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Container, Iterable
 
-from .entry import Entry, Provenance, State
+from .entry import Entry, Provenance, State, new_entry
 from .flights import Flight
 from .landing import end_batch
 from .records import RemovalCause
@@ -62,7 +62,7 @@ def _end(store: Store, flight: Flight) -> None:
     if loaded is None and flight.box:
         value, finish, loop = flight.box.pop(0)[:3]  # and what a tier has
         provenance = Provenance(flight.source, 0.0, finish, loop)
-        loaded = Entry(flight.key, value, flight.weight, provenance, flight.began)
+        loaded = new_entry(flight.key, value, flight.weight, provenance, flight.began)
     if loaded is not None and store.live.get(loaded.key) is loaded:
         flight.entry = loaded
     elif loaded is not None and loaded.state is State.LIVE:

@@ -191,6 +191,22 @@ class Entry(_Hits):
     or a heap for long, and nothing that left may be reachable from there.
     """
 
+    key: Hashable
+    value: Any
+    weight: float
+    provenance: Provenance
+    state: State
+    loaded_at: Any
+    seen_at: Any
+    loaded: float
+    used: float
+    seen: float
+    placed: float
+    base_uses: float
+    expires: Any
+    leases: tuple[LeaseRecord, ...]
+    parked: ParkedBytes | None  # where its bytes are, if not on its device
+    queued: bool  # whether it has a place in the policy's order
     cause: RemovalCause
     newcomer: Newcomer | None  # for what it had to go, if that is why
     recorded: Any  # its rank as of its place in the policy's order
@@ -230,29 +246,6 @@ class Entry(_Hits):
         "value",
         "weight",
     )
-
-    def __init__(
-        self,
-        key: Hashable,
-        value: Any,
-        weight: float,
-        provenance: Provenance,
-        now: Any,
-        expires: Any = None,
-    ) -> None:
-        self.key = key
-        self.value = value
-        self.weight = weight
-        self.provenance = provenance
-        self.state = _LIVE
-        self.loaded_at = self.seen_at = now
-        self.loaded = self.used = self.seen = self.placed = tick()
-        self.hits = NO_HITS
-        self.base_uses = 1.0  # a float, as the numbers of hits are
-        self.expires = expires
-        self.leases: tuple[LeaseRecord, ...] = ()
-        self.parked: ParkedBytes | None = None  # where its bytes are, if not on its device
-        self.queued = False  # has a place in the policy's order
 
     def __lt__(self, other: Entry) -> bool:
         """Of equal ranks, the entry loaded first goes first."""
@@ -300,6 +293,25 @@ class Entry(_Hits):
 
 
 NOWHERE = Provenance(Source("nowhere"))  # where an emptied entry is from
+
+
+def new_entry(key: Hashable, value: Any, weight: float, provenance: Provenance, now: Any) -> Entry:
+    """Return a live entry that nobody leases; no ``__init__``, for to have one called is dear."""
+    entry = Entry()
+    entry.key = key
+    entry.value = value
+    entry.weight = weight
+    entry.provenance = provenance
+    entry.state = _LIVE
+    entry.loaded_at = entry.seen_at = now
+    entry.loaded = entry.used = entry.seen = entry.placed = tick()
+    entry.hits = NO_HITS
+    entry.base_uses = 1.0  # a float, as the numbers of hits are
+    entry.expires = None
+    entry.leases = ()
+    entry.parked = None
+    entry.queued = False
+    return entry
 
 
 def earlier(time: Any, seconds: float) -> Any:

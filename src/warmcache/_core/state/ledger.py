@@ -103,8 +103,8 @@ class Ledger:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        # What the sums may be off by when weights are fractions.
-        self.slack = limit * 1e-12 if limit < math.inf else 0
+        # What the sums may be off by when weights are fractions: less than any whole number.
+        self.slack = min(limit * 1e-12, 0.5) if limit < math.inf else 0
         self.committed: float = 0
         self.live: float = 0
         self.idle: float = 0  # the part of it that no lease holds

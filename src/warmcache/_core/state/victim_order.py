@@ -234,7 +234,7 @@ class StampOrder(RankOrder):
                     entry.queued = False
                     return entry
             run.appendleft(entry)
-        return super().take(self.stamp or rank)
+        return RankOrder.take(self, self.stamp or rank)
 
     def mend(self, live: Iterable[Entry]) -> None:
         self._newest = -math.inf
