@@ -15,6 +15,7 @@ import pytest
 
 import warmcache
 from warmcache import CapacityError, LRUCache, warm
+from warmcache.caches import cache
 from warmcache.testing import assert_consistent
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -248,3 +249,30 @@ def test_what_a_class_adds_to_its_state_and_to_itself_is_copied_too() -> None:
         assert ({"a": 1}, "told", 1) == (dict(twin), twin.note, twin.more)
         assert twin._store is not cache._store
         assert_consistent(twin)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: warmcache.LRUCache(2),
+        lambda: warmcache.RRCache(2, choice=min),
+        lambda: warmcache.TLRUCache(2, lambda key, value, now: now),
+        lambda: warmcache.GDSFCache(2),
+        lambda: warmcache.CostCache(2),
+        lambda: warmcache.HostMemoryCache(2**20),
+    ],
+)
+def test_what_is_set_as_a_cache_opens_is_no_part_of_a_copy(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = cache.Cache._open
+
+    def noting(self: Any, setup: Any) -> None:
+        before = {*vars(self)}
+        opened(self, setup)
+        monkeypatch.setattr(cache, "was_set", {*vars(self)} - before, raising=False)
+
+    monkeypatch.setattr(cache.Cache, "_open", noting)
+    with make() as made:
+        assert cache._RUNNING == cache.was_set  # type: ignore[attr-defined]
+        assert not cache._RUNNING & made.__warm_digest__()[0].keys()
