@@ -84,6 +84,24 @@ def test_at_the_latest_then_the_lowest_of_all_goes(seed: int) -> None:
         assert lowest_of(replay) is evicted(replay)
 
 
+def test_more_are_looked_at_in_turn_if_anything_was_used_since_the_last_load() -> None:
+    replay = Replay(1000)
+
+    def unnoticed() -> int:
+        return sum(record.unnoticed > 0 for record in replay.choice.known.residents.values())
+
+    for key in [*range(20), *range(20)]:
+        replay.ask(key, 1, 1)
+    assert 20 == unnoticed()
+    replay.ask("after uses", 1, 1)
+    assert 20 - 4 == unnoticed()
+    replay.ask("at once", 1, 1)
+    assert 20 - 4 - 1 == unnoticed()
+    replay.ask("at once", 1, 1)
+    replay.ask("after a use", 1, 1)
+    assert 20 - 4 - 1 - 4 + 1 == unnoticed()
+
+
 def lowest_of(replay: Replay) -> Resident:
     worth, residents = replay.choice.worth, replay.choice.known.residents
     worth.show()
