@@ -14,12 +14,10 @@ _known: dict[int, bool] = {}  # the levels that are read: what the logger itself
 
 def debugging(modules: dict[str, Any] = sys.modules) -> bool:
     """Whether anybody reads what is logged of each load and removal: where none logs, none does."""
-    if "logging" not in modules:
-        return False
-    try:
-        return _known[_DEBUG]  # as isEnabledFor() does; logging forgets it when a level is changed
-    except KeyError:
-        return log().isEnabledFor(_DEBUG)
+    known = _known.get(_DEBUG)  # as isEnabledFor() does; logging forgets it when a level is changed
+    if known is None:
+        return "logging" in modules and log().isEnabledFor(_DEBUG)
+    return known
 
 
 def log() -> logging.Logger:
