@@ -23,11 +23,14 @@ class Watched:
         self.wrong: list[AssertionError] = []
         cache._store.lock = self  # type: ignore[assignment]
 
-    def __enter__(self) -> None:
+    def acquire(self) -> None:
         self.lock.acquire()
         self.depth += 1
 
-    def __exit__(self, *exc: object) -> None:
+    def _is_owned(self) -> bool:
+        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
+
+    def release(self) -> None:
         self.depth -= 1
         self.lock.release()
         if not self.depth and not self.looking:
@@ -37,6 +40,12 @@ class Watched:
             except AssertionError as error:
                 self.wrong.append(error)
             self.looking = False
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
 
 
 def puts(cache: Cache[Any, Any]) -> None:

@@ -19,7 +19,7 @@ from warmcache import _public
 from warmcache._core.drivers.at_once import store_at_once
 from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
-from warmcache._core.drivers.mending import mend_after
+from warmcache._core.drivers.mending import let_go_of, mend_after
 from warmcache._core.drivers.threads import lease_warm, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
@@ -62,6 +62,8 @@ from .leftovers import all_of, tear_down_leftovers_of, unless_leased
 from .options import CacheOptions, Setup, refuse_unknown, sooner
 
 if TYPE_CHECKING:
+    import threading
+
     from warmcache._core.state.host_ledger import HostLedger
     from warmcache._observe.recording import Recording
 
@@ -320,6 +322,7 @@ class Cache(cachetools.Cache[K, V]):
             ClosedError: the cache is closed.
         """
         store = self._store
+        held: threading.RLock | None = None  # see let_go_of()
         try:
             if isinstance(key, CallKey):
                 self._put(self._new_entry(key, value))
@@ -332,8 +335,11 @@ class Cache(cachetools.Cache[K, V]):
                 return
             old = store.live.get(key)
             if old is not None:
-                with store.lock:
-                    dropped = renew_at_once(store, old, value, weight, self._handed_in, now)
+                held = lock = store.lock
+                lock.acquire()
+                dropped = renew_at_once(store, old, value, weight, self._handed_in, now)
+                held = None
+                lock.release()
                 if dropped is not None:
                     return
             entry = new_entry(key, value, weight, self._handed_in, now)
@@ -341,9 +347,12 @@ class Cache(cachetools.Cache[K, V]):
                 self._take_place(entry)
             rank = store.order.stamp or self._view.rank
             logs = debugging()
-            with store.lock:
-                told = logs or store.observers.all
-                gone = vanish_at_once(store, key, weight, rank, told, entry, old)
+            held = lock = store.lock
+            lock.acquire()
+            told = logs or store.observers.all
+            gone = vanish_at_once(store, key, weight, rank, told, entry, old)
+            held = None
+            lock.release()
             if gone is None:
                 self._put(entry)
             elif told or old is not None:
@@ -354,6 +363,7 @@ class Cache(cachetools.Cache[K, V]):
                     victim.key = None
                     victim.provenance = NOWHERE
         except BaseException as error:
+            let_go_of(held)
             mend_after(self._view, error)
             drop_inner_frames(error)
             raise
