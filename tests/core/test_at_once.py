@@ -188,13 +188,13 @@ def test_what_left_just_before_gets_no_other_value_but_what_is_stored_an_entry()
     class Late:
         """A lock that one waits for while another thread removes what is there."""
 
-        def acquire(self) -> None:
+        def __enter__(self) -> None:
             store.lock = lock
             warm_cache.pop("a")
-            lock.acquire()
+            lock.__enter__()
 
-        def release(self) -> None:
-            lock.release()
+        def __exit__(self, *exc: Any) -> None:
+            lock.__exit__(*exc)
 
     warm_cache: Any = warmcache.LRUCache(2)
     warm_cache["a"] = 1

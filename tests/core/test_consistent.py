@@ -23,14 +23,11 @@ class Watched:
         self.wrong: list[AssertionError] = []
         cache._store.lock = self  # type: ignore[assignment]
 
-    def acquire(self) -> None:
+    def __enter__(self) -> None:
         self.lock.acquire()
         self.depth += 1
 
-    def _is_owned(self) -> bool:
-        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
-
-    def release(self) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.depth -= 1
         self.lock.release()
         if not self.depth and not self.looking:
@@ -40,12 +37,6 @@ class Watched:
             except AssertionError as error:
                 self.wrong.append(error)
             self.looking = False
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
 
 
 def puts(cache: Cache[Any, Any]) -> None:

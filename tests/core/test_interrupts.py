@@ -128,25 +128,6 @@ AT_LEAST: dict[Interrupting, int] = {interrupted: 50, interrupted_in_a_loop: 0}
 ANYWHERE = pytest.mark.parametrize("interrupt", AT_LEAST)
 
 
-@pytest.mark.parametrize("key", ["b", "c"], ids=["renewed", "new"])
-@pytest.mark.parametrize("outside", [False, True], ids=["free", "held"])
-def test_who_is_interrupted_lets_go_of_the_lock_that_it_took_and_of_no_other(
-    key: str, outside: bool
-) -> None:
-    for number in range(1, 100):
-        cache: warmcache.LRUCache[str, object] = warmcache.LRUCache(2)
-        cache["a"], cache["b"] = object(), object()
-        lock: Any = cache._store.lock
-        with lock if outside else contextlib.nullcontext():
-            place = interrupted(lambda: cache.__setitem__(key, object()), number)  # noqa: B023
-            assert outside is lock._is_owned()
-        assert not lock._is_owned(), place
-        assert_consistent(cache)
-        if place is None:
-            break
-    assert 5 < number < 99
-
-
 @pytest.mark.parametrize("driver", [threads.run, event_loop.run_async])
 def test_the_places_are_found_at_which_a_drivers_loop_goes_back(driver: Any) -> None:
     assert loops_back(driver.__code__)
@@ -165,7 +146,6 @@ def damage(scenario: Scenario) -> None:
     assert not store.flights and not store.batches, "a load is under way for ever"
     assert 0 == store.ledger.committed, "room is lost"
     assert 0 == store.ledger.owed
-    assert not store.lock._is_owned(), "its lock is held for ever"
     if store.tears_down:
         assert [1] * len(scenario.made) == [len(torn_down) for torn_down in scenario.made]
         assert all(len(torn_down) <= 1 for torn_down in scenario.handed_in)

@@ -19,7 +19,7 @@ from warmcache import _public
 from warmcache._core.drivers.at_once import store_at_once
 from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
-from warmcache._core.drivers.mending import let_go_of, mend_after
+from warmcache._core.drivers.mending import mend_after
 from warmcache._core.drivers.threads import lease_warm, run
 from warmcache._core.plans import remove
 from warmcache._core.plans.cache_view import CacheView
@@ -62,8 +62,6 @@ from .leftovers import all_of, tear_down_leftovers_of, unless_leased
 from .options import CacheOptions, Setup, refuse_unknown, sooner
 
 if TYPE_CHECKING:
-    import threading
-
     from warmcache._core.state.host_ledger import HostLedger
     from warmcache._observe.recording import Recording
 
@@ -322,7 +320,6 @@ class Cache(cachetools.Cache[K, V]):
             ClosedError: the cache is closed.
         """
         store = self._store
-        held: threading.RLock | None = None  # see let_go_of()
         try:
             if isinstance(key, CallKey):
                 self._put(self._new_entry(key, value))
@@ -335,11 +332,8 @@ class Cache(cachetools.Cache[K, V]):
                 return
             old = store.live.get(key)
             if old is not None:
-                held = lock = store.lock
-                lock.acquire()
-                dropped = renew_at_once(store, old, value, weight, self._handed_in, now)
-                held = None
-                lock.release()
+                with store.lock:
+                    dropped = renew_at_once(store, old, value, weight, self._handed_in, now)
                 if dropped is not None:
                     return
             entry = new_entry(key, value, weight, self._handed_in, now)
@@ -347,12 +341,9 @@ class Cache(cachetools.Cache[K, V]):
                 self._take_place(entry)
             rank = store.order.stamp or self._view.rank
             logs = debugging()
-            held = lock = store.lock
-            lock.acquire()
-            told = logs or store.observers.all
-            gone = vanish_at_once(store, key, weight, rank, told, entry, old)
-            held = None
-            lock.release()
+            with store.lock:
+                told = logs or store.observers.all
+                gone = vanish_at_once(store, key, weight, rank, told, entry, old)
             if gone is None:
                 self._put(entry)
             elif told or old is not None:
@@ -363,7 +354,6 @@ class Cache(cachetools.Cache[K, V]):
                     victim.key = None
                     victim.provenance = NOWHERE
         except BaseException as error:
-            let_go_of(held)
             mend_after(self._view, error)
             drop_inner_frames(error)
             raise

@@ -6,9 +6,7 @@ change. Locks are safe, as ``with`` takes and lets go of them without such a pla
 has one there, by a fault that 3.15 has no more, python/cpython#148874, and 3.13 where a condition
 inside sends a loop back, python/cpython#130279: what comes just then leaves a lock held, as it
 would any program's.) Those of threading's events and conditions are not safe, and so neither is
-used (:mod:`warmcache._auto_reset`). What is stored through the mapping does without ``with``, which
-takes twice as long as to take a lock and let go of it; see :func:`let_go_of`. The rest is safe by
-three rules:
+used (:mod:`warmcache._auto_reset`). The rest is safe by three rules:
 
 - *Who is interrupted mends.* Each way into the core ends in :func:`mend_after`, if by an
   exception that was raised in the midst of our own code. It has the store put everything where it
@@ -38,17 +36,6 @@ from warmcache._ours import is_ours
 from warmcache.errors import WarmcacheError
 
 from .teardown import tear_down
-
-
-def let_go_of(held: threading.RLock | None) -> None:
-    """Let go of a lock that was to be ``held`` when an interrupt came, if it was taken.
-
-    It is assigned before it is taken, and None before it is let go of. If it is this thread's then,
-    it was taken: one that this thread has already is taken without waiting, and an interrupt comes
-    only as that returns. (It takes no memory, and no more of the stack than a call before it.)
-    """
-    if held is not None and held._is_owned():  # type: ignore[attr-defined]
-        held.release()
 
 
 def mend_after(cache: CacheView, error: BaseException) -> None:
