@@ -26,6 +26,6 @@ def log() -> logging.Logger:
     import logging
 
     logger = logging.getLogger("warmcache")
-    if type(logger).isEnabledFor is logging.Logger.isEnabledFor:
-        _known = getattr(logger, "_cache", {})
+    usual = getattr(logger.isEnabledFor, "__func__", None) is logging.Logger.isEnabledFor
+    _known = getattr(logger, "_cache", {}) if usual else {}
     return logger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from replays import on_a_long_leash, store
 import warmcache
 from warmcache import CapacityError, CostCache, RemovalCause, warm
 from warmcache.caches.known_keys import GHOSTS
+from warmcache.caches.leashed_choice import LeashedChoice
 from warmcache.memory import MemoryCache
 from warmcache.testing import FakeProbe, ManualClock, assert_consistent
 
@@ -376,3 +378,38 @@ def test_what_comes_up_itself_as_it_is_replaced_is_charged_with_no_load(teardown
     cache["a"] = "a, heavier"
     assert ["a", "c"] == sorted(cache)
     assert before == (leash.paid, leash.lru)
+
+
+def test_cleared_it_keeps_no_key() -> None:
+    class Key:
+        """What a weak reference may be to."""
+
+    cache: CostCache[Key, int] = CostCache(10)
+    keys = [Key() for _ in range(30)]
+    for key in keys:
+        cache[key] = 1
+    known = [weakref.ref(key) for key in keys]
+    del key, keys
+    cache.clear()
+    assert not any(ref() for ref in known)
+
+
+def test_an_interrupt_as_victims_are_listed_loses_nobodys_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache: CostCache[int, int] = CostCache(10)
+    for key in range(10):
+        cache[key] = 1
+    take_place, taken = LeashedChoice._take_place, []
+
+    def interrupted(self: LeashedChoice, record: Any) -> None:
+        taken.append(record)
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        take_place(self, record)
+
+    monkeypatch.setattr(LeashedChoice, "_take_place", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.victims()
+    assert_consistent(cache)
+    assert {*range(10)} == {cache.popitem()[0] for _ in range(10)}

@@ -102,6 +102,25 @@ def test_more_are_looked_at_in_turn_if_anything_was_used_since_the_last_load() -
     assert 20 - 4 - 1 - 4 + 1 == unnoticed()
 
 
+def test_what_has_left_is_dropped_as_it_comes_up_in_turn_and_so_are_keys() -> None:
+    replay = unleashed(100)
+    for number in range(90):
+        replay.ask(f"dear {number}", 1, 1e9)
+    for number in range(5_000):
+        replay.ask(number, 1, 1)
+    assert len(replay.choice._turns) <= 3 * 100
+
+
+def test_what_has_left_as_all_is_looked_at_has_a_turn_again_once_it_is_back() -> None:
+    replay = Replay(10)
+    for number in range(20):
+        replay.ask(number, 1, 1)
+    replay.choice.look()
+    for number in range(20):
+        replay.ask(number, 1, 1)
+        assert {*replay.choice.known.residents.values()} <= {*replay.choice._turns}
+
+
 def lowest_of(replay: Replay) -> Resident:
     worth, residents = replay.choice.worth, replay.choice.known.residents
     worth.show()

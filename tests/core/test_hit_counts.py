@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from warmcache import LRUCache, warm
+from warmcache._core.state.counts import Counts
 from warmcache._core.state.hit_counts import NO_HITS, has_next
 from warmcache.testing import assert_consistent
 
@@ -124,3 +125,21 @@ def test_counts_are_made_once_and_shared() -> None:
         numbers.append(count.number)
     assert [*range(len(numbers))] == numbers
     assert len(numbers) < MANY / 2
+
+
+def test_an_interrupt_as_counts_begin_anew_has_no_hit_counted_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    cache: LRUCache[str, int] = LRUCache(2)
+    cache["a"] = 1
+    again(lambda: cache["a"])
+    monkeypatch.setattr(Counts, "_add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache["a"] = 2
+    monkeypatch.undo()
+    assert cache.stats().hits <= MANY
+    assert MANY + 1 <= cache.entries()[0].uses <= MANY + 2
+    assert_consistent(cache)

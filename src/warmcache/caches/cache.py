@@ -695,12 +695,16 @@ class Cache(cachetools.Cache[K, V]):
         """
         self._drop_orphans()
         store = self._store
-        with store.lock:
-            now = self._timer()
-            ended = [entry for entry in self._live.values() if store.ended(entry, now)]
-            rest = [entry for entry in self._live.values() if not store.ended(entry, now)]
-            order = ended + store.order.listing(rest, self._view.rank)
-            return [entry.key for entry in order]  # type: ignore[misc]
+        try:
+            with store.lock:
+                now = self._timer()
+                ended = [entry for entry in self._live.values() if store.ended(entry, now)]
+                rest = [entry for entry in self._live.values() if not store.ended(entry, now)]
+                order = ended + store.order.listing(rest, self._view.rank)
+                return [entry.key for entry in order]  # type: ignore[misc]
+        except BaseException as error:
+            mend_after(self._view, error)  # under cost all are looked at, and ranked anew
+            raise
 
     def entries(self) -> list[EntryInfo]:
         """Return a snapshot of every entry: live, parked, retired under a lease, dying, loading."""

@@ -40,6 +40,7 @@ from .ranking import Ranking
 from .worth import Worth
 
 _TURNS = 4  # residents looked at in turn, at a load after uses
+_PASSED = 8  # that come up in turn at a load, with those that have left, at most
 _FALLEN = 2.0  # by which a rank has to have fallen for a new place, in log2
 _ROUNDS = 4  # looks for surplus that was not used of late
 _LOOKS = 64  # at the shadow, until what LRU drops next shows
@@ -182,10 +183,9 @@ class LeashedChoice:
 
     def forget(self) -> None:
         """Forget the keys that have left; nothing is owed for them."""
-        for record in list(self.known.lacking.values()):
-            self.leash.drop(record)
         self.known.forget()
-        self._rank_all()
+        residents = list(self.known.residents.values())
+        self.begin_anew([(record.key, record.stamps, record.size) for record in residents])
 
     def begin_anew(self, live: Iterable[tuple[Hashable, Any, float]]) -> None:
         """Begin anew with what is live and was known, and what is live and idle."""
@@ -224,9 +224,13 @@ class LeashedChoice:
     # -- looking ---------------------------------------------------------------------
 
     def _rank_all(self) -> None:
+        for (
+            record
+        ) in self._turns:  # a ghost among them, too, or it would have no turn once it is back
+            record.in_turn = False
         self._begin()
         for record in self.known.residents.values():
-            record.in_turn, record.place = False, 0
+            record.place = 0
             self._take_place(record)
 
     def _take_place(self, record: KnownKey) -> None:
@@ -287,7 +291,8 @@ class LeashedChoice:
         turns, worth, tick = self._turns, self.worth, self._clock()
         nothing_used = tick <= self._last_load + 1  # the load itself
         self._last_load = tick
-        for _ in range(min(1 if nothing_used else _TURNS, len(turns))):
+        looks = 1 if nothing_used else _TURNS
+        for _ in range(min(_PASSED, len(turns))):
             record = turns.popleft()
             stamps = record.stamps
             if stamps is None:
@@ -299,6 +304,9 @@ class LeashedChoice:
                 self._notice(record)
             elif record.place and worth.place(record) < record.filed - _FALLEN:
                 self._take_place(record)
+            looks -= 1
+            if not looks:
+                break
         if self._looked >= len(self.known.residents):
             self._looked = 0
             worth.round_ended()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from .entry import Entry
-from .hit_counts import NO_HITS
+from .entry import Entry, Provenance
 from .records import RemovalCause
 
 
@@ -38,13 +37,18 @@ class Counts:
 
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""
-        hits, provenance = int(entry.hits.number), entry.provenance
+        self._add(int(entry.hits.number), entry.provenance)
+
+    def begin_anew(self, entry: Entry) -> None:
+        """Move the hits of a live ``entry`` to the past ones, and to its uses before.
+
+        First they are no longer its own: an interrupt may have some not counted, and none twice.
+        """
+        hits = entry.take_hits()
+        entry.base_uses += hits
+        self._add(int(hits), entry.provenance)
+
+    def _add(self, hits: int, provenance: Provenance) -> None:
         self.past_hits += hits
         provenance.source.past_hits += hits
         self.past_saved += hits * provenance.seconds
-
-    def begin_anew(self, entry: Entry) -> None:
-        """Add the hits of ``entry``, which stays, so that it has none again, and all its uses."""
-        self.left(entry)
-        entry.base_uses += entry.hits.number
-        entry.hits = NO_HITS

@@ -158,6 +158,11 @@ if TYPE_CHECKING or not FREE_THREADED:
         hits: HitCount
         hit: Callable[[], object]
 
+        def take_hits(self) -> float:
+            """Return how many hits there were, and have it count from none again."""
+            hits, self.hits = self.hits, NO_HITS
+            return hits.number
+
 else:
 
     class _Hits:
@@ -172,6 +177,10 @@ else:
         @hits.setter
         def hits(self, hits):
             self.hit = count(int(hits.number)).__next__
+
+        def take_hits(self):
+            hit, self.hit = self.hit, count().__next__
+            return float(counted(hit.__self__))
 
 
 class Entry(_Hits):
