@@ -10,7 +10,7 @@ from .lazy_heap import Item, LazyHeap
 from .worth import Worth
 
 LOOKS = 8  # of the lowest, one of which goes
-LASTS = 4  # uses of the cache for which it is good to know who of those is lowest
+LASTS = 8  # uses of the cache for which it is good to know who of those is lowest
 _USED = 32  # records put aside for one look, at most: no miss pays for all hits since the last
 
 
