@@ -11,7 +11,7 @@ import pytest
 
 from warmcache import LRUCache, warm
 from warmcache._core.state.counts import Counts
-from warmcache._core.state.hit_counts import NO_HITS, has_next
+from warmcache._core.state.hit_counts import NO_HITS, provide_next
 from warmcache.testing import assert_consistent
 
 MANY = 20_000  # more than two rounds of counts, neither begun nor ended with
@@ -107,7 +107,7 @@ def test_a_hit_that_comes_after_its_entry_has_left_counts_for_nothing() -> None:
     cache["a"] = 1
     entry = cache._live["a"]
     again(lambda: cache["a"])
-    while has_next(entry.hits):
+    while provide_next(entry.hits):
         cache["a"]
     before = cache.stats().hits
     del cache["a"]
@@ -116,11 +116,11 @@ def test_a_hit_that_comes_after_its_entry_has_left_counts_for_nothing() -> None:
 
 
 def test_counts_are_made_once_and_shared() -> None:
-    assert has_next(NO_HITS)
+    assert provide_next(NO_HITS)
     count = NO_HITS
     numbers = [count.number]
-    while has_next(count):
-        assert has_next(count) and count.next is count.next
+    while provide_next(count):
+        assert provide_next(count) and count.next is count.next
         count = count.next
         numbers.append(count.number)
     assert [*range(len(numbers))] == numbers

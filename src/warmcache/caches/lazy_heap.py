@@ -19,8 +19,8 @@ class LazyHeap:
     Whoever files something anew gives it another number, pushes it once more and lets the old item
     lie. When those make up half of it, a new heap is begun beside the old, and each push takes some
     items off the *end* of the old one, which a heap can lose and stay one; what lives moves over.
-    So there are at most some four times as many items as live ones, of which there are no more than
-    there is in the containers that it is ``of``; and no push takes long.
+    So no push takes long, and there are at most some four times as many items as there was in the
+    containers that it is ``of`` when it last counted.
     """
 
     __slots__ = ("_enough", "_new", "_of", "_old", "_serial_of")

@@ -5,8 +5,8 @@ O(log n), and a hit nothing: it only stamps. So somebody has to look, and does, 
 
 - the lowest of those that the shadow holds, and of the surplus: the one goes that is lowest now, or
   was at most some uses ago,
-- some residents in turn, whoever they are, so that each is looked at before long; at one only if
-  nothing was used since the last load, for then there are no uses to count.
+- some residents in turn, whoever they are, so that each is looked at sooner or later; at one only
+  if nothing was used since the last load, for then there are no uses to count.
 
 Who was used since has its uses counted then, and is *noticed*: it gets a new place, and if it was
 surplus the shadow holds it again. Who was not used is ranked anew all the same. A ranking files by
@@ -289,7 +289,7 @@ class LeashedChoice:
 
     def _look_in_turn(self) -> None:
         turns, worth, tick = self._turns, self.worth, self._clock()
-        nothing_used = tick <= self._last_load + 1  # the load itself
+        nothing_used = tick <= self._last_load + 1  # no tick in the process but that of this load
         self._last_load = tick
         looks = 1 if nothing_used else _TURNS
         for _ in range(min(_PASSED, len(turns))):

@@ -10,20 +10,21 @@ from .lazy_heap import Item, LazyHeap
 from .worth import Worth
 
 LOOKS = 8  # of the lowest, one of which goes
-LASTS = 8  # uses of the cache for which it is good to know who of those is lowest
+LASTS = 8  # uses of the cache until those are put in order anew
 _USED = 32  # records put aside for one look, at most: no miss pays for all hits since the last
 
 
 class Ranking:
     """Idle records, lowest rank first as of when each was filed; the lowest lie in front.
 
-    A record counts under the item whose serial number is its ``place``. What was used since it
-    was filed is told apart when it comes up, and what is leased loses its place.
+    A record counts under the item whose serial number is its ``place``. What was used since it was
+    filed is told of when it comes up, and has none any more; what is leased loses its place, too,
+    and is filed at its release.
 
     Invariant: while what a look told is good, nobody was filed below the highest in front.
     """
 
-    __slots__ = ("_front", "_heap", "_highest", "_looked", "_ranked", "_worth")
+    __slots__ = ("_front", "_heap", "_highest", "_ordered_at", "_ranked", "_worth")
 
     def __init__(self, worth: Worth, residents: Sized) -> None:
         self._worth = worth
@@ -31,7 +32,7 @@ class Ranking:
         self._front: list[Item] = []
         self._highest = math.inf  # in front
         self._ranked: list[Item] = []  # those in front, lowest last, but for who went
-        self._looked = -math.inf  # when they were ranked
+        self._ordered_at = -math.inf  # when they were; then the order is good for a while
 
     def __bool__(self) -> bool:
         return bool(self._front or self._heap)
@@ -41,14 +42,14 @@ class Ranking:
         record.place = serial
         self._heap.push((record.filed, serial, record))
         if record.filed < self._highest:
-            self._looked = -math.inf
+            self._ordered_at = -math.inf
 
     def lowest(self, slack: float) -> tuple[KnownKey | None, list[KnownKey]]:
         """Return the lowest that may go for ``slack`` seconds, and who was used since.
 
         The latter have no place any more: they want a new one.
         """
-        if self._worth.now < self._looked + LASTS:
+        if self._worth.now < self._ordered_at + LASTS:
             found = self._at_hand(slack)
             if found is not None:
                 return found, []
@@ -84,7 +85,7 @@ class Ranking:
         self._front = kept
         self._highest = kept[-1][0] if len(kept) == LOOKS else math.inf
         self._ranked = self._worth.ranked(kept)
-        self._looked = self._worth.now
+        self._ordered_at = self._worth.now
         return used
 
 

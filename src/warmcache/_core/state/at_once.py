@@ -66,7 +66,7 @@ def vanish_at_once(
     if old is not None:
         old.cause, old.newcomer = _REPLACED, None
         counts.replaced += 1
-        counts.evicted -= 1
+        counts.evicted -= 1  # for it is among those removed, each of which is counted below
     for gone in removed:
         gone.state = _GONE
         counts.evicted += 1
@@ -183,9 +183,9 @@ def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
     """Return the victims that make room for ``weight``; None where idle entries cannot."""
     ledger = store.ledger
     short = ledger.committed + weight - ledger.limit
-    if short < 1 and short <= ledger.slack:  # ints with ints, as a rule, which is faster
+    if short < 1 and short <= ledger.slack:  # slack is a float below 1: most often an int is asked
         return []
-    if short > ledger.idle:
+    if short > ledger.idle:  # as anything is that weighs more than the limit
         return None
     first = store.order.take(rank)  # most often it is enough
     if first is not None and first.weight >= short:

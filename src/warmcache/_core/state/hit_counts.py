@@ -28,11 +28,12 @@ class HitCount:
 NO_HITS = HitCount(0.0)
 
 
-def has_next(count: HitCount) -> bool:
-    """Return whether ``count`` is not the last of all: then it knows the next from now on."""
+def provide_next(count: HitCount) -> bool:
+    """Have ``count`` know the next; return False if it is the last of all."""
     if count.number < _LAST and not hasattr(count, "next"):
         more = [HitCount(count.number + further) for further in range(1, _AT_ONCE + 1)]
         for one, following in pairwise(more):
             one.next = following
-        count.next = more[0]  # where threads do that at once, some go on by themselves: as far
+        # Threads that do this at once each make some: who is on those of another goes as far.
+        count.next = more[0]
     return hasattr(count, "next")

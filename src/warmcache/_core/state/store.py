@@ -23,7 +23,7 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import BatchFlight, Flight
-from .hit_counts import has_next
+from .hit_counts import provide_next
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observers import Observers
@@ -156,7 +156,7 @@ class Store:
         with self.lock:
             if entry.state is _GONE:
                 return  # its hits are among the past ones already
-            if not has_next(entry.hits):
+            if not provide_next(entry.hits):
                 self.counts.begin_anew(entry)
             entry.hits = entry.hits.next
 
