@@ -32,9 +32,9 @@ SHOWN = {
     ],
     "simulate": [
         "2000 requests\n",
-        "20.0% 4   cost           1,434",
+        "20.0% 4   cost           1,431",
         "policy='cost', maxsize=4",
-        "4       1434.0",
+        "4       1431.0",
     ],
     "who_holds_it": [
         "HostMemoryCache(2 warm, 48.0 MiB of 64.0 MiB)",
