@@ -32,8 +32,9 @@ def committed(here: Sharer) -> int:
     return here.node()[1]
 
 
-def test_what_a_load_has_taken_meanwhile_is_not_given_back(
-    here: Sharer, start: Start, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("taken", ["by a load", "for what was handed in"])
+def test_what_was_taken_meanwhile_is_not_given_back(
+    taken: str, here: Sharer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here.load("a", 50)
     looked, go_on = threading.Event(), threading.Event()
@@ -53,10 +54,43 @@ def test_what_a_load_has_taken_meanwhile_is_not_given_back(
     monkeypatch.setattr(member._ledger, "shrink", given.append)
     clearing = start(here.cache.clear)
     assert looked.wait(CAP)
-    here.lease("b", 50)
+    if taken == "by a load":
+        here.lease("b", 50)
+    else:
+        here.put("b")
     go_on.set()
     clearing.result(CAP)
     assert [] == given
+
+
+def test_what_was_given_back_meanwhile_is_not_asked_of_others(
+    here: Sharer, member: Others, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, ours = member(), member_of(here)
+    here.load("a", 60)
+    outside.load(40)
+    looked, go_on, looks = threading.Event(), threading.Event(), []
+    monkeypatch.setattr(ours, "look", lambda: None)  # the janitor's may come in between
+    used = ours._used
+
+    def then_wait(cache: Any) -> float:
+        found: float = used(cache)
+        if threading.current_thread().name.startswith("Thread"):
+            looks.append(found)
+            if len(looks) == 2:  # the first is of who gives back, before anything is asked for
+                looked.set()
+                assert go_on.wait(CAP)
+        return found
+
+    monkeypatch.setattr(ours, "_used", then_wait)
+    asking = start(ours.true_up, 0.5)
+    assert looked.wait(CAP)
+    here.cache.clear()
+    outside.load(60)
+    go_on.set()
+    assert 0 == asking.result(CAP)
+    assert [] == outside.gave()
+    assert 100 == committed(here)
 
 
 def test_what_a_load_has_at_hand_is_not_given_back_while_it_asks_for_the_rest(

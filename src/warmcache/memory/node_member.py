@@ -13,9 +13,10 @@ lock of a cache held:
   exist, whoever counts them.
 
 In use is what the caches have committed, but for what loads have reserved that have not agreed yet.
-Each cache's sums are read under its own lock, and none of ours is held meanwhile. A load may agree
-between that look and what it is for; so agreements are counted, and one that was made meanwhile
-means that the look is too old, and is done again.
+Each cache's sums are read under its own lock, and none of ours is held meanwhile. Between that look
+and what it is for a load may agree, or what it has seen in use be given back, which would be an
+excess then; so changes of what was granted are counted, and one that was made meanwhile means that
+the look is too old, and is done again.
 
 What is granted is counted here too, for several threads are at the ledger of the node at once, and
 what one has decided another is not to decide again before it is done. An interrupt may leave that
@@ -94,7 +95,7 @@ class NodeMember:
 
     def _forget(self) -> None:
         self._budget = 0  # that was said
-        self._granted = self._owing = self._at_it = self._agreements = 0
+        self._granted = self._owing = self._at_it = self._changes = 0
         self._asking: dict[Flight, int] = {}  # what each has at hand meanwhile
         self._agreed: dict[Flight, int] = {}  # what each was granted that is in flight now
         self._landed: list[int] = []
@@ -181,7 +182,7 @@ class NodeMember:
 
     def _note_agreed(self, flight: Flight, granted: int) -> None:
         self._agreed[flight] = granted
-        self._agreements += 1
+        self._changes += 1
 
     def landed(self, flight: Flight) -> None:
         """Note that the load of ``flight`` has ended, whatever became of it. Takes no lock."""
@@ -196,6 +197,7 @@ class NodeMember:
             if spare <= 0:
                 return
             self._granted -= spare
+            self._changes += 1
             self._at_it += 1
         try:
             self._ledger.shrink(spare)
@@ -227,6 +229,7 @@ class NodeMember:
                 self._at_it -= 1
                 if refused is None:
                     self._granted += excess
+                    self._changes += 1
                     self._landed.append(excess)
         return 0 if refused is None else excess
 
@@ -234,10 +237,10 @@ class NodeMember:
     def _looked(self) -> Iterator[int]:
         """Give what was granted and is not in use, with the lock held; an excess is less than 0."""
         while True:
-            agreements = self._agreements
+            changes = self._changes
             used = math.ceil(sum(self._used(each) for each in self._open()))
             with self._mutex.lock:
-                if agreements != self._agreements:
+                if changes != self._changes:
                     continue
                 if not self._at_it:
                     self._granted = self._ledger.committed
