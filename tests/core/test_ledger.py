@@ -153,7 +153,8 @@ def test_what_a_load_turned_out_to_weigh_is_said_from_then_on() -> None:
 
 def test_for_a_value_that_exists_the_device_needs_no_memory_a_second_time() -> None:
     found = ledger(10, committed=4, live=4, available=2, attainable=7)
-    loaded, present = Claim("k", 1), Claim("k", 1, present=True)
+    loaded, present = Claim("k", 1), Claim("k", 1)
+    present.present = True
     assert (2, 6) == (found.free_for(loaded), found.free_for(present))
     assert (7, 10) == (found.most_for(loaded), found.most_for(present))
 

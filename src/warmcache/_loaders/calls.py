@@ -564,21 +564,6 @@ class Caller:
         return attrgetter("lease.__self__"), (function,)
 
 
-class Slow:
-    """The slow path as the hit path knows it.
-
-    A call of it is one of the caller's, without a frame of its own: loaders may be recursive.
-    """
-
-    __slots__ = ("_caller",)
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    # All in C, for recursive loaders: each frame less is a level more.
-    __call__ = property(attrgetter("_caller.slow_call"))
-
-
 def _clear_replaced(loaders: tuple[Replaced, ...], successor: Successor | None = None) -> None:
     """Tear down what is warm of ``loaders``, whose name another has taken over."""
     for loader in loaders:

@@ -18,7 +18,7 @@ from .async_calls import AsyncCaller
 from .batch import Missed
 from .batch_callers import AsyncBatchCaller, BatchCaller
 from .call_site import CallSite
-from .calls import Caller, Slow
+from .calls import Caller
 from .hit_path import build
 from .hit_path_text import OwnerIs
 from .loader import FindOwner, Loader
@@ -74,7 +74,7 @@ def warm_function(
         of_call, find_owner = owned(signature, per, name)
     loader = Loader(target, of_call, options, cache, find_owner=find_owner)
     caller = caller_class(loader)(loader, CallSite(loader.shape.levels))
-    free: dict[str, Any] = dict(slow=Slow(caller), fresh=loader.fresh)
+    free: dict[str, Any] = dict(slow=caller.slow_call, fresh=loader.fresh)
     owner = None
     if loader.sites is None:
         free |= dict(hot=caller._site.hot)

@@ -59,6 +59,14 @@ class Loader:
     """
 
     bind: Callable[..., Any]
+    waits: bool
+    successor: Callable[[], Any] | None  # gives its caller, if a function's
+
+    # CPython finds no more than thirty attributes of an instance fast, and there are more.
+    __slots__ = (
+        *("__dict__", "__weakref__", "defined_anew", "moved", "options", "signature", "successor"),
+        *("unfinished", "waits"),
+    )
 
     def __init__(
         self,
@@ -83,7 +91,7 @@ class Loader:
         self.unfinished: list[Callable[[], object]] = []  # ends what it gave and nobody keeps
         self.name_holder: NameHolder | None = None
         self.defined_anew = False
-        self.successor: Callable[[], Any] | None = None  # gives its caller, if a function's
+        self.successor = None
         self.__name__ = getattr(self.target, "__name__", type(self.target).__name__)
         self.__qualname__ = qualname(self.target)
         self.__module__ = module_name(self.target)

@@ -158,7 +158,10 @@ class MemoryMeter:
     def claim(self, store: Store, request: Request) -> Claim:
         if request.weight is not None:
             return Claim(request.key, request.weight)
-        return Claim(request.key, *self._expected(store, request))
+        weight, basis = self._expected(store, request)
+        claim = Claim(request.key, weight)
+        claim.rest_on(basis)
+        return claim
 
     def _expected(self, store: Store, request: Request) -> tuple[float, Basis]:
         """Return what a load is taken to need, and why. It is never more than can be had."""

@@ -160,7 +160,8 @@ def _touch(cache: CacheView, entry: Entry, new: Entry) -> Plan[bool]:
 
     Returns whether it was there still.
     """
-    store, claim = cache.store, Claim(entry.key, 0, present=True)
+    store, claim = cache.store, Claim(entry.key, 0)
+    claim.present = True
 
     def reweigh() -> None:
         if entry.state is State.LIVE:

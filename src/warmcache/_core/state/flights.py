@@ -41,20 +41,10 @@ class Flight:
     the first who waits. (What an interrupt has left behind is mended, see the drivers.)
     """
 
-    weight: float = 0  # reserved so far
-    basis = Basis.SAID  # of that weight
+    basis = Basis.SAID  # of the weight
     growth: Growth | None = None  # what a meter knows of the try under way
-    lease: LoadLease | None = None  # on what is retired of its key
-    done: OneShot | None = None
     plan: Generator[Any, Any, None] | None = None  # what ends it; else it is a load
-    at_once = False  # without a plan, under way in its thread
-    ended = False
-    box: defaultdict[int, Any] | None = None  # what was loaded, as it came from the loader,
-    loaded: Entry | None = None  # then as an entry,
-    returned: Entry | None = None  # what it does not load, but has back from the host tier,
-    entry: Entry | None = None  # and once that was published
-    paid: float | None = None  # seconds that the load took, where having it again costs others
-    error: BaseException | None = None
+    returned: Entry | None = None  # what it does not load, but has back from the host tier
     forbidden = False  # to who began it, and not to who joined, if that is its error
     trace: TracebackType | None = None  # of the error, before anybody who waits had raised it
 
@@ -65,8 +55,17 @@ class Flight:
         self.began = now  # by the store's timer
         self.joined: list[LeaseRecord] = [record]
         self.blocked_on: list[Flight | Entry] = []
-        # Which every load asks for: what it has from its class, Python finds more slowly.
-        self.lease = self.done = self.paid = self.error = None
+        # What every load asks for or sets: what there is of that in its class, too, CPython sets
+        # and finds several times more slowly.
+        self.weight: float = 0  # reserved so far
+        self.at_once = self.ended = False  # without a plan, under way in its thread; and over
+        self.lease: LoadLease | None = None  # on what is retired of its key
+        self.done: OneShot | None = None
+        self.box: defaultdict[int, Any] | None = None  # what was loaded, as the loader gave it,
+        self.loaded: Entry | None = None  # then as an entry,
+        self.entry: Entry | None = None  # and once that was published
+        self.paid: float | None = None  # seconds, where having it again costs others
+        self.error: BaseException | None = None
 
     @property
     def left_behind(self) -> bool:

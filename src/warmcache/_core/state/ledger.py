@@ -46,23 +46,21 @@ class Claim:
         "weight",
     )
 
-    def __init__(
-        self,
-        key: Hashable,
-        weight: float,
-        basis: Basis = _SAID,
-        *,
-        present: bool = False,
-    ) -> None:
+    # Without defaults: to fill these in, CPython would call it by a way that takes twice as long.
+    def __init__(self, key: Hashable, weight: float) -> None:
         self.key = key
         self.weight = self.least = weight
-        self.basis = basis
-        self.present = present
-        if basis is not _SAID and basis.blind:
-            self.least = weight / 4
+        self.basis = _SAID
+        self.present = False
         self.carried = 0  # uses that the entry it replaces leaves to its successor
         self.owed: float = 0
         self.evicted: float = 0  # what went for it so far
+
+    def rest_on(self, basis: Basis) -> None:
+        """Have its weight be no more than a guess, if it is one."""
+        self.basis = basis
+        if basis.blind:
+            self.least = self.weight / 4
 
 
 class Elsewhere:
