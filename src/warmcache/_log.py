@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import logging
 
-_DEBUG = 10  # logging.DEBUG
-_known: dict[int, bool] = {}  # the levels that are read: what the logger itself remembers
+DEBUG = 10  # logging.DEBUG
+# Which levels are read: what the logger itself remembers, until a level is changed. What every load
+# and insertion asks looks in here first, for a call takes a twentieth of an insertion.
+known: dict[int, bool] = {}
 
 
 def debugging(modules: dict[str, Any] = sys.modules) -> bool:
     """Whether anybody reads what is logged of each load and removal: where none logs, none does."""
-    known = _known.get(_DEBUG)  # as isEnabledFor() does; logging forgets it when a level is changed
-    if known is None:
-        return "logging" in modules and log().isEnabledFor(_DEBUG)
-    return known
+    read = known.get(DEBUG)  # as isEnabledFor() does
+    if read is None:
+        return "logging" in modules and log().isEnabledFor(DEBUG)
+    return read
 
 
 def log() -> logging.Logger:
     """Return the logger of that name, ``warmcache``."""
-    global _known
+    global known
     import logging
 
     logger = logging.getLogger("warmcache")
     usual = getattr(logger.isEnabledFor, "__func__", None) is logging.Logger.isEnabledFor
-    _known = getattr(logger, "_cache", {}) if usual else {}
+    known = getattr(logger, "_cache", {}) if usual else {}
     return logger

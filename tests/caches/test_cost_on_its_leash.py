@@ -198,9 +198,9 @@ def test_an_eviction_that_is_called_off_is_owed_nothing() -> None:
     cache = in_debt()
     order: Any = cache._store.order
     before, told = sums(cache), cache.victims()
-    taken = [order.take(cache.rank), order.take(cache.rank)]
+    taken = [order.take(cache._view), order.take(cache._view)]
     assert told == [entry.key for entry in taken]
-    assert None is order.take(cache.rank)
+    assert None is order.take(cache._view)
     order.give_back(taken)
     assert before[0] == sums(cache)[0]
     assert 0 == sums(cache)[2]  # LRU would have dropped "cheap" for the first of the two

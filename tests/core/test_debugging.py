@@ -18,7 +18,7 @@ LOGGER = logging.getLogger("warmcache")
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(_log, "_known", {})
+    monkeypatch.setattr(_log, "known", {})
     root, level = logging.getLogger().level, LOGGER.level
     LOGGER.setLevel(logging.NOTSET)
     yield

@@ -138,7 +138,7 @@ def put_loaded(cache: Cache[Any, Any], key: str, size: float, seconds: float, no
     entry = new_entry(key, key, size, Provenance(cache._source, seconds), now)
     store = cache._store
     with store.lock:
-        evicted = vanish_at_once(store, key, size, cache._view.rank, told=False, entry=entry)
+        evicted = vanish_at_once(store, key, size, cache._view, told=False, entry=entry)
     if evicted is None:
         try:
             cache._put(entry)

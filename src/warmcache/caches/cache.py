@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack,
 import cachetools
 
 from warmcache import _checks as checks
-from warmcache import _public
+from warmcache import _log, _public
 from warmcache._core.drivers.at_once import store_at_once
 from warmcache._core.drivers.let_go import vanished
 from warmcache._core.drivers.lingering import free_what_came_back, write_off_the_dead
@@ -27,7 +27,7 @@ from warmcache._core.plans.get import get, request_for
 from warmcache._core.plans.meter import Meter
 from warmcache._core.plans.put import put
 from warmcache._core.plans.steps import Plan
-from warmcache._core.state.at_once import renew_at_once, vanish_at_once
+from warmcache._core.state.at_once import NOT_RENEWED, renew_at_once, vanish_at_once
 from warmcache._core.state.entry import (
     NOWHERE,
     Entry,
@@ -46,7 +46,7 @@ from warmcache._core.state.snapshots import entries_of, info_of, stats_of
 from warmcache._core.state.store import Store
 from warmcache._core.state.use_clock import tick
 from warmcache._core.state.victim_order import Order, ScanOrder, order_by, stamp
-from warmcache._log import debugging
+from warmcache._log import DEBUG, debugging
 from warmcache._process.after_fork import begins_anew_in_child
 from warmcache._process.at_exit import THE_END, ExitJob
 from warmcache._process.janitor import janitor
@@ -321,7 +321,8 @@ class Cache(cachetools.Cache[K, V]):
         """
         store = self._store
         try:
-            if isinstance(key, CallKey):
+            old = store.live.get(key)
+            if (old is None or old.provenance is not self._handed_in) and isinstance(key, CallKey):
                 self._put(self._new_entry(key, value))
                 return
             weight = 1 if self._unit_weight else self._weigh(value)
@@ -330,20 +331,20 @@ class Cache(cachetools.Cache[K, V]):
             if not store.plain:
                 self._put(new_entry(key, value, weight, self._handed_in, now))
                 return
-            old = store.live.get(key)
             if old is not None:
                 with store.lock:
                     dropped = renew_at_once(store, old, value, weight, self._handed_in, now)
-                if dropped is not None:
+                if dropped is not NOT_RENEWED:
                     return
             entry = new_entry(key, value, weight, self._handed_in, now)
             if old is not None:
                 self._take_place(entry)
-            rank = store.order.stamp or self._view.rank
-            logs = debugging()
+            logs = _log.known.get(DEBUG)
+            if logs is None:
+                logs = debugging()
             with store.lock:
-                told = logs or store.observers.all
-                gone = vanish_at_once(store, key, weight, rank, told, entry, old)
+                told = True if logs else store.observers.all
+                gone = vanish_at_once(store, key, weight, self._view, told, entry, old)
             if gone is None:
                 self._put(entry)
             elif told or old is not None:
@@ -382,7 +383,7 @@ class Cache(cachetools.Cache[K, V]):
         if entry.key in self._live:
             self._take_place(entry)
         view, claim = self._view, Claim(entry.key, entry.weight)
-        claim.present = True  # by keyword it would take three times as long
+        claim.present = True
         if replace and entry.expires is None and store_at_once(view, entry, claim):
             return value
         stored = run(put(view, entry, claim, replace=replace), view)

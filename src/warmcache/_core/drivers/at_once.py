@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Hashable
 from typing import Any
 
+from warmcache import _log
 from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import leave
 from warmcache._core.plans.load import end_own_lease, fly, freeze_loaded, give_up, unboxed
@@ -33,7 +34,7 @@ from warmcache._core.state.landing import end_flight, land, lease_retired
 from warmcache._core.state.ledger import Claim
 from warmcache._core.state.loading_threads import HANDED_OVER
 from warmcache._core.state.store import Store
-from warmcache._log import debugging
+from warmcache._log import DEBUG, debugging
 
 from .handed_over import tear_down_what_is_mine
 from .let_go import vanished
@@ -64,21 +65,22 @@ def load_at_once(
         tear_down_what_is_mine()
     flight: Flight | None = None
     claim: Claim | None = None
-    kept, logs = keep_chain(), debugging()
+    kept, logs = keep_chain(), _log.known.get(DEBUG)
+    if logs is None:
+        logs = debugging()
     try:
         with store.lock:
             if is_taken(store, key, weight):
                 return None
             flight = begin_flight(store, key, source, record, kept)
             flight.at_once = True  # from here on this ends it, below
-            rank = store.order.stamp or cache.rank
-            watched = logs or store.observers.all
             if store.tears_down:
                 claim = Claim(key, weight)
-                gone = condemn_at_once(store, claim, rank, logs, flight)
-                granted = gone == [] and _granted(store, claim, flight)
+                gone = condemn_at_once(store, claim, cache, logs, flight)
+                granted = not gone and gone is not None and _granted(store, claim, flight)
             else:
-                gone = vanish_at_once(store, key, weight, rank, watched)
+                watched = logs or store.observers.all
+                gone = vanish_at_once(store, key, weight, cache, watched)
                 if granted := gone is not None:
                     reserve_at_once(store, weight, flight)
         if claim is None:
@@ -140,14 +142,18 @@ def load_at_once(
 
 def is_taken(store: Store, key: Hashable, weight: float) -> bool:
     """Whether somebody is there already, or there is something to be refused."""
-    if (store.flights or store.dying) and (key in store.flights or key in store.dying):
+    if key in store.live or store.closed or weight > store.ledger.limit:
         return True
-    return key in store.live or store.closed or weight > store.ledger.limit
+    if store.flights or store.dying:  # or the key would be hashed twice for nothing
+        return key in store.flights or key in store.dying
+    return False
 
 
 def may_land(store: Store, key: Hashable, owner: Owner | None) -> bool:
     """Whether what was loaded can be published as it is: nothing has ended or come between."""
-    return not store.closed and key not in store.live and (owner is None or not owner.ended)
+    if store.closed or key in store.live:
+        return False
+    return owner is None or not owner.ended
 
 
 def begin_flight(
@@ -201,14 +207,15 @@ def store_at_once(cache: CacheView, new: Entry, claim: Claim) -> bool:
         return False
     if HANDED_OVER:
         tear_down_what_is_mine()
-    logs = debugging()
+    logs = _log.known.get(DEBUG)
+    if logs is None:
+        logs = debugging()
     try:
         with store.lock:
             old = store.live.get(new.key)
             if store.closed or store.leased or (old is not None and old.value is new.value):
                 return False
-            rank = store.order.stamp or cache.rank
-            doomed = condemn_at_once(store, claim, rank, logs, None, old)
+            doomed = condemn_at_once(store, claim, cache, logs, None, old)
             if not doomed:
                 return doomed is not None and _arrived(store, new, claim)
         ended = tear_down_at_once(cache, doomed, logs)

@@ -52,8 +52,7 @@ async def load_at_once_async(
     with store.lock:
         gone, watched = None, logs or store.observers.all
         if not is_taken(store, request.key, weight):
-            rank = store.order.stamp or cache.rank
-            gone = vanish_at_once(store, request.key, weight, rank, watched)
+            gone = vanish_at_once(store, request.key, weight, cache, watched)
         if gone is None:
             return None
         flight: Flight = context.run(begin_flight, store, request.key, request.source, record, kept)

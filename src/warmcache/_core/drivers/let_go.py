@@ -162,18 +162,17 @@ def free_room(store: Store, entry: Entry, raised: list[BaseException], logs: boo
     if logs:
         _log_removal(entry)
     if store.listener is not None or store.observers.all:
-        raised += tell(store, entry)
+        tell(store, entry, raised)
     entry.empty_of_the_rest()
 
 
-def tell(store: Store, entry: Entry) -> list[BaseException]:
-    """Tell the listener and the observers that ``entry`` is gone; return what that raised."""
-    told: list[Callable[[Removal], object]] = []
-    if store.observers.all:
-        told += [each.removed for each in store.observers.all]
+def tell(store: Store, entry: Entry, raised: list[BaseException]) -> None:
+    """Tell the observers and the listener that ``entry`` is gone; what that raises joins them."""
+    told: tuple[Callable[[Removal], object], ...] = ()
     if store.listener is not None:
-        told.append(store.listener)
-    raised: list[BaseException] = []
+        told = (store.listener,)
+    if store.observers.all:
+        told = (*[each.removed for each in store.observers.all], *told)
     removal = store.removal(entry)
     for hear in told:
         try:
@@ -182,7 +181,6 @@ def tell(store: Store, entry: Entry) -> list[BaseException]:
             key, cause = text_of(entry.key), entry.cause.value
             log().error("listener failed on %s (%s):\n%s", key, cause, defused(trouble))
             raised.append(trouble)
-    return raised
 
 
 def _log_removal(entry: Entry) -> None:
@@ -203,14 +201,14 @@ def vanished(store: Store, entries: list[Entry], logs: bool, told: object) -> No
     since then is not told. A KeyboardInterrupt or the like, of who is told, is raised once that is
     done.
     """
-    interrupt: BaseException | None = None
+    raised: list[BaseException] = []
     for entry in entries:
         if logs:
             _log_removal(entry)
         if told and store.observers.all:
-            interrupt = interrupt_among(tell(store, entry)) or interrupt
+            tell(store, entry, raised)
         entry.empty()
-    if interrupt is not None:
+    if raised and (interrupt := interrupt_among(raised)) is not None:
         raise interrupt
 
 

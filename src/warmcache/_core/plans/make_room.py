@@ -211,7 +211,7 @@ def _made_by_all(
     with store.lock:
         own = parts.pop(cache, 0)
         if own:
-            victims, _ = store.victims(own, cache.rank)
+            victims, _ = store.victims(own, cache)
             newcomer = store.newcomer(claim)
             doomed = [each for each in victims if store.condemn(each, RemovalCause.SIZE, newcomer)]
         _owe(cache, claim, shortage.weight, flight)
@@ -272,7 +272,7 @@ def _evict(
     store = cache.store
     gain = old.weight if old is not None and not old.leases else 0
     newcomer = store.newcomer(claim)
-    victims, passed = store.victims(short - gain, cache.rank, old)
+    victims, passed = store.victims(short - gain, cache, old)
     claim.carried = 0 if old is None or passed else old.uses
     doomed = []
     if old is not None and store.condemn(old, RemovalCause.REPLACED):

@@ -233,7 +233,7 @@ def victims(cache: CacheView, count: int, note: Callable[[Entry], T]) -> Plan[li
     noted: list[T] = []
     try:
         with store.lock:
-            while len(doomed) < count and (entry := store.order.take(cache.rank)) is not None:
+            while len(doomed) < count and (entry := store.order.take(cache)) is not None:
                 store.condemn(entry, RemovalCause.EXPLICIT)
                 doomed.append(entry)
                 noted.append(note(entry))
@@ -256,10 +256,10 @@ def make_up(
     store, freed = cache.store, 0.0
     while True:
         with store.lock:
-            first = store.order.take(cache.rank)
+            first = store.order.take(cache)
             taken = [] if first is None else [first]
             if first is not None and weight - freed > first.weight:
-                taken, _ = store.victims(weight - freed, cache.rank, first=first)
+                taken, _ = store.victims(weight - freed, cache, first=first)
             wanted = None if claim is None else store.newcomer(claim)
             doomed = [entry for entry in taken if store.condemn(entry, cause, wanted)]
             condemned = sum(entry.weight for entry in doomed)

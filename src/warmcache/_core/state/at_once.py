@@ -11,15 +11,17 @@ from typing import Any
 
 from .entry import Entry, Provenance, State
 from .flights import Flight
+from .hit_counts import NO_HITS
 from .landing import lease_retired
 from .ledger import Claim
 from .records import Newcomer, RemovalCause
 from .store import Store
 from .use_clock import tick
-from .victim_order import Rank
+from .victim_order import Policy
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
 _LIVE, _GONE = State.LIVE, State.GONE
+NOT_RENEWED = object()
 
 
 def reserve_at_once(store: Store, weight: float, flight: Flight) -> None:
@@ -34,7 +36,7 @@ def vanish_at_once(
     store: Store,
     key: Hashable,
     weight: float,
-    rank: Rank,
+    policy: Policy,
     told: object,
     entry: Entry | None = None,
     old: Entry | None = None,
@@ -48,15 +50,17 @@ def vanish_at_once(
     come between.
     """
     ledger, live, counts = store.ledger, store.live, store.counts
-    change: float = 0
-    if entry is not None:
-        if not store.plain or (key in live if old is None else old.state is not _LIVE):
-            return None
+    change: float
+    if entry is None:
+        change = 0
+    elif not store.plain or (key in live if old is None else old.state is not _LIVE):
+        return None
+    else:
         change = weight
     if old is None or entry is None:
-        removed = _victims(store, weight, rank)
+        removed = _victims(store, weight, policy)
     else:
-        removed = _replaced(old, store, entry, rank)
+        removed = _replaced(old, store, entry, policy)
     if removed is None:
         return None
     if told:
@@ -73,7 +77,7 @@ def vanish_at_once(
         del live[gone.key]
         if gone.provenance.hot is not None:
             store.cool(gone)
-        if gone.hits.number:
+        if gone.hits is not NO_HITS:
             counts.left(gone)
         change -= gone.weight
     if change:
@@ -93,7 +97,7 @@ def vanish_at_once(
 def condemn_at_once(
     store: Store,
     claim: Claim,
-    rank: Rank,
+    policy: Policy,
     logs: bool,
     flight: Flight | None,
     old: Entry | None = None,
@@ -108,9 +112,9 @@ def condemn_at_once(
     if store.dying or ledger.claims:
         return None
     if old is None:
-        victims = doomed = _victims(store, claim.weight, rank)
+        victims = doomed = _victims(store, claim.weight, policy)
     else:
-        victims, passed = _victims_beside(old, store, claim.weight, rank)
+        victims, passed = _victims_beside(old, store, claim.weight, policy)
         doomed = None
         if victims is not None:
             claim.carried = 0 if passed else old.uses
@@ -137,11 +141,11 @@ def condemn_at_once(
     return doomed
 
 
-def _replaced(old: Entry, store: Store, entry: Entry, rank: Rank) -> list[Entry] | None:
+def _replaced(old: Entry, store: Store, entry: Entry, policy: Policy) -> list[Entry] | None:
     """Return what goes as ``entry`` takes the place of ``old``, and that with it."""
     if old.leases or old.value is entry.value:
         return None
-    victims, passed = _victims_beside(old, store, entry.weight, rank)
+    victims, passed = _victims_beside(old, store, entry.weight, policy)
     if victims is not None:
         if not passed:  # one that came up itself starts anew
             entry.base_uses = old.uses + 1.0
@@ -152,11 +156,11 @@ def _replaced(old: Entry, store: Store, entry: Entry, rank: Rank) -> list[Entry]
 
 def renew_at_once(
     store: Store, entry: Entry, value: Any, weight: float, handed_in: Provenance, now: Any
-) -> tuple[Any] | None:
+) -> Any:
     """Give an idle ``entry`` another ``value`` in its place, as if that had an entry of its own.
 
-    Returns the old value, to be dropped once the lock is released; or None if that value takes
-    an entry. The rank must rise with that, or its place in the order would come too late.
+    Returns the old value, to be dropped once the lock is released; or NOT_RENEWED if that value
+    takes an entry. The rank must rise with that, or its place in the order would come too late.
     """
     if (
         entry.state is not _LIVE  # it has left by now
@@ -168,18 +172,19 @@ def renew_at_once(
         or not store.plain
         or store.observers.all
     ):
-        return None
-    if entry.hits.number:
-        store.counts.begin_anew(entry)
+        return NOT_RENEWED
+    counts = store.counts
+    if entry.hits is not NO_HITS:
+        counts.begin_anew(entry)
     entry.base_uses += 1.0
-    store.counts.replaced += 1
+    counts.replaced += 1
     entry.loaded = entry.used = entry.seen = tick()
     entry.loaded_at = entry.seen_at = now
     old, entry.value = entry.value, value
-    return (old,)
+    return old
 
 
-def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
+def _victims(store: Store, weight: float, policy: Policy) -> list[Entry] | None:
     """Return the victims that make room for ``weight``; None where idle entries cannot."""
     ledger = store.ledger
     short = ledger.committed + weight - ledger.limit
@@ -187,14 +192,14 @@ def _victims(store: Store, weight: float, rank: Rank) -> list[Entry] | None:
         return []
     if short > ledger.idle:  # as anything is that weighs more than the limit
         return None
-    first = store.order.take(rank)  # most often it is enough
+    first = store.order.take(policy)  # most often it is enough
     if first is not None and first.weight >= short:
         return [first]
-    return store.victims(short, rank, first=first)[0]
+    return store.victims(short, policy, first=first)[0]
 
 
 def _victims_beside(
-    old: Entry, store: Store, weight: float, rank: Rank
+    old: Entry, store: Store, weight: float, policy: Policy
 ) -> tuple[list[Entry] | None, bool]:
     """Return the victims that make room beside what ``old`` makes, and whether that came up."""
     ledger = store.ledger
@@ -203,4 +208,4 @@ def _victims_beside(
         return [], False
     if short > ledger.idle - old.weight:
         return None, False
-    return store.victims(short, rank, old)
+    return store.victims(short, policy, old)

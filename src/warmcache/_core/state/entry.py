@@ -209,7 +209,7 @@ class Entry(_Hits):
     seen_at: Any
     loaded: float
     used: float
-    seen: float
+    seen: float  # the use that ``seen_at`` is of; unset: its load
     placed: float
     base_uses: float
     expires: Any
@@ -313,7 +313,7 @@ def new_entry(key: Hashable, value: Any, weight: float, provenance: Provenance, 
     entry.provenance = provenance
     entry.state = _LIVE
     entry.loaded_at = entry.seen_at = now
-    entry.loaded = entry.used = entry.seen = entry.placed = tick()
+    entry.loaded = entry.used = entry.placed = tick()
     entry.hits = NO_HITS
     entry.base_uses = 1.0  # a float, as the numbers of hits are
     entry.expires = None

@@ -23,7 +23,7 @@ from .counts import Counts
 from .deadlines import Deadlines
 from .entry import Entry, LeaseRecord, State, seconds_between
 from .flights import BatchFlight, Flight
-from .hit_counts import provide_next
+from .hit_counts import NO_HITS, provide_next
 from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observers import Observers
@@ -31,7 +31,7 @@ from .one_shot import OneShot
 from .records import Load, Newcomer, Removal, RemovalCause
 from .remains import Remains
 from .use_clock import tick
-from .victim_order import Order, Rank
+from .victim_order import Order, Policy
 
 if TYPE_CHECKING:
     from .host_ledger import HostLedger
@@ -199,8 +199,9 @@ class Store:
         A timer that raises does so before anything has changed.
         """
         assert self.host is None or self.is_free(entry.key), "its key would be in two places"
-        deadlines = self.deadlines
-        ends = None if deadlines is None else self._deadline(entry)
+        deadlines, ends = self.deadlines, None
+        if deadlines is not None:
+            ends = self._deadline(entry)
         self.live[entry.key] = entry
         provenance, ledger, weight = entry.provenance, self.ledger, entry.weight
         if self.tears_down or (
@@ -270,20 +271,20 @@ class Store:
     # -- leaving -------------------------------------------------------------------
 
     def victims(
-        self, short: float, rank: Rank, old: Entry | None = None, first: Entry | None = None
+        self, short: float, policy: Policy, old: Entry | None = None, first: Entry | None = None
     ) -> tuple[list[Entry], bool]:
         """Take idle entries off the order, lowest rank first, until ``short`` is made up.
 
         As in cachetools, an entry about to be replaced may come up itself, which
         makes up nothing; its successor then starts its count of uses anew. Returns
         the others, and whether ``old`` came up. ``first`` was taken already, and is
-        given back too when ``rank`` raises: then nothing was taken.
+        given back too when a rank raises: then nothing was taken.
         """
         order, slack = self.order, self.ledger.slack
         taken: list[Entry] = []
         passed = False
         try:
-            while short > slack and (entry := first or order.take(rank)) is not None:
+            while short > slack and (entry := first or order.take(policy)) is not None:
                 first = None
                 if entry is old:
                     passed = True
@@ -384,7 +385,7 @@ class Store:
         if self.host is not None:
             self.host.went(entry)
         counts = self.counts
-        if entry.hits.number:
+        if entry.hits is not NO_HITS:
             counts.left(entry)
         counts.removals[entry.cause] += 1
         ledger = self.ledger

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .entry import Entry
 from .records import RemovalCause
@@ -24,6 +24,13 @@ _SLACK = 64  # dead records a heap may carry before it is worth sweeping
 _EXACT = 2000  # entries up to which a scan looks at all of them,
 _SAMPLE = 64  # and how many it looks at above
 _STAMPS: dict[str, Rank] = {name: attrgetter(name) for name in ("used", "loaded")}  # no Python code
+
+
+class Policy(Protocol):
+    """Who has the rank of entries: asked for it where one is needed, for that may take long."""
+
+    @property
+    def rank(self) -> Rank: ...
 
 
 def rises(rank: R, stamp: Rank | None = None) -> R:
@@ -53,7 +60,6 @@ class Order:
     """What all orders do alike."""
 
     renews = False  # whether an idle entry may get a new value in its place
-    stamp: Rank | None = None  # what it goes by, if that is a stamp: then no ``rank`` is asked
 
     def add(self, entry: Entry) -> None:
         """Have ``entry``, which is live and idle, be a victim in its turn."""
@@ -63,7 +69,7 @@ class Order:
         """Note that ``entry`` has left for this ``cause``, maybe after :meth:`take` took it."""
         raise NotImplementedError
 
-    def take(self, rank: Rank) -> Entry | None:
+    def take(self, policy: Policy) -> Entry | None:
         """Remove and return the idle entry that goes next; None when none is idle."""
         raise NotImplementedError
 
@@ -140,7 +146,10 @@ class RankOrder(Order):
             if not entry.leases:
                 self.add(entry)
 
-    def take(self, rank: Rank) -> Entry | None:
+    def take(self, policy: Policy) -> Entry | None:
+        return self._lowest(policy.rank)
+
+    def _lowest(self, rank: Rank) -> Entry | None:
         """Remove and return the idle entry of lowest rank; None when none is idle.
 
         When ``rank`` raises, the order is unchanged.
@@ -212,7 +221,7 @@ class StampOrder(RankOrder):
 
     def __init__(self, stamp: Rank) -> None:
         super().__init__(renews=True)
-        self.stamp, self._by_use = stamp, stamp is _STAMPS["used"]
+        self._stamp, self._by_use = stamp, stamp is _STAMPS["used"]
 
     def add(self, entry: Entry) -> None:
         if not entry.queued:
@@ -224,17 +233,20 @@ class StampOrder(RankOrder):
             else:
                 self._push(today, entry)
 
-    def take(self, rank: Rank) -> Entry | None:
-        run = self._run
-        if run and not self._heap:  # as there, for what is most common
-            entry = run.popleft()
+    def take(self, policy: Policy) -> Entry | None:
+        if not self._heap:  # as there, for what is most common
+            run = self._run
+            try:
+                entry = run.popleft()
+            except IndexError:
+                return None
             if entry.queued and not entry.leases:
-                today = entry.used if self._by_use else entry.loaded
-                if not entry.recorded < today:
+                recorded = entry.recorded  # if it was not used since, it was not loaded either
+                if not recorded < entry.used or not (self._by_use or recorded < entry.loaded):
                     entry.queued = False
                     return entry
             run.appendleft(entry)
-        return RankOrder.take(self, self.stamp or rank)
+        return self._lowest(self._stamp)
 
     def mend(self, live: Iterable[Entry]) -> None:
         self._newest = -math.inf
@@ -281,9 +293,9 @@ class ScanOrder(Order):
             self._remove(entry)
             self.left(entry, replaced=cause is RemovalCause.REPLACED)
 
-    def take(self, rank: Rank) -> Entry | None:
+    def take(self, policy: Policy) -> Entry | None:
         """Remove and return an idle entry of lowest rank; None when none is idle."""
-        entries = self._entries
+        entries, rank = self._entries, policy.rank
         if len(entries) > _EXACT:
             entries = self._random.sample(entries, _SAMPLE)
             if all(entry.leases for entry in entries):  # pins must not stop the rest
@@ -371,7 +383,7 @@ class ChoiceOrder(Order):
             self._keys[index] = last
             self._index[last] = index
 
-    def take(self, rank: Rank) -> Entry | None:
+    def take(self, policy: Policy) -> Entry | None:
         """Remove and return an idle entry of ``choice``'s choosing; None if none is."""
         while self._kept:
             self._give_up_place(self._kept.pop())
