@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from . import _interrupts, _public, keys, policies  # noqa: F401  # the first one acts at once
 from ._core.state.entry import Entry
 from ._core.state.records import (
-    CacheInfo,
     EntryInfo,
     HostStats,
     Load,
@@ -39,6 +38,7 @@ from .keys import by_content, drop_if_equal
 
 if TYPE_CHECKING:
     from ._by_value.task import task
+    from ._core.state.cache_info import CacheInfo
     from ._decorator import warm
     from ._loaders.context import Context
     from ._observe.recording import Recording
@@ -148,6 +148,7 @@ _LAZY = {
     **dict.fromkeys(["AsyncMemoryWarm", "AsyncWarm", "MemoryWarm", "Warm"], "._warm_types.loaders"),
     **dict.fromkeys(["AsyncBatchWarm", "BatchWarm"], "._warm_types.batches"),
     "WarmClass": "._warm_types.classes",
+    "CacheInfo": "._core.state.cache_info",
     **dict.fromkeys(["CostCache", "GDSFCache", "TLRUCache", "TTLCache"], ".caches"),
     **dict.fromkeys(
         [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -29,6 +28,8 @@ def parse_size(size: float | str) -> float:
         ValueError: the text is not a size, or it is negative or not a number.
     """
     if isinstance(size, str):
+        import re  # which a number need not wait for
+
         match = re.fullmatch(_TEXT, size)
         unit = _UNITS.get(match[2].upper()) if match else None
         if match is None or unit is None:

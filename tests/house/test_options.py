@@ -21,6 +21,7 @@ import warmcache
 from warmcache import caches, executors, memory, policies, routing
 from warmcache._loaders.loader_options import LoaderOptions
 from warmcache._registry import options_of
+from warmcache.caches.options import CacheOptions, CommonOptions, Setup
 from warmcache.testing import FakeProbe
 
 
@@ -268,3 +269,9 @@ def test_what_is_right_at_the_edge_is_taken() -> None:
     _warm(policy="ttl", maxsize=0, ttl=0, idle_ttl=math.inf, wait=math.inf, tags=iter("ab"))
     _warm(maxsize=math.inf, size=0, size_hint="0.5GiB", version=math.nan, key={"name": None})
     memory.MemoryCache(1, probe=FakeProbe(10), headroom=0, high=1, low=1, poll=math.inf)
+
+
+def test_what_is_made_with_a_ttl_of_its_own_takes_all_else_that_every_cache_takes() -> None:
+    others = {**CommonOptions.__annotations__, "ttl": Any}
+    assert others == CacheOptions.__annotations__
+    assert {*others} == {*inspect.signature(Setup.of).parameters} - {"timer"}

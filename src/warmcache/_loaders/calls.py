@@ -19,9 +19,10 @@ from warmcache._core.plans.cache_view import CacheView
 from warmcache._core.plans.get import get
 from warmcache._core.plans.remove import Successor
 from warmcache._core.plans.steps import Request
+from warmcache._core.state.cache_info import CacheInfo
 from warmcache._core.state.entry import Entry, LeaseRecord
 from warmcache._core.state.hot_paths import SCOPES
-from warmcache._core.state.records import CacheInfo, Removal
+from warmcache._core.state.records import Removal
 from warmcache._progress import track
 from warmcache._texts import short_text_of
 from warmcache._tracebacks import drop_frames, drop_inner_frames, one_frame

@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from warmcache._core.state.records import CacheInfo, Removal
+from warmcache._core.state.cache_info import CacheInfo
+from warmcache._core.state.records import Removal
 from warmcache.caches.cache import Cache
 from warmcache.keys import CallKey
 

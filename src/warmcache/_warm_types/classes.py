@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from warmcache._core.state.records import CacheInfo, Removal
+from warmcache._core.state.cache_info import CacheInfo
+from warmcache._core.state.records import Removal
 from warmcache.keys import CallKey
 
 P = ParamSpec("P")

@@ -7,7 +7,6 @@ is collected, though it was not ended, and says so.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Coroutine
 from functools import cache, partial
 from threading import get_ident
@@ -84,6 +83,8 @@ class EnteredOnce:
         if sys.is_finalizing():
             return
         janitor.defer(end)
+        import warnings  # only now, as Python does for its own
+
         warnings.warn(
             f"a lease of {of} was collected without its end; enter it in a with statement",
             *(ResourceWarning, 3),

@@ -1,6 +1,7 @@
 """The options that every cache takes, and the set-up that is made of them."""
 
-# No annotation is put off here: each text would be compiled as its class is made.
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable
@@ -14,24 +15,36 @@ from warmcache._suggestions import nearest_option
 
 Teardown: TypeAlias = Callable[[Any], object] | str
 
-
-class CommonOptions(TypedDict, total=False):
-    """The options of every cache that no class has a parameter of its own for."""
-
-    teardown: Teardown | None
-    reclaim: Callable[[], object] | None
-    on_removal: Callable[[Removal], object] | None
-    on_load: Callable[[Load], object] | None
-    idle_ttl: Any
-    wait: float
-    record: str | os.PathLike[str] | None
-
-
-class CacheOptions(CommonOptions, total=False):
-    """The options that every cache takes besides its policy's own."""
-
-    ttl: Any
-
+# These are called, not declared: from Python 3.14 on, typing imports ast to read a class body.
+# They differ in ``ttl``, for which some caches have a parameter of their own.
+CommonOptions = TypedDict(  # noqa: UP013
+    "CommonOptions",
+    {
+        "teardown": Teardown | None,
+        "reclaim": Callable[[], object] | None,
+        "on_removal": Callable[[Removal], object] | None,
+        "on_load": Callable[[Load], object] | None,
+        "idle_ttl": Any,
+        "wait": float,
+        "record": str | os.PathLike[str] | None,
+    },
+    total=False,
+)
+CacheOptions = TypedDict(  # noqa: UP013
+    "CacheOptions",
+    {
+        "teardown": Teardown | None,
+        "reclaim": Callable[[], object] | None,
+        "on_removal": Callable[[Removal], object] | None,
+        "on_load": Callable[[Load], object] | None,
+        "idle_ttl": Any,
+        "wait": float,
+        "record": str | os.PathLike[str] | None,
+        "ttl": Any,
+    },
+    total=False,
+)
+CacheOptions.__doc__ = "The options that every cache takes besides its policy's own."
 
 _KNOWN = CacheOptions.__optional_keys__
 
@@ -46,20 +59,27 @@ def refuse_unknown(cls: type, options: dict[str, Any]) -> None:
             )
 
 
-class Setup(NamedTuple):
+class Setup(  # called likewise
+    NamedTuple(
+        "Setup",
+        [
+            ("timer", Callable[[], Any]),
+            ("teardown", Callable[[Any], object] | None),
+            ("reclaim", Callable[[], object] | None),
+            ("on_removal", Callable[[Removal], object] | None),
+            ("on_load", Callable[[Load], object] | None),
+            ("ttl", Any),
+            ("idle_ttl", Any),
+            ("wait", float),
+        ],
+    )
+):
     """What a cache was told, checked: all that a copy of it needs besides the entries.
 
     What a policy is told besides, ``ttu`` or ``choice``, is the attributes of its caches.
     """
 
-    timer: Callable[[], Any]
-    teardown: Callable[[Any], object] | None
-    reclaim: Callable[[], object] | None
-    on_removal: Callable[[Removal], object] | None
-    on_load: Callable[[Load], object] | None
-    ttl: Any
-    idle_ttl: Any
-    wait: float
+    __slots__ = ()
 
     @classmethod
     def of(

@@ -188,9 +188,9 @@ def _log_removal(entry: Entry) -> None:
     did = "evicted" if entry.cause.evicted else "removed"
     text = f"{did} {short_text_of(entry.key)} ({entry.cause.value})"
     if entry.newcomer is not None:
-        key, needed, free = entry.newcomer
-        needed_and_free = f"{format_weight(needed)} needed, {format_weight(max(free, 0))} free"
-        text += f" for {short_text_of(key)}: {needed_and_free}"
+        newcomer = entry.newcomer
+        needed, free = format_weight(newcomer.needed), format_weight(max(newcomer.free, 0))
+        text += f" for {short_text_of(newcomer.key)}: {needed} needed, {free} free"
     log().debug("%s", text)
 
 

@@ -338,7 +338,8 @@ def _with_share(produced: Produced, share: float) -> Produced:
     kept = Kept() if len(produced) == 3 else produced[3]
     seconds = share if kept.seconds is None else kept.seconds
     paid = seconds if kept.from_disk else share
-    return produced[0], None, produced[2], kept._replace(seconds=seconds, paid=paid)
+    kept = Kept(seconds, kept.age, kept.from_disk, kept.dump, paid)
+    return produced[0], None, produced[2], kept
 
 
 def _count_failed(store: Store, flight: BatchFlight, error: Exception) -> None:

@@ -8,7 +8,8 @@ the logic exists once. What a step returns or raises is sent into the plan: an e
 mean something else to it, :class:`Disguised`.
 """
 
-# No annotation is put off here: each text would be compiled as its class is made.
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
@@ -35,7 +36,28 @@ class Owner(Protocol):
         ...
 
 
-class Request(NamedTuple):
+class Request(  # called, not declared: from Python 3.14 on, typing imports ast for that
+    NamedTuple(
+        "Request",
+        [
+            ("key", Hashable),
+            ("source", Source),
+            ("load", Callable[[], Any]),
+            ("hot", HotEntries | None),
+            ("hot_key", Any),
+            ("may_load", bool),
+            ("hint", float | None),
+            ("owner", Owner | None),
+            ("freeze", Callable[[Any], Any] | None),
+            ("weight", float | None),
+            ("weigh", Callable[[Any], Any]),
+            ("sized", bool),
+            ("expires", Callable[[Hashable, Any, Any], Any] | None),
+            ("validate", Callable[[Any], object] | None),
+            ("validate_errors", type[Exception] | tuple[type[Exception], ...]),
+        ],
+    )
+):
     """What one call of a loader asks for; what all calls of it ask for alike comes last.
 
     What is loaded belongs to ``owner``, if it has one that may end before the cache does.
@@ -45,21 +67,7 @@ class Request(NamedTuple):
     said how to weigh. ``validate_errors`` are what ``validate`` raises of a value that is not good.
     """
 
-    key: Hashable
-    source: Source
-    load: Callable[[], Any]
-    hot: HotEntries | None
-    hot_key: Any
-    may_load: bool
-    hint: float | None
-    owner: Owner | None
-    freeze: Callable[[Any], Any] | None
-    weight: float | None
-    weigh: Callable[[Any], Any]
-    sized: bool
-    expires: Callable[[Hashable, Any, Any], Any] | None
-    validate: Callable[[Any], object] | None
-    validate_errors: type[Exception] | tuple[type[Exception], ...]
+    __slots__ = ()
 
 
 class Ask:
@@ -89,7 +97,7 @@ class Aside:
         self.to_its_end = to_its_end
 
 
-class Kept(NamedTuple):
+class Kept:
     """What a tier has of a value: what having it again costs, and how old it is, in seconds.
 
     None: that costs what the load took. It came from there, and was not loaded now, if it is
@@ -97,11 +105,21 @@ class Kept(NamedTuple):
     it cost now, of what was loaded together with others; None: what its load took.
     """
 
-    seconds: float | None = None
-    age: float = 0.0
-    from_disk: bool = False
-    dump: Callable[[Any], object] | None = None
-    paid: float | None = None
+    __slots__ = ("age", "dump", "from_disk", "paid", "seconds")
+
+    def __init__(
+        self,
+        seconds: float | None = None,
+        age: float = 0.0,
+        from_disk: bool = False,
+        dump: Callable[[Any], object] | None = None,
+        paid: float | None = None,
+    ) -> None:
+        self.seconds = seconds
+        self.age = age
+        self.from_disk = from_disk
+        self.dump = dump
+        self.paid = paid
 
 
 # What a loader gives: the value, and what :class:`Provenance` says of it; then what a tier has.

@@ -1,7 +1,6 @@
 """An entry: one warm object, where it came from, who leases it."""
 
-from __future__ import annotations
-
+# No annotation is put off here: each text would be compiled as the package is imported.
 import enum
 import threading
 from collections.abc import Callable, Hashable
@@ -121,7 +120,7 @@ class Provenance:
         source: Source,
         seconds: float = 0.0,
         finish: Callable[[], object] | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
+        loop: "asyncio.AbstractEventLoop | None" = None,
         hot: HotEntries | None = None,
         hot_key: Any = None,
         given_by: str | None = None,
@@ -214,7 +213,7 @@ class Entry(_Hits):
     base_uses: float
     expires: Any
     leases: tuple[LeaseRecord, ...]
-    parked: ParkedBytes | None  # where its bytes are, if not on its device
+    parked: "ParkedBytes | None"  # where its bytes are, if not on its device
     queued: bool  # whether it has a place in the policy's order
     cause: RemovalCause
     newcomer: Newcomer | None  # for what it had to go, if that is why
@@ -224,7 +223,7 @@ class Entry(_Hits):
     doomed_by: int | None  # the thread that is to tear it down; None: a task does
     called: bool  # whether its teardown has begun
     loop: Any  # the event loop that its teardown is awaited on, or the thread that it is left to
-    remains: Remains | None  # what a meter watches of it after its teardown
+    remains: "Remains | None"  # what a meter watches of it after its teardown
     share: Any  # a Share of bytes that others may have, too, if it was looked into
 
     __slots__ = (
@@ -256,7 +255,7 @@ class Entry(_Hits):
         "weight",
     )
 
-    def __lt__(self, other: Entry) -> bool:
+    def __lt__(self, other: "Entry") -> bool:
         """Of equal ranks, the entry loaded first goes first."""
         return self.loaded < other.loaded
 

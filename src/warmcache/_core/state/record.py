@@ -104,8 +104,6 @@ class Record(Mapping[str, Any]):
 def _compared(value: Any) -> Any:
     if isinstance(value, CallKey):
         return repr(value)
-    if isinstance(value, tuple) and hasattr(value, "_replace"):  # for which key others had to go
-        return tuple(map(_compared, value))
     return value
 
 

@@ -3,11 +3,10 @@
 # No annotation is put off here: each text would be compiled as its class is made.
 import enum
 from collections.abc import Hashable, Mapping
-from typing import Any, NamedTuple
 
 from warmcache._texts import text_of
 
-from .record import OfKey, Record, plain
+from .record import OfKey, Record
 
 
 class RemovalCause(enum.StrEnum):
@@ -37,8 +36,10 @@ _EVICTIONS = {
 DUMPED = {RemovalCause.SIZE, RemovalCause.PRESSURE, RemovalCause.NODE, RemovalCause.CLOSED}
 
 
-class Newcomer(NamedTuple):
+class Newcomer(Record):
     """For which key others had to go, what it needed, and how much of that was free."""
+
+    __slots__ = ()
 
     key: Hashable
     needed: float
@@ -180,19 +181,3 @@ class Stats(Record):
     dying: float
     zombies: float
     host: HostStats | None = None
-
-
-class CacheInfo(NamedTuple):
-    """As ``functools.lru_cache``'s: ``maxsize`` is None when there is no limit.
-
-    A call that joined another's load is neither a hit nor a miss, see :class:`Stats`.
-    """
-
-    hits: int
-    misses: int
-    maxsize: float | None
-    currsize: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name, in types that JSON knows."""
-        return {name: plain(value) for name, value in zip(self._fields, self, strict=True)}
