@@ -171,6 +171,21 @@ def test_idle_never_overstates_and_age_counts_from_the_load() -> None:
     assert 0 == load.cache.entries()[0].idle
 
 
+def test_a_value_that_is_stored_anew_is_idle_from_then_on() -> None:
+    clock = ManualClock()
+    cache: LRUCache[str, object] = LRUCache(2, timer=clock)
+    cache["a"] = object()
+    clock.advance(10)
+    cache["a"]  # a use that is dated as somebody looks
+    assert (10, 0) == (cache.entries()[0].age, cache.entries()[0].idle)
+    clock.advance(3)
+    cache["a"] = object()
+    clock.advance(2)
+    assert (2, 2) == (cache.entries()[0].age, cache.entries()[0].idle)
+    cache["a"]
+    assert (2, 0) == (cache.entries()[0].age, cache.entries()[0].idle)
+
+
 def test_iterating_while_the_cache_changes_is_safe() -> None:
     cache: LRUCache[int, int] = LRUCache(9)
     cache.update((n, n) for n in range(9))

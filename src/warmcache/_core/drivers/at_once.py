@@ -65,6 +65,7 @@ def load_at_once(
         tear_down_what_is_mine()
     flight: Flight | None = None
     claim: Claim | None = None
+    watched: object = False
     kept, logs = keep_chain(), _log.known.get(DEBUG)
     if logs is None:
         logs = debugging()

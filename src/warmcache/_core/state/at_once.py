@@ -14,6 +14,7 @@ from .flights import Flight
 from .hit_counts import NO_HITS
 from .landing import lease_retired
 from .ledger import Claim
+from .record import record_of
 from .records import Newcomer, RemovalCause
 from .store import Store
 from .use_clock import tick
@@ -64,7 +65,7 @@ def vanish_at_once(
     if removed is None:
         return None
     if told:
-        newcomer = Newcomer(key, weight, ledger.free)
+        newcomer = record_of(Newcomer, (key, weight, ledger.free))
         for gone in removed:
             gone.cause, gone.newcomer = _SIZE, newcomer
     if old is not None:
@@ -124,7 +125,7 @@ def condemn_at_once(
         live, newcomer = store.live, None
         weight: float = 0
         if logs or store.listener is not None or store.observers.all:
-            newcomer = Newcomer(claim.key, claim.weight, ledger.free_for(claim))
+            newcomer = record_of(Newcomer, (claim.key, claim.weight, ledger.free_for(claim)))
         for victim in victims:  # idle, and taken off the order: nothing else has it
             victim.cause, victim.newcomer = _SIZE, newcomer
             store.begin_to_die(victim)
@@ -173,12 +174,11 @@ def renew_at_once(
         or store.observers.all
     ):
         return NOT_RENEWED
-    counts = store.counts
     if entry.hits is not NO_HITS:
-        counts.begin_anew(entry)
+        store.counts.begin_anew(entry)
     entry.base_uses += 1.0
-    counts.replaced += 1
-    entry.loaded = entry.used = entry.seen = tick()
+    store.counts.replaced += 1
+    entry.loaded = entry.used = tick()
     entry.loaded_at = entry.seen_at = now
     old, entry.value = entry.value, value
     return old

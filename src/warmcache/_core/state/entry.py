@@ -208,7 +208,7 @@ class Entry(_Hits):
     seen_at: Any
     loaded: float
     used: float
-    seen: float  # the use that ``seen_at`` is of; unset: its load
+    seen: float  # the use that ``seen_at`` is of; unset, or older than its load: that
     placed: float
     base_uses: float
     expires: Any

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from warmcache._sizes import format_seconds, format_size, format_weight
 from warmcache._texts import short_text_of, text_of
@@ -99,6 +99,16 @@ class Record(Mapping[str, Any]):
         written = {"type": "function-plain", "function": cls.as_dict}
         written["return_schema"] = {"type": "dict"}
         return {"type": "is-instance", "cls": cls, "serialization": written}
+
+
+R = TypeVar("R", bound=Record)
+
+
+def record_of(kind: type[R], values: tuple[Any, ...]) -> R:
+    """Return a record of all its values, in half the time that it takes to call its kind."""
+    record = object.__new__(kind)
+    record._values = values
+    return record
 
 
 def _compared(value: Any) -> Any:

@@ -36,7 +36,7 @@ def _info_of_load(store: Store, flight: Flight) -> EntryInfo:
 def info_of(store: Store, entry: Entry) -> EntryInfo:
     """Return what there is of one entry; a use that left only a stamp is dated now."""
     now = store.timer()
-    dated = getattr(entry, "seen", entry.loaded)
+    dated = max(entry.loaded, getattr(entry, "seen", entry.loaded))
     if entry.used != dated and not store.dates_hits_of(entry):
         entry.seen, entry.seen_at = entry.used, now
     parked = entry.parked if entry.parked is not None and entry.parked.moved else None

@@ -28,6 +28,7 @@ from .hot_paths import SCOPES, HotEntries
 from .ledger import Claim, Ledger
 from .observers import Observers
 from .one_shot import OneShot
+from .record import record_of
 from .records import Load, Newcomer, Removal, RemovalCause
 from .remains import Remains
 from .use_clock import tick
@@ -424,7 +425,7 @@ class Store:
     def removal(self, entry: Entry) -> Removal:
         """Return what is told of ``entry``. Needs no lock once that is gone."""
         provenance = entry.provenance
-        return Removal(
+        values = (
             entry.key,
             entry.cause,
             entry.weight,
@@ -435,6 +436,7 @@ class Store:
             entry.newcomer,
             "host" if entry.parked is not None and entry.parked.moved else None,
         )
+        return record_of(Removal, values)
 
     def alive(self) -> Iterator[Entry]:
         """Yield every entry whose value exists: live, parked, retired and dying ones."""
