@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from warmcache.caches.known_keys import KnownKey
+from warmcache.caches.known_keys import new_key
 from warmcache.caches.load_seconds import LoadSeconds
 
 
@@ -15,7 +15,7 @@ def learned(draw: random.Random, *, sigma: float) -> tuple[LoadSeconds, list[flo
 
     What is expected of them, and their plain means, each beside what they really take.
     """
-    seconds, records = LoadSeconds(), [KnownKey(key) for key in range(400)]
+    seconds, records = LoadSeconds(), [new_key(key) for key in range(400)]
     truths = [draw.lognormvariate(0, 1) for _ in records]
     for _ in range(2):
         for record, truth in zip(records, truths, strict=True):
@@ -46,5 +46,5 @@ def test_where_they_hardly_vary_hardly_anything_is_drawn_to_the_mean() -> None:
 
 def test_of_a_key_that_was_never_loaded_the_mean_is_expected() -> None:
     seconds, _ = learned(random.Random(2), sigma=0.7)
-    assert seconds.mean == seconds.expected(KnownKey("new"))
-    assert 1 == LoadSeconds().expected(KnownKey("new"))
+    assert seconds.mean == seconds.expected(new_key("new"))
+    assert 1 == LoadSeconds().expected(new_key("new"))

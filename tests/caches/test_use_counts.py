@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmcache.caches.known_keys import KnownKey
+from warmcache.caches.known_keys import KnownKey, new_key
 from warmcache.caches.lazy_heap import LazyHeap
 from warmcache.caches.own_time import OwnTime
 from warmcache.caches.use_counts import BLOCK, HALF_LIVES, WORTHS, Decay
@@ -24,7 +24,7 @@ from warmcache.caches.use_counts import BLOCK, HALF_LIVES, WORTHS, Decay
 def test_a_decayed_count_is_the_formula_however_many_blocks_lie_between(
     uses: list[int], later: int
 ) -> None:
-    decay, record = Decay(), KnownKey("a")
+    decay, record = Decay(), new_key("a")
     for date in uses:
         decay.show(date)
         decay.add(record, 1, date, 0)
@@ -48,7 +48,7 @@ def test_a_lazy_heap_gives_what_lives_in_order_and_keeps_few_that_are_dead() -> 
     keys: dict[int, float] = {}
     for serial in range(1, 5_000):
         name = draw.randrange(50)
-        record = records.setdefault(name, KnownKey(name))
+        record = records.setdefault(name, new_key(name))
         record.place, keys[name] = serial, draw.random()
         heap.push((keys[name], serial, record))
         assert len(heap) <= 2 * 64 + 4 * len(records)
@@ -62,7 +62,7 @@ def test_a_lazy_heap_gives_what_lives_in_order_and_keeps_few_that_are_dead() -> 
 
 @pytest.mark.oracle
 def test_a_heap_that_lost_most_of_its_items_forgets_them_before_long() -> None:
-    records = {name: KnownKey(name) for name in range(1_000)}
+    records = {name: new_key(name) for name in range(1_000)}
     heap = LazyHeap("place", records)
     for name, record in records.items():
         record.place = name + 1

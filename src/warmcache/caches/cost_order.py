@@ -20,7 +20,7 @@ def rank_in(choice: LeashedChoice, entry: Entry) -> float:
         return math.inf
     record = choice.known.residents.get(entry)
     if record is None:  # leased since it was loaded
-        return (entry.load_seconds or choice.worth.mean) / entry.weight
+        return (entry.load_seconds or choice.worth.seconds.mean) / entry.weight
     return choice.worth.saved(record) / entry.weight
 
 
@@ -42,7 +42,7 @@ class CostOrder(Order):
             self.choice.released(entry, entry.weight)
         else:
             entry.queued = True
-            self.choice.arrived(entry.key, entry, entry.weight, entry.load_seconds)
+            self.choice.arrived(entry.key, entry, entry.weight, entry.provenance.seconds)
 
     def take(self, policy: Policy) -> Entry | None:
         record = self.choice.victim()

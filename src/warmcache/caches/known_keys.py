@@ -21,6 +21,31 @@ class KnownKey:
     ``filed``, and in the shadow's line; 0: it has none.
     """
 
+    at_most: float
+    block: int
+    expected: float
+    filed: float
+    folded: float
+    held: bool
+    held_size: float
+    in_32: float
+    in_256: float
+    in_2048: float
+    in_16384: float
+    in_turn: bool
+    key: Hashable
+    left: float  # the tick of its last use, once it has left
+    loads: int
+    owed: float
+    place: int
+    price: float
+    replaced: bool
+    seconds: float
+    since: float
+    size: float
+    stamps: Any  # of the resident; None once it has left
+    turn: int
+
     __slots__ = (
         "at_most",
         "block",
@@ -48,20 +73,6 @@ class KnownKey:
         "turn",
     )
 
-    def __init__(self, key: Hashable) -> None:
-        self.key = key
-        self.in_32 = self.in_256 = self.in_2048 = self.in_16384 = 0.0
-        self.block = self.loads = 0
-        self.folded = self.since = 0.0
-        self.place = self.turn = 0
-        self.seconds = self.expected = self.at_most = self.price = self.owed = 0.0
-        self.filed = 0.0
-        self.size: float = 0
-        self.held_size: float = 0
-        self.held = self.replaced = self.in_turn = False
-        self.stamps: Any = None  # of the resident; None once it has left,
-        self.left: float = 0  # with this tick as its last use
-
     @property
     def last_used(self) -> float:
         """The tick of its last use."""
@@ -73,6 +84,21 @@ class KnownKey:
         """How often it was used since its uses were last counted."""
         stamps = self.stamps
         return max(0.0, float(stamps.hits.number + stamps.base_uses - self.folded))
+
+
+def new_key(key: Hashable) -> KnownKey:
+    """Return what is known of a new ``key``; no ``__init__``, for to have one called is dear."""
+    record = KnownKey()
+    record.key = key
+    record.in_32 = record.in_256 = record.in_2048 = record.in_16384 = 0.0
+    record.block = record.loads = 0
+    record.place = record.turn = 0
+    record.seconds = record.expected = record.at_most = record.price = record.owed = 0.0
+    record.filed = record.folded = record.since = 0.0
+    record.size = record.held_size = record.left = 0
+    record.held = record.replaced = record.in_turn = False
+    record.stamps = None
+    return record
 
 
 def last_used(record: KnownKey) -> float:
@@ -102,7 +128,7 @@ class KnownKeys:
 
     def arrive(self, key: Hashable, stamps: Any) -> KnownKey:
         """Return the record of what is resident from now on."""
-        record = self.lacking.pop(key, None) or self.gone.pop(key, None) or KnownKey(key)
+        record = self.lacking.pop(key, None) or self.gone.pop(key, None) or new_key(key)
         record.stamps = stamps
         self.residents[stamps] = record
         if self._most < len(self.residents):

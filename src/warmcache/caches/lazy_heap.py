@@ -60,6 +60,19 @@ class LazyHeap:
         else:
             self._enough = min(self._enough, len(new) + _SLACK)
 
+    def is_empty(self) -> bool:
+        """Return whether nothing lies in it, dead or alive."""
+        return not (self._new or self._old)
+
+    def take(self) -> Item | None:
+        """Remove and return the lowest item that lives."""
+        new, old, serial_of = self._new, self._old, self._serial_of
+        while new or old:
+            item = heappop(old if old and (not new or old[0] < new[0]) else new)
+            if serial_of(item[2]) == item[1]:
+                return item
+        return None
+
     def first(self) -> Item | None:
         """Return the lowest item that lives."""
         new, old, serial_of = self._new, self._old, self._serial_of

@@ -78,7 +78,7 @@ class LeashedChoice:
         record.size = size
         self.leash.redeem(record)
         if not record.replaced:
-            self.leash.loaded(record, seconds or record.expected or self.worth.mean)
+            self.leash.loaded(record, seconds or record.expected or self.worth.seconds.mean)
         self.worth.arrived(record, seconds)
         self._hold(record)
         self._take_place(record)
@@ -103,7 +103,7 @@ class LeashedChoice:
     def victim(self) -> KnownKey | None:
         """Return who goes next; None if nobody is idle. It has to be :meth:`evicted` then."""
         self.worth.show()
-        lowest = self._idle_surplus() if self._surplus else None
+        lowest = self._idle_surplus()
         conceded: KnownKey | None = None
         looks, by_the_rule = 0, True
         while lowest is None:
@@ -128,8 +128,10 @@ class LeashedChoice:
 
     def _idle_surplus(self) -> KnownKey | None:
         for _ in range(_ROUNDS):
+            if self._surplus.is_empty():
+                break
             lowest = self._lowest(self._surplus, math.inf)
-            if lowest is not None or not self._surplus:
+            if lowest is not None:
                 return lowest
         return None
 
@@ -233,16 +235,22 @@ class LeashedChoice:
             record.place = 0
             self._take_place(record)
 
-    def _take_place(self, record: KnownKey) -> None:
-        """Give ``record`` its place, by its rank of now, unless it is leased."""
+    def _take_place(self, record: KnownKey, found: float | None = None) -> None:
+        """Give ``record`` its place, by its rank of now, unless it is leased.
+
+        Its rank may have been ``found`` already; it is another if its price is.
+        """
+        worth, price = self.worth, record.price
         if not record.in_turn:
             record.in_turn = True
             self._turns.append(record)
-        self.worth.expect(record)
+        worth.expect(record)
         if record.stamps.leases:
             record.place = 0
             return
-        record.filed = self.worth.place(record)
+        if found is None or price != record.price:
+            found = worth.place(record)
+        record.filed = found
         self._file(record)
 
     def _file(self, record: KnownKey) -> None:
@@ -288,7 +296,8 @@ class LeashedChoice:
         return dropped
 
     def _look_in_turn(self) -> None:
-        turns, worth, tick = self._turns, self.worth, self._clock()
+        turns, worth, clock = self._turns, self.worth, self._clock
+        tick = clock()
         nothing_used = tick <= self._last_load + 1  # no tick in the process but that of this load
         self._last_load = tick
         looks = 1 if nothing_used else _TURNS
@@ -302,8 +311,8 @@ class LeashedChoice:
             self._looked += 1
             if stamps.hits.number + stamps.base_uses > record.folded:
                 self._notice(record)
-            elif record.place and worth.place(record) < record.filed - _FALLEN:
-                self._take_place(record)
+            elif record.place and (now := worth.place(record)) < record.filed - _FALLEN:
+                self._take_place(record, now)
             looks -= 1
             if not looks:
                 break

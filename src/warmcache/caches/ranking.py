@@ -34,8 +34,9 @@ class Ranking:
         self._ranked: list[Item] = []  # those in front, lowest last, but for who went
         self._ordered_at = -math.inf  # when they were; then the order is good for a while
 
-    def __bool__(self) -> bool:
-        return bool(self._front or self._heap)
+    def is_empty(self) -> bool:
+        """Return whether nobody is filed, nor was and lies there still."""
+        return not self._front and self._heap.is_empty()
 
     def file(self, record: KnownKey, serial: int) -> None:
         """Have ``record`` where it is filed; another place that it had counts no more."""

@@ -62,8 +62,7 @@ class Shadow:
         line = self._line
         met: list[tuple[float, int, KnownKey]] = []
         shows = False
-        while len(met) < _STALE and (item := line.first()) is not None:
-            line.pop()
+        while len(met) < _STALE and (item := line.take()) is not None:
             record: KnownKey = item[2]
             stamps = record.stamps
             if stamps is None:

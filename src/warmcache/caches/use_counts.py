@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from math import exp2
 
 from .known_keys import KnownKey
@@ -57,8 +58,7 @@ class Decay:
 
     def bring_up(self, record: KnownKey) -> None:
         """Scale the uses of ``record`` that are of an earlier block."""
-        behind = self.block - record.block
-        p, q, r, s = (decayed**behind for decayed in _BY_A_BLOCK)
+        p, q, r, s = _decay_by(self.block - record.block)
         record.in_32 *= p
         record.in_256 *= q
         record.in_2048 *= r
@@ -78,6 +78,12 @@ class Decay:
         record.in_256 += b * exp2(age * q)
         record.in_2048 += c * exp2(age * r)
         record.in_16384 += d * exp2(age * s)
+
+
+@lru_cache(maxsize=64)  # in a large cache each look comes to some, of the same few ages
+def _decay_by(blocks: int) -> tuple[float, ...]:
+    """Return what is left of a use, for each half-life, after so many blocks."""
+    return tuple(decayed**blocks for decayed in _BY_A_BLOCK)
 
 
 def _spread(uses: float, decay: float) -> float:
