@@ -276,3 +276,17 @@ def test_what_is_set_as_a_cache_opens_is_no_part_of_a_copy(
     with make() as made:
         assert cache._RUNNING == cache.was_set  # type: ignore[attr-defined]
         assert not cache._RUNNING & made.__warm_digest__()[0].keys()
+
+
+def test_in_a_copy_too_what_is_stored_under_a_loaders_key_is_that_loaders() -> None:
+    first: LRUCache[Any, str] = LRUCache(100)
+
+    @warm(cache=first, size=len)
+    def text(length: int) -> str:
+        return "x" * length
+
+    key: Any = text.cache_key(1)
+    first[key] = "x" * 7
+    copied = copy.copy(first)
+    copied[key] = "y" * 9
+    assert 9 == copied.currsize

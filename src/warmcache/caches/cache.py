@@ -765,7 +765,9 @@ class Cache(cachetools.Cache[K, V]):
         store, now, stamped = self._store, self._timer(), []
         places: list[tuple[float, Entry]] = []
         for key, value, weight, uses, expires, used, placed, seconds in entries:
-            provenance = Provenance(self._source, seconds) if seconds else self._handed_in
+            provenance = self._handed_in
+            if seconds or isinstance(key, CallKey):  # a loader's is never handed in
+                provenance = Provenance(self._source, seconds)
             entry = new_entry(key, value, weight, provenance, now)
             entry.base_uses, entry.expires = uses, expires
             store.ledger.reserve(Claim(key, weight))
