@@ -186,6 +186,17 @@ def test_a_value_that_is_stored_anew_is_idle_from_then_on() -> None:
     assert (2, 0) == (cache.entries()[0].age, cache.entries()[0].idle)
 
 
+def test_a_stamp_that_comes_after_another_value_is_no_use_of_that() -> None:
+    clock = ManualClock()
+    cache: LRUCache[str, object] = LRUCache(2, timer=clock)
+    cache["a"] = object()
+    late = cache._live["a"].used
+    cache["a"] = object()
+    cache._live["a"].used = late  # of a thread that was held up between its tick and its stamp
+    clock.advance(5)
+    assert 5 == cache.entries()[0].idle
+
+
 def test_iterating_while_the_cache_changes_is_safe() -> None:
     cache: LRUCache[int, int] = LRUCache(9)
     cache.update((n, n) for n in range(9))

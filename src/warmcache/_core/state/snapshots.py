@@ -37,7 +37,7 @@ def info_of(store: Store, entry: Entry) -> EntryInfo:
     """Return what there is of one entry; a use that left only a stamp is dated now."""
     now = store.timer()
     dated = max(entry.loaded, getattr(entry, "seen", entry.loaded))
-    if entry.used != dated and not store.dates_hits_of(entry):
+    if dated < entry.used and not store.dates_hits_of(entry):  # a stamp may come late
         entry.seen, entry.seen_at = entry.used, now
     parked = entry.parked if entry.parked is not None and entry.parked.moved else None
     return EntryInfo(
