@@ -380,3 +380,15 @@ def test_what_was_passed_over_for_its_lease_goes_first_once_that_ends_where_age_
     cache["e"] = "e"
     assert ["c", "d", "e"] == sorted(cache)
     assert_consistent(cache)
+
+
+def test_a_stamp_that_comes_late_changes_nothing_of_the_order_of_loads() -> None:
+    cache: warmcache.FIFOCache[str, object] = warmcache.FIFOCache(2)
+    cache["a"], cache["b"] = object(), object()
+    entry = cache._live["a"]
+    late = entry.used
+    cache["a"] = object()
+    entry.used = late  # by who was held up between a tick and this, across the replacement
+    assert ["b", "a"] == cache.victims()
+    cache["c"] = object()
+    assert ["a", "c"] == list(cache)

@@ -242,3 +242,14 @@ def test_pydantic_takes_records_and_writes_them_as_objects() -> None:
     written = json.loads(answer.model_dump_json())
     assert 1 == written["stats"]["misses"] and "load('ada', 1)" == written["entries"][0]["call"]
     assert "object" == Answer.model_json_schema(mode="serialization")["properties"]["stats"]["type"]
+
+
+@pytest.mark.parametrize("teardown", [None, lambda value: None])
+def test_what_is_told_of_a_removal_has_all_its_fields(teardown: Any) -> None:
+    told: list[Removal] = []
+    cache: LRUCache[str, int] = LRUCache(1, on_removal=told.append, teardown=teardown)
+    cache["a"] = cache["b"] = 1
+    (removal,) = told
+    for record in (removal, removal._newcomer):
+        assert record is not None
+        assert len(record._fields) == len(record._values)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from warmcache._core.state.entry import Entry
 from warmcache._core.state.records import RemovalCause
 from warmcache._core.state.use_clock import last_tick
-from warmcache._core.state.victim_order import Order, Policy, Rank, ScanOrder
+from warmcache._core.state.victim_order import HasRank, Order, Rank, ScanOrder
 
 from .known_keys import KnownKey
 from .leashed_choice import LeashedChoice
@@ -44,7 +44,7 @@ class CostOrder(Order):
             entry.queued = True
             self.choice.arrived(entry.key, entry, entry.weight, entry.provenance.seconds)
 
-    def take(self, policy: Policy) -> Entry | None:
+    def take(self, policy: HasRank) -> Entry | None:
         record = self.choice.victim()
         if record is None:
             return None

@@ -70,8 +70,8 @@ class AgingOrder(RankOrder):
             return seconds
         return total / count if count else 1.0
 
-    def _lowest(self, rank: Rank) -> Entry | None:
-        entry = super()._lowest(rank)
+    def lowest(self, rank: Rank) -> Entry | None:
+        entry = super().lowest(rank)
         if entry is not None:
             level = rank(entry)
             if level < math.inf and level > (self._levels[-1] if self._levels else 0.0):

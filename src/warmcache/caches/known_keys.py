@@ -10,7 +10,7 @@ GHOSTS = 4  # remembered keys that have left, for each resident
 
 
 class KnownKey:
-    """What is known of one key, resident or ghost; never its value.
+    """What is known of one key, resident or ghost; never its value. See :func:`new_key`.
 
     ``in_32`` to ``in_16384`` are its uses decayed by these half-lives, as of ``block``;
     ``folded`` of its resident's uses are in them, those up to the tick ``since``. ``seconds`` is

@@ -18,7 +18,7 @@ from .record import record_of
 from .records import Newcomer, RemovalCause
 from .store import Store
 from .use_clock import tick
-from .victim_order import Policy
+from .victim_order import HasRank
 
 _SIZE, _REPLACED = RemovalCause.SIZE, RemovalCause.REPLACED
 _LIVE, _GONE = State.LIVE, State.GONE
@@ -37,7 +37,7 @@ def vanish_at_once(
     store: Store,
     key: Hashable,
     weight: float,
-    policy: Policy,
+    policy: HasRank,
     told: object,
     entry: Entry | None = None,
     old: Entry | None = None,
@@ -98,7 +98,7 @@ def vanish_at_once(
 def condemn_at_once(
     store: Store,
     claim: Claim,
-    policy: Policy,
+    policy: HasRank,
     logs: bool,
     flight: Flight | None,
     old: Entry | None = None,
@@ -142,7 +142,7 @@ def condemn_at_once(
     return doomed
 
 
-def _replaced(old: Entry, store: Store, entry: Entry, policy: Policy) -> list[Entry] | None:
+def _replaced(old: Entry, store: Store, entry: Entry, policy: HasRank) -> list[Entry] | None:
     """Return what goes as ``entry`` takes the place of ``old``, and that with it."""
     if old.leases or old.value is entry.value:
         return None
@@ -184,7 +184,7 @@ def renew_at_once(
     return old
 
 
-def _victims(store: Store, weight: float, policy: Policy) -> list[Entry] | None:
+def _victims(store: Store, weight: float, policy: HasRank) -> list[Entry] | None:
     """Return the victims that make room for ``weight``; None where idle entries cannot."""
     ledger = store.ledger
     short = ledger.committed + weight - ledger.limit
@@ -199,7 +199,7 @@ def _victims(store: Store, weight: float, policy: Policy) -> list[Entry] | None:
 
 
 def _victims_beside(
-    old: Entry, store: Store, weight: float, policy: Policy
+    old: Entry, store: Store, weight: float, policy: HasRank
 ) -> tuple[list[Entry] | None, bool]:
     """Return the victims that make room beside what ``old`` makes, and whether that came up."""
     ledger = store.ledger

@@ -188,8 +188,8 @@ class Entry(_Hits):
     What a policy's ``rank`` reads: ``weight``, ``load_seconds``, ``uses`` (how often it
     was asked for, the first time included), ``used`` and ``loaded`` (ticks of the
     clock of uses: larger is later), ``key``, ``tags``. The rest is the cache's;
-    ``cause`` and ``newcomer`` are set when it is removed, and ``placed`` says where it stands in
-    the mapping, as in a dict: what replaces another takes its place.
+    ``cause`` and ``newcomer`` are set when it is removed and somebody is told, and ``placed`` says
+    where it stands in the mapping, as in a dict: what replaces another takes its place.
 
     Invariants (the cache's lock guards them, but for ``hits`` and ``used``, which
     the hit path writes without it): ``leases`` is empty in every state but LIVE and

@@ -32,7 +32,7 @@ from .record import record_of
 from .records import Load, Newcomer, Removal, RemovalCause
 from .remains import Remains
 from .use_clock import tick
-from .victim_order import Order, Policy
+from .victim_order import HasRank, Order
 
 if TYPE_CHECKING:
     from .host_ledger import HostLedger
@@ -272,7 +272,7 @@ class Store:
     # -- leaving -------------------------------------------------------------------
 
     def victims(
-        self, short: float, policy: Policy, old: Entry | None = None, first: Entry | None = None
+        self, short: float, policy: HasRank, old: Entry | None = None, first: Entry | None = None
     ) -> tuple[list[Entry], bool]:
         """Take idle entries off the order, lowest rank first, until ``short`` is made up.
 

@@ -26,7 +26,7 @@ _SAMPLE = 64  # and how many it looks at above
 _STAMPS: dict[str, Rank] = {name: attrgetter(name) for name in ("used", "loaded")}  # no Python code
 
 
-class Policy(Protocol):
+class HasRank(Protocol):
     """Who has the rank of entries: asked for it where one is needed, for that may take long."""
 
     @property
@@ -69,7 +69,7 @@ class Order:
         """Note that ``entry`` has left for this ``cause``, maybe after :meth:`take` took it."""
         raise NotImplementedError
 
-    def take(self, policy: Policy) -> Entry | None:
+    def take(self, policy: HasRank) -> Entry | None:
         """Remove and return the idle entry that goes next; None when none is idle."""
         raise NotImplementedError
 
@@ -146,10 +146,10 @@ class RankOrder(Order):
             if not entry.leases:
                 self.add(entry)
 
-    def take(self, policy: Policy) -> Entry | None:
-        return self._lowest(policy.rank)
+    def take(self, policy: HasRank) -> Entry | None:
+        return self.lowest(policy.rank)
 
-    def _lowest(self, rank: Rank) -> Entry | None:
+    def lowest(self, rank: Rank) -> Entry | None:
         """Remove and return the idle entry of lowest rank; None when none is idle.
 
         When ``rank`` raises, the order is unchanged.
@@ -233,20 +233,20 @@ class StampOrder(RankOrder):
             else:
                 self._push(today, entry)
 
-    def take(self, policy: Policy) -> Entry | None:
-        if not self._heap:  # as there, for what is most common
+    def take(self, policy: HasRank) -> Entry | None:
+        if not self._heap:  # what is most common: as in lowest(), at the front of the run
             run = self._run
             try:
                 entry = run.popleft()
             except IndexError:
                 return None
             if entry.queued and not entry.leases:
-                recorded = entry.recorded  # if it was not used since, it was not loaded either
-                if not recorded < entry.used or not (self._by_use or recorded < entry.loaded):
+                today = entry.used if self._by_use else entry.loaded
+                if not entry.recorded < today:
                     entry.queued = False
                     return entry
             run.appendleft(entry)
-        return self._lowest(self._stamp)
+        return self.lowest(self._stamp)
 
     def mend(self, live: Iterable[Entry]) -> None:
         self._newest = -math.inf
@@ -293,7 +293,7 @@ class ScanOrder(Order):
             self._remove(entry)
             self.left(entry, replaced=cause is RemovalCause.REPLACED)
 
-    def take(self, policy: Policy) -> Entry | None:
+    def take(self, policy: HasRank) -> Entry | None:
         """Remove and return an idle entry of lowest rank; None when none is idle."""
         entries, rank = self._entries, policy.rank
         if len(entries) > _EXACT:
@@ -383,7 +383,7 @@ class ChoiceOrder(Order):
             self._keys[index] = last
             self._index[last] = index
 
-    def take(self, policy: Policy) -> Entry | None:
+    def take(self, policy: HasRank) -> Entry | None:
         """Remove and return an idle entry of ``choice``'s choosing; None if none is."""
         while self._kept:
             self._give_up_place(self._kept.pop())
