@@ -11,8 +11,8 @@ from .records import RemovalCause
 class Counts:
     """What a store counts as it goes. The hits of a live entry are the entry's own.
 
-    Entries that merely vanish are ``evicted`` or ``replaced``, and no ``removals``: to look up a
-    cause takes longer than to count.
+    What goes for room is ``evicted``, what merely vanishes as another is stored ``replaced``, and
+    neither is among the ``removals``: to look up a cause takes longer than to count.
     """
 
     def __init__(self) -> None:

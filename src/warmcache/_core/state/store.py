@@ -388,7 +388,10 @@ class Store:
         counts = self.counts
         if entry.hits is not NO_HITS:
             counts.left(entry)
-        counts.removals[entry.cause] += 1
+        if entry.cause is _SIZE:
+            counts.evicted += 1
+        else:
+            counts.removals[entry.cause] += 1
         ledger = self.ledger
         ledger.dying -= charged
         ledger.committed -= charged
