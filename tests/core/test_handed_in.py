@@ -318,3 +318,12 @@ def test_who_could_not_store_it_heavier_takes_back_nothing_that_was_stored_since
     cache.expire()
     assert ["b"] == torn_down
     assert_consistent(cache)
+
+
+def test_removals_are_counted_in_the_order_of_their_causes() -> None:
+    cache: LRUCache[str, object] = LRUCache(1, teardown=lambda value: None)
+    cache["a"] = object()
+    cache["a"] = object()
+    del cache["a"]
+    cache["b"], cache["c"] = object(), object()
+    assert ["size", "explicit", "replaced"] == [*cache.stats().removals]

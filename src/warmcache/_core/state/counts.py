@@ -30,10 +30,10 @@ class Counts:
         self.waits = 0
 
     def by_cause(self) -> dict[RemovalCause, int]:
-        """Return how many entries have left, by why they did."""
+        """Return how many entries have left, by why they did, in the order of the causes."""
         counts = Counter(self.removals)
         counts.update({RemovalCause.SIZE: self.evicted, RemovalCause.REPLACED: self.replaced})
-        return {cause: count for cause, count in counts.items() if count}
+        return {cause: counts[cause] for cause in RemovalCause if counts[cause]}
 
     def left(self, entry: Entry) -> None:
         """Add the hits of ``entry``, which has left."""
