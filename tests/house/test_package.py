@@ -200,7 +200,8 @@ def _read(by: str) -> set[str]:
 
 def test_importing_it_does_not_wait_for_what_reads_code_and_texts() -> None:
     for_few = {"annotationlib", "ast", "inspect", "re", "warnings"}
-    assert set() == for_few & (_read(by="warmcache") - _read(by="typing"))
+    needed = _read(by="typing") | _read(by="threading")  # which 3.13 has import warnings
+    assert set() == for_few & (_read(by="warmcache") - needed)
 
 
 def _ours_imported(by: str) -> set[str]:
